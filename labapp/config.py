@@ -1,0 +1,313 @@
+"""Which numbers decide a result?
+
+Every one of them is a field of `Experiment`: frozen, validated once, to and from JSON. A value that is left out (or
+None) means *as the recipe, the family or the form says* and is settled here, so that an experiment is complete:
+
+    Experiment(family="dense", bottleneck=True, compression=0.5).width      # 24, twice the growth rate
+
+A mistake is a `LabError` with one sentence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+FAMILIES = ("plain", "residual", "dense", "vgg")
+IMAGESETS = ("cluttered-digits", "digits", "cifar10", "cifar100", "fashion-mnist", "mnist", "svhn", "stl10", "folder")
+PHOTOGRAPHS = ("cifar10", "cifar100", "stl10", "folder")  # may be mirrored without becoming something else
+CHOICES: dict[str, tuple[str, ...]] = {
+    "family": FAMILIES,
+    "form": ("cifar", "imagenet"),
+    "norm": ("batch", "layer", "group", "none"),
+    "activation": ("relu", "tanh", "sigmoid", "gelu", "leaky_relu"),
+    "init": ("he", "glorot", "lecun", "default", "orthogonal", "looks-linear"),
+    "padding_mode": ("zeros", "circular"),
+    "shortcut": ("A", "B", "C"),
+    "block": ("basic", "bottleneck"),
+    "configuration": ("A", "B", "C", "D", "E"),
+    "head": ("fc", "gap"),
+    "imageset": IMAGESETS,
+    "recipe": ("lab", "he", "densenet"),
+    "schedule": ("constant", "cosine", "he", "densenet"),
+    "record": ("every", "log-spaced", "none"),
+    "device": ("auto", "cpu", "gpu", "cuda", "mps"),
+    "precision": ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
+}
+BELONGS_TO = {  # options that exist in some families only
+    "shortcut": ("residual",),
+    "preactivation": ("plain", "residual"),
+    "block": ("plain", "residual"),
+    "growth_rate": ("dense",),
+    "bottleneck": ("dense",),
+    "compression": ("dense",),
+    "dropout": ("dense",),
+    "configuration": ("vgg",),
+    "head": ("vgg",),
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "lab": {},  # the defaults of the fields
+    "he": {  # He et al. 2015, section 4.2
+        "steps": 64_000,
+        "batch_size": 128,
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+        "schedule": "he",
+        "eval_every": 1000,
+        "record_every": 100,
+    },
+    "densenet": {  # Huang et al. 2017, section 4.2: 300 epochs of 50,000 images
+        "steps": 234_375,
+        "batch_size": 64,
+        "learning_rate": 0.1,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 1e-4,
+        "schedule": "densenet",
+        "eval_every": 1000,
+        "record_every": 100,
+    },
+}
+VGG_DEPTHS = {"A": 11, "B": 13, "C": 16, "D": 16, "E": 19}
+IMAGENET_DEPTHS = {"basic": (18, 34), "bottleneck": (50, 101, 152), "dense": (121, 161, 169, 201, 264)}
+
+
+class LabError(ValueError):
+    """A mistake the user can mend; `str(error)` is one sentence."""
+
+
+def nearest(word: object, allowed: Iterable[str]) -> str:
+    """What the user may have meant, as " (did you mean 'residual'?)", or "" when nothing is near."""
+    names = {name.casefold(): name for name in allowed}
+    found = difflib.get_close_matches(str(word).casefold(), names, n=1)
+    return f" (did you mean '{names[found[0]]}'?)" if found else ""
+
+
+def listed(words: Iterable[object], last: str = "and") -> str:
+    """Words as a sentence lists them: "plain, residual, dense and vgg"."""
+    *head, tail = map(str, words)
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def sentence(error: ValidationError, fields: Iterable[str] = ()) -> str:
+    """Pydantic's complaint as one sentence; `fields` are the right names, for the nearest one."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(map(str, first["loc"])) or "the value"
+    kind, given, context = first["type"], first["input"], first.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "extra_forbidden":
+        return f"unknown option '{name}'{nearest(name, fields) or '; `labapp train --help` lists them all'}"
+    if kind.startswith("int_"):
+        return f"{name} is a whole number, not {given!r}"
+    if kind.startswith("bool_"):
+        return f"{name} is true or false, not {given!r}"
+    if kind.startswith("string_"):
+        return f"{name} is a word, not {given!r}"
+    if kind.startswith("float_") or kind == "finite_number":
+        return f"{name} is a finite number, not {given!r}"
+    bound = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below"}.get(kind, "at most")
+    limit = next((context[key] for key in ("gt", "ge", "lt", "le") if key in context), None)
+    return f"{name}: {first['msg']}" if limit is None else f"{name} must be {bound} {limit:g}, not {given!r}"
+
+
+class Experiment(BaseModel):
+    """Everything that changes a result. Frozen; what the user left out is settled when it is made."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    # the net
+    family: str = Field("residual", description="plain, residual, dense or vgg")
+    form: str = Field("cifar", description="cifar (small images) or imagenet (a stem that divides the size by four)")
+    depth: PositiveInt | None = Field(None, description="weight layers; 6n+2 (plain, residual), 3N+4 (dense), 11-19")
+    width: PositiveInt | None = Field(None, description="channels of the first stage (dense: of the stem)")
+    norm: str = Field("batch", description="batch, layer, group or none")
+    activation: str = Field("relu", description="relu, tanh, sigmoid, gelu or leaky_relu")
+    init: str = Field("he", description="he, glorot, lecun, default, orthogonal or looks-linear (relu only)")
+    padding_mode: str = Field("zeros", description="zeros or circular")
+    shortcut: str | None = Field(None, description="residual: A (padding), B (projection where shapes change), C (all)")
+    preactivation: bool | None = Field(None, description="plain, residual: norm and activation before the convolution")
+    block: str | None = Field(None, description="plain, residual: basic or bottleneck")
+    growth_rate: PositiveInt | None = Field(None, description="dense: channels a layer adds")
+    bottleneck: bool | None = Field(None, description="dense: a 1x1 convolution before each 3x3 (the B of BC)")
+    compression: float | None = Field(None, gt=0, le=1, description="dense: share of channels a transition keeps")
+    dropout: float | None = Field(None, ge=0, lt=1, description="dense: share of outputs dropped after a convolution")
+    configuration: str | None = Field(None, description="vgg: A, B, C, D or E")
+    head: str | None = Field(None, description="vgg: fc (three linear layers) or gap (global average pooling)")
+
+    # the images
+    imageset: str = Field("cluttered-digits", description="one of: " + ", ".join(IMAGESETS))
+    image_size: PositiveInt | None = Field(None, description="pixels a side; the set's own when left out")
+    data: str = Field("data", description="folder in which image sets are looked for and downloaded to")
+    augment: bool | None = Field(
+        None, description="pad-4 crop and flip in training; recipes he and densenet: photographs"
+    )
+    train_images: PositiveInt | None = Field(None, description="use only so many training images")
+    test_images: PositiveInt | None = Field(None, description="use only so many test images")
+
+    # training
+    recipe: str = Field("lab", description="defaults of the training options: lab, he (2015) or densenet (2017)")
+    steps: PositiveInt = Field(300, description="optimizer steps")
+    batch_size: PositiveInt = Field(64, description="images of one optimizer step, over all devices and micro-batches")
+    learning_rate: PositiveFloat = Field(0.1, description="of SGD, at the start (after the warm-up)")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    nesterov: bool = Field(False, description="Nesterov's momentum")
+    weight_decay: NonNegativeFloat = Field(1e-4, description="of SGD, on all parameters")
+    schedule: str = Field(
+        "constant", description="constant, cosine, he or densenet (a tenth after 1/2, again after 3/4)"
+    )
+    warmup_steps: NonNegativeInt = Field(0, description="steps in which the learning rate rises from zero")
+    clip_norm: PositiveFloat | None = Field(None, description="clip the total gradient norm to this")
+    accumulate: PositiveInt = Field(1, description="micro-batches of one optimizer step")
+    seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of images and the augmentation")
+
+    # recording
+    record: str = Field("every", description="every (n-th step), log-spaced or none")
+    record_every: PositiveInt = Field(10, description="record each so many steps, from step 0")
+    record_points: PositiveInt = Field(50, description="log-spaced: so many steps in all")
+    eval_every: PositiveInt = Field(50, description="test accuracy each so many steps, and at the end")
+    checkpoints: NonNegativeInt = Field(8, description="weights kept at so many log-spaced steps, and at the end")
+
+    # the machine
+    device: str = Field("auto", description="auto, cpu, gpu, cuda or mps")
+    precision: str = Field("32-true", description="32-true, 64-true, 16-mixed, bf16-mixed, 16-true or bf16-true")
+    devices: PositiveInt = Field(1, description="so many processes, one a device")
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise LabError(sentence(error, type(self).model_fields)) from None
+
+    @property
+    def name(self) -> str:
+        """Family and depth, "residual-56"."""
+        return f"{self.family}-{self.depth}"
+
+    def net_options(self) -> dict[str, Any]:
+        """What `labapp.nets.build(**options)` takes; num_classes and image_size come from the image set."""
+        always = ("family", "form", "depth", "width", "norm", "activation", "init", "padding_mode")
+        own = (option for option, families in BELONGS_TO.items() if self.family in families)
+        return {name: getattr(self, name) for name in (*always, *own)}
+
+    def but(self, **changes: Any) -> Self:
+        """The same experiment with some values changed; what was not given is settled anew."""
+        return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_means_left_out(cls, values: Any) -> Any:
+        return {k: v for k, v in values.items() if v is not None} if isinstance(values, dict) else values
+
+    @field_validator(*CHOICES)
+    @classmethod
+    def _known_word(cls, word: str, info: ValidationInfo) -> str:
+        allowed = CHOICES[info.field_name or ""]
+        if word not in allowed:
+            kind = {"imageset": "image set", "init": "initialisation"}.get(info.field_name or "", info.field_name)
+            verb = "builds" if kind == "family" else "knows"
+            raise LabError(f"unknown {kind} '{word}'; the lab {verb} {listed(allowed)}{nearest(word, allowed)}")
+        return word
+
+    @model_validator(mode="after")
+    def _settle(self) -> Self:
+        """Fill in what was left out, recipe first, then check what belongs together."""
+        for name, families in BELONGS_TO.items():
+            if name in self.model_fields_set and self.family not in families:
+                kinds = f"{listed(families)} nets"
+                raise LabError(f"{name} belongs to {kinds}; this one is {self.family}, so leave {name} out")
+        self._fill(**RECIPES[self.recipe])
+        self._fill(augment=self.recipe != "lab" and self.imageset in PHOTOGRAPHS)
+        {"dense": self._settle_dense, "vgg": self._settle_vgg}.get(self.family, self._settle_residual)()
+        self._check_training()
+        return self
+
+    def _fill(self, **defaults: Any) -> None:
+        """Settle fields that were not given; past the freeze, and without counting them as given."""
+        self.__dict__.update({name: value for name, value in defaults.items() if name not in self.model_fields_set})
+
+    def _settle_residual(self) -> None:
+        imagenet = self.form == "imagenet"
+        basic = not imagenet or self.depth is None or self.depth in IMAGENET_DEPTHS["basic"]
+        self._fill(block="basic" if basic else "bottleneck", preactivation=False, width=64 if imagenet else 16)
+        bottleneck = self.block == "bottleneck"
+        self._fill(depth=(50 if bottleneck else 18) if imagenet else 20)
+        if self.family == "residual":
+            # identity shortcuts as in He 2015; a bottleneck's first stage changes the channels, so it projects
+            self._fill(shortcut="B" if imagenet or bottleneck else "A")
+        if imagenet:
+            if "block" in self.model_fields_set:
+                self._check_table(IMAGENET_DEPTHS[str(self.block)], f"a {self.family} net with {self.block} blocks")
+            self._check_table(IMAGENET_DEPTHS["basic"] + IMAGENET_DEPTHS["bottleneck"], f"a {self.family} net")
+        elif bottleneck:
+            self._check_depth(9, 2, "9n+2", f"a {self.family} net with bottleneck blocks")
+        else:
+            self._check_depth(6, 2, "6n+2", f"a {self.family} net")
+
+    def _settle_dense(self) -> None:
+        imagenet = self.form == "imagenet"
+        self._fill(depth=121 if imagenet else 40, bottleneck=imagenet, compression=0.5 if imagenet else 1.0)
+        self._fill(growth_rate=12 if not imagenet else 48 if self.depth == 161 else 32)
+        self._fill(dropout=0.2 if self.recipe == "densenet" and not self.augment else 0.0)
+        compressed_bottleneck = bool(self.bottleneck) and (self.compression or 1) < 1
+        self._fill(width=2 * (self.growth_rate or 0) if imagenet or compressed_bottleneck else 16)
+        if imagenet:
+            self._check_table(IMAGENET_DEPTHS["dense"], "a dense net")
+        elif self.bottleneck:
+            self._check_depth(6, 4, "6n+4", "a dense net with bottlenecks")
+        else:
+            self._check_depth(3, 4, "3N+4", "a dense net")
+
+    def _settle_vgg(self) -> None:
+        letters = {depth: letter for letter, depth in VGG_DEPTHS.items() if letter != "C"}
+        if self.depth is not None:
+            self._check_table(tuple(letters), "a VGG net")
+        self._fill(configuration=letters[self.depth or 16])
+        self._fill(depth=VGG_DEPTHS[str(self.configuration)])
+        if self.depth != VGG_DEPTHS[str(self.configuration)]:
+            right = VGG_DEPTHS[str(self.configuration)]
+            raise LabError(f"VGG configuration {self.configuration} has {right} weight layers, not {self.depth}")
+        self._fill(width=64, head="fc" if self.form == "imagenet" else "gap")
+
+    def _check_depth(self, period: int, rest: int, formula: str, what: str) -> None:
+        depth = self.depth or 0
+        fitting = (depth - rest) / period
+        if fitting < 1 or fitting != int(fitting):
+            below = max(1, math.floor(fitting))
+            two = listed((period * n + rest for n in (below, below + 1)), "or")
+            raise LabError(f"{what} in the CIFAR form has {formula} weight layers, and {depth} is not; take {two}")
+
+    def _check_table(self, depths: tuple[int, ...], what: str) -> None:
+        if self.depth not in depths:
+            two = sorted(sorted(depths, key=lambda known: abs(known - (self.depth or 0)))[:2])
+            form = "" if self.family == "vgg" else " in the ImageNet form"
+            raise LabError(
+                f"{what}{form} has {listed(depths, 'or')} weight layers, not {self.depth}; take {listed(two, 'or')}"
+            )
+
+    def _check_training(self) -> None:
+        if self.init == "looks-linear" and self.activation != "relu":
+            raise LabError(f"looks-linear initialisation exists for relu only, not for {self.activation}")
+        if self.nesterov and self.momentum == 0:
+            raise LabError("Nesterov's momentum needs a momentum above 0; leave nesterov out or raise momentum")
+        if self.warmup_steps > self.steps:
+            raise LabError(f"warmup_steps {self.warmup_steps} is longer than the training of {self.steps} steps")
+        if self.accumulate > self.batch_size:
+            raise LabError(f"a batch of {self.batch_size} images cannot be cut into {self.accumulate} micro-batches")
