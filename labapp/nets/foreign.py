@@ -1,0 +1,134 @@
+"""How does a net that was not made here come into the lab?
+
+    foreign("torchvision:resnet18", weights="default")
+    foreign("timm:resnet18")                             # needs timm, which the lab does not install by itself
+    foreign("mymodels:make_net")                         # my own: the module's callable, called without arguments
+
+A net of torchvision's hands its weights on to the lab's own form of it: `load_torchvision(build("resnet18"), weights)`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from labapp.config import LabError, nearest
+from labapp.nets.places import Net
+
+WEIGHTS = (None, "default")
+
+
+def foreign(spec: str, *, weights: str | None = None, **options: Any) -> nn.Module:
+    """A net by source and name: torchvision:NAME, timm:NAME, or MODULE:CALLABLE from the user's own code.
+
+    Args:
+        spec: Source and name.
+        weights: None for first weights, "default" for the source's best trained ones (downloaded on the first use).
+        options: Passed on to the source, such as num_classes=10.
+    """
+    source, colon, name = spec.partition(":")
+    if not (source and colon and name):
+        raise LabError(f"'{spec}' names no net; write torchvision:resnet18, timm:resnet18 or module:callable")
+    if weights not in WEIGHTS:
+        raise LabError(f"weights are None or 'default', not '{weights}'{nearest(weights, ['default'])}")
+    if source == "torchvision":
+        return _torchvision(name, weights, options)
+    if source == "timm":
+        return _timm(name, weights, options)
+    if weights is not None:
+        raise LabError(f"'{spec}' brings its own weights; leave weights out")
+    return _own(source, name, options)
+
+
+def _torchvision(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
+    from torchvision import models
+
+    if name not in models.list_models():
+        raise LabError(f"torchvision has no net '{name}'{nearest(name, models.list_models())}")
+    return _made(f"torchvision:{name}", lambda: models.get_model(name, weights=weights and "DEFAULT", **options))
+
+
+def _timm(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
+    try:
+        timm = importlib.import_module("timm")
+    except ImportError:
+        raise LabError(f"timm:{name} needs the package timm, which is not installed; `pip install timm`") from None
+    if not timm.is_model(name):
+        raise LabError(f"timm has no net '{name}'{nearest(name, timm.list_models())}")
+    return _made(f"timm:{name}", lambda: timm.create_model(name, pretrained=weights is not None, **options))
+
+
+def _own(module_name: str, name: str, options: dict[str, Any]) -> nn.Module:
+    here = str(Path.cwd())  # `labapp` as a command does not look in the folder it is called in, as python does
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        near = nearest(module_name, ["torchvision", "timm"])
+        raise LabError(
+            f"'{module_name}:{name}' cannot be found: {error}, looked in {here} and on the path{near}"
+        ) from None
+    except Exception as error:
+        raise LabError(f"importing '{module_name}' failed: {_reason(error)}") from error
+    finally:
+        if added:
+            sys.path.remove(here)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        callables = [word for word in dir(module) if callable(getattr(module, word)) and not word.startswith("_")]
+        raise LabError(f"module '{module_name}' has no callable '{name}'{nearest(name, callables)}")
+    return _made(f"{module_name}:{name}", lambda: factory(**options))
+
+
+def _made(spec: str, make: Callable[[], object]) -> nn.Module:
+    """Call a factory, and say in one sentence what went wrong inside it."""
+    try:
+        net = make()
+    except OSError as error:  # URLError is one: no network
+        raise LabError(
+            f"the weights of {spec} could not be fetched ({_reason(error)}); go online once, or leave weights out"
+        ) from error
+    except Exception as error:
+        raise LabError(f"making {spec} failed: {_reason(error)}") from error
+    if not isinstance(net, nn.Module):
+        raise LabError(f"{spec} made a {type(net).__name__}, not a torch.nn.Module")
+    return net
+
+
+def _reason(error: Exception) -> str:
+    first, *_ = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def torchvision_keys(net: Net, state: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    """For each weight and buffer of the lab's net the name it has in torchvision's state_dict.
+
+    Both sides list their layers in the order in which they run, so the n-th here is the n-th there; kind of weight and
+    shape must agree one by one.
+    """
+    ours = net.state_dict()
+    keys = dict(zip(ours, state, strict=False))
+    for our, their in keys.items():
+        same_kind = our.rpartition(".")[2] == their.rpartition(".")[2]
+        if not same_kind or ours[our].shape != state[their].shape:
+            raise LabError(
+                f"these weights are of another net: {their} {tuple(state[their].shape)} stands where this one has "
+                f"{our} {tuple(ours[our].shape)}"
+            )
+    if len(ours) != len(state):
+        raise LabError(f"these weights are of another net: {len(state)} tensors, and this one has {len(ours)}")
+    return keys
+
+
+def load_torchvision(net: Net, state: Mapping[str, torch.Tensor]) -> Net:
+    """Give a net of the lab (`build("resnet50")`) the weights of torchvision's net of that name, and return it."""
+    net.load_state_dict({our: state[their] for our, their in torchvision_keys(net, state).items()})
+    return net

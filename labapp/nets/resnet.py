@@ -1,0 +1,183 @@
+"""How does a net look when every few layers get a shortcut past them, and how without?
+
+He, Zhang, Ren, Sun 2015, *Deep Residual Learning* (arXiv 1512.03385), and 2016, *Identity Mappings* (arXiv 1603.05027).
+A plain net is the same net without its shortcuts: same layers, same names, same weights.
+
+Where this differs from the papers: a bottleneck halves the image in its 3×3 convolution, as torchvision and most later
+work do, not in its first 1×1 (§3.4 of 2015). With the norm "none" convolutions have biases.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labapp.nets.layers import Layers, chain, preactivated
+from labapp.nets.places import Block, Net
+
+EXPANSION = {"basic": 1, "bottleneck": 4}
+IMAGENET_BLOCKS = {  # 2015, Table 1
+    18: ("basic", (2, 2, 2, 2)),
+    34: ("basic", (3, 4, 6, 3)),
+    50: ("bottleneck", (3, 4, 6, 3)),
+    101: ("bottleneck", (3, 4, 23, 3)),
+    152: ("bottleneck", (3, 8, 36, 3)),
+}
+
+
+class Add(nn.Module):
+    """The sum of branch and shortcut, a module of its own so that a hook sees both sides apart."""
+
+    def forward(self, branch: Tensor, shortcut: Tensor) -> Tensor:
+        """Both (N, C, H, W)."""
+        return branch + shortcut
+
+
+class PadShortcut(nn.Module):
+    """Shortcut A: every stride-th pixel, and zeros for the new channels (2015, §3.3); it has no parameters."""
+
+    def __init__(self, extra_channels: int, stride: int) -> None:
+        super().__init__()
+        self.extra_channels, self.stride = extra_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C + extra, H/stride, W/stride)."""
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra_channels))
+
+    def extra_repr(self) -> str:
+        """What print(net) shows."""
+        return f"extra_channels={self.extra_channels}, stride={self.stride}"
+
+
+class PlainBlock(Block):
+    """A branch and the activation behind it (in pre-activation form: none)."""
+
+    def __init__(self, branch: nn.Module, activation: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H/stride, W/stride)."""
+        return self.activation(self.branch(x))
+
+
+class ResidualBlock(Block):
+    """activation(branch(x) + shortcut(x)).
+
+    `preactivation` is what branch and shortcut share before they part: in pre-activation form with a projection on
+    the shortcut norm and activation stand there (the authors' code), in all other blocks nothing.
+    """
+
+    def __init__(self, branch: nn.Module, shortcut: nn.Module, activation: nn.Module, preactivation: nn.Module) -> None:
+        super().__init__()
+        self.preactivation = preactivation
+        self.branch = branch
+        self.shortcut = shortcut
+        self.add = Add()
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C', H/stride, W/stride)."""
+        x = self.preactivation(x)
+        return self.activation(self.add(self.branch(x), self.shortcut(x)))
+
+
+def plain(
+    layers: Layers,
+    *,
+    form: str,
+    depth: int,
+    width: int,
+    block: str,
+    preactivation: bool,
+    in_channels: int,
+    num_classes: int,
+    shortcut: str | None = None,
+) -> Net:
+    """A net of blocks without shortcuts, or, when `shortcut` is A, B or C, a residual net."""
+    if form == "cifar":  # 2015, §4.2: three stages, no pooling before the last layer
+        stem_pool = None
+        stem_conv = layers.conv(in_channels, width, 3)
+        counts = (depth // (6 if block == "basic" else 9),) * 3
+    else:  # Table 1
+        stem_pool = nn.MaxPool2d(3, stride=2, padding=1)
+        stem_conv = layers.conv(in_channels, width, 7, stride=2)
+        block, counts = IMAGENET_BLOCKS[depth]
+    # in pre-activation form too the stem keeps its activation, so the first block has none of its own (2016, appendix)
+    parts: dict[str, nn.Module] = {
+        "stem": chain(conv=stem_conv, norm=layers.norm(width), activation=layers.activation(), pool=stem_pool)
+    }
+    channels = width
+    for stage, count in enumerate(counts):
+        inside = width * 2**stage
+        blocks: dict[str, nn.Module] = {}
+        for number in range(count):
+            shape = (channels, inside, 2 if stage and not number else 1)
+            first = not stage and not number
+            blocks[f"block{number + 1}"] = _block(layers, block, shape, shortcut, preactivation, activated=first)
+            channels = inside * EXPANSION[block]
+        parts[f"stage{stage + 1}"] = chain(**blocks)
+    last = {"norm": layers.norm(channels), "activation": layers.activation()} if preactivation else {}
+    parts["head"] = preactivated(
+        **last, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), classifier=nn.Linear(channels, num_classes)
+    )
+    return Net(parts)
+
+
+def residual(layers: Layers, *, shortcut: str, **options: Any) -> Net:
+    """The same net with its shortcuts: A (padding), B (projection where shapes change), C (projection everywhere)."""
+    return plain(layers, shortcut=shortcut, **options)
+
+
+def _block(
+    layers: Layers, block: str, shape: tuple[int, int, int], shortcut: str | None, preactivation: bool, activated: bool
+) -> Block:
+    """One block of shape (input channels, channels inside, stride); `activated`: its input already is."""
+    inputs, inside, stride = shape
+    outputs = inside * EXPANSION[block]
+    if block == "basic":
+        convolutions = [(inputs, inside, 3, stride), (inside, outputs, 3, 1)]
+    else:
+        convolutions = [(inputs, inside, 1, 1), (inside, inside, 3, stride), (inside, outputs, 1, 1)]
+    changes = stride > 1 or inputs != outputs
+    projects = shortcut == "C" or (shortcut == "B" and changes)
+
+    shared: nn.Module = nn.Identity()
+    if preactivation and projects and not activated:
+        shared = preactivated(norm=layers.norm(inputs), activation=layers.activation())
+        activated = True
+    branch = (_branch_before if preactivation else _branch_after)(layers, convolutions, activated)
+    activation = nn.Identity() if preactivation else layers.activation()
+    if shortcut is None:
+        return PlainBlock(branch, activation)
+    way: nn.Module = nn.Identity()
+    if projects:  # in pre-activation form without a norm, which would stand between the addition and the next block
+        way = chain(conv=layers.conv(inputs, outputs, 1, stride), norm=None if preactivation else layers.norm(outputs))
+    elif changes:
+        way = PadShortcut(outputs - inputs, stride)
+    return ResidualBlock(branch, way, activation, shared)
+
+
+def _branch_after(layers: Layers, convolutions: list[tuple[int, int, int, int]], activated: bool) -> nn.Sequential:
+    """conv, norm, activation, …, conv, norm: the last activation comes after the addition (2015, Fig. 2 and 5)."""
+    parts: dict[str, nn.Module | None] = {}
+    for number, (inputs, outputs, size, stride) in enumerate(convolutions, start=1):
+        parts[f"conv{number}"] = layers.conv(inputs, outputs, size, stride)
+        parts[f"norm{number}"] = layers.norm(outputs)
+        if number < len(convolutions):
+            parts[f"activation{number}"] = layers.activation()
+    return chain(**parts)
+
+
+def _branch_before(layers: Layers, convolutions: list[tuple[int, int, int, int]], activated: bool) -> nn.Sequential:
+    """norm, activation, conv, … (2016, Fig. 4e); without the first two where they are shared or already done."""
+    parts: dict[str, nn.Module | None] = {}
+    for number, (inputs, outputs, size, stride) in enumerate(convolutions, start=1):
+        if number > 1 or not activated:
+            parts[f"norm{number}"] = layers.norm(inputs)
+            parts[f"activation{number}"] = layers.activation()
+        parts[f"conv{number}"] = layers.conv(inputs, outputs, size, stride)
+    return preactivated(**parts)
