@@ -1,0 +1,256 @@
+"""Where do one step's numbers lie between the hook that takes them and the flush that reads them?
+
+A row a place, a column a sum. Only sums are kept, because sums join: over the micro-batches of one optimizer step, and over
+the processes of one DDP run. `quantities` turns them, on the host, into what DESIGN calls the quantities.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from labapp.recording.kernels import Compiled, Portable, library
+
+# Offsets of the columns. Four sums of the output, of its gradient and of a block's input; three of the two paths' gradients.
+OUTPUT, GRADIENT, INPUT, PATHS, WIDTH = 0, 4, 8, 12, 15
+SUM, SQUARE, POSITIVE, NONFINITE = range(4)
+
+
+@dataclass
+class Sums:
+    """The sums of one recorded step, possibly still on the device.
+
+    Attributes:
+        step: the optimizer step.
+        table: (rows, WIDTH) float64.
+        values: (rows, 2) number of output and of gradient values behind the sums; exact, known without a look at the data.
+        alive: for each row the (C,) bytes that say which channels had a positive value.
+        pending: what `Portable` left on a device: (flat position, tensor) pairs.
+        masks: the same for `alive`.
+        exponents: (row, "output" or "gradient") -> (256,) counts.
+        links: block row -> (row of the branch's end, row of the shortcut's end); None where it is the block's input.
+        weights: (weight norms, update norms) of the weight tensors; gradients: norms of all parameters' gradients.
+    """
+
+    step: int
+    table: np.ndarray
+    values: np.ndarray
+    alive: dict[int, np.ndarray]
+    pending: list[tuple[int, Tensor]] = field(default_factory=list)
+    masks: list[tuple[int, Tensor]] = field(default_factory=list)
+    exponents: dict[tuple[int, str], np.ndarray | Tensor] = field(default_factory=dict)
+    links: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
+    weights: tuple[Tensor, Tensor] | None = None
+    gradients: Tensor | None = None
+    clipped: Tensor | None = None
+    micro: Tensor | None = None
+    backwards: int = 0
+    scale: Tensor | None = None
+    skipped: bool = False
+    seconds: float = 0.0
+
+    def land(self) -> None:
+        """Brings everything to the host: one copy for all sums, one for all masks."""
+        if self.pending:
+            flat = self.table.reshape(-1)
+            landed = torch.cat([t.detach().reshape(-1) for _, t in self.pending]).cpu().double().numpy()
+            at = 0
+            for position, tensor in self.pending:
+                flat[position : position + tensor.numel()] += landed[at : at + tensor.numel()]
+                at += tensor.numel()
+            self.pending.clear()
+        if self.masks:
+            landed = torch.cat([mask for _, mask in self.masks]).cpu().numpy()
+            at = 0
+            for row, mask in self.masks:
+                part = landed[at : at + mask.numel()].astype(np.uint8)
+                self.alive[row] = self.alive[row] | part if row in self.alive else part
+                at += mask.numel()
+            self.masks.clear()
+        self.exponents = {
+            key: counts.cpu().numpy() if isinstance(counts, Tensor) else counts
+            for key, counts in self.exponents.items()
+        }
+
+
+class Board:
+    """Takes the numbers of one step at a time. Buffers are allocated once and their addresses do not move within a step."""
+
+    def __init__(self, rows: int) -> None:
+        found, self.implementation = library()
+        self.compiled = Compiled(found) if found else None
+        self.portable = Portable()
+        self.rows = rows
+        self._table = torch.zeros(rows, WIDTH, dtype=torch.float64)
+        self._base = self._table.data_ptr()
+        self._values = np.zeros((rows, 2), dtype=np.int64)
+        self._alive: dict[int, Tensor] = {}
+        self._exponents: dict[tuple[int, str], Tensor] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Empties the board for the next step."""
+        self._table.zero_()
+        self._values[:] = 0
+        self._seen: set[int] = set()
+        self._counted: dict[tuple[int, str], Tensor] = {}
+        self._pending: list[tuple[int, Tensor]] = []
+        self._masks: list[tuple[int, Tensor]] = []
+
+    def moments(self, row: int, tensor: Tensor, axis: int) -> None:
+        """The four sums of a layer's output, and which channels along `axis` had a positive value."""
+        self._values[row, 0] += tensor.numel()
+        if self.compiled and self.compiled.takes(tensor):
+            alive = self._alive.get(row)
+            if alive is None or alive.numel() != tensor.shape[axis]:
+                alive = self._alive[row] = torch.zeros(tensor.shape[axis], dtype=torch.uint8)
+            if row not in self._seen:
+                alive.zero_()
+                self._seen.add(row)
+            self.compiled.moments(tensor, axis, self._base + 8 * WIDTH * row, alive.data_ptr())
+        else:
+            sums, alive = self.portable.moments(tensor, axis)
+            self._pending.append((WIDTH * row + OUTPUT, sums))
+            self._masks.append((row, alive))
+
+    def energy(self, row: int, offset: int, tensor: Tensor) -> None:
+        """The four sums of any tensor, into the columns from `offset`."""
+        if offset != INPUT:
+            self._values[row, offset // 4] += tensor.numel()
+        if self.compiled and self.compiled.takes(tensor):
+            self.compiled.energy(tensor, self._base + 8 * (WIDTH * row + offset))
+        else:
+            self._pending.append((WIDTH * row + offset, self.portable.energy(tensor)))
+
+    def inner(self, row: int, branch: Tensor, shortcut: Tensor) -> None:
+        """⟨b,s⟩, ⟨b,b⟩ and ⟨s,s⟩ of the two paths' gradients."""
+        if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
+            self.compiled.inner(branch, shortcut, self._base + 8 * (WIDTH * row + PATHS))
+        else:
+            self._pending.append((WIDTH * row + PATHS, self.portable.inner(branch, shortcut)))
+
+    def exponents(self, row: int, what: str, tensor: Tensor) -> None:
+        """The histogram of magnitudes in powers of two."""
+        key = (row, what)
+        if self.compiled and self.compiled.takes(tensor):
+            counts = self._exponents.get(key)
+            if counts is None:
+                counts = self._exponents[key] = torch.zeros(256, dtype=torch.int64)
+            if key not in self._counted:
+                counts.zero_()
+            self.compiled.exponents(tensor, counts.data_ptr())
+            self._counted[key] = counts
+        else:
+            counts = self.portable.exponents(tensor)
+            self._counted[key] = self._counted[key] + counts if key in self._counted else counts
+
+    def take(self, step: int) -> Sums:
+        """The step's sums, copied off the board."""
+        return Sums(
+            step,
+            self._table.numpy().copy(),
+            self._values.copy(),
+            {row: self._alive[row].numpy().copy() for row in self._seen},
+            self._pending,
+            self._masks,
+            {key: counts.clone() for key, counts in self._counted.items()},
+        )
+
+
+@dataclass
+class Row:
+    """One place as it is recorded: what stands in run.json about it, and how its sums are to be read."""
+
+    path: str
+    call: int
+    kind: str
+    block: str
+    axis: int
+    shape: tuple[int, ...]
+    parameters: int
+    depth: int | None = None
+    stage: int | None = None
+    relative_depth: float = 0.0
+    rectified: bool = False  # its values meet a rectifier, or come from one: a value of zero or less is a zero
+    split: str = ""  # for a block: "branch+shortcut", or "sum" where the two cannot be told apart
+    weights: tuple[int, ...] = ()  # positions in the list of weight tensors
+    gradients: tuple[int, ...] = ()  # positions of the same tensors in the list of all parameters
+
+    @property
+    def layer(self) -> str:
+        """The path, with ``#2`` for the second call in a forward pass, and so on."""
+        return self.path if self.call == 1 else f"{self.path}#{self.call}"
+
+
+QUANTITIES = (
+    *("weight_norm", "weight_grad_norm", "update_ratio", "output_mean", "output_std", "zero_fraction", "dead_channels"),
+    *("output_grad_norm", "nonfinite", "branch_norm", "shortcut_norm", "branch_grad_norm", "shortcut_grad_norm"),
+    *("branch_shortcut_grad_cosine", "gradient_signal_to_noise"),
+)
+
+
+def quantities(sums: Sums, rows: Sequence[Row], shown: Sequence[int]) -> dict[str, np.ndarray]:
+    """One step's sums as the quantities of the `layers` table, one value a shown row, NaN where one does not apply.
+
+    ============================  ==============================================================================
+    weight_norm                   ‖w‖₂ of the layer's weights before the step
+    weight_grad_norm              ‖∂L/∂w‖₂ when the backward pass has ended, before any clipping, unscaled
+    update_ratio                  ‖Δw‖₂ / ‖w‖₂: what the optimizer did, over the weights before it
+    output_mean, output_std       over all values of the output h of the batch (population standard deviation)
+    zero_fraction                 share of h ≤ 0 at a place that feeds a rectifier or is one
+    dead_channels                 channels at such a place with no h > 0 in the whole batch
+    output_grad_norm              ‖∂L/∂h‖₂ over the whole batch, L the loss given to ``backward``
+    nonfinite                     NaN and infinite values among h and ∂L/∂h
+    branch_norm, shortcut_norm    ‖F(x)‖₂ and ‖shortcut(x)‖₂, the two summands of a residual block
+    branch_grad_norm, …           norms of the two parts of ∂L/∂x, one through each path, and the cosine between
+                                  them: ∂L/∂x = ∂L/∂y·(1 + ∂F/∂x) taken apart (He et al. 2016, eq. 5)
+    gradient_signal_to_noise      ‖ḡ‖² over the summed variance of the micro-batches' weight gradients
+    ============================  ==============================================================================
+    """
+    table, values = sums.table, sums.values
+    scale = float(sums.scale) if sums.scale is not None else 1.0
+    result = {name: np.full(len(shown), np.nan) for name in QUANTITIES}
+    with np.errstate(all="ignore"):
+        weight_norms, updates = (t.double().cpu().numpy() for t in sums.weights) if sums.weights else (None, None)
+        gradients = sums.gradients.double().cpu().numpy() / scale if sums.gradients is not None else None
+        micro = sums.micro.double().cpu().numpy() / scale**2 if sums.micro is not None else None
+        for at, index in enumerate(shown):
+            row, line = rows[index], table[index]
+            if count := values[index, 0]:
+                mean = line[OUTPUT + SUM] / count
+                result["output_mean"][at] = mean
+                result["output_std"][at] = np.sqrt(np.maximum(line[OUTPUT + SQUARE] / count - mean**2, 0))
+                result["nonfinite"][at] = line[OUTPUT + NONFINITE]
+                if row.rectified:
+                    result["zero_fraction"][at] = 1 - line[OUTPUT + POSITIVE] / count
+                    if index in sums.alive:
+                        result["dead_channels"][at] = (sums.alive[index] == 0).sum()
+            if values[index, 1]:
+                result["output_grad_norm"][at] = np.sqrt(line[GRADIENT + SQUARE]) / scale
+                result["nonfinite"][at] = np.nansum([result["nonfinite"][at], line[GRADIENT + NONFINITE]])
+            if index in sums.links and row.split == "branch+shortcut":
+                branch, shortcut = sums.links[index]
+                both, branch_square, shortcut_square = line[PATHS : PATHS + 3]
+                if branch is not None:
+                    result["branch_norm"][at] = np.sqrt(table[branch, OUTPUT + SQUARE])
+                square = line[INPUT + SQUARE] if shortcut is None else table[shortcut, OUTPUT + SQUARE]
+                result["shortcut_norm"][at] = np.sqrt(square)
+                if values[index, 1]:
+                    result["branch_grad_norm"][at] = np.sqrt(branch_square) / scale
+                    result["shortcut_grad_norm"][at] = np.sqrt(shortcut_square) / scale
+                    result["branch_shortcut_grad_cosine"][at] = both / np.sqrt(branch_square * shortcut_square)
+            if row.weights and weight_norms is not None and updates is not None:
+                norm = np.sqrt((weight_norms[list(row.weights)] ** 2).sum())
+                result["weight_norm"][at] = norm
+                result["update_ratio"][at] = np.sqrt((updates[list(row.weights)] ** 2).sum()) / norm
+            if row.gradients and gradients is not None:
+                squares = gradients[list(row.gradients)] ** 2
+                if not np.isnan(squares).all():
+                    result["weight_grad_norm"][at] = np.sqrt(squares.sum())
+                if micro is not None and sums.backwards > 1:
+                    k, mean_square = sums.backwards, squares.sum()
+                    variance = k / (k - 1) * (k * micro[list(row.gradients)].sum() - mean_square)
+                    result["gradient_signal_to_noise"][at] = mean_square / variance
+    return result
