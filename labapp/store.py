@@ -42,9 +42,10 @@ import safetensors.numpy
 import labapp
 from labapp.config import Experiment, LabError, listed, nearest
 from labapp.machine import environment as machine_environment
-from labapp.machine import is_alive, this_process
+from labapp.machine import is_alive, process_identity, this_process
 from labapp.parts import MERGE, Table, Where, as_table, sync_folder, write_table, write_whole
 
+__all__ = ["Run", "RunWriter", "broken_runs", "list_runs", "process_identity", "remove_run"]
 FORMAT = 1  # of run.json
 STATUSES = ("running", "finished", "diverged", "failed", "stopped")  # and "interrupted", which nobody could write down
 FLUSH_SECONDS = 2.0
