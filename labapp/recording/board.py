@@ -1,10 +1,9 @@
 """Where do one step's numbers lie between the hook that takes them and the flush that reads them?
 
-A row a place, a column a sum. Only sums are kept, because sums join: over the micro-batches of one optimizer step, and over
-the processes of one DDP run. `quantities` turns them, on the host, into what DESIGN calls the quantities.
+A row a place, a column a sum. Only sums are kept, because sums join: over the micro-batches of one optimizer step,
+and over the processes of one DDP run. `tables` turns them into the recorded quantities, on the host.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from labapp.recording.kernels import Compiled, Portable, library
 
-# Offsets of the columns. Four sums of the output, of its gradient and of a block's input; three of the two paths' gradients.
+# Offsets of the columns. Four sums of the output, of its gradient and of a block's input; three of the two paths'
+# gradients.
 OUTPUT, GRADIENT, INPUT, PATHS, WIDTH = 0, 4, 8, 12, 15
 SUM, SQUARE, POSITIVE, NONFINITE = range(4)
 
@@ -25,13 +25,16 @@ class Sums:
     Attributes:
         step: the optimizer step.
         table: (rows, WIDTH) float64.
-        values: (rows, 2) number of output and of gradient values behind the sums; exact, known without a look at the data.
-        alive: for each row the (C,) bytes that say which channels had a positive value.
-        pending: what `Portable` left on a device: (flat position, tensor) pairs.
-        masks: the same for `alive`.
-        exponents: (row, "output" or "gradient") -> (256,) counts.
-        links: block row -> (row of the branch's end, row of the shortcut's end); None where it is the block's input.
-        weights: (weight norms, update norms) of the weight tensors; gradients: norms of all parameters' gradients.
+        values: (rows, 2) number of output and of gradient values behind the sums; exact, known without a look at the
+        data. alive: for each row the (C,) bytes that say which channels had a positive value. pending: what
+        `Portable` left on a device: (flat position, tensor) pairs. masks: the same for `alive`. exponents: (row,
+        "output" or "gradient") -> (256,) counts. links: block row -> (row of the branch's end, row of the shortcut's
+        end); None where it is the block's input. weights: norms of the weights before the step, and of their changes.
+        gradients, used: norms of all parameters' gradients after the backward pass, and as the optimizer saw them
+        where
+            something changed them in between; present: which parameters had a gradient.
+        micro: sums of the squared gradient norms of the micro-batches; backwards: their number.
+        scale: the loss scale in force; skipped: whether the optimizer did not step.
     """
 
     step: int
@@ -44,12 +47,12 @@ class Sums:
     links: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
     weights: tuple[Tensor, Tensor] | None = None
     gradients: Tensor | None = None
-    clipped: Tensor | None = None
+    used: Tensor | None = None
+    present: np.ndarray | None = None
     micro: Tensor | None = None
     backwards: int = 0
     scale: Tensor | None = None
     skipped: bool = False
-    seconds: float = 0.0
 
     def land(self) -> None:
         """Brings everything to the host: one copy for all sums, one for all masks."""
@@ -76,7 +79,7 @@ class Sums:
 
 
 class Board:
-    """Takes the numbers of one step at a time. Buffers are allocated once and their addresses do not move within a step."""
+    """Takes the numbers of one step at a time, in buffers whose addresses do not move within a step."""
 
     def __init__(self, rows: int) -> None:
         found, self.implementation = library()
@@ -183,74 +186,17 @@ class Row:
         """The path, with ``#2`` for the second call in a forward pass, and so on."""
         return self.path if self.call == 1 else f"{self.path}#{self.call}"
 
-
-QUANTITIES = (
-    *("weight_norm", "weight_grad_norm", "update_ratio", "output_mean", "output_std", "zero_fraction", "dead_channels"),
-    *("output_grad_norm", "nonfinite", "branch_norm", "shortcut_norm", "branch_grad_norm", "shortcut_grad_norm"),
-    *("branch_shortcut_grad_cosine", "gradient_signal_to_noise"),
-)
-
-
-def quantities(sums: Sums, rows: Sequence[Row], shown: Sequence[int]) -> dict[str, np.ndarray]:
-    """One step's sums as the quantities of the `layers` table, one value a shown row, NaN where one does not apply.
-
-    ============================  ==============================================================================
-    weight_norm                   ‖w‖₂ of the layer's weights before the step
-    weight_grad_norm              ‖∂L/∂w‖₂ when the backward pass has ended, before any clipping, unscaled
-    update_ratio                  ‖Δw‖₂ / ‖w‖₂: what the optimizer did, over the weights before it
-    output_mean, output_std       over all values of the output h of the batch (population standard deviation)
-    zero_fraction                 share of h ≤ 0 at a place that feeds a rectifier or is one
-    dead_channels                 channels at such a place with no h > 0 in the whole batch
-    output_grad_norm              ‖∂L/∂h‖₂ over the whole batch, L the loss given to ``backward``
-    nonfinite                     NaN and infinite values among h and ∂L/∂h
-    branch_norm, shortcut_norm    ‖F(x)‖₂ and ‖shortcut(x)‖₂, the two summands of a residual block
-    branch_grad_norm, …           norms of the two parts of ∂L/∂x, one through each path, and the cosine between
-                                  them: ∂L/∂x = ∂L/∂y·(1 + ∂F/∂x) taken apart (He et al. 2016, eq. 5)
-    gradient_signal_to_noise      ‖ḡ‖² over the summed variance of the micro-batches' weight gradients
-    ============================  ==============================================================================
-    """
-    table, values = sums.table, sums.values
-    scale = float(sums.scale) if sums.scale is not None else 1.0
-    result = {name: np.full(len(shown), np.nan) for name in QUANTITIES}
-    with np.errstate(all="ignore"):
-        weight_norms, updates = (t.double().cpu().numpy() for t in sums.weights) if sums.weights else (None, None)
-        gradients = sums.gradients.double().cpu().numpy() / scale if sums.gradients is not None else None
-        micro = sums.micro.double().cpu().numpy() / scale**2 if sums.micro is not None else None
-        for at, index in enumerate(shown):
-            row, line = rows[index], table[index]
-            if count := values[index, 0]:
-                mean = line[OUTPUT + SUM] / count
-                result["output_mean"][at] = mean
-                result["output_std"][at] = np.sqrt(np.maximum(line[OUTPUT + SQUARE] / count - mean**2, 0))
-                result["nonfinite"][at] = line[OUTPUT + NONFINITE]
-                if row.rectified:
-                    result["zero_fraction"][at] = 1 - line[OUTPUT + POSITIVE] / count
-                    if index in sums.alive:
-                        result["dead_channels"][at] = (sums.alive[index] == 0).sum()
-            if values[index, 1]:
-                result["output_grad_norm"][at] = np.sqrt(line[GRADIENT + SQUARE]) / scale
-                result["nonfinite"][at] = np.nansum([result["nonfinite"][at], line[GRADIENT + NONFINITE]])
-            if index in sums.links and row.split == "branch+shortcut":
-                branch, shortcut = sums.links[index]
-                both, branch_square, shortcut_square = line[PATHS : PATHS + 3]
-                if branch is not None:
-                    result["branch_norm"][at] = np.sqrt(table[branch, OUTPUT + SQUARE])
-                square = line[INPUT + SQUARE] if shortcut is None else table[shortcut, OUTPUT + SQUARE]
-                result["shortcut_norm"][at] = np.sqrt(square)
-                if values[index, 1]:
-                    result["branch_grad_norm"][at] = np.sqrt(branch_square) / scale
-                    result["shortcut_grad_norm"][at] = np.sqrt(shortcut_square) / scale
-                    result["branch_shortcut_grad_cosine"][at] = both / np.sqrt(branch_square * shortcut_square)
-            if row.weights and weight_norms is not None and updates is not None:
-                norm = np.sqrt((weight_norms[list(row.weights)] ** 2).sum())
-                result["weight_norm"][at] = norm
-                result["update_ratio"][at] = np.sqrt((updates[list(row.weights)] ** 2).sum()) / norm
-            if row.gradients and gradients is not None:
-                squares = gradients[list(row.gradients)] ** 2
-                if not np.isnan(squares).all():
-                    result["weight_grad_norm"][at] = np.sqrt(squares.sum())
-                if micro is not None and sums.backwards > 1:
-                    k, mean_square = sums.backwards, squares.sum()
-                    variance = k / (k - 1) * (k * micro[list(row.gradients)].sum() - mean_square)
-                    result["gradient_signal_to_noise"][at] = mean_square / variance
-    return result
+    def about(self) -> dict[str, object]:
+        """What stands in run.json about this place."""
+        return {
+            "path": self.layer,
+            "kind": self.kind,
+            "depth": self.depth,
+            "relative_depth": self.relative_depth,
+            "stage": self.stage,
+            "block": self.block,
+            "shape": list(self.shape),
+            "parameters": self.parameters,
+            "rectified": self.rectified,
+            "split": self.split,
+        }

@@ -1,4 +1,4 @@
-"""What does the autograd graph say about a net's structure: which layer feeds a rectifier, where does a sum join two paths?
+"""What does the autograd graph say about structure: which layer feeds a rectifier, where does a sum join two paths?
 
 A graph is read, never changed. Nodes are what ``tensor.grad_fn`` gives; an edge is ``(node, index)``, as in
 ``node.next_functions``. What is found holds for any net, written with modules or with functions, in place or not.
@@ -74,8 +74,9 @@ class Split(NamedTuple):
 def split(output: Tensor, start: Node) -> Split | None:
     """Takes apart the sum that ends a residual block; None where branch and shortcut cannot be told apart.
 
-    From the addition, each of the two paths is followed until they meet. A path can be told from the other if exactly one
-    of its edges enters the common part, and both enter at the same tensor. The path with fewer parameters is the shortcut.
+    From the addition, each of the two paths is followed until they meet. A path can be told from the other if exactly
+    one of its edges enters the common part, and both enter at the same tensor. The path with fewer parameters is the
+    shortcut.
 
     Args:
         output: what the block returned.

@@ -1,7 +1,8 @@
 """Who attaches a hook, and who takes it away again? Only this file, and only its own.
 
-Module *backward* hooks are never used: they wrap a module's inputs and outputs and fail on in-place operations. A forward
-hook sees the output; a hook on that tensor sees its gradient; a hook on an autograd node sees what one path sends back.
+Module *backward* hooks are never used: they wrap a module's inputs and outputs and fail on in-place operations. A
+forward hook sees the output; a hook on that tensor sees its gradient; a hook on an autograd node sees what one path
+sends back.
 """
 
 from collections.abc import Callable

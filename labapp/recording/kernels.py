@@ -1,9 +1,10 @@
 """Which numbers does one pass over a tensor's memory give, and how is that pass made fast?
 
 Four reductions, each adding to a float64 buffer: `moments` (sum, sum of squares, positive and non-finite count, which
-channels live), `energy` (the same sums in any memory order), `inner` (⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩) and `exponents` (a histogram of
-magnitudes in powers of two). Two implementations with the same interface: `Compiled` runs ``kernels.c`` on float32 tensors in
-the machine's memory, `Portable` says the same in torch for every other device, dtype or machine without a C compiler.
+channels live), `energy` (the same sums in any memory order), `inner` (⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩) and `exponents` (a
+histogram of magnitudes in powers of two). Two implementations with the same interface: `Compiled` runs ``kernels.c``
+on float32 tensors in the machine's memory, `Portable` says the same in torch for every other device, dtype or machine
+without a C compiler.
 
 Neither reads a number back into Python: `Compiled` writes through a pointer, `Portable` leaves 0-dimensional tensors.
 """
@@ -35,7 +36,7 @@ MAX_THREADS = 64
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """The values as a tensor without gaps or overlaps, in whatever order they lie; a copy only where they do not lie so.
+    """The values as a tensor without gaps or overlaps, in whatever order they lie; a copy only where needed.
 
     A norm needs no order, so a channels-last gradient is read where it is; an expanded one (stride 0) is written out.
     """
@@ -57,7 +58,7 @@ def folder() -> Path:
 
 @cache
 def library() -> tuple[ctypes.CDLL | None, str]:
-    """The compiled kernels, or None with the reason. Compiled once a machine (about 0.3 s) and kept in the user's cache."""
+    """The compiled kernels, or None; and how, or why not. Compiled once a machine and kept in the user's cache."""
     if os.environ.get("LABAPP_KERNELS", "").lower() in {"0", "off", "portable"}:
         return None, "switched off by LABAPP_KERNELS"
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -86,8 +87,8 @@ def library() -> tuple[ctypes.CDLL | None, str]:
         home = Path(tempfile.mkdtemp(prefix="labapp-"))
     built = home / f"kernels-{key}.so"
     if not built.exists():
-        # Linked against the OpenMP that torch has loaded, by its own file where torch brings one: two thread pools would
-        # fight for the same cores.
+        # Linked against the OpenMP that torch has loaded, by its own file where torch brings one: two thread pools
+        # would fight for the same cores.
         own = sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))
         handle, name = tempfile.mkstemp(suffix=".so", dir=home)
         os.close(handle)
@@ -173,7 +174,7 @@ class Compiled:
 
 
 class Portable:
-    """The same reductions in torch: any device and floating dtype. Sums are float64 where the device has it, else float32."""
+    """The same reductions in torch, for any device and floating dtype; half precision is widened to float32."""
 
     @staticmethod
     def wide(tensor: Tensor) -> Tensor:

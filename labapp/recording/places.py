@@ -1,8 +1,8 @@
 """Where can a recorder listen in a net, and which of these places were asked for?
 
-A net of the lab brings its own ordered list (``net.places``). In any other net places are found by structure: convolutions,
-linear layers, norms and activations by their type, blocks by repetition. Depth and stage of such a net are known once one
-forward pass has shown the order of execution.
+A net of the lab brings its own ordered list (``net.places``). In any other net places are found by structure:
+convolutions, linear layers, norms and activations by their type, blocks by repetition. Depth and stage of such a net
+are known once one forward pass has shown the order of execution.
 """
 
 import difflib
@@ -86,7 +86,9 @@ def find_spots(model: nn.Module) -> list[Spot]:
 
 
 def find_blocks(model: nn.Module) -> list[str]:
-    """The paths of the blocks of a net that declares none: the outermost modules of a class of its own that occurs more than
+    """The paths of the blocks of a net that declares none.
+
+    These are the outermost modules of a class that occurs more than
     once and holds two or more weight layers. Containers of torch itself (Sequential, ModuleList) are looked through.
     """
 
@@ -111,7 +113,8 @@ def choose(spots: list[Spot], layers: Layers) -> set[str]:
 
     Args:
         spots: every place of the net.
-        layers: None for the default (convolutions, linear layers, norms that feed an activation, blocks); a kind or a glob
+        layers: None for the default (convolutions, linear layers, norms that feed an activation, blocks); a kind or a
+        glob
             on the path, or several; or ``predicate(path, module) -> bool``.
 
     Raises:

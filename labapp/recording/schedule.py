@@ -8,7 +8,7 @@ Schedule = Callable[[int], bool]
 
 
 def every(n: int) -> Schedule:
-    """Steps 0, n, 2n, …
+    """Steps 0, n, 2n and so on.
 
     Raises:
         LabError: if ``n`` is not a whole number above zero.
@@ -19,7 +19,7 @@ def every(n: int) -> Schedule:
 
 
 def log_spaced(points: int, total: int) -> Schedule:
-    """About ``points`` steps of ``0 … total-1``, dense at the start, where a net changes fastest; first and last included.
+    """About ``points`` of the steps ``0 … total-1``, dense at the start, where a net changes fastest, and the last.
 
     Raises:
         LabError: if ``points`` or ``total`` is not a whole number above zero.
