@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from labapp.nets.layers import Layers, chain, preactivated
 from labapp.nets.places import Block, Net
 
-IMAGENET_BLOCKS = {  # layers of the four blocks: Table 1; 161 and 264 from the authors' later table
+IMAGENET_BLOCKS = {  # layers of the four blocks, Table 1; 161 (with k = 48) in the first versions of the paper
     121: (6, 12, 24, 16),
     161: (6, 12, 36, 24),
     169: (6, 12, 32, 32),
@@ -51,7 +51,7 @@ class DenseBlock(Block):
         return concat(features)
 
 
-def dense(
+def dense_net(
     layers: Layers,
     *,
     form: str,
@@ -63,16 +63,21 @@ def dense(
     dropout: float,
     in_channels: int,
     num_classes: int,
+    image_size: int,
 ) -> Net:
-    """A dense net; `width` is the number of channels that its first convolution makes."""
+    """A dense net; `width` is the number of channels that its first convolution makes.
+
+    Any `image_size` will do, since the last pooling is global.
+    """
     parts: dict[str, nn.Module]
+    counts: tuple[int, ...]
     if form == "cifar":  # §4.2: three blocks; the first convolution is bare, norm and activation come inside the layers
         parts = {"stem": chain(conv=layers.conv(in_channels, width, 3))}
         counts = ((depth - 4) // (6 if bottleneck else 3),) * 3
     else:  # Table 1
         stem_conv = layers.conv(in_channels, width, 7, stride=2)
-        pool = nn.MaxPool2d(3, stride=2, padding=1)
-        parts = {"stem": chain(conv=stem_conv, norm=layers.norm(width), activation=layers.activation(), pool=pool)}
+        stem_norm, stem_activation = layers.norm(width), layers.activation()
+        parts = {"stem": chain(conv=stem_conv, norm=stem_norm, activation=stem_activation, **layers.stem_pool())}
         counts = IMAGENET_BLOCKS[depth]
     channels = width
     for number, count in enumerate(counts, start=1):

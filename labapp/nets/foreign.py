@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,27 +66,30 @@ def _timm(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
 
 
 def _own(module_name: str, name: str, options: dict[str, Any]) -> nn.Module:
-    here = str(Path.cwd())  # `labapp` as a command does not look in the folder it is called in, as python does
-    added = here not in sys.path and "" not in sys.path
-    if added:
-        sys.path.insert(0, here)
+    with _here_on_path():
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            near = nearest(module_name, ["torchvision", "timm"])
+            raise LabError(f"'{module_name}' is not found in {Path.cwd()} or on the path: {error}{near}") from None
+        except Exception as error:
+            raise LabError(f"importing '{module_name}' failed: {_reason(error)}") from error
+        factory = getattr(module, name, None)
+        if not callable(factory):
+            callables = [word for word in dir(module) if callable(getattr(module, word))]
+            raise LabError(f"the module '{module_name}' has no callable '{name}'{nearest(name, callables)}")
+        return _made(f"{module_name}:{name}", lambda: factory(**options))
+
+
+@contextmanager
+def _here_on_path() -> Iterator[None]:
+    """Look in the current folder too: python does, an installed command like `labapp` does not."""
+    before = sys.path.copy()
+    sys.path.insert(0, str(Path.cwd()))
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        near = nearest(module_name, ["torchvision", "timm"])
-        raise LabError(
-            f"'{module_name}:{name}' cannot be found: {error}, looked in {here} and on the path{near}"
-        ) from None
-    except Exception as error:
-        raise LabError(f"importing '{module_name}' failed: {_reason(error)}") from error
+        yield
     finally:
-        if added:
-            sys.path.remove(here)
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        callables = [word for word in dir(module) if callable(getattr(module, word)) and not word.startswith("_")]
-        raise LabError(f"module '{module_name}' has no callable '{name}'{nearest(name, callables)}")
-    return _made(f"{module_name}:{name}", lambda: factory(**options))
+        sys.path[:] = before
 
 
 def _made(spec: str, make: Callable[[], object]) -> nn.Module:
@@ -99,7 +103,7 @@ def _made(spec: str, make: Callable[[], object]) -> nn.Module:
     except Exception as error:
         raise LabError(f"making {spec} failed: {_reason(error)}") from error
     if not isinstance(net, nn.Module):
-        raise LabError(f"{spec} made a {type(net).__name__}, not a torch.nn.Module")
+        raise LabError(f"{spec} made a thing of type {type(net).__name__}, not a torch.nn.Module")
     return net
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import nn
 
 from labapp.nets.places import PreActivated
 
-NORMS = ("batch", "layer", "group", "none")
-PADDING_MODES = ("zeros", "circular")
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,
@@ -29,7 +28,7 @@ class Layers:
 
     norm_kind: str = "batch"
     activation_kind: str = "relu"
-    padding_mode: str = "zeros"
+    padding_mode: Literal["zeros", "circular"] = "zeros"
 
     def conv(self, inputs: int, outputs: int, size: int, stride: int = 1, *, bias: bool | None = None) -> nn.Conv2d:
         """A convolution that keeps the image's size (up to its stride); without a norm behind it, it has a bias."""
@@ -42,6 +41,12 @@ class Layers:
             padding_mode=self.padding_mode,
             bias=self.norm_kind == "none" if bias is None else bias,
         )
+
+    def stem_pool(self) -> dict[str, nn.Module | None]:
+        """The ImageNet forms' maximum over 3×3, as parts of a chain; circular like the convolutions, or over −∞."""
+        if self.padding_mode == "circular":
+            return {"pad": nn.CircularPad2d(1), "pool": nn.MaxPool2d(3, stride=2)}
+        return {"pool": nn.MaxPool2d(3, stride=2, padding=1)}
 
     def norm(self, channels: int) -> nn.Module | None:
         """A normalisation over images (N, C, H, W), or None."""

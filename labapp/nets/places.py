@@ -75,7 +75,7 @@ def listening_places(net: nn.Module) -> list[Place]:
         feeds = feeds or isinstance(module, PreActivated)
         if not beside:  # a shortcut runs beside its branch, which has already counted the layers and the stride
             depth += kind in ("conv", "linear")
-            stage += _stride(module) > 1
+            stage += bool(places) and _stride(module) > 1  # the first layer's output is stage 1
         for name, child in module.named_children():
             visit(child, f"{path}.{name}" if path else name, block, feeds, beside or name == "shortcut")
         if kind:

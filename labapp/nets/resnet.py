@@ -3,8 +3,13 @@
 He, Zhang, Ren, Sun 2015, *Deep Residual Learning* (arXiv 1512.03385), and 2016, *Identity Mappings* (arXiv 1603.05027).
 A plain net is the same net without its shortcuts: same layers, same names, same weights.
 
-Where this differs from the papers: a bottleneck halves the image in its 3×3 convolution, as torchvision and most later
-work do, not in its first 1×1 (§3.4 of 2015). With the norm "none" convolutions have biases.
+Where this differs from the papers:
+
+* A bottleneck halves the image in its 3×3 convolution, as torchvision and most later work do, not in its first 1×1 as
+  the authors' models do.
+* A pre-activation block that pads (shortcut A) pads the signal as it comes, so that nothing non-linear stands on the
+  way; the paper leaves this open.
+* The first weights are those of `starts.py`; with the norm "none" convolutions have biases.
 """
 
 from __future__ import annotations
@@ -85,39 +90,43 @@ class ResidualBlock(Block):
         return self.activation(self.add(self.branch(x), self.shortcut(x)))
 
 
-def plain(
+def residual_net(
     layers: Layers,
     *,
     form: str,
     depth: int,
     width: int,
     block: str,
+    shortcut: str | None,
     preactivation: bool,
     in_channels: int,
     num_classes: int,
-    shortcut: str | None = None,
+    image_size: int,
 ) -> Net:
-    """A net of blocks without shortcuts, or, when `shortcut` is A, B or C, a residual net."""
+    """A net of blocks with shortcuts A, B or C; with None, without.
+
+    Any `image_size` will do, since the last pooling is global.
+    """
+    stem_pool: dict[str, nn.Module | None] = {}
+    counts: tuple[int, ...]
     if form == "cifar":  # 2015, §4.2: three stages, no pooling before the last layer
-        stem_pool = None
         stem_conv = layers.conv(in_channels, width, 3)
         counts = (depth // (6 if block == "basic" else 9),) * 3
     else:  # Table 1
-        stem_pool = nn.MaxPool2d(3, stride=2, padding=1)
         stem_conv = layers.conv(in_channels, width, 7, stride=2)
+        stem_pool = layers.stem_pool()
         block, counts = IMAGENET_BLOCKS[depth]
     # in pre-activation form too the stem keeps its activation, so the first block has none of its own (2016, appendix)
-    parts: dict[str, nn.Module] = {
-        "stem": chain(conv=stem_conv, norm=layers.norm(width), activation=layers.activation(), pool=stem_pool)
-    }
+    stem = chain(conv=stem_conv, norm=layers.norm(width), activation=layers.activation(), **stem_pool)
+    parts: dict[str, nn.Module] = {"stem": stem}
     channels = width
     for stage, count in enumerate(counts):
         inside = width * 2**stage
         blocks: dict[str, nn.Module] = {}
         for number in range(count):
             shape = (channels, inside, 2 if stage and not number else 1)
-            first = not stage and not number
-            blocks[f"block{number + 1}"] = _block(layers, block, shape, shortcut, preactivation, activated=first)
+            activated = not stage and not number
+            blocks[f"block{number + 1}"] = _block(layers, block, shape, shortcut, preactivation, activated)
             channels = inside * EXPANSION[block]
         parts[f"stage{stage + 1}"] = chain(**blocks)
     last = {"norm": layers.norm(channels), "activation": layers.activation()} if preactivation else {}
@@ -127,9 +136,9 @@ def plain(
     return Net(parts)
 
 
-def residual(layers: Layers, *, shortcut: str, **options: Any) -> Net:
-    """The same net with its shortcuts: A (padding), B (projection where shapes change), C (projection everywhere)."""
-    return plain(layers, shortcut=shortcut, **options)
+def plain_net(layers: Layers, **options: Any) -> Net:
+    """The same net without its shortcuts: the same layers, names and weights."""
+    return residual_net(layers, shortcut=None, **options)
 
 
 def _block(
@@ -149,7 +158,7 @@ def _block(
     if preactivation and projects and not activated:
         shared = preactivated(norm=layers.norm(inputs), activation=layers.activation())
         activated = True
-    branch = (_branch_before if preactivation else _branch_after)(layers, convolutions, activated)
+    branch = _before(layers, convolutions, activated) if preactivation else _after(layers, convolutions)
     activation = nn.Identity() if preactivation else layers.activation()
     if shortcut is None:
         return PlainBlock(branch, activation)
@@ -161,7 +170,7 @@ def _block(
     return ResidualBlock(branch, way, activation, shared)
 
 
-def _branch_after(layers: Layers, convolutions: list[tuple[int, int, int, int]], activated: bool) -> nn.Sequential:
+def _after(layers: Layers, convolutions: list[tuple[int, int, int, int]]) -> nn.Sequential:
     """conv, norm, activation, …, conv, norm: the last activation comes after the addition (2015, Fig. 2 and 5)."""
     parts: dict[str, nn.Module | None] = {}
     for number, (inputs, outputs, size, stride) in enumerate(convolutions, start=1):
@@ -172,7 +181,7 @@ def _branch_after(layers: Layers, convolutions: list[tuple[int, int, int, int]],
     return chain(**parts)
 
 
-def _branch_before(layers: Layers, convolutions: list[tuple[int, int, int, int]], activated: bool) -> nn.Sequential:
+def _before(layers: Layers, convolutions: list[tuple[int, int, int, int]], activated: bool) -> nn.Sequential:
     """norm, activation, conv, … (2016, Fig. 4e); without the first two where they are shared or already done."""
     parts: dict[str, nn.Module | None] = {}
     for number, (inputs, outputs, size, stride) in enumerate(convolutions, start=1):

@@ -23,7 +23,6 @@ from torch import nn
 from labapp.config import LabError
 from labapp.nets.places import Block
 
-SCHEMES = ("he", "glorot", "lecun", "default", "orthogonal", "looks-linear")
 RECTIFIERS = ("relu", "leaky_relu", "gelu")  # they halve a signal's mean square, so the gain is √2
 
 
@@ -75,11 +74,9 @@ def _refuse_looks_linear(net: nn.Module, layers: list[nn.Conv2d | nn.Linear]) ->
     if any(isinstance(module, nn.MaxPool2d) for module in net.modules()):
         raise LabError(f"{where}; this net has a maximum pooling, which is not linear, so take orthogonal")
     if any(isinstance(module, Block) and hasattr(module, "shortcut") for module in net.modules()):
-        raise LabError(
-            f"{where}; here shortcuts carry a rectified signal past the pairs that cancel, so take orthogonal"
-        )
+        raise LabError(f"{where}; a shortcut carries rectified signals past the pairs that cancel, so take orthogonal")
     odd = [layer.weight.shape[0] for layer in layers[:-1] if layer.weight.shape[0] % 2]
     if odd:
         raise LabError(
-            f"looks-linear initialisation pairs channels, so a layer cannot have {odd[0]}; take an even number"
+            f"looks-linear initialisation pairs channels, so a layer cannot have {odd[0]}; choose even numbers"
         )

@@ -11,8 +11,9 @@ Where this differs from the paper:
 * Head `gap` (global average pooling and one linear layer) is of 2014's Network in Network.
 * The CIFAR form is made for small images: it leaves out the fifth pooling, and its two hidden linear layers have as
   many units as the last convolution has channels instead of 4096.
-* Weights: the paper draws N(0, 0.01²) and starts the deeper nets from A. Here convolutions start as `init` says, and
-  with `init="he"` the ImageNet form's linear layers with the paper's N(0, 0.01²), as torchvision's do.
+* The paper draws its first weights with "10⁻² variance", and starts the deeper nets from the layers of A. Here layers
+  start as `init` says; only with "he" the linear layers of the ImageNet form start with a standard deviation of 0.01,
+  which is how torchvision reads that sentence.
 * The paper's local response normalisation (A-LRN), which it found useless, is left out.
 """
 
@@ -34,7 +35,7 @@ WIDENING = (1, 2, 4, 8, 8)  # channels of a stage, in widths
 DROPOUT = 0.5  # of the hidden linear layers, §3.1
 
 
-def vgg(
+def vgg_net(
     layers: Layers,
     *,
     form: str,
@@ -80,7 +81,7 @@ def vgg(
 
 
 def start_head(net: Net) -> None:
-    """The paper's first weights of the linear layers, N(0, 0.01²) (§3.1)."""
+    """First weights N(0, 0.01²) for the linear layers, as in torchvision."""
     for module in net.modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01)
