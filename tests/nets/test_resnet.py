@@ -1,12 +1,13 @@
 import math
 
 import pytest
+import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.nets import Net, build
-from labapp.nets.resnet import PadShortcut, PlainBlock, ResidualBlock
+from labapp.nets.resnet import PadShortcut, ResidualBlock
 
 
 class Nothing(nn.Module):
@@ -48,25 +49,26 @@ def test_a_plain_net_is_the_residual_net_without_its_shortcuts(options: dict) ->
     assert torch.equal(plain(x), residual(x))
 
 
-def test_blocks_have_the_parts_that_the_recorder_listens_to() -> None:
-    for options in ({}, {"shortcut": "B"}, {"shortcut": "C"}, {"preactivation": True}):
-        net = build("residual", depth=14, **options)
-        blocks = net.residual_blocks()
-        assert len(blocks) == 6
-        assert [path for path, module in net.named_modules() if module in blocks] == [
-            place.path for place in net.places if place.kind == "block"
-        ]
-        sums = {}
-        for number, block in enumerate(blocks):
-            assert isinstance(block, ResidualBlock)
-            assert isinstance(block.branch, nn.Sequential)
-            block.add.register_forward_hook(
-                lambda _m, inputs, output, n=number: sums.__setitem__(n, (*inputs, output.clone()))
+@pytest.mark.parametrize("options", [{}, {"shortcut": "B"}, {"shortcut": "C"}, {"preactivation": True}], ids=str)
+def test_blocks_have_the_parts_that_the_recorder_listens_to(options: dict) -> None:
+    net = build("residual", depth=14, **options)
+    blocks = net.residual_blocks()
+    assert len(blocks) == 6
+    assert [path for path, module in net.named_modules() if module in blocks] == [
+        place.path for place in net.places if place.kind == "block"
+    ]
+    heard: dict[tuple[int, str], Tensor] = {}
+    for number, block in enumerate(blocks):
+        assert isinstance(block, ResidualBlock)
+        for part in ("branch", "shortcut", "add", "activation"):
+            getattr(block, part).register_forward_hook(
+                lambda _m, _i, output, key=(number, part): heard.__setitem__(key, output.clone())
             )
-        net(torch.randn(2, 3, 16, 16))
-        for branch, shortcut, total in sums.values():
-            assert torch.equal(branch + shortcut, total)
-    assert all(isinstance(m, PlainBlock) for m in build("plain", depth=8).modules() if type(m).__name__ == "PlainBlock")
+    net(torch.randn(2, 3, 16, 16))
+    for number in range(6):
+        branch, shortcut, total, after = (heard[number, part] for part in ("branch", "shortcut", "add", "activation"))
+        assert torch.equal(branch + shortcut, total)
+        assert torch.equal(after, total if options.get("preactivation") else total.relu())
 
 
 @pytest.mark.parametrize(("shortcut", "projections", "pads"), [("A", 0, 2), ("B", 2, 0), ("C", 9, 0)])
@@ -111,7 +113,6 @@ def test_preactivation_of_projections_is_shared() -> None:
 
 def test_preactivation_resnet50_agrees_with_timm() -> None:
     """timm pools before the first norm and ReLU, we after: the same as long as the norm's weights are positive."""
-    timm = pytest.importorskip("timm")
     torch.manual_seed(0)
     theirs = timm.create_model("resnetv2_50", num_classes=10).eval()
     for module in theirs.modules():
@@ -122,7 +123,7 @@ def test_preactivation_resnet50_agrees_with_timm() -> None:
     ours = build("resnet50", preactivation=True, num_classes=10).eval()
     state = {}
     for path, value in theirs.state_dict().items():
-        path = path.replace("stem.conv", "stem.conv").replace("downsample.conv", "shortcut.conv")
+        path = path.replace("downsample.conv", "shortcut.conv")
         if path.startswith("stages"):
             _, stage, _, block, *rest = path.split(".")
             rest = ["branch", *rest] if rest[0] != "shortcut" else rest
