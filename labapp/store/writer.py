@@ -1,0 +1,332 @@
+"""How does a run come to lie on disk without training ever waiting for the disk?
+
+`write` copies rows into memory. Every two seconds one thread writes what has gathered as new parts, flushed to the disk
+and renamed, while training goes on. A killed process loses what came after the last flush and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+from pydantic import ValidationError
+
+from labapp.config import Experiment, LabError, nearest, sentence
+from labapp.store.files import alone, clear_temporary, first_line, sentences, sync_folder, write_whole
+from labapp.store.machine import environment as this_environment
+from labapp.store.machine import this_process
+from labapp.store.parts import MERGE, Table, part_name, write_table
+from labapp.store.run import NAME, Record, Run
+from labapp.store.tables import NOTHING, TABLES, Chunk, as_table, chunk
+
+FLUSH_SECONDS = 2.0
+FLUSH_ROWS = 50_000
+FULL = 4  # times FLUSH_ROWS in memory: then training does wait for the disk
+_FIXED = ("labapp", "format", "id", "created", "experiment", "attempts")
+
+
+class RunWriter:
+    """Writes one run; one process at a time. Opening a run that exists begins a new attempt at it.
+
+        with RunWriter.create("runs", experiment) as writer:
+            writer.describe(layers, recorder)
+            writer.write("steps", {"step": [0], "loss": [2.3]})
+            writer.checkpoint(300, tensors, state)
+
+    Leaving the block finishes the run: as failed when an exception passes, as stopped on Ctrl-C.
+
+    Args:
+        path: A run's folder, to take it up again.
+        from_step: Steps done at the checkpoint that this attempt begins from.
+        environment: What to note besides versions and machine: device, threads.
+    """
+
+    def __init__(self, path: str | Path, *, from_step: int = 0, environment: Mapping[str, Any] | None = None) -> None:
+        run = Run(path)
+        with sentences(run.path), alone(run.path):
+            record = run.record
+            if run.status == "running" and record.attempts[-1].get("pid") != os.getpid():
+                where = f"process {record.attempts[-1].get('pid')} on {record.attempts[-1].get('host')}"
+                raise LabError(f"run '{run.id}' is being written by {where}; stop it first")
+            if record.attempts:
+                record.attempts[-1].setdefault("status", "interrupted" if record.status == "running" else record.status)
+            for folder in (run.path, *(run.path / name for name in (*run.tables(), "checkpoints"))):
+                clear_temporary(folder)
+            record.status, record.message = "running", ""
+            record.progress |= {"step": from_step}
+            self._begin(run.path, record, from_step, environment)
+            self._save()
+
+    @classmethod
+    def create(
+        cls,
+        root: str | Path,
+        experiment: Experiment,
+        *,
+        run_id: str | None = None,
+        environment: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Make runs/<id>/ with its run.json, both at once, and open it."""
+        run_id = run_id or f"{experiment.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        if not NAME.fullmatch(run_id):
+            raise LabError(f"'{run_id}' cannot name a run; letters, digits, '.', '_', '+' and '-' can")
+        record = Record(id=run_id, experiment=experiment, seeds={"seed": experiment.seed})
+        record.progress = {"step": 0, "steps": experiment.steps}
+        self = cls.__new__(cls)
+        path = Path(root) / run_id
+        new = path.with_name(f".new-{run_id}-{secrets.token_hex(4)}")
+        with sentences(path.parent):
+            new.mkdir(parents=True)
+            try:
+                self._begin(new, record, 0, environment)
+                self._save()
+                new.rename(path)  # refused by the system when a run of this name is there
+            except OSError:
+                shutil.rmtree(new, ignore_errors=True)
+                if path.exists():
+                    raise LabError(f"{path} is there already; choose another id, or resume that run") from None
+                raise
+            sync_folder(path.parent)
+        self.path = path
+        return self
+
+    def _begin(self, path: Path, record: Record, from_step: int, environment: Mapping[str, Any] | None) -> None:
+        record.attempts.append(this_process() | {"from_step": from_step})
+        record.environment |= this_environment() | _plain(environment or {})
+        self.path = path
+        self._record = record
+        self._since = time.monotonic() - record.seconds
+        self._done = from_step
+        self._waiting: dict[str, list[Chunk]] = {}
+        self._rows = 0
+        self._kinds: dict[str, dict[str, bool]] = {}
+        self._numbers: dict[str, int] = {}
+        self._flushed = time.monotonic()
+        self._memory = threading.Lock()  # held for microseconds: what waits
+        self._disk = threading.RLock()  # held while something is written
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="labapp-writer")
+        self._behind: Future[None] | None = None
+        self._over = False
+
+    @property
+    def id(self) -> str:
+        """The run's name in the archive."""
+        return self.path.name
+
+    @property
+    def run(self) -> Run:
+        """The run, for reading."""
+        return Run(self.path)
+
+    def describe(self, layers: Sequence[Mapping[str, Any]], recorder: Mapping[str, Any]) -> None:
+        """Put the layers and what the recorder says of itself into run.json: at once, later with the next flush."""
+        with self._disk:
+            known, now = self._record.layers, _plain(layers)
+            self._record.recorder |= _plain(recorder)
+            if known != now:
+                self.update(layers=now)
+
+    def write(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Append rows to layers, steps, evals or a table of your own.
+
+        Args:
+            table: Its name.
+            columns: A list or array of numbers or words each; a single value stands for all rows.
+        """
+        if self._over:
+            raise LabError(f"run '{self.id}' is finished; RunWriter(path) opens it again")
+        rows = chunk(table, columns)
+        self._check(table, rows)
+        if not rows.rows:
+            return
+        with self._memory:
+            self._waiting.setdefault(table, []).append(rows)
+            self._rows += rows.rows
+            if "step" in rows.columns:
+                last = int(rows.columns["step"][-1])
+                self._done = max(self._done, last if table == "evals" else last + 1)
+        if self._rows >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self._flush_behind()
+
+    def _check(self, table: str, rows: Chunk) -> None:
+        if table not in self._kinds:
+            if not NAME.fullmatch(table) or table in ("probes", "checkpoints"):
+                raise LabError(f"'{table}' cannot name a table; layers, steps, evals or a word of your own can")
+            self._kinds[table] = {field.name: field.type == "string" for field in TABLES.get(table, NOTHING)}
+        kinds = self._kinds[table]
+        for name, values in rows.columns.items():
+            words = type(values) is list
+            if kinds.setdefault(name, words) is not words and rows.rows:
+                holds = "words" if kinds[name] else "numbers"
+                raise LabError(f"column '{name}' of table '{table}' holds {holds}, so {values[0]!r} does not fit")
+
+    def _flush_behind(self) -> None:
+        if self._behind is not None:
+            if not self._behind.done() and self._rows < FULL * FLUSH_ROWS:
+                return
+            last, self._behind = self._behind, None
+            self._flushed = time.monotonic()  # a full disk is not asked again at every step
+            last.result()  # tells of a failure; what could not be written still waits
+        self._flushed = time.monotonic()
+        self._behind = self._thread.submit(self._flush_now)
+
+    def flush(self) -> None:
+        """Bring all that was written to the disk; on failure it stays in memory for the next time."""
+        if self._behind is not None:
+            wait([self._behind])
+            self._behind = None
+        self._flush_now()
+
+    def _flush_now(self) -> None:
+        with self._disk:
+            with self._memory:
+                taken, self._waiting, self._rows = self._waiting, {}, 0
+            if not taken:
+                return
+            grown = []
+            try:
+                while taken:
+                    name = next(iter(taken))
+                    self._write_part(name, taken[name])
+                    grown.append(name)
+                    del taken[name]
+            finally:
+                with self._memory:
+                    for name, chunks in taken.items():
+                        self._waiting[name] = chunks + self._waiting.get(name, [])
+                        self._rows += sum(rows.rows for rows in chunks)
+                self._flushed = time.monotonic()
+            for name in grown:
+                if self._numbers[name] % MERGE == 0:
+                    with sentences(self.path / name):
+                        self._table(name).merge(len(self._record.attempts))
+            self._save()
+
+    def _write_part(self, name: str, chunks: list[Chunk]) -> None:
+        folder = self.path / name
+        number = self._numbers.get(name, 0)
+        with sentences(folder):
+            if not folder.is_dir():
+                folder.mkdir()
+                sync_folder(self.path)
+            table = as_table(chunks, TABLES.get(name, NOTHING))
+            write_table(table, folder / part_name(len(self._record.attempts), number))
+        self._numbers[name] = number + 1
+
+    def _table(self, name: str) -> Table:
+        return Table(self.path / name, TABLES.get(name, NOTHING))
+
+    def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
+        """Keep weights and training state after `step` steps; what was written before is on disk before them.
+
+        Args:
+            step: Steps done.
+            tensors: Arrays or torch tensors by name.
+            state: What else it takes to go on, as bytes of a file that loads with weights_only=True.
+        """
+        path = self.path / "checkpoints" / f"step-{step:08d}.safetensors"
+        self.flush()
+        with self._disk, sentences(path):
+            if not path.parent.is_dir():
+                path.parent.mkdir()
+                sync_folder(self.path)
+            if state is not None:  # first, so that whoever sees the weights finds their state
+                write_whole(path.with_suffix(".pt"), lambda file: file.write(state))
+            weights = _as_safetensors(tensors, {"run": self.id, "step": str(step)})
+            write_whole(path, lambda file: file.write(weights))
+        return path
+
+    def write_probe(self, name: str, step: int, frame: pd.DataFrame) -> Path:
+        """As `Run.write_probe`."""
+        return self.run.write_probe(name, step, frame)
+
+    def update(self, **fields: Any) -> None:
+        """Change fields of run.json at once; dictionaries are merged into what is there."""
+        with self._disk:
+            for name, value in fields.items():
+                allowed = [field for field in Record.model_fields if field not in _FIXED]
+                if name not in allowed:
+                    raise LabError(f"'{name}' of run.json cannot be changed{nearest(name, allowed)}")
+                now, value = getattr(self._record, name), _plain(value)
+                try:
+                    setattr(
+                        self._record, name, now | value if isinstance(value, dict) and isinstance(now, dict) else value
+                    )
+                except ValidationError as error:
+                    raise LabError(sentence(error)) from None
+            if "progress" in fields:
+                self._done = self._record.progress.get("step", self._done)
+            if "seconds" in fields:
+                self._since = time.monotonic() - self._record.seconds
+            self._save()
+
+    def finish(self, status: str = "finished", message: str = "") -> Run:
+        """Flush, make one file of each table, and note how it ended."""
+        with self._disk:
+            if not self._over:
+                self.flush()
+                for name in self.run.tables():
+                    try:
+                        self._table(name).compact()
+                    except (OSError, LabError) as error:  # the parts stay, and can be read as they are
+                        message = message or f"table '{name}' was left in parts: {first_line(error)}"
+                self._record.attempts[-1] |= {"ended": datetime.now(UTC).isoformat(), "status": status}
+                self.update(status=status, message=message)
+                self._over = True
+                self._thread.shutdown(wait=False)
+        return self.run
+
+    def _save(self) -> None:
+        self._record.progress["step"] = self._done
+        self._record.seconds = round(time.monotonic() - self._since, 3)
+        text = self._record.model_dump_json(indent=1)
+        with sentences(self.path):
+            write_whole(self.path / "run.json", lambda file: file.write(text.encode()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        elif issubclass(kind, Exception):
+            self.finish("failed", f"{kind.__name__}: {first_line(error)}")
+        else:
+            self.finish("stopped", "stopped by hand" if kind is KeyboardInterrupt else kind.__name__)
+
+
+def _as_safetensors(tensors: Mapping[str, Any], about: dict[str, str]) -> bytes:
+    if any("float8" in str(value.dtype) or "bfloat16" in str(value.dtype) for value in tensors.values()):
+        from safetensors.torch import save  # numpy has no such type; the tensors show that torch is loaded
+
+        return save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, about)
+    arrays = {n: v.detach().cpu().numpy() if hasattr(v, "detach") else np.asarray(v) for n, v in tensors.items()}
+    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, about)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: arrays as lists, numbers that JSON lacks as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | bool | None) else str(value)
