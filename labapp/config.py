@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable
 from typing import Any, Self
 
@@ -110,22 +111,26 @@ def sentence(error: ValidationError, fields: Iterable[str] = ()) -> str:
     """Pydantic's complaint as one sentence; `fields` are the right names, for the nearest one."""
     first = error.errors(include_url=False)[0]
     name = ".".join(map(str, first["loc"])) or "the value"
-    kind, given, context = first["type"], first["input"], first.get("ctx", {})
+    kind, given, context = first["type"], reprlib.repr(first["input"]), first.get("ctx", {})
     if kind == "value_error":
         return str(context["error"])
     if kind == "extra_forbidden":
-        return f"unknown option '{name}'{nearest(name, fields) or '; `labapp train --help` lists them all'}"
+        return f"unknown option {name!r}{nearest(name, fields) or '; `labapp train --help` lists them all'}"
+    if kind == "missing":
+        return f"{name} is missing"
+    if kind == "literal_error":
+        return f"{name} is {context['expected']}, not {given}"
     if kind.startswith("int_"):
-        return f"{name} is a whole number, not {given!r}"
+        return f"{name} is a whole number, not {given}"
     if kind.startswith("bool_"):
-        return f"{name} is true or false, not {given!r}"
+        return f"{name} is true or false, not {given}"
     if kind.startswith("string_"):
-        return f"{name} is a word, not {given!r}"
+        return f"{name} is a word, not {given}"
     if kind.startswith("float_") or kind == "finite_number":
-        return f"{name} is a finite number, not {given!r}"
+        return f"{name} is a finite number, not {given}"
     bound = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below"}.get(kind, "at most")
     limit = next((context[key] for key in ("gt", "ge", "lt", "le") if key in context), None)
-    return f"{name}: {first['msg']}" if limit is None else f"{name} must be {bound} {limit:g}, not {given!r}"
+    return f"{name}: {first['msg']}" if limit is None else f"{name} must be {bound} {limit:g}, not {given}"
 
 
 class Experiment(BaseModel):
@@ -223,7 +228,7 @@ class Experiment(BaseModel):
         if word not in allowed:
             kind = {"imageset": "image set", "init": "initialisation"}.get(info.field_name or "", info.field_name)
             verb = "builds" if kind == "family" else "knows"
-            raise LabError(f"unknown {kind} '{word}'; the lab {verb} {listed(allowed)}{nearest(word, allowed)}")
+            raise LabError(f"unknown {kind} {word!r}; the lab {verb} {listed(allowed)}{nearest(word, allowed)}")
         return word
 
     @model_validator(mode="after")

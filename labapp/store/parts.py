@@ -151,7 +151,7 @@ class Table:
         pieces = self.pieces()
         schema = self.schema(pieces)
         wanted = list(schema.names if columns is None else columns)
-        for name in wanted:
+        for name in (*wanted, *(["step"] if also is not None else [])):
             self._check_column(name, schema)
         condition = _and(also, self._condition(where, schema))
         schema = _widened(schema, self.known)

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from labapp.config import Experiment, LabError, nearest, sentence
 from labapp.store.files import alone, clear_temporary, first_line, sentences, sync_folder, write_whole
 from labapp.store.machine import environment as this_environment
-from labapp.store.machine import this_process
+from labapp.store.machine import process_identity, this_process
 from labapp.store.parts import MERGE, Table, part_name, write_table
 from labapp.store.run import NAME, Record, Run
 from labapp.store.tables import NOTHING, TABLES, Chunk, as_table, chunk
@@ -58,7 +58,7 @@ class RunWriter:
         run = Run(path)
         with sentences(run.path), alone(run.path):
             record = run.record
-            if run.status == "running" and record.attempts[-1].get("pid") != os.getpid():
+            if run.status == "running" and record.attempts[-1].get("process") != process_identity(os.getpid()):
                 where = f"process {record.attempts[-1].get('pid')} on {record.attempts[-1].get('host')}"
                 raise LabError(f"run '{run.id}' is being written by {where}; stop it first")
             if record.attempts:
@@ -114,6 +114,7 @@ class RunWriter:
         self._rows = 0
         self._kinds: dict[str, dict[str, bool]] = {}
         self._numbers: dict[str, int] = {}
+        self._told: dict[str, Any] = {}
         self._flushed = time.monotonic()
         self._memory = threading.Lock()  # held for microseconds: what waits
         self._disk = threading.RLock()  # held while something is written
@@ -133,11 +134,9 @@ class RunWriter:
 
     def describe(self, layers: Sequence[Mapping[str, Any]], recorder: Mapping[str, Any]) -> None:
         """Put the layers and what the recorder says of itself into run.json: at once, later with the next flush."""
-        with self._disk:
-            known, now = self._record.layers, _plain(layers)
-            self._record.recorder |= _plain(recorder)
-            if known != now:
-                self.update(layers=now)
+        self._told = _plain(recorder)
+        if (now := _plain(layers)) != self._record.layers:
+            self.update(layers=now)
 
     def write(self, table: str, columns: Mapping[str, Any]) -> None:
         """Append rows to layers, steps, evals or a table of your own.
@@ -275,9 +274,9 @@ class RunWriter:
 
     def finish(self, status: str = "finished", message: str = "") -> Run:
         """Flush, make one file of each table, and note how it ended."""
-        with self._disk:
-            if not self._over:
-                self.flush()
+        if not self._over:
+            self.flush()  # before the lock is taken: the thread needs it too
+            with self._disk:
                 for name in self.run.tables():
                     try:
                         self._table(name).compact()
@@ -291,6 +290,7 @@ class RunWriter:
 
     def _save(self) -> None:
         self._record.progress["step"] = self._done
+        self._record.recorder |= self._told
         self._record.seconds = round(time.monotonic() - self._since, 3)
         text = self._record.model_dump_json(indent=1)
         with sentences(self.path):
