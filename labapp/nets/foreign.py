@@ -13,6 +13,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def _torchvision(name: str, weights: str | None, options: dict[str, Any]) -> nn.
 
     if name not in models.list_models():
         raise LabError(f"torchvision has no net '{name}'{nearest(name, models.list_models())}")
-    return _made(f"torchvision:{name}", lambda: models.get_model(name, weights=weights and "DEFAULT", **options))
+    make = partial(models.get_model, name, weights=weights and "DEFAULT", **options)
+    return _made(f"torchvision:{name}", make, fetches=weights is not None)
 
 
 def _timm(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
@@ -62,7 +64,8 @@ def _timm(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
         raise LabError(f"timm:{name} needs the package timm, which is not installed; `pip install timm`") from None
     if not timm.is_model(name):
         raise LabError(f"timm has no net '{name}'{nearest(name, timm.list_models())}")
-    return _made(f"timm:{name}", lambda: timm.create_model(name, pretrained=weights is not None, **options))
+    make = partial(timm.create_model, name, pretrained=weights is not None, **options)
+    return _made(f"timm:{name}", make, fetches=weights is not None)
 
 
 def _own(module_name: str, name: str, options: dict[str, Any]) -> nn.Module:
@@ -78,7 +81,7 @@ def _own(module_name: str, name: str, options: dict[str, Any]) -> nn.Module:
         if not callable(factory):
             callables = [word for word in dir(module) if callable(getattr(module, word))]
             raise LabError(f"the module '{module_name}' has no callable '{name}'{nearest(name, callables)}")
-        return _made(f"{module_name}:{name}", lambda: factory(**options))
+        return _made(f"{module_name}:{name}", partial(factory, **options))
 
 
 @contextmanager
@@ -92,15 +95,15 @@ def _here_on_path() -> Iterator[None]:
         sys.path[:] = before
 
 
-def _made(spec: str, make: Callable[[], object]) -> nn.Module:
+def _made(spec: str, make: Callable[[], object], *, fetches: bool = False) -> nn.Module:
     """Call a factory, and say in one sentence what went wrong inside it."""
     try:
         net = make()
-    except OSError as error:  # URLError is one: no network
-        raise LabError(
-            f"the weights of {spec} could not be fetched ({_reason(error)}); go online once, or leave weights out"
-        ) from error
     except Exception as error:
+        if fetches and isinstance(error, OSError):  # URLError and its kin: no network
+            raise LabError(
+                f"the weights of {spec} could not be fetched ({_reason(error)}); go online once, or leave weights out"
+            ) from error
         raise LabError(f"making {spec} failed: {_reason(error)}") from error
     if not isinstance(net, nn.Module):
         raise LabError(f"{spec} made a thing of type {type(net).__name__}, not a torch.nn.Module")
@@ -108,7 +111,7 @@ def _made(spec: str, make: Callable[[], object]) -> nn.Module:
 
 
 def _reason(error: Exception) -> str:
-    first, *_ = str(error).splitlines() or [""]
+    first = (str(error).splitlines() or [""])[0].split(". ")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 

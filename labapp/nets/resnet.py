@@ -128,7 +128,7 @@ def residual_net(
             activated = not stage and not number
             blocks[f"block{number + 1}"] = _block(layers, block, shape, shortcut, preactivation, activated)
             channels = inside * EXPANSION[block]
-        parts[f"stage{stage + 1}"] = chain(**blocks)
+        parts[f"stage{stage + (1 if form == 'cifar' else 2)}"] = chain(**blocks)  # ImageNet: conv2_x … conv5_x
     last = {"norm": layers.norm(channels), "activation": layers.activation()} if preactivation else {}
     parts["head"] = preactivated(
         **last, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), classifier=nn.Linear(channels, num_classes)

@@ -52,7 +52,7 @@ def initialise(net: nn.Module, scheme: str, activation: str = "relu") -> None:
 
 @torch.no_grad()
 def looks_linear_(weight: torch.Tensor, *, mirror_inputs: bool, mirror_outputs: bool) -> torch.Tensor:
-    """Fill a weight (outputs, inputs, …) so that channels come in pairs (z, −z), in place (Balduzzi 2017, §4.1).
+    """Fill a weight (outputs, inputs, …) so that channels come in pairs (z, −z), in place (Balduzzi 2017).
 
     A rectifier turns a pair into (f(z), f(−z)) and the next layer's pair of weights (w, −w) takes the difference, a
     multiple of z: the net is linear at the start, and has all its non-linearities to learn with. Pairs are neighbours

@@ -88,6 +88,8 @@ def net(classes=3):
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, classes))
 def number():
     return 3
+def unreadable():
+    open("nowhere/at/all")
 def broken():
     raise RuntimeError("no weights here\\nreally")
 constant = 5
@@ -130,6 +132,7 @@ def test_a_net_of_ones_own(own: None) -> None:
         ("lab_test_nets:constant", "has no callable 'constant'"),
         ("lab_test_nets:number", "lab_test_nets:number made a thing of type int, not a torch.nn.Module"),
         ("lab_test_nets:broken", "making lab_test_nets:broken failed: RuntimeError: no weights here$"),
+        ("lab_test_nets:unreadable", "making lab_test_nets:unreadable failed: FileNotFoundError: .*'nowhere/at/all'$"),
         ("lab_test_needy:net", "No module named 'lab_test_absent'"),
         ("lab_test_faulty:net", "importing 'lab_test_faulty' failed: ZeroDivisionError"),
     ],

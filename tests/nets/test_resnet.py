@@ -129,7 +129,7 @@ def test_preactivation_resnet50_agrees_with_timm() -> None:
             rest = ["branch", *rest] if rest[0] != "shortcut" else rest
             if block == "0" and rest[1] == "norm1":
                 rest = ["preactivation", "norm", rest[2]] if stage != "0" else ["stem", "norm", rest[2]]
-            at = [] if rest[0] == "stem" else [f"stage{int(stage) + 1}", f"block{int(block) + 1}"]
+            at = [] if rest[0] == "stem" else [f"stage{int(stage) + 2}", f"block{int(block) + 1}"]
             path = ".".join([*at, *rest])
         elif path.startswith("head.fc"):
             path, value = path.replace("head.fc", "head.classifier"), value.flatten(1) if value.ndim > 1 else value
