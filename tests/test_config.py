@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
@@ -103,6 +103,7 @@ def test_dropout_is_huangs_when_there_is_no_augmentation() -> None:
     assert Experiment(family="dense").dropout == 0.0
 
 
+@settings(deadline=None)  # other work on the machine must not fail a test
 @given(
     st.fixed_dictionaries(
         {},
@@ -128,6 +129,7 @@ def test_an_experiment_survives_json_and_can_be_a_key(values: dict) -> None:
     assert experiment.but(seed=7).seed == 7
 
 
+@settings(deadline=None)  # other work on the machine must not fail a test
 @given(st.sampled_from(FAMILIES), st.integers(-3, 400), st.booleans())
 def test_a_wrong_depth_is_told_with_two_right_ones(family: str, depth: int, bottleneck: bool) -> None:
     block = "bottleneck" if bottleneck else "basic"
@@ -204,6 +206,7 @@ anything = (
 )
 
 
+@settings(deadline=None)  # other work on the machine must not fail a test
 @given(st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), anything, max_size=4))
 def test_whatever_comes_is_an_experiment_or_one_sentence(values: dict) -> None:
     told = "fine"

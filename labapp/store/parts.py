@@ -128,6 +128,7 @@ class Table:
         self.folder = folder
         self.known = known
         self.problems: dict[str, str] = {}
+        self._damaged: dict[tuple[str, int], str] = {}  # (file, time of its last change): what reading it said
 
     def read(
         self, columns: Sequence[str] | None = None, where: Where = None, also: ds.Expression | None = None
@@ -180,14 +181,16 @@ class Table:
 
     def pieces(self) -> list[Piece]:
         """What can be read now."""
-        self.problems = {name: text for name, text in self.problems.items() if (self.folder / name).exists()}
+        self.problems = {}
         opened: list[tuple[Part, ds.ParquetFileFragment]] = []
         following: dict[int, int] = {}  # attempt: number that its next part has
         for part in parts(self.folder):
             attempt, number = part.first
-            for lost in range(following.get(attempt, 0), number) if attempt else ():
-                name = part_name(attempt, lost)
-                self.problems[name] = f"{self.folder.name}/{name} is missing and its rows with it"
+            expected = following.get(attempt, 0)
+            if attempt and number > expected:
+                name, more = part_name(attempt, expected), number - expected - 1
+                also = f" (and {more} more after it)" if more else ""
+                self.problems[name] = f"{self.folder.name}/{name}{also} is missing and its rows with it"
             following[part.last[0]] = part.last[1] + 1
             try:
                 fragment = _FORMAT.make_fragment(str(part.path), _DISK)
@@ -198,6 +201,8 @@ class Table:
                 self._note(part, error)
             else:
                 opened.append((part, fragment))
+                if self._damaged and (text := self._damaged.get((part.path.name, part.path.stat().st_mtime_ns))):
+                    self.problems[part.path.name] = text
         until: dict[int, int | None] = {}
         begins: int | None = None
         for attempt in sorted({part.last[0] for part, _ in opened}, reverse=True):
@@ -227,8 +232,8 @@ class Table:
             return None
         if isinstance(where, Mapping):
             where = [(name, "==" if _is_single(value) else "in", value) for name, value in where.items()]
-        either = [where] if isinstance(where[0][0], str) else where
         try:
+            either = [where] if isinstance(where[0][0], str) else where
             for name in (name for terms in either for name, _, _ in terms):
                 self._check_column(name, schema)
             terms = [
@@ -253,6 +258,7 @@ class Table:
     def _note(self, part: Part, error: Exception) -> None:
         name = part.path.name
         self.problems[name] = f"{self.folder.name}/{name} is damaged and was left out ({first_line(error)})"
+        self._damaged[name, part.path.stat().st_mtime_ns] = self.problems[name]
 
     def merge(self, attempt: int) -> None:
         """Make one file of an attempt's single parts, without a reader noticing."""

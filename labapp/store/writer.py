@@ -170,7 +170,7 @@ class RunWriter:
             words = type(values) is list
             if kinds.setdefault(name, words) is not words and rows.rows:
                 holds = "words" if kinds[name] else "numbers"
-                raise LabError(f"column '{name}' of table '{table}' holds {holds}, so {values[0]!r} does not fit")
+                raise LabError(f"column '{name}' of table '{table}' holds {holds}, so '{values[0]}' does not fit")
 
     def _flush_behind(self) -> None:
         if self._behind is not None:
@@ -316,7 +316,7 @@ def _as_safetensors(tensors: Mapping[str, Any], about: dict[str, str]) -> bytes:
 
         return save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, about)
     arrays = {n: v.detach().cpu().numpy() if hasattr(v, "detach") else np.asarray(v) for n, v in tensors.items()}
-    return safetensors.numpy.save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, about)
+    return safetensors.numpy.save({name: array.copy(order="C") for name, array in arrays.items()}, about)
 
 
 def _plain(value: Any) -> Any:
