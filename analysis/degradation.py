@@ -1,0 +1,45 @@
+"""Does a deeper net without shortcuts train worse, not only generalise worse?
+
+He et al. 2015, figures 1 and 6: training and test error over steps. If the deeper plain net lies above the shallower
+one in *both* panels, it is not overfitting: it is the degradation problem. One line a net; several seeds become their
+mean with the range over seeds.
+
+    python -m analysis.degradation --runs runs --out figures
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from analysis.publish import command, looks, publish
+from labapp import frames
+from labapp.config import LabError
+from labapp.figures import WIDTH, curve, legend
+from labapp.store import Run
+
+POINTS = 40  # training error is a mean over so many stretches of steps: single batches are noisy
+
+
+def draw(runs: list[Run], out: Path) -> list[Path]:
+    """Write degradation.{png,svg,pdf,csv}."""
+    nets = frames.describe(runs)[["run", "net"]]
+    table = frames.curves(runs, marks=POINTS * len(runs)).merge(nets, on="run")
+    if table.dropna(subset="error").empty:
+        raise LabError("these runs hold no training or test accuracy, so there is no error to draw")
+    styles = looks(runs)
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.75), layout="constrained", sharex=True, sharey=True)
+    for split, ax in zip(("train", "test"), axes, strict=True):
+        rows = table[table["split"] == split]
+        curve(data=rows, x="step", y="error", hue="net", ax=ax, styles=styles, markers=split == "test")
+        ax.set(title={"train": "Training", "test": "Test"}[split], ylim=(0, 100))
+    axes[1].set_ylabel("")
+    legend(figure, "net", styles, markers=True)
+    columns = ["net", "run", "family", "net_depth", "seed", "split", "step", "error", "loss", "nonfinite"]
+    return publish(figure, table[columns], out, "degradation")
+
+
+if __name__ == "__main__":
+    sys.exit(command(draw, __doc__))

@@ -1,0 +1,83 @@
+"""Does the gradient reach the first layer, at initialisation and at the end of training?
+
+Two figures. *Profile*: the gradient's norm at the output of every convolution against its depth, at the first and at
+the last recorded step; several seeds become their geometric mean with the range. *Heatmap*: every layer at every step,
+one panel a net (its first seed), one colour scale.
+
+    python -m analysis.gradient_flow --runs runs --out figures
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.colors import Normalize
+
+from analysis.publish import command, looks, publish
+from labapp import frames, palette
+from labapp.config import LabError
+from labapp.figures import WIDTH, colour_bar, heatmap, legend, profile
+from labapp.store import Run
+
+QUANTITY = "output_grad_norm"
+TITLE = palette.quantity(QUANTITY).title
+
+
+def draw(runs: list[Run], out: Path) -> list[Path]:
+    """Write gradient_profile.* and gradient_heatmap.*."""
+    table = frames.layer_table(runs, QUANTITY)
+    if table.empty:
+        raise LabError("these runs hold no gradients of convolutions; record some with `labapp train`")
+    table = table.merge(frames.describe(runs)[["run", "net"]], on="run")
+    return draw_profiles(table, looks(runs), out) + draw_heatmaps(table, out)
+
+
+def draw_profiles(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[Path]:
+    """The gradient against depth, first and last recorded step."""
+    ends = {"initialisation": table["step"].min(), "end of training": table["step"].max()}
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
+    shown = []
+    for (title, step), ax in zip(ends.items(), axes, strict=True):
+        rows = frames.gradient_profile(table, step, marks=10**6).assign(moment=title)
+        profile(data=rows, x="relative_depth", y="value", hue="net", ax=ax, styles=styles)
+        ax.set(title=f"{title.capitalize()} (step {step:,})", ylabel=TITLE, xlim=(-0.02, 1.02))
+        shown.append(rows)
+    axes[1].set_ylabel("")
+    legend(figure, "net", styles, markers=True)
+    columns = ["moment", "net", "run", "family", "net_depth", "seed", *frames.LAYER, "value", "state"]
+    return publish(figure, pd.concat(shown)[columns], out, "gradient_profile")
+
+
+def draw_heatmaps(table: pd.DataFrame, out: Path) -> list[Path]:
+    """Every layer at every step, of the first seed of each net."""
+    firsts = table[["net", "run", "seed"]].drop_duplicates().sort_values("seed", kind="stable").drop_duplicates("net")
+    nets = [name for name in table["net"].drop_duplicates() if name in set(firsts["net"])]
+    cells = frames.gradient_heatmap(table[table["run"].isin(firsts["run"])], marks=6000)
+    cells = cells.merge(firsts[["run", "net"]], on="run")
+    finite = cells["value"].dropna()
+    norm = Normalize(finite.min(), finite.max()) if len(finite) else Normalize(-1, 0)
+    across = min(3, len(nets))
+    down = math.ceil(len(nets) / across)
+    size = (WIDTH, 0.3 + 1.9 * down)
+    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    for place, ax in enumerate(axes.flat):
+        if place >= len(nets):
+            ax.set_axis_off()
+            continue
+        heatmap(data=cells[cells["net"] == nets[place]], x="step", y="depth", hue="value", ax=ax, norm=norm)
+        ax.set_title(nets[place])
+        if place % across:
+            ax.set_ylabel("")
+        if place + across < len(nets):
+            ax.set_xlabel("")
+    colour_bar(figure, list(axes.flat), norm, TITLE)
+    columns = ["net", "run", "layer", "depth", "step", "step_end", "value", "state"]
+    return publish(figure, cells[columns].rename(columns={"value": "log10_value"}), out, "gradient_heatmap")
+
+
+if __name__ == "__main__":
+    sys.exit(command(draw, __doc__))

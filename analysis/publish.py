@@ -1,0 +1,93 @@
+"""How does a figure become files that can be published, and the table behind it too?
+
+A script hands `command` its function `draw`; that reads the options, picks the runs and turns mistakes into one
+sentence and exit code 2:
+
+    if __name__ == "__main__":
+        sys.exit(command(draw, __doc__))
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from labapp import frames, palette
+from labapp.config import LabError, nearest
+from labapp.figures import paper
+from labapp.store import Run, broken_runs, list_runs
+
+FORMATS = ("png", "svg", "pdf")
+UNDATED = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}  # same table, same bytes
+Draw = Callable[[list[Run], Path], list[Path]]
+
+
+class _OneSentence(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message}; --help lists the options\n")
+
+
+def command(draw: Draw, about: str | None, argv: Sequence[str] | None = None) -> int:
+    """Draw one figure from the command line; 0, or 2 after a sentence about what is wrong."""
+    parser = _OneSentence(description=(about or "").strip().splitlines()[0])
+    parser.add_argument("--runs", default="runs", type=Path, metavar="DIR", help="folder of runs (runs)")
+    parser.add_argument("--out", default="figures", type=Path, metavar="DIR", help="where the files go (figures)")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="runs by id or name, * and ? allowed; all when left out"
+    )
+    options = parser.parse_args(argv)
+    mpl.use("agg")
+    try:
+        runs = pick(options.runs, options.only)
+        options.out.mkdir(parents=True, exist_ok=True)
+        with paper():
+            written = draw(runs, options.out)
+    except LabError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    except OSError as error:
+        print(f"cannot write into {options.out}: {error.strerror or error}; choose another --out", file=sys.stderr)  # noqa: T201
+        return 2
+    print(*written, sep="\n")  # noqa: T201
+    return 0
+
+
+def pick(folder: Path, only: Sequence[str] = ()) -> list[Run]:
+    """The readable runs of an archive, oldest first; a word to standard error about each one that is broken."""
+    for _, sentence in broken_runs(folder):
+        print(f"left out: {sentence}", file=sys.stderr)  # noqa: T201
+    runs = list_runs(folder)[::-1]
+    if not runs:
+        raise LabError(f"{folder} holds no run that can be read; `labapp starter --root {folder}` makes some")
+    known = [word for run in runs for word in (run.id, run.name)]
+    for pattern in only:
+        if not fnmatch.filter(known, pattern):
+            raise LabError(f"no run in {folder} is called '{pattern}'{nearest(pattern, known)}")
+    wanted = [run for run in runs if any(fnmatch.fnmatch(word, p) for p in only for word in (run.id, run.name))]
+    return wanted if only else runs
+
+
+def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Path]:
+    """Write a figure as PNG, SVG and PDF, and the numbers it shows as CSV."""
+    paths = [out / f"{name}.{kind}" for kind in FORMATS]
+    for path, kind in zip(paths, FORMATS, strict=True):
+        figure.savefig(path, metadata=UNDATED[kind])
+    plt.close(figure)
+    table = out / f"{name}.csv"
+    data.to_csv(table, index=False, float_format="%.6g")
+    return [*paths, table]
+
+
+def looks(runs: Sequence[Run]) -> pd.DataFrame:
+    """How each net is drawn: `palette.styles` of nets, the seeds of one net taken together; with the column net."""
+    nets = frames.describe(runs).drop_duplicates("net").assign(seed=0)
+    return palette.styles(nets).assign(net=list(nets["net"]))

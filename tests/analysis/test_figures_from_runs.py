@@ -1,0 +1,114 @@
+"""Each figure of `analysis/`, drawn from any folder of runs."""
+
+import pandas as pd
+import pytest
+
+from analysis import degradation, gradient_flow
+from analysis.publish import command
+
+FILES = {
+    degradation: ["degradation"],
+    gradient_flow: ["gradient_profile", "gradient_heatmap"],
+}
+SCRIPTS = list(FILES)
+
+
+def run(script, *options):
+    return command(script.draw, script.__doc__, [str(option) for option in options])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_writes_three_pictures_and_the_table_behind_them(script, archive, tmp_path, capsys):
+    out = tmp_path / "made" / "here"
+    assert run(script, "--runs", archive, "--out", out) == 0
+    wanted = {f"{name}.{kind}" for name in FILES[script] for kind in ("png", "svg", "pdf", "csv")}
+    assert {path.name for path in out.iterdir()} == wanted
+    assert all(path.stat().st_size > 500 for path in out.iterdir())
+    assert (out / f"{FILES[script][0]}.png").read_bytes().startswith(b"\x89PNG")
+    assert str(out / f"{FILES[script][0]}.svg") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_same_runs_give_the_same_bytes(script, archive, tmp_path):
+    for name in ("one", "two"):
+        assert run(script, "--runs", archive, "--out", tmp_path / name) == 0
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_degradation_table_holds_both_errors_of_every_net(archive, tmp_path):
+    run(degradation, "--runs", archive, "--out", tmp_path)
+    table = pd.read_csv(tmp_path / "degradation.csv")
+    assert set(table["net"]) == {"plain-20", "plain-56", "residual-20", "residual-56", "dense-40"}
+    assert set(table["split"]) == {"train", "test"}
+    last = table[(table["net"] == "plain-56") & (table["split"] == "test")].iloc[-1]
+    assert last["error"] == pytest.approx(0.75, abs=1e-4)
+
+
+def test_gradient_tables_hold_the_first_and_the_last_step(archive, tmp_path):
+    run(gradient_flow, "--runs", archive, "--out", tmp_path, "--only", "plain-*")
+    profile = pd.read_csv(tmp_path / "gradient_profile.csv")
+    assert set(profile["net"]) == {"plain-20", "plain-56"}
+    assert profile.groupby("moment")["step"].unique().map(list).to_dict() == {
+        "initialisation": [0],
+        "end of training": [20],
+    }
+    first = profile[(profile["net"] == "plain-56") & (profile["step"] == 0)]
+    assert first["value"].iloc[0] == pytest.approx(1.2**54, rel=1e-4)
+    assert set(pd.read_csv(tmp_path / "gradient_heatmap.csv")["net"]) == {"plain-20", "plain-56"}
+
+
+def test_several_seeds_are_one_net(record, tmp_path):
+    for seed, growth in enumerate((1.1, 1.2, 1.3)):
+        record(tmp_path / "runs", seed=seed, growth=growth)
+    for script in SCRIPTS:
+        assert run(script, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 0
+    table = pd.read_csv(tmp_path / "out" / "gradient_profile.csv")
+    assert set(table["net"]) == {"plain-20"}
+    assert set(table["seed"]) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_diverged_run_is_drawn(script, record, tmp_path):
+    record(tmp_path / "runs", nan_from=0, status="diverged")
+    assert run(script, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 0
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_broken_run_is_named_and_the_others_are_drawn(script, archive, tmp_path, capsys):
+    (archive / "torn").mkdir()
+    (archive / "torn" / "run.json").write_text('{"labapp"')
+    assert run(script, "--runs", archive, "--out", tmp_path / "out") == 0
+    assert "torn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--runs", "{tmp}/nowhere"], "there is no archive at {tmp}/nowhere"),
+        (["--runs", "{tmp}/empty"], "{tmp}/empty holds no run that can be read"),
+        (["--runs", "{tmp}/runs", "--only", "residul-20"], "(did you mean 'residual-20'?)"),
+        (["--runs", "{tmp}/runs", "--out", "{tmp}/file"], "cannot write into {tmp}/file"),
+        (["--rnus", "x"], "unrecognized arguments: --rnus x"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(script, options, sentence, record, tmp_path, capsys):
+    record(tmp_path / "runs", family="residual")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    try:
+        code = run(script, "--out", tmp_path / "out", *(option.format(tmp=tmp_path) for option in options))
+    except SystemExit as ended:
+        code = ended.code
+    said = capsys.readouterr().err
+    assert code == 2
+    assert sentence.format(tmp=tmp_path) in said
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+
+
+def test_runs_without_the_numbers_say_so(record, tmp_path, capsys):
+    record(tmp_path / "runs", recorded=(), layers=0)
+    assert run(gradient_flow, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 2
+    assert "hold no gradients of convolutions" in capsys.readouterr().err

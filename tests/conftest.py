@@ -1,0 +1,96 @@
+"""Archives to test against: real runs, written by RunWriter, whose numbers have a closed form."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labapp.config import Experiment
+from labapp.store import Run, RunWriter
+
+RecordRun = Callable[..., Run]
+
+
+def record_run(
+    root: Path,
+    *,
+    growth: float = 1.2,
+    recorded: tuple[int, ...] = (0, 10, 20, 30),
+    layers: int | None = None,
+    accuracy: float = 0.9,
+    nan_from: int | None = None,
+    status: str | None = "finished",
+    run_id: str | None = None,
+    **experiment: object,
+) -> Run:
+    """A run whose gradient norm is exactly `growth` ** (layers − depth) / (1 + step) at the output of every layer.
+
+    The loss falls as 2.3 / (1 + step), the test accuracy rises linearly to `accuracy`. From step `nan_from` on all
+    numbers are NaN. `layers` is the number of convolutions, by default the depth without the classifier. With
+    `status=None` the run is left unfinished, being written by this process.
+    """
+    chosen = Experiment(**{"family": "plain", "depth": 20, "steps": recorded[-1] + 1 if recorded else 30} | experiment)
+    count = (chosen.depth or 0) - 1 if layers is None else layers
+    places = [
+        {
+            "path": f"stages.{3 * i // max(1, count)}.{i}.{kind}",
+            "kind": kind,
+            "depth": i + 1,
+            "relative_depth": i / count if count else 0.0,
+            "stage": 1 + 3 * i // max(1, count),
+            "block": "",
+        }
+        for i in range(count)
+        for kind in ("conv", "norm")
+    ]
+    depth = np.array([place["depth"] for place in places])
+
+    def broken(step: int) -> bool:
+        return nan_from is not None and step >= nan_from
+
+    writer = RunWriter.create(root, chosen, run_id=run_id)
+    writer.describe([{"index": i, "shape": [8, 4, 4], "parameters": 8} | place for i, place in enumerate(places)], {})
+    for step in range(chosen.steps):
+        loss = float("nan") if broken(step) else 2.3 / (1 + step)
+        writer.write("steps", {"step": [step], "loss": [loss], "accuracy": [min(1.0, step / chosen.steps)]})
+    for step in recorded if places else ():
+        norm = np.full(len(places), np.nan) if broken(step) else growth ** (count - depth.astype(float)) / (1 + step)
+        columns = {key: [place[key] for place in places] for key in places[0] if key != "path"}
+        writer.write(
+            "layers",
+            {"step": step, "layer": [place["path"] for place in places]}
+            | columns
+            | {
+                "output_grad_norm": norm,
+                "weight_grad_norm": np.where(depth % 1 == 0, norm, np.nan),
+                "nonfinite": np.full(len(places), 8.0 if broken(step) else 0.0),
+            },
+        )
+    for step in np.linspace(0, chosen.steps, 4).astype(int):
+        value = float("nan") if broken(int(step)) else accuracy * step / chosen.steps
+        loss = float("nan") if broken(int(step)) else 2.3 / (1 + step)
+        writer.write("evals", {"step": [int(step)], "split": ["test"], "loss": [loss], "accuracy": [value]})
+    if status is None:
+        writer.flush()
+        return writer.run
+    return writer.finish(status)
+
+
+@pytest.fixture
+def record() -> RecordRun:
+    """Write one run; see `record_run`."""
+    return record_run
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """The starter comparison in small: five finished runs."""
+    root = tmp_path / "runs"
+    shape = {"width": 8, "recorded": (0, 10, 20)}
+    record_run(root, family="plain", depth=20, growth=1.2, accuracy=0.93, **shape)
+    record_run(root, family="plain", depth=56, growth=1.2, accuracy=0.25, **shape)
+    record_run(root, family="residual", depth=20, growth=1.12, accuracy=0.96, **shape)
+    record_run(root, family="residual", depth=56, growth=1.06, accuracy=0.95, **shape)
+    record_run(root, family="dense", depth=40, growth=1.05, accuracy=0.96, recorded=(0, 10, 20))
+    return root

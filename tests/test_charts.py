@@ -1,0 +1,168 @@
+"""The table to be drawn and its encodings, read back from the specification that goes to the browser."""
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+
+from labapp import charts, frames, palette
+
+
+@pytest.fixture
+def runs(record, tmp_path):
+    recorded = (0, 10, 20)
+    return [
+        record(tmp_path, depth=20, recorded=recorded, nan_from=15, status="diverged"),
+        record(tmp_path, family="residual", depth=20, recorded=recorded, growth=1.1),
+    ]
+
+
+@pytest.fixture
+def looks(runs):
+    return palette.styles(frames.describe(runs))
+
+
+@pytest.fixture
+def table(runs):
+    return frames.layer_table(runs)
+
+
+def layers(chart):
+    """Each layer of a chart: its mark, its encodings and its rows."""
+    spec = chart.to_dict()
+    found = []
+    for layer in spec.get("layer", [spec]):
+        rows = spec["datasets"][layer["data"]["name"] if "data" in layer else spec["data"]["name"]]
+        found.append((layer["mark"], layer["encoding"], rows))
+    return found
+
+
+def fields(encodings):
+    return [tip["field"] for tip in encodings.get("tooltip", [])]
+
+
+def test_loss_is_thin_on_a_log_axis_and_gaps_where_it_is_not_finite(runs, looks):
+    (mark, encodings, rows), (_, hits, _) = layers(charts.loss_chart(frames.curves(runs), looks))
+    assert mark["type"] == "line"
+    assert mark["strokeWidth"] < 1.5
+    assert encodings["y"]["scale"]["type"] == "log"
+    assert encodings["y"]["title"] == "training loss (nats)"
+    assert encodings["color"]["scale"] == {"domain": list(looks["run"]), "range": list(looks["colour"])}
+    assert encodings["strokeDash"]["scale"]["range"] == [dash or [1, 0] for dash in looks["dash"]]
+    assert [row["loss"] for row in rows if row["run"] == "plain-20"][15:] == [None] * 6
+    assert fields(hits) == ["run", "step", "loss"]
+
+
+def test_accuracy_is_points_in_per_cent(runs, looks):
+    _, (mark, encodings, rows) = layers(charts.accuracy_chart(frames.curves(runs), looks))
+    assert mark["type"] == "point"
+    assert encodings["y"]["scale"]["domain"] == [0, 100]
+    assert encodings["y"]["title"] == "test accuracy (%)"
+    assert encodings["shape"]["scale"] is None
+    assert {row["shape"] for row in rows} == set(looks["shape"])
+    assert max(row["accuracy"] for row in rows if row["run"] == "residual-20") == pytest.approx(90)
+
+
+def test_profile_names_the_layer_and_draws_every_layer(table, looks):
+    profile = frames.gradient_profile(table, 0)
+    (line, _, _), (point, encodings, rows) = layers(charts.profile_chart(profile, looks, "output_grad_norm"))
+    assert (line["type"], point["type"]) == ("line", "point")
+    assert fields(encodings) == ["layer", "run", "depth", "stage", "step", "value"]
+    assert encodings["x"]["field"] == "relative_depth"
+    assert encodings["y"]["scale"]["type"] == "log"
+    assert encodings["y"]["title"] == "gradient at the layer's output (‖∂L/∂h‖)"
+    assert len(rows) == 2 * 19
+
+
+def test_profile_marks_what_is_not_finite_on_the_axis(table, looks):
+    drawn = layers(charts.profile_chart(frames.gradient_profile(table, 20), looks, "output_grad_norm"))
+    _, encodings, rows = drawn[2]
+    assert {row["run"] for row in rows} == {"plain-20"}
+    assert {row["state"] for row in rows} == {"not finite"}
+    assert encodings["y"]["value"] == {"expr": "height - 7"}
+    assert "state" in fields(encodings)
+
+
+def test_profile_with_theory_has_one_thin_dotted_line_a_run(table, looks, runs):
+    profile = frames.gradient_profile(table, 0)
+    theory = frames.theory_profile(profile, frames.describe(runs))
+    mark, encodings, rows = layers(charts.profile_chart(profile, looks, "output_grad_norm", theory=theory))[-1]
+    assert (mark["strokeDash"], encodings["detail"]["field"]) == ([2, 3], "run")
+    assert {row["run"] for row in rows} == {"plain-20"}
+
+
+def test_slope_has_its_interval_and_the_marked_step(table, looks):
+    drawn = layers(charts.slope_chart(frames.gradient_slope(table), looks, step=10))
+    marks = [mark["type"] for mark, _, _ in drawn]
+    assert marks == ["rule", "rule", "area", "line", "point"]
+    assert drawn[0][2] == [{"slope": 0.0}]
+    assert drawn[1][2] == [{"step": 10}]
+    assert (drawn[2][1]["y"]["field"], drawn[2][1]["y2"]["field"]) == ("low", "high")
+    assert drawn[2][1]["y"]["title"] == "slope (log₁₀ a layer)"
+    assert {"run", "step", "slope", "low", "high", "factor"} <= set(fields(drawn[4][1]))
+
+
+def test_heatmap_colours_finite_cells_and_alarms_about_others(table):
+    cells = frames.gradient_heatmap(table[table["run"] == "plain-20"])
+    domain = charts.colour_domain(cells["value"])
+    (tile, encodings, good), (broken, alarm, bad) = layers(charts.heatmap_chart(cells, "output_grad_norm", domain))
+    assert (tile["type"], broken["type"]) == ("rect", "rect")
+    assert encodings["color"]["scale"]["domain"] == list(domain)
+    assert encodings["color"]["scale"]["range"] == list(palette.SEQUENTIAL)
+    assert "layer" in fields(encodings)
+    assert "layer" in fields(alarm)
+    assert (len(good), len(bad)) == (2 * 19, 19)
+    assert broken["color"] == palette.ALARM
+
+
+def test_relative_heatmaps_share_a_scale_that_is_symmetric(table):
+    cells = frames.gradient_heatmap(frames.layer_table([]))
+    assert charts.colour_domain(cells["value"], relative=True) == (-1.0, 1.0)
+    assert charts.colour_domain([-1.0, 3.0, np.nan, np.inf], relative=True) == (-3.0, 3.0)
+    scale = layers(charts.scale_chart("output_grad_norm", (-3, 3), relative=True))[0][1]["color"]["scale"]
+    assert scale["range"] == list(palette.DIVERGING)
+
+
+@pytest.mark.parametrize("values", [[], [0.0], [float("nan")], [1.0], [1e-12, 1e7], [float("inf"), 2.0]])
+def test_log_axis_survives_any_values(values):
+    axis = charts.log_axis(values)
+    low, high = axis["scale"].domain
+    assert 0 < low < high < float("inf")
+    assert len(axis["axis"]["values"]) >= 2
+
+
+def test_log_axis_writes_powers_of_ten():
+    axis = charts.log_axis([1e-8, 1e6])
+    assert "'10⁻⁶'" in axis["axis"].labelExpr
+    assert "'1,000'" in axis["axis"].labelExpr
+
+
+@pytest.mark.parametrize("make", ["loss", "accuracy", "profile", "slope", "heatmap"])
+def test_no_chart_draws_more_than_two_thousand_marks(make):
+    steps, depth = 1000, 200
+    names = [f"run{i}" for i in range(5)]
+    looks = palette.styles(pd.DataFrame({"run": names, "family": "plain", "net_depth": 200, "seed": range(5)}))
+    who = {"run_id": "x", "family": "plain", "net_depth": depth, "seed": 0}
+    if make == "heatmap":
+        grid = pd.MultiIndex.from_product([range(0, steps, 5), range(1, depth + 1)], names=["step", "depth"])
+        big = grid.to_frame(index=False).assign(run="run0", value=1.0, **who)
+        big["layer"] = "layer" + big["depth"].astype(str)
+        chart = charts.heatmap_chart(frames.gradient_heatmap(big), "output_grad_norm", (0, 1))
+    elif make == "profile":
+        big = pd.concat([pd.DataFrame({"run": n, "step": 0, "depth": range(1000), "value": 1.0}) for n in names])
+        big = big.assign(layer="a", stage=1, relative_depth=big["depth"] / 1000, **who)
+        chart = charts.profile_chart(frames.gradient_profile(big.reset_index(drop=True), 0), looks, "output_grad_norm")
+    elif make == "slope":
+        big = pd.concat([pd.DataFrame({"run": n, "step": range(steps)}) for n in names]).assign(
+            slope=-0.1, low=-0.2, high=0.0, factor=1.2, layers=9, left_out=0
+        )
+        chart = charts.slope_chart(frames.thinned(big), looks)
+    else:
+        columns = {"step": range(steps), "loss": 1.0, "accuracy": 0.5, "error": 0.5, "nonfinite": 0}
+        big = pd.DataFrame(columns).assign(split="train" if make == "loss" else "test")
+        share = frames.MARKS // 5
+        kept = frames._means(big, share) if make == "loss" else frames._spaced(big, share)
+        big = pd.concat([kept.assign(run=n) for n in names])
+        chart = (charts.loss_chart if make == "loss" else charts.accuracy_chart)(big, looks)
+    with alt.data_transformers.disable_max_rows():
+        assert max(len(rows) for _, _, rows in layers(chart)) <= frames.MARKS

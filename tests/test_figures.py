@@ -1,0 +1,126 @@
+"""The table to be drawn, read back from the axes."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import Normalize, to_rgb
+
+from labapp import figures, frames, palette
+
+
+@pytest.fixture(autouse=True)
+def screenless():
+    mpl.use("agg")
+    with figures.paper():
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def ax():
+    return plt.subplots(layout="constrained")[1]
+
+
+def nets(*families):
+    runs = pd.DataFrame({"run": families, "family": families, "net_depth": 20, "seed": 0})
+    return palette.styles(runs).assign(net=families)
+
+
+def table(**columns):
+    return pd.DataFrame(columns)
+
+
+def test_a_curve_is_drawn_in_per_cent_with_its_familys_colour_and_line(ax):
+    data = table(step=[0, 1, 0, 1], error=[0.9, 0.5, 0.9, 0.1], net=["plain", "plain", "residual", "residual"])
+    assert figures.curve(data=data, x="step", y="error", hue="net", ax=ax, styles=nets("plain", "residual")) is ax
+    plain, residual = ax.lines
+    np.testing.assert_allclose(plain.get_ydata(), [90, 50])
+    np.testing.assert_allclose(residual.get_ydata(), [90, 10])
+    assert to_rgb(plain.get_color()) == to_rgb(palette.FAMILIES["plain"])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step (optimizer updates)", "error (%)")
+    assert not ax.collections
+
+
+def test_seeds_become_a_mean_with_their_whole_range(ax):
+    data = table(step=[0, 0, 1, 1], error=[0.4, 0.6, 0.1, 0.3], net="plain")
+    figures.curve(data=data, x="step", y="error", hue="net", ax=ax, styles=nets("plain"))
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [50, 20])
+    band = ax.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (pytest.approx(10), pytest.approx(60))
+
+
+def test_a_loss_is_not_a_percentage(ax):
+    figures.curve(
+        data=table(step=[0, 1], loss=[2.0, 1.0], net="vgg"), x="step", y="loss", hue="net", ax=ax, styles=nets("vgg")
+    )
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [2, 1])
+
+
+def test_a_profile_is_logarithmic_and_averages_logarithms(ax):
+    data = table(relative_depth=[0, 0, 1, 1], value=[1.0, 100.0, 1.0, 1.0], net="plain")
+    figures.profile(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("plain"))
+    assert ax.get_yscale() == "log"
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [10, 1])
+
+
+def test_a_profile_marks_what_it_cannot_draw(ax):
+    data = table(relative_depth=[0, 0.5, 1], value=[1.0, np.nan, 0.0], net="dense")
+    figures.profile(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("dense"))
+    crosses = next(line for line in ax.lines if line.get_marker() == "x")
+    np.testing.assert_allclose(crosses.get_xdata(), [0.5, 1])
+    assert to_rgb(crosses.get_color()) == to_rgb(palette.FAMILIES["dense"])
+
+
+def test_a_profile_without_a_single_number(ax):
+    data = table(relative_depth=[0, 1], value=[np.nan, np.nan], net="dense")
+    figures.profile(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("dense"))
+    ax.figure.canvas.draw()
+
+
+def test_log_ticks_can_be_read(ax):
+    data = table(relative_depth=[0, 1], value=[1e-7, 1e4], net="plain")
+    figures.profile(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("plain"))
+    ax.figure.canvas.draw()
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert 3 <= len(labels) <= 7
+    assert "10⁻⁶" in labels
+    assert not ax.yaxis.get_minorticklocs().size
+
+
+def test_a_heatmap_shows_every_cell_of_its_table(ax, record, tmp_path):
+    run = record(tmp_path, nan_from=25, status="diverged")
+    cells = frames.gradient_heatmap(frames.layer_table([run]))
+    norm = Normalize(-1, 2)
+    figures.heatmap(data=cells, x="step", y="depth", hue="value", ax=ax, norm=norm)
+    mesh = ax.collections[0]
+    assert mesh.get_array().shape == (19, 4)
+    np.testing.assert_allclose(mesh.get_array()[:, 0], cells[cells["step"] == 0].sort_values("depth")["value"])
+    assert mesh.get_array().mask[:, 3].all()  # not finite: the alarm colour behind shows
+    assert to_rgb(ax.get_facecolor()) == to_rgb(palette.ALARM)
+    np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [0, 10, 20, 30, 40])
+    assert mesh.norm is norm
+
+
+def test_one_colour_bar_and_one_legend_a_figure(ax):
+    figures.colour_bar(ax.figure, [ax], Normalize(-3, 2), "gradient (norm)")
+    figures.legend(ax.figure, "net", nets("plain", "residual"), markers=True)
+    bar = ax.figure.axes[-1]
+    ax.figure.canvas.draw()
+    assert "$10^{-2}$" in [label.get_text() for label in bar.get_yticklabels()]
+    (legend,) = ax.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["plain", "residual"]
+
+
+def test_the_colour_scale_is_the_screens():
+    for relative, colours in ((False, palette.SEQUENTIAL), (True, palette.DIVERGING)):
+        ends = figures.colormap(relative)([0.0, 1.0])[:, :3]
+        np.testing.assert_allclose(ends, [to_rgb(colours[0]), to_rgb(colours[-1])], atol=1e-6)
+
+
+def test_paper_leaves_the_settings_as_they_were():
+    before = mpl.rcParams["font.size"]
+    with figures.paper():
+        mpl.rcParams["font.size"] = 99
+    assert mpl.rcParams["font.size"] == before
