@@ -8,12 +8,12 @@ Mean-field theory answers for wide nets with random weights. Three words are use
   the last one's; so `profile[0]` is the ratio first over last that the lab measures;
 * the *weight gain* of an initialisation is fan-in × Var(w), for layers with as many inputs as outputs.
 
-    plain_profile(50, init="lecun")[0]              # 4.2e-08: a ReLU net with N(0, 1/n) vanishes
+    plain_profile(50, init="lecun")[0]              # 3.0e-08: a ReLU net with N(0, 1/n) vanishes
     plain_profile(18, norm="batch")[0]              # 26: with batch normalisation it explodes
     residual_profile((3, 3, 3))[0]                  # 10: with shortcuts it grows like a power of the depth
 
 Which assumptions are shared: infinitely wide layers, weights independent of the gradient that comes back through them,
-and no border (a border costs what `zero_padding_share` says). A real net of width 16 stays within about 20 % a ratio.
+and no border (a border costs what `zero_padding_share` says). A real net of width 16 ends 20 to 35 % off after 20 to 110 layers.
 """
 
 from __future__ import annotations
