@@ -1,0 +1,33 @@
+"""How much of a map lies on the object?
+
+Energy inside the mask: Σ_{ij ∈ mask} ReLU(map)_ij / Σ_ij ReLU(map)_ij, the map laid over the image first. Wang et al.
+2020, *Score-CAM* (arXiv 1910.01279), §4.3, who call it the energy-based pointing game and use boxes.
+
+From 0 to 1; unchanged when the map is scaled. A constant map scores the mask's share of the image (`mask_share`),
+which is therefore what a map must beat; a random net's map is the other thing to compare with.
+"""
+
+import torch
+from torch import Tensor
+
+from labapp.diagnostics.upsample import upsample
+
+
+def mask_energy(maps: Tensor, masks: Tensor) -> Tensor:
+    """Energy of maps (N, h, w) inside masks (N, H, W), as (N,).
+
+    NaN where the map has nothing positive or is not finite, or the mask is empty: there is no energy to share out.
+    """
+    masks = masks.to(maps.device, torch.bool)
+    positive = maps.relu()
+    if maps.shape != masks.shape:
+        positive = upsample(positive, (masks.shape[1], masks.shape[2]))
+    inside = (positive * masks).sum((1, 2))
+    total = positive.sum((1, 2))
+    known = (total > 0) & total.isfinite() & masks.flatten(1).any(1)
+    return (inside / total).where(known, torch.nan)
+
+
+def mask_share(masks: Tensor) -> Tensor:
+    """The share of the image that a mask (N, H, W) covers, (N,): the energy of a map that says nothing."""
+    return masks.float().mean((1, 2))
