@@ -68,6 +68,11 @@ class Listener:
         if self._plan is None:
             hooks.after(self.model, partial(self._guarded, self._forward_ends))
 
+    @property
+    def fired(self) -> bool:
+        """Whether any place gave an output in this step."""
+        return bool(self._calls or self._recalls)
+
     def end(self) -> None:
         """Lets go of the step's graph."""
         if self._plan is None:
@@ -80,7 +85,7 @@ class Listener:
         return [
             (known.get(path) or Spot(path, module, "part"), True)
             for path, module in self.model.named_modules()
-            if path and not isinstance(module, nn.ModuleList | nn.ModuleDict)
+            if path and type(module) not in (nn.ModuleList, nn.ModuleDict)  # they are never called
         ]
 
     def _guarded(self, function: Callable[..., None], *args: Any) -> None:
@@ -245,6 +250,7 @@ class Listener:
 
         keep = [index for index, row in enumerate(self.rows) if wanted(index, row)]
         self._number()
+        keep += self._silent_rows()
         self.shown = sorted(keep, key=lambda index: (self.rows[index].depth or 0, index))
         shown, needed = {self.rows[i].path for i in keep}, {self.rows[i].path for i in ends}
         self._plan = [
@@ -264,17 +270,29 @@ class Listener:
                 row.depth, row.stage = max(depth, 1), max(len(sizes), 1)
         place(self.rows)
 
-    def rows_without_outputs(self) -> None:
-        """Rows for the places with weights, where no hook can listen (a compiled model)."""
-        for depth, spot in enumerate(
-            (s for s in self.spots if s.path in self.chosen and self.weights_of[s.path][0]), 1
-        ):
+    def _silent_rows(self) -> list[int]:
+        """Rows for places whose weights are used without the module being called: these can still be recorded."""
+        fired = {row.path: row for row in self.rows}
+        depth, stage = 0, 1
+        added = []
+        for spot in self.spots:  # in order of definition, which is the best that is known of where they stand
+            if spot.path in fired:
+                depth, stage = fired[spot.path].depth or depth, fired[spot.path].stage or stage
+                continue
             weights, gradients, count = self.weights_of[spot.path]
-            row = Row(spot.path, 1, spot.kind, spot.block, 1, (), count, spot.depth or depth, spot.stage or 1)
-            row.weights, row.gradients = weights, gradients
-            self.rows.append(row)
-        self.shown = list(range(len(self.rows)))
+            if spot.path in self.chosen and weights:
+                depth += not fired  # nothing was called at all, so order is all there is
+                at = (spot.depth or max(depth, 1), spot.stage or stage)
+                row = Row(spot.path, 1, spot.kind, spot.block, 1, (), count, *at)
+                row.weights, row.gradients = weights, gradients
+                added.append(len(self.rows))
+                self.rows.append(row)
         place(self.rows)
+        return added
+
+    def without_outputs(self) -> None:
+        """Settles the places where no hook can listen (a compiled model): only weights are recorded."""
+        self.shown = self._silent_rows()
 
 
 def place(rows: list[Row]) -> None:

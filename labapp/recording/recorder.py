@@ -266,10 +266,12 @@ class Recorder:
             own = clock() - started
             yield
             started = clock()
+        if not (self.listener.fired or self.weights.backwards or self.weights.stepped):
+            return  # a step in which nothing happened, such as one whose batch was left out
         if not self.compiled:
             self.listener.end()
         elif first:
-            self.listener.rows_without_outputs()
+            self.listener.without_outputs()
         sums = self.listener.board.take(step)
         sums.links = self.listener.links
         self.weights.end(sums)
@@ -292,13 +294,13 @@ class Recorder:
                 "recorded; record before torch.compile to see outputs"
             )
             return
-        fired = {row.path for row in self.listener.rows}
+        fired = {row.path for row in self.listener.rows if row.shape}
         silent = [spot.path for spot in self.listener.spots if spot.path in self.listener.chosen - fired]
         if silent:
             named = ", ".join(silent[:8]) + (f" and {len(silent) - 8} more" if len(silent) > 8 else "")
             self._note(
-                f"{len(silent)} layers gave no output in the first recorded step and are not recorded (never called, "
-                f"or called without going through the module): {named}"
+                f"{len(silent)} layers gave no output in the first recorded step (never called, or used without "
+                f"calling the module), so at most their weights are recorded: {named}"
             )
         if self.optimizer is not None and not self.weights.stepped and self.weights.scaler is None:
             self._note("optimizer.step() was not called inside recorder.step(), so update ratios are zero")

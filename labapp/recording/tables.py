@@ -152,7 +152,8 @@ def histogram_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence
     """The `histograms` table: step, layer, of ("output" or "gradient"), exponent, count.
 
     `count` values have 2^exponent ≤ |x| < 2^(exponent+1): edges that never move, so no early data is lost. Exponent
-    −127 holds zero and subnormal values, 128 holds NaN and infinite ones.
+    −127 holds zero and subnormal values, 128 holds NaN and infinite ones. The gradients are those that flow: times the
+    loss scale, and under DDP those of each process's own mean loss.
     """
     found: dict[str, list] = {"step": [], "layer": [], "of": [], "exponent": [], "count": []}
     for sums in landed:

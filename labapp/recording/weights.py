@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from labapp.recording.board import Sums
+from labapp.recording.kernels import norms
 from labapp.recording.places import Spot
 
 
@@ -82,10 +83,9 @@ class Weights:
             self.gradients_complete()
         if self.weights:
             with torch.no_grad():
-                norms = torch._foreach_norm(self._before, 2, dtype=torch.float32)
+                before = norms(self._before)
                 torch._foreach_sub_(self._before, self.weights)
-                changes = torch._foreach_norm(self._before, 2, dtype=torch.float32)
-            sums.weights = (torch.stack(norms), torch.stack(changes))
+                sums.weights = (before, norms(self._before))
         sums.gradients, sums.used, sums.scale = self._gradients, self._used, self._scale
         sums.micro, sums.backwards = self._micro, self.backwards
         sums.present = np.array(self._there, dtype=bool)
@@ -99,7 +99,7 @@ class Weights:
         present = self._present()
         if not present:
             return torch.full((len(self.parameters),), torch.nan)
-        return self._spread(torch.stack(torch._foreach_norm(present, 2, dtype=torch.float32)))
+        return self._spread(norms(present))
 
     def _spread(self, values: Tensor) -> Tensor:
         if len(values) == len(self.parameters):
@@ -111,7 +111,7 @@ class Weights:
 
     def _add_micro_batch(self) -> None:
         present = self._present()
-        fresh = torch._foreach_sub(present, self._kept) if self._kept else present
-        squares = self._spread(torch.stack(torch._foreach_norm(fresh, 2, dtype=torch.float32)) ** 2)
+        fresh = list(torch._foreach_sub(present, self._kept)) if self._kept else present
+        squares = self._spread(norms(fresh) ** 2)
         self._micro = squares if self._micro is None else self._micro + squares
         self._kept = [g.clone() for g in present]
