@@ -257,6 +257,8 @@ def theory_profile(profile: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     known = (runs["family"] == "plain") & (runs["norm"] == "batch") & (runs["activation"] == "relu")
     rows = profile[profile["run"].isin(runs.loc[known, "run"])]
+    if rows.empty:
+        return rows[["run", "depth", "relative_depth", "value"]]
     last = rows.loc[rows.groupby("run")["depth"].idxmax()].set_index("run")
     missing = rows["run"].map(last["depth"]) - rows["depth"]
     value = rows["run"].map(last["value"]) * BATCH_NORM_GROWTH**missing

@@ -21,7 +21,7 @@ FAMILIES = {  # hue by family; "foreign" is a model of the user's own
     "vgg": "#B070B4",
     "foreign": "#6B6B6B",
 }
-ACCENT = {"light": "#475569", "dark": "#8496B0"}  # buttons and sliders: a slate, because a hue would mean a family
+ACCENT = {"light": "#475569", "dark": "#64769A"}  # buttons and sliders: a slate, because a hue would mean a family
 MUTED = "#808080"  # rules, theory and annotations, readable on either page
 ALARM = "#C2185B"  # values that are not finite; in no heatmap's scale
 

@@ -191,6 +191,12 @@ def test_theory_grows_back_from_the_last_layer(record, tmp_path):
     )
 
 
+def test_theory_says_nothing_about_other_nets(record, tmp_path):
+    runs = [record(tmp_path, family="residual")]
+    profile = frames.gradient_profile(frames.layer_table(runs), 0)
+    assert frames.theory_profile(profile, frames.describe(runs)).empty
+
+
 # slope
 
 

@@ -1,0 +1,31 @@
+"""The front door: `streamlit run labapp/main.py`.
+
+Sets up the window, the frame around every page and the pages themselves; what a page shows is in `labapp/views/`.
+"""
+
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+# Streamlit puts this file's folder first on the path, where `labapp/config.py` would answer to `import config`; the
+# project's own folder takes its place, so that the app also runs without being installed.
+sys.path[:] = [
+    str(PROJECT),
+    *(entry for entry in sys.path if Path(entry or ".").resolve() not in (PROJECT, PROJECT / "labapp")),
+]
+
+import streamlit as st  # noqa: E402
+
+from labapp import ui  # noqa: E402
+
+st.set_page_config(page_title="labapp", page_icon=":material/ssid_chart:", layout="wide")
+page = st.navigation(
+    {
+        "Runs": [
+            st.Page("views/overview.py", title="Overview", icon=":material/show_chart:", default=True),
+            st.Page("views/gradient_flow.py", title="Gradient flow", icon=":material/stacked_line_chart:"),
+        ]
+    }
+)
+ui.frame()
+page.run()

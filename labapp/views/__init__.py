@@ -1,0 +1,1 @@
+"""One page, one question; each is a script that Streamlit runs, and importable without drawing anything."""

@@ -1,0 +1,184 @@
+"""Does the signal reach the first layer?"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from labapp import charts, frames, palette, ui
+from labapp.config import listed
+
+FRAMES = 40  # a play over all steps shows so many pictures
+PACE = 0.4  # seconds between two of them
+GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
+SCALES = {"absolute": False, "relative to last layer": True}
+MEANING = f"""
+**Gradient at a layer's output**, ‖∂L/∂h‖: the Euclidean norm, over the whole batch, of the mean loss's gradient with
+respect to the layer's output h. **Slope**: least squares of log₁₀ of that norm over the layer's depth; 10^(−slope) is
+the growth a layer on the way back to the image.
+
+**Theory**: behind ReLU and batch norm the gradient of a net without shortcuts grows by √(π/(π−1)) ≈
+{frames.BATCH_NORM_GROWTH:.3f} a layer towards the image, at initialisation and for large batches (Yang et al. 2019, *A
+mean field theory of batch normalization*, Theorem 3.10).
+"""
+
+
+def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, what: str = "gradient") -> str:
+    """The page's question answered for `frames.gradient_slope` at one step: the steepest run and the flattest."""
+    known = slopes.dropna(subset="factor")
+    lost = [run for run in slopes["run"] if run not in set(known["run"])]
+    ends = [f"In {listed(lost)} it cannot be told: fewer than two layers have a finite one."] if lost else []
+    if known.empty:
+        return f"At step {step:,} no layer of the chosen runs has a finite {what}."
+    order = known.assign(steepness=known["slope"].abs()).sort_values("steepness", kind="stable")
+    steep, flat = ui.rows(order.iloc[[-1]])[0], ui.rows(order.iloc[[0]])[0]
+    first_words = f"{_growth(steep.factor)} a layer towards the input in {steep.run}"
+    plain = ui.rows(runs[runs["run"] == steep.run])[0]
+    if first and what == "gradient" and (plain.family, plain.norm, plain.activation) == ("plain", "batch", "relu"):
+        first_words += f" (theory {frames.BATCH_NORM_GROWTH:.3g}×)"
+    if len(order) > 1:
+        same = (steep.factor > 1) == (flat.factor > 1)
+        first_words += f"; in {flat.run} {palette.number(flat.factor) + '×' if same else 'it ' + _growth(flat.factor)}"
+    return " ".join([f"At step {step:,} the {what} {first_words}.", *ends])
+
+
+def _growth(factor: float) -> str:
+    return f"{'grows' if factor > 1 else 'shrinks to'} {palette.number(factor)}×"
+
+
+def page() -> None:
+    """Draw the page."""
+    room = ui.room()
+    if not room.runs:
+        ui.empty(room)
+        return
+    if not room.chosen:
+        ui.none_chosen(room)
+        return
+    playing = st.session_state.get("_playing", False)
+    st.fragment(_picture, run_every=PACE if playing else ui.PACE if room.live else None)(room)
+    ui.broken(room)
+
+
+def _picture(room: ui.Room) -> None:
+    top = st.container()
+    quantity, relative, kind = _controls(room)
+    table = ui.layer_table(room.chosen, quantity, (kind,), relative)
+    runs, looks = frames.describe(room.chosen), ui.styles(room.chosen)
+    if table.empty:
+        top.title("Nothing is recorded for this choice.", anchor=False)
+        st.caption(
+            f"None of the chosen runs has recorded the {palette.quantity(quantity).name} of {palette.KINDS[kind]}."
+        )
+        return
+    steps = sorted(int(step) for step in table["step"].unique())
+    controls = st.container()
+    left, right = st.columns([3, 2], gap="medium")
+    with controls:
+        step = _step(steps)
+    slopes = frames.gradient_slope(table)
+    profile = frames.gradient_profile(table, step)
+    at = profile[["run", "step"]].drop_duplicates()
+    what = "gradient" if quantity == "output_grad_norm" else "weights' gradient"
+    theory = None
+    if step == steps[0] and quantity == "output_grad_norm" and kind == "conv":
+        theory = frames.theory_profile(profile, runs)
+    with top:
+        st.title(
+            answer(slopes.merge(at, on=["run", "step"]), runs, step, step == steps[0], what), help=MEANING, anchor=False
+        )
+    with left:
+        st.altair_chart(
+            charts.profile_chart(profile, looks, quantity, relative, theory, _span(table)),
+            key="profile",
+            alt=f"{charts.axis_title(quantity, relative)} against relative depth at step {step}",
+        )
+        if theory is not None and len(theory):
+            st.caption(
+                "Dotted: theory for batch norm and ReLU without shortcuts, from the last layer back (Yang et al. 2019)."
+            )
+    with right:
+        st.altair_chart(
+            charts.slope_chart(frames.thinned(slopes), looks, step),
+            key="slope",
+            alt=f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
+        )
+    _heatmaps(table, runs, quantity, relative)
+
+
+def _controls(room: ui.Room) -> tuple[str, bool, str]:
+    with st.container(horizontal=True, vertical_alignment="top"):
+        gradient = st.segmented_control(
+            "Gradient of", list(GRADIENTS), default="outputs", key="gradient", bind="query-params", required=True
+        )
+        scale = st.segmented_control(
+            "Scale", list(SCALES), default="absolute", key="scale", bind="query-params", required=True
+        )
+        present = {info["kind"] for run in room.chosen for info in run.layers_info}
+        kinds = [kind for kind in palette.KINDS if kind in present] or ["conv"]
+        kind = st.selectbox(
+            "Layers", kinds, key="layers", bind="query-params", width=190, format_func=lambda name: palette.KINDS[name]
+        )
+    return GRADIENTS[gradient], SCALES[scale], kind
+
+
+def _step(steps: list[int]) -> int:
+    """A slider over the recorded steps, and a button that plays them."""
+    playing = st.session_state.get("_playing", False)
+    if playing:
+        now = steps.index(st.session_state["step"]) if st.session_state.get("step") in steps else 0
+        after = min(now + max(1, len(steps) // FRAMES), len(steps) - 1)
+        st.session_state["step"] = steps[after]
+        if after == len(steps) - 1:
+            st.session_state["_playing"] = False
+    elif "step" in st.session_state and st.session_state["step"] not in steps:
+        wanted = st.session_state["step"]
+        st.session_state["step"] = min(steps, key=lambda step: abs(step - wanted))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        icon = ":material/pause:" if playing else ":material/play_arrow:"
+        pressed = st.button("Pause" if playing else "Play", icon=icon, key="play", disabled=len(steps) < 2)
+        if len(steps) > 1:
+            step = st.select_slider("Step", steps, key="step", bind="query-params", format_func=lambda at: f"{at}")
+        else:
+            step = steps[0]
+    if pressed or playing != st.session_state.get("_playing", False):
+        _toggle(pressed, steps)
+    return int(step)
+
+
+def _toggle(pressed: bool, steps: list[int]) -> None:
+    if pressed:
+        st.session_state["_playing"] = not st.session_state.get("_playing", False)
+        if st.session_state["_playing"] and st.session_state.get("step") == steps[-1]:
+            st.session_state["_rewind"] = True
+    st.rerun()
+
+
+def _span(table: pd.DataFrame) -> tuple[float, float]:
+    """The vertical axis over all steps, so that it stands still while they play."""
+    value = table["value"]
+    usable = value[(value > 0) & (value < float("inf"))]
+    return (float(usable.min()), float(usable.max())) if len(usable) else (0.1, 1.0)
+
+
+def _heatmaps(table: pd.DataFrame, runs: pd.DataFrame, quantity: str, relative: bool) -> None:
+    cells = frames.gradient_heatmap(table)
+    domain = charts.colour_domain(cells["value"], relative)
+    st.subheader("Every layer at every step", anchor=False)
+    st.altair_chart(
+        charts.scale_chart(quantity, domain, relative), key="scale-bar", alt="The colour scale of the heatmaps"
+    )
+    names = [run for run in runs["run"] if (cells["run"] == run).any()]
+    across = min(3, len(names))
+    for at in range(0, len(names), across):
+        for run, column in zip(names[at : at + across], st.columns(across), strict=False):
+            with column:
+                st.altair_chart(
+                    charts.heatmap_chart(cells[cells["run"] == run], quantity, domain, relative),
+                    key=f"heatmap-{run}",
+                    alt=f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
+                )
+
+
+if __name__ == "__main__":
+    page()
