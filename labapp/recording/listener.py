@@ -67,6 +67,9 @@ class Listener:
             hooks.after(spot.module, partial(self._guarded, self._take, spot, gradient))
         if self._plan is None:
             hooks.after(self.model, partial(self._guarded, self._forward_ends))
+            self._order: dict[str, int] = {}
+            self._rectified: set[int] = set()
+            self._activated: set[int] = set()
 
     @property
     def fired(self) -> bool:
@@ -76,7 +79,8 @@ class Listener:
     def end(self) -> None:
         """Lets go of the step's graph."""
         if self._plan is None:
-            self._study([])
+            self._read_graph([])
+            self._study()
         self._origin.clear()
         self._starts.clear()
 
@@ -106,11 +110,13 @@ class Listener:
             self._origin.clear()
 
     def _forward_ends(self, module: nn.Module, args: tuple, output: Any) -> None:
-        if torch.is_grad_enabled() and not in_backward() and self._plan is None:
-            self._study([tensor.grad_fn for tensor in tensors_in(output)])
+        if torch.is_grad_enabled() and not in_backward():
+            self._read_graph([tensor.grad_fn for tensor in tensors_in(output)])
 
     def _take(self, spot: Spot, gradient: bool, module: nn.Module, args: tuple, output: Any) -> None:
         """One output becomes numbers."""
+        if self._plan is None:
+            self._order.setdefault(spot.path, len(self._order))
         if not torch.is_grad_enabled():
             return  # an evaluation inside the step, or the first run of a reentrant checkpoint
         call = self._call(spot.path)
@@ -235,33 +241,41 @@ class Listener:
 
     # What the first recorded step shows ------------------------------------------------------------------------
 
-    def _study(self, roots: list[Any]) -> None:
-        """Decides, from one forward pass, which places to keep listening to and where they stand in the net."""
+    def _read_graph(self, roots: list[Any]) -> None:
         rectified, activated = graph.feeds([*roots, *self._origin], self._origin)
-        for index in rectified:
+        self._rectified |= rectified
+        self._activated |= activated
+
+    def _study(self) -> None:
+        """Decides which places to keep listening to and where they stand in the net."""
+        for index in self._rectified:
             self.rows[index].rectified = True
         branches = {branch for branch, _ in self.links.values()}
         ends = {end for pair in self.links.values() for end in pair if end is not None}
 
         def wanted(index: int, row: Row) -> bool:
-            # By default a norm counts if it feeds an activation or ends a branch; without a graph nobody can tell.
-            idle = row.kind == "norm" and self._origin and index not in activated | branches
+            # By default a norm counts if it feeds an activation or ends a branch; without a graph none can be told.
+            idle = row.kind == "norm" and self._activated and index not in self._activated | branches
             return row.path in self.chosen and not (self.default and idle)
 
         keep = [index for index, row in enumerate(self.rows) if wanted(index, row)]
         self._number()
         keep += self._silent_rows()
-        self.shown = sorted(keep, key=lambda index: (self.rows[index].depth or 0, index))
+        self.shown = sorted(keep, key=self._rank)
         shown, needed = {self.rows[i].path for i in keep}, {self.rows[i].path for i in ends}
         self._plan = [
             (spot, spot.path in shown) for spot, _ in self._everything() if spot.path in shown or spot.path in needed
         ]
 
+    def _rank(self, index: int) -> tuple[int, int, int]:
+        row = self.rows[index]
+        return row.depth or 0, self._order.get(row.path, -1), index
+
     def _number(self) -> None:
         """Depth and stage of a net that declares no places, from the order of execution; relative depth of any net."""
         depth = 0
         sizes: list[tuple[int, ...]] = []
-        for row in self.rows:
+        for row in sorted(self.rows, key=lambda row: self._order[row.path]):
             depth += row.kind in {"conv", "linear"} and row.call == 1
             size = row.shape[1:]
             if row.kind in {"conv", "block"} and row.axis == 1 and size not in sizes:
