@@ -13,7 +13,8 @@ Mean-field theory answers for wide nets with random weights. Three words are use
     residual_profile((3, 3, 3))[0]                  # 10: with shortcuts it grows like a power of the depth
 
 Which assumptions are shared: infinitely wide layers, weights independent of the gradient that comes back through them,
-and no border (a border costs what `zero_padding_share` says). A real net of width 16 ends 20 to 35 % off after 20 to 110 layers.
+and no border (a border costs what `zero_padding_share` says). A real net of width 16 ends 20 to 35 % off after 20 to
+110 layers.
 """
 
 from __future__ import annotations

@@ -1,0 +1,176 @@
+"""What does a block lose when it alone no longer sees what an earlier block has made?
+
+    block_ablation(model, images, labels)       # block, source, target, value, kind
+
+Cell (s, l) is L(without s, as seen by l) − L, with L the mean cross-entropy of the images: everything is as in the
+whole net, but for what target l reads.
+
+* Residual nets. By Veit et al. 2016 (arXiv 1605.06431, §3) the unravelled net lets every block read the sum of what all
+  blocks before it have added. Here l reads the stream that would have arrived without the branch of block s, all other
+  branches giving what they gave; in pre-activation form inside a stage that is x_l − F(x_s). Source 0 is the stem: the
+  stream then starts from zero. The last target is the classifier. The whole net is one block of the table.
+* Dense nets. Layer l reads zeros in place of the maps of source s, as `feature_reuse` numbers them.
+* Plain nets and VGG. Block (or layer) l reads one source, the one before; it reads zeros.
+
+Unit: nats. Invariances: a source that adds nothing, or that l gives no weight, has 0 to rounding. Evaluation mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labapp.config import LabError
+from labapp.diagnostics.chains import Chain, Split, Unit, chain_of, dense_layers, through
+from labapp.diagnostics.conditions import batches, require_classes, require_finite_weights, require_labelled
+from labapp.diagnostics.undisturbed import undisturbed
+
+Cell = tuple[int, int, int, str]  # block, source, target, kind
+Cells = Iterator[tuple[Cell, Tensor]]
+
+
+def block_ablation(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    batch_size: int = 64,
+    progress: Callable[[float], None] | None = None,
+) -> pd.DataFrame:
+    """The loss that each target loses with each source.
+
+    Args:
+        model: A residual, dense, plain or VGG net, the lab's, torchvision's or timm's.
+        images: (N, C, H, W), normalised.
+        labels: (N,).
+        batch_size: Images at a time.
+        progress: Told the share that is done.
+
+    Returns:
+        One row a cell: block, source, target, value (change of the mean cross-entropy), kind of the target (block,
+        layer, transition, classifier).
+    """
+    images, labels = require_labelled(images, labels)
+    require_finite_weights(model)
+    chain = chain_of(model)
+    cells_of = {"residual": _residual, "dense": _dense}.get(chain.family, _plain)
+    loss, done = 0.0, 0
+    sums: dict[Cell, float] = {}
+    with undisturbed(model, in_place=False):
+        chain.confirm(images)
+        with torch.no_grad():
+            for x, y in batches(images, labels, batch_size):
+                scores = chain.run(x)
+                require_classes(scores, y)
+                loss += _total(scores, y)
+                for cell, ablated in cells_of(chain, x):
+                    sums[cell] = sums.get(cell, 0.0) + _total(ablated, y)
+                done += len(x)
+                if progress:
+                    progress(done / len(images))
+    if not sums:
+        raise LabError(f"this net has no blocks whose sources could be taken away; it has {len(chain.units)} units")
+    rows = [
+        {"block": block, "source": source, "target": target, "value": (total - loss) / len(images), "kind": kind}
+        for (block, source, target, kind), total in sums.items()
+    ]
+    return pd.DataFrame(rows).sort_values(["block", "target", "source"], ignore_index=True)
+
+
+def _total(scores: Tensor, labels: Tensor) -> float:
+    return F.cross_entropy(scores.double(), labels, reduction="sum").item()
+
+
+def _from(units: list[Unit], x: Tensor) -> Tensor:
+    for unit in units:
+        x = unit.run(x)
+    return x
+
+
+def _join(split: Split, shared: Tensor, branch: Tensor | None) -> Tensor:
+    """The end of a residual block: with a given branch, or without one."""
+    shortcut = through(split.shortcut, shared)
+    return through(split.activation, shortcut if branch is None else branch + shortcut)
+
+
+def _residual(chain: Chain, x: Tensor) -> Cells:
+    places = [at for at, unit in enumerate(chain.units) if unit.split]
+    inputs: dict[int, Tensor] = {}  # what each unit reads in the whole net
+    branches: dict[int, Tensor] = {}
+    for at, unit in enumerate(chain.units):
+        inputs[at] = x
+        if unit.split:
+            shared = through(unit.split.shared, x)
+            branches[at] = through(unit.split.branch, shared)
+            x = _join(unit.split, shared, branches[at])
+        else:
+            x = unit.run(x)
+    for source in range(len(places) + 1):
+        if source == 0:
+            at = places[0]
+            seen = torch.zeros_like(inputs[at])  # the stream that comes without the source
+        else:
+            at = places[source - 1]
+            split = chain.units[at].split
+            if split is None:
+                continue
+            seen = _join(split, through(split.shared, inputs[at]), None)
+            at += 1
+        for number, unit in enumerate(chain.units[at:], start=at):
+            if unit.split:
+                shared = through(unit.split.shared, seen)
+                changed = _join(
+                    unit.split, through(unit.split.shared, inputs[number]), through(unit.split.branch, shared)
+                )
+                target = places.index(number) + 1
+                yield (1, source, target, "block"), _from(chain.units[number + 1 :], changed)
+                seen = _join(unit.split, shared, branches[number])
+            elif number < places[-1]:
+                seen = unit.run(seen)
+            else:
+                break
+        yield (1, source, len(places) + 1, "classifier"), _from(chain.units[places[-1] + 1 :], seen)
+
+
+def _dense(chain: Chain, x: Tensor) -> Cells:
+    block = 0
+    last = max(at for at, unit in enumerate(chain.units) if unit.kind == "dense")
+    for at, unit in enumerate(chain.units):
+        if unit.kind != "dense":
+            x = unit.run(x)
+            continue
+        block += 1
+        layers = dense_layers(unit.modules[0])
+        rest = chain.units[at + 1 :]
+        features = [x]
+        for layer in layers:
+            features.append(layer(features))
+        for target, layer in enumerate(layers, start=1):
+            for source in range(target):
+                changed = [*features[:target], layer(_without(features[:target], source))]
+                for later in layers[target:]:
+                    changed.append(later(changed))
+                yield (block, source, target, "layer"), _from(rest, torch.cat(changed, 1))
+        kind = "classifier" if at == last else "transition"
+        for source in range(len(features)):
+            yield (block, source, len(features), kind), _from(rest, torch.cat(_without(features, source), 1))
+        x = torch.cat(features, 1)
+
+
+def _without(features: list[Tensor], source: int) -> list[Tensor]:
+    return [torch.zeros_like(map_) if number == source else map_ for number, map_ in enumerate(features)]
+
+
+def _plain(chain: Chain, x: Tensor) -> Cells:
+    kind = "plain" if chain.family == "plain" else "layer"
+    places = [at for at, unit in enumerate(chain.units) if unit.kind == kind]
+    for at, unit in enumerate(chain.units):
+        if at in places[1:]:
+            target = places.index(at) + 1
+            name = "classifier" if at == places[-1] and kind == "layer" else "block" if kind == "plain" else "layer"
+            yield (1, target - 1, target, name), _from(chain.units[at:], torch.zeros_like(x))
+        x = unit.run(x)

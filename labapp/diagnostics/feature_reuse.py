@@ -1,0 +1,300 @@
+"""Which earlier features does a layer of a dense net really use?
+
+    table = feature_reuse(model)                                    # block, source, target, value, kind
+    scaled(table, "column maximum").pivot(...)                      # Huang et al. 2017, Fig. 5
+
+In a dense net (Huang et al. 2017, arXiv 1608.06993, §5 *Feature Reuse* and Fig. 5) layer l reads the concatenation of
+all maps before it, so each of its weights w belongs to one source s: to the block's input (s = 0) or to layer s. Cell
+(s, l) is the mean, over those weights (channels of s, outputs and taps of l), of
+
+* weights: |w|, as in Fig. 5;
+* bn-folded: |w γ/√(σ² + ε)|, with γ and the running σ of the batch norm in front of the layer: per unit of the source;
+* activation: |w| · E|a|, with a what arrives from the source, behind norm and activation: in units of l's output;
+* gradient: |w · ∂L/∂w|, the first-order change of the mean cross-entropy L without w (Molchanov et al. 2017), in nats;
+* ablation, which is no mean: the change of L when l alone no longer sees s (`block_ablation`), in nats.
+
+The last target of a block is the transition or, behind the last block, the classifier. In nets with bottlenecks the
+layer that reads the concatenation is the 1×1 convolution. Compare inside a column: targets differ in fan-in and scale.
+
+Invariances: weights and bn-folded ask nothing of the images; bn-folded and activation stay as they are when γ and β are
+multiplied by c > 0 and w is divided by it; bn-folded is divided by c when a source and its σ are multiplied by it. At
+He's initialisation every 3×3 cell is √(4/(π · fan-out)), 0.1086 in DenseNet-40 with k = 12. What Fig. 5 shows is
+disputed (github.com/liuzhuang13/DenseNet, issue 53), hence `over_seeds`.
+
+A residual net adds instead of concatenating: its weights belong to no single source, but ablation speaks of it too.
+In a plain net or VGG every layer sees one source, the layer before: one row a target, whose share is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from labapp.config import LabError, listed, nearest
+from labapp.diagnostics.block_ablation import block_ablation
+from labapp.diagnostics.chains import Chain, chain_of, dense_layers
+from labapp.diagnostics.conditions import (
+    batches,
+    require_classes,
+    require_finite_weights,
+    require_images,
+    require_labelled,
+)
+from labapp.diagnostics.undisturbed import undisturbed
+from labapp.recording.hooks import Hooks
+from labapp.recording.places import kind_of
+
+WEIGHTINGS = ("weights", "bn-folded", "activation", "gradient", "ablation")
+SCALES = ("raw", "column maximum", "column min–max")
+COLUMNS = ("block", "source", "target", "value", "kind")
+
+
+class Reader(NamedTuple):
+    """A layer that reads the maps of several sources."""
+
+    block: int  # counted from 1
+    target: int  # counted from 1 inside the block
+    kind: str  # layer | transition | classifier
+    layer: nn.Module  # a convolution or linear layer
+    norm: nn.Module | None  # in front of it
+    first: int  # number of the first source
+    channels: tuple[int, ...]  # of each source, in the order of the concatenation
+
+    @property
+    def weight(self) -> Tensor:
+        """(outputs, inputs, …) of the layer."""
+        return self.layer.get_parameter("weight")
+
+
+def feature_reuse(
+    model: nn.Module,
+    weighting: str = "weights",
+    images: Tensor | None = None,
+    labels: Tensor | None = None,
+    *,
+    batch_size: int = 64,
+) -> pd.DataFrame:
+    """How much each layer of each block uses each source before it.
+
+    Args:
+        model: A dense net, the lab's, torchvision's or timm's; for a plain net or VGG see above; a residual net
+            with `weighting="ablation"` only.
+        weighting: One of `WEIGHTINGS`.
+        images: (N, C, H, W), normalised; for activation, gradient and ablation.
+        labels: (N,), for gradient and ablation.
+        batch_size: Images at a time.
+
+    Returns:
+        One row a cell: block (from 1), source (0 the block's input), target (from 1), value, kind of the target (layer,
+        transition, classifier). With ablation a residual net is one block, its target's kind is block or classifier.
+
+    Raises:
+        LabError: If the net has no such cells, its weights are not finite, or images are needed and missing.
+    """
+    if weighting not in WEIGHTINGS:
+        raise LabError(
+            f"unknown weighting '{weighting}'; there are {listed(WEIGHTINGS)}{nearest(weighting, WEIGHTINGS)}"
+        )
+    require_finite_weights(model)
+    chain = chain_of(model)
+    if weighting == "ablation":
+        given = require_labelled(images, labels)
+        return block_ablation(model, *given, batch_size=batch_size)
+    found = readers(chain)
+    if weighting == "weights":
+        importance = [reader.weight.detach().abs() for reader in found]
+    elif weighting == "bn-folded":
+        importance = [_folded(reader) for reader in found]
+    elif weighting == "activation":
+        importance = _by_activation(model, found, require_images(images), batch_size)
+    else:
+        importance = _by_gradient(model, found, *require_labelled(images, labels), batch_size)
+    rows = [row for reader, matrix in zip(found, importance, strict=True) for row in _cells(reader, matrix)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def readers(chain: Chain) -> list[Reader]:
+    """Every layer that reads a concatenation, in the order of execution; in a plain net every layer but the first."""
+    if chain.family == "residual":
+        raise LabError(
+            "a residual net adds where a dense net concatenates, so none of its weights belongs to one source; "
+            "take weighting='ablation', which asks what a block loses when it no longer sees an earlier one"
+        )
+    if chain.family != "dense":
+        return list(_plain_readers(chain))
+    found: list[Reader] = []
+    block = 0
+    channels: list[int] = []
+    norm: nn.Module | None = None
+    for unit in chain.units:
+        if unit.kind == "dense":
+            block += 1
+            channels = []
+            for target, layer in enumerate(dense_layers(unit.modules[0]), start=1):
+                convolutions = [m for m in layer.modules() if kind_of(m) == "conv"]
+                norms = [m for m in layer.modules() if kind_of(m) == "norm"]
+                first = convolutions[0]
+                channels = channels or [first.get_parameter("weight").shape[1]]
+                reading = norms[0] if norms else None  # with a bottleneck there is a second one inside
+                found.append(Reader(block, target, "layer", first, reading, 0, tuple(channels)))
+                channels.append(convolutions[-1].get_parameter("weight").shape[0])
+            norm = None
+            continue
+        for module in unit.modules:
+            kind = kind_of(module)
+            if kind == "norm":
+                norm = module
+            elif kind in ("conv", "linear") and channels:
+                what = "transition" if kind == "conv" else "classifier"
+                found.append(Reader(block, len(channels), what, module, norm, 0, tuple(channels)))
+                channels = []
+    return found
+
+
+def _plain_readers(chain: Chain) -> list[Reader]:
+    found: list[Reader] = []
+    norm: nn.Module | None = None
+    layers = 0
+    modules = [m for unit in chain.units for part in unit.modules for m in part.modules()]
+    for module in modules:
+        kind = kind_of(module)
+        if kind == "norm":
+            norm = module
+        elif kind in ("conv", "linear"):
+            if layers:
+                inputs = module.get_parameter("weight").shape[1]
+                found.append(Reader(1, layers + 1, "layer", module, norm, layers, (inputs,)))
+            layers += 1
+            norm = None
+    if found and kind_of(found[-1].layer) == "linear":
+        found[-1] = found[-1]._replace(kind="classifier")
+    return found
+
+
+def _cells(reader: Reader, importance: Tensor) -> list[tuple]:
+    """Rows of one column of the triangle; importance (outputs, inputs, …) like the layer's weight."""
+    if importance.shape[1] != sum(reader.channels):
+        raise LabError(
+            f"a layer of block {reader.block} reads {importance.shape[1]} channels where its sources have "
+            f"{sum(reader.channels)}; this is no dense block that can be read"
+        )
+    parts = importance.double().split(reader.channels, dim=1)
+    return [
+        (reader.block, reader.first + number, reader.target, part.mean().item(), reader.kind)
+        for number, part in enumerate(parts)
+    ]
+
+
+def _folded(reader: Reader) -> Tensor:
+    weight = reader.weight.detach().abs()
+    if reader.norm is None:
+        return weight
+    if not isinstance(reader.norm, _BatchNorm) or reader.norm.running_var is None:
+        raise LabError(
+            f"bn-folded needs a batch norm with running statistics in front of the layer, not a "
+            f"{type(reader.norm).__name__}; take weights, activation or gradient"
+        )
+    scale = 1 / torch.sqrt(reader.norm.running_var + reader.norm.eps)
+    if reader.norm.weight is not None:
+        scale = scale * reader.norm.weight.detach().abs()
+    return weight * _along_inputs(scale, weight)
+
+
+def _along_inputs(values: Tensor, weight: Tensor) -> Tensor:
+    """(channels,) → (1, inputs, 1, …), repeated where a map was flattened into a linear layer."""
+    repeated = values.repeat_interleave(weight.shape[1] // len(values))
+    return repeated.view(1, -1, *[1] * (weight.ndim - 2))
+
+
+def _by_activation(model: nn.Module, found: Sequence[Reader], images: Tensor, batch_size: int) -> list[Tensor]:
+    sums: dict[int, Tensor] = {}
+
+    def listen(number: int, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        x = args[0].detach().double().abs()  # (N, C, H, W) or (N, C)
+        total = x.sum(0) if x.ndim == 2 else x.mean((2, 3)).sum(0)
+        sums[number] = sums.get(number, torch.zeros_like(total)) + total
+
+    with undisturbed(model), Hooks() as hooks, torch.no_grad():
+        for number, reader in enumerate(found):
+            hooks.before(reader.layer, partial(listen, number))
+        for x in images.split(batch_size):
+            model(x)
+    return [
+        (weight := reader.weight.detach().abs().double()) * _along_inputs(sums[number] / len(images), weight)
+        for number, reader in enumerate(found)
+    ]
+
+
+def _by_gradient(
+    model: nn.Module, found: Sequence[Reader], images: Tensor, labels: Tensor, batch_size: int
+) -> list[Tensor]:
+    weights = [reader.weight for reader in found]
+    frozen = [weight for weight in weights if not weight.requires_grad]
+    total = [torch.zeros_like(weight) for weight in weights]
+    with undisturbed(model):
+        try:
+            for weight in frozen:
+                weight.requires_grad_(True)
+            for x, y in batches(images, labels, batch_size):
+                scores = model(x)
+                require_classes(scores, y)
+                loss = F.cross_entropy(scores, y, reduction="sum") / len(images)
+                for so_far, gradient in zip(total, torch.autograd.grad(loss, weights), strict=True):
+                    so_far += gradient
+        finally:
+            for weight in frozen:
+                weight.requires_grad_(False)
+    return [(weight.detach() * gradient).abs() for weight, gradient in zip(weights, total, strict=True)]
+
+
+def scaled(table: pd.DataFrame, scale: str) -> pd.DataFrame:
+    """The same table with values on another scale, each column (block, target) for itself.
+
+    Args:
+        table: From `feature_reuse`.
+        scale: raw; column maximum (v / max, the strongest source is 1); column min–max ((v − min) / (max − min), which
+            also hides how unequal a column is; NaN where a column has one source, or equal ones).
+    """
+    if scale not in SCALES:
+        raise LabError(f"unknown scale '{scale}'; there are {listed(SCALES)}{nearest(scale, SCALES)}")
+    if scale == "raw":
+        return table.copy()
+    columns = table.groupby(["block", "target"])["value"]
+    highest, lowest = columns.transform("max"), columns.transform("min")
+    if scale == "column maximum":
+        return table.assign(value=table["value"] / highest.where(highest != 0))
+    span = highest - lowest
+    return table.assign(value=(table["value"] - lowest) / span.where(span != 0))
+
+
+def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The spread of the cells over runs that agree in all but the seed.
+
+    Returns:
+        block, source, target, kind, value (mean), deviation (between runs, n − 1; NaN for one), low, high, seeds.
+
+    Raises:
+        LabError: If the tables have different cells.
+    """
+    if not tables:
+        raise LabError("the spread over seeds needs a table at least")
+    keys = ["block", "source", "target", "kind"]
+    shapes = {tuple(map(tuple, table[keys].to_numpy())) for table in tables}
+    if len(shapes) > 1:
+        raise LabError("these runs have different nets, so their cells cannot be compared")
+    together = pd.concat(list(tables), ignore_index=True)
+    statistics: dict[str, tuple[str, str | Callable]] = {
+        "value": ("value", "mean"),
+        "deviation": ("value", "std"),
+        "low": ("value", "min"),
+        "high": ("value", "max"),
+        "seeds": ("value", "size"),
+    }
+    return together.groupby(keys, sort=False).agg(**statistics).reset_index()

@@ -1,0 +1,112 @@
+"""Are the four observations of DenseNet's Fig. 5 seen in this net?
+
+    observations(feature_reuse(model))          # observation, claim, number, threshold, seen, untrained, reason
+
+Huang et al. 2017 (arXiv 1608.06993, §5 *Feature Reuse*) read four things off the mean absolute weights of DenseNet-40
+with k = 12 trained on CIFAR-10 with augmentation. Each is turned into one number here, with the value that equal
+weights (a net before training) have. The thresholds are the lab's, for the paper gives none:
+
+1. *All layers spread their weights over many inputs within the same block.* Effective number of sources of a column
+   (the exponential of the entropy of its shares) over their number; mean over the layers' columns. Seen from ½ on.
+2. *The transition layers also spread their weight across all layers within the preceding dense block.* The same of
+   the transitions' columns. Seen from ½ on.
+3. *The layers within the second and third dense block consistently assign the least weight to the outputs of the
+   transition layer.* Share of these columns whose smallest value is source 0. Seen from ¾ on; by chance 1/sources.
+4. *The final classification layer … a concentration towards final feature maps.* Spearman's rank correlation of the
+   classifier's column with the source's number. Seen from ½ on (13 sources: p = 0.04 one-sided).
+
+Unit: none. Invariances: a column may be multiplied by any number, so raw values and the column-maximum scale give the
+same; the min–max scale does not, it makes every column's least source 0. NaN with a reason where a net has no such
+column.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from labapp.config import LabError
+
+CLAIMS = (
+    "all layers spread their weights over many inputs within the same block",
+    "the transition layers spread their weight across all layers of the block before",
+    "layers of the later blocks give the least weight to the outputs of the transition",
+    "the classifier concentrates on the final feature maps",
+)
+THRESHOLDS = (0.5, 0.5, 0.75, 0.5)
+COLUMNS = ("observation", "claim", "number", "threshold", "seen", "untrained", "reason")
+
+
+def observations(table: pd.DataFrame) -> pd.DataFrame:
+    """The four observations, each measured.
+
+    Args:
+        table: From `feature_reuse` of a dense net, raw or scaled by the column maximum, with any weighting whose values
+            are not negative.
+
+    Returns:
+        observation (1–4), claim, number, threshold, seen (True, False, or None where it cannot be told), untrained (the
+        number that equal weights give, NaN if undefined), reason (why there is no number, else "").
+    """
+    if (table["value"] < 0).any():
+        raise LabError("the observations speak of shares, so values must not be negative; ablation has none to offer")
+    columns = [
+        (column["block"].iloc[0], column["kind"].iloc[0], column.sort_values("source")["value"].to_numpy(float))
+        for _, column in table.groupby(["block", "target"], sort=True)
+        if len(column) > 1
+    ]
+    dense = bool(columns)
+    layers = [values for _, kind, values in columns if kind == "layer"]
+    transitions = [values for _, kind, values in columns if kind == "transition"]
+    later = [values for block, kind, values in columns if kind == "layer" and block > 1]
+    classifier = [values for _, kind, values in columns if kind == "classifier"]
+    measured = (
+        (_mean([_spread(values) for values in layers]), 1.0),
+        (_mean([_spread(values) for values in transitions]), 1.0),
+        (_mean([_least_is_first(values) for values in later]), _mean([1 / len(values) for values in later])),
+        (_mean([_trend(values) for values in classifier]), 0.0),
+    )
+    missing = (
+        "no layer with several sources",
+        "no transition",
+        "no layer behind a transition",
+        "no classifier's column",
+    )
+    rows = []
+    for at, (number, untrained) in enumerate(measured):
+        reason = ""
+        if math.isnan(number):
+            reason = f"{missing[at]} in this net" if dense else "every layer of this net sees one source"
+            if dense and (layers, transitions, later, classifier)[at]:
+                reason = "the weights of a column are equal, zero or not finite"
+        seen = None if math.isnan(number) else bool(number >= THRESHOLDS[at])
+        rows.append((at + 1, CLAIMS[at], number, THRESHOLDS[at], seen, untrained, reason))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seen": object})
+
+
+def _spread(values: np.ndarray) -> float:
+    """exp(H(p)) / n: 1 for equal shares, 1/n for a single source."""
+    total = values.sum()
+    if not np.isfinite(total) or total <= 0:
+        return math.nan
+    shares = values[values > 0] / total
+    return float(np.exp(-(shares * np.log(shares)).sum()) / len(values))
+
+
+def _least_is_first(values: np.ndarray) -> float:
+    if not np.isfinite(values).all():
+        return math.nan
+    return float(values[0] < values[1:].min())
+
+
+def _trend(values: np.ndarray) -> float:
+    """Spearman's rank correlation with the position."""
+    if not np.isfinite(values).all() or len(set(values)) < 2:
+        return math.nan
+    return float(np.corrcoef(pd.Series(values).rank(), np.arange(len(values)))[0, 1])
+
+
+def _mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else math.nan
