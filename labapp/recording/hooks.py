@@ -5,7 +5,7 @@ forward hook sees the output; a hook on that tensor sees its gradient; a hook on
 sends back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -66,3 +66,19 @@ def after_backward(function: Callable[[], None]) -> None:
 def in_backward() -> bool:
     """Whether a backward pass is running in this thread (a checkpointed segment is then run anew)."""
     return torch._C._current_graph_task_id() != -1
+
+
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """The floating-point tensors in a module's output: of tuples, lists, dictionaries and dataclasses, in order."""
+    if isinstance(output, Tensor):
+        if output.is_floating_point():
+            yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from tensors_in(value)
+    elif isinstance(output, tuple | list):
+        for value in output:
+            yield from tensors_in(value)
+    elif hasattr(output, "__dataclass_fields__"):
+        for name in output.__dataclass_fields__:
+            yield from tensors_in(getattr(output, name))

@@ -7,7 +7,7 @@ end; the later ones only to the places that are needed.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from labapp.recording import graph
 from labapp.recording.board import GRADIENT, INPUT, Board, Row
-from labapp.recording.hooks import Hooks, after_backward, in_backward
+from labapp.recording.hooks import Hooks, after_backward, in_backward, tensors_in
 from labapp.recording.places import Spot
 
 CAPACITY = 4  # rows for each module, so that one may be called several times in a forward
@@ -314,19 +314,3 @@ def place(rows: list[Row]) -> None:
     last = max((row.depth or 1 for row in rows), default=1)
     for row in rows:
         row.relative_depth = ((row.depth or 1) - 1) / (last - 1) if last > 1 else 0.0
-
-
-def tensors_in(output: Any) -> Iterator[Tensor]:
-    """The floating-point tensors in a module's output: of tuples, lists, dictionaries and dataclasses, in order."""
-    if isinstance(output, Tensor):
-        if output.is_floating_point():
-            yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from tensors_in(value)
-    elif isinstance(output, tuple | list):
-        for value in output:
-            yield from tensors_in(value)
-    elif hasattr(output, "__dataclass_fields__"):
-        for name in output.__dataclass_fields__:
-            yield from tensors_in(getattr(output, name))

@@ -1,0 +1,54 @@
+# Two commands: `make app` sets everything up and opens the lab; `make test` sets up and tests.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUNS   ?= runs
+OUT    ?= figures
+PORT   ?= 8501
+
+.DEFAULT_GOAL := help
+.PHONY: help app starter figures test lint format bench clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@echo
+	@echo "settings:   PORT=$(PORT)  RUNS=$(RUNS)  OUT=$(OUT)  PYTHON=$(PYTHON)"
+
+# A stamp each for what the lab needs and what development needs: nothing is installed twice.
+$(VENV)/.lab: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "labapp needs Python 3.11 or later; give one with PYTHON=…"; exit 2; }
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "installing what labapp needs into $(VENV) (torch is large) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.lab
+	@echo "installing what development needs …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+app: $(VENV)/.lab ## set up, record the starter comparison if there are no runs yet, and open the lab
+	@$(BIN)/python -m labapp starter --runs $(RUNS) --if-empty
+	@LABAPP_RUNS=$(RUNS) $(BIN)/streamlit run labapp/main.py --server.port $(PORT)
+
+starter: $(VENV)/.lab ## record plain, residual and dense nets side by side
+	@$(BIN)/python -m labapp starter --runs $(RUNS)
+
+figures: $(VENV)/.lab ## draw the papers' figures from the runs
+	@$(BIN)/python -m analysis --runs $(RUNS) --out $(OUT)
+
+test: $(VENV)/.dev ## set up and run the tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.dev ## put the code into its format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## remove caches; runs and the environment stay
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
