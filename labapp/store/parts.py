@@ -93,9 +93,7 @@ def part_name(attempt: int, first: int, last: int | None = None) -> str:
 def parts(folder: Path) -> list[Part]:
     """The files that make the table now, in the order in which their rows were written."""
     before, names = None, _names(folder)
-    while (
-        names != before
-    ):  # one look, while files come and go, may miss both the old and the new; two equal ones do not
+    while names != before:  # a look while files come and go may miss both the old and the new; two equal ones do not
         before, names = names, _names(folder)
     kept: list[Part] = []
     for part in sorted(map(_part, (folder / name for name in names)), key=_place):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -64,14 +65,25 @@ print(status, seen, reads, flush=True)
 """
 
 
-def start(code: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start a program; it does not outlive the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(code: str, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def gradients(last: int) -> np.ndarray:
@@ -80,7 +92,7 @@ def gradients(last: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_killed_again_and_again_a_run_loses_nothing_that_was_flushed(tmp_path: Path, seed: int) -> None:
+def test_killed_again_and_again_a_run_loses_nothing_that_was_flushed(tmp_path: Path, start: Start, seed: int) -> None:
     rng, total, path = random.Random(seed), 400, tmp_path / "run"
     kills = 0
     while kills < 4:
@@ -139,7 +151,9 @@ def test_killed_again_and_again_a_run_loses_nothing_that_was_flushed(tmp_path: P
     assert not list(path.rglob(".*.tmp"))
 
 
-def test_readers_never_notice_writing_merging_and_compacting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readers_never_notice_writing_merging_and_compacting(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store_writer, "FLUSH_SECONDS", 0.0)
     monkeypatch.setattr(store_writer, "MERGE", 3)
     writer = RunWriter.create(tmp_path, Experiment(), run_id="run")
@@ -147,7 +161,7 @@ def test_readers_never_notice_writing_merging_and_compacting(tmp_path: Path, mon
     for reader in readers:
         assert reader.stdout
         assert reader.stdout.readline() == "reading\n"
-    step, until = 0, time.monotonic() + 6
+    step, until = 0, time.monotonic() + 4
     while time.monotonic() < until:
         writer.write("steps", {"step": step, "loss": 1.0})
         writer.write("layers", {"step": step, "layer": ["l0", "l1"], "output_grad_norm": float(step)})
@@ -167,7 +181,7 @@ def test_readers_never_notice_writing_merging_and_compacting(tmp_path: Path, mon
         assert int(reads) > 20  # many looks at a table that grew under them
 
 
-def test_compacting_again_and_again_under_a_reader(tmp_path: Path) -> None:
+def test_compacting_again_and_again_under_a_reader(tmp_path: Path, start: Start) -> None:
     """Each attempt ends with a compaction; the readers see rows come and never go."""
     writer = RunWriter.create(tmp_path, Experiment(), run_id="run")
     writer.write("steps", {"step": 0, "loss": 1.0})

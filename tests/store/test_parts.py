@@ -156,6 +156,20 @@ def test_a_damaged_part_is_left_out_and_named(folder: Path, table: Table, damage
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before  # nothing is tidied away over a fault
 
 
+def test_a_single_wrong_bit_is_noticed(folder: Path, table: Table) -> None:
+    """Numbers that do not compress lie in the file as they are: only a checksum tells that one of them changed."""
+    noise = np.random.default_rng(0).integers(0, 2**32, 1000, np.uint32).view(np.float32)
+    write_table(pa.table({"step": np.arange(1000), "loss": noise}), folder / part_name(1, 0))
+    path = folder / part_name(1, 0)
+    whole = path.read_bytes()
+    assert table.read(["loss"])["loss"].to_numpy().tobytes() == noise.tobytes()
+    at = whole.index(noise[500:502].tobytes())
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert table.read(["loss"]).num_rows == 0
+    assert "part-01-000000.parquet is damaged" in next(iter(table.problems.values()))
+    assert table.read(["step"]).num_rows == 1000  # the other columns are whole
+
+
 def test_a_part_that_is_gone_is_named(folder: Path, table: Table) -> None:
     for number in (0, 2, 3):
         write_table(rows(number, number), folder / part_name(1, number))
