@@ -31,6 +31,7 @@ class Listener:
         seconds: time spent in hooks.
         faults: what went wrong in a hook, and how often; never raised into training.
         skipped_outputs: outputs that were no floating-point tensor, or tensors of a tuple after the first.
+        checkpointed: paths that a backward pass ran anew; keyword_only: blocks that get their input by keyword.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Listener:
         self.seconds = 0.0
         self.faults: dict[str, int] = {}
         self.skipped_outputs = 0
+        self.checkpointed: set[str] = set()
+        self.keyword_only: set[str] = set()
         self._index: dict[tuple[str, int], int] = {}
         self._plan: list[tuple[Spot, bool]] | None = None  # (module, whether its gradient is wanted), once it is known
         self._calls: dict[str, int] = {}
@@ -156,6 +159,7 @@ class Listener:
     def _call(self, path: str) -> int | None:
         """Which call of this module in this forward it is; None if a checkpoint runs anew what has been recorded."""
         if in_backward():
+            self.checkpointed.add(path)
             call = self._recalls[path] = self._recalls.get(path, 0) + 1
             return None if call <= self._calls.get(path, 0) else call
         call = self._calls[path] = self._calls.get(path, 0) + 1
@@ -209,6 +213,8 @@ class Listener:
     def _block_begins(self, spot: Spot, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Keeps the node of a block's input; the input itself until the block ends if no recorded place made it."""
         given = next(tensors_in((args, kwargs)), None)
+        if given is not None and next(tensors_in(args), None) is None:
+            self.keyword_only.add(spot.path)
         if given is not None and given.grad_fn is not None and torch.is_grad_enabled():
             source = self._origin.get(given.grad_fn)
             self._starts[spot.path] = (given.grad_fn, source, None if source is not None else given.detach())

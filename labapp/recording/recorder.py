@@ -29,6 +29,7 @@ from labapp.recording.hooks import Hooks
 from labapp.recording.joined import join
 from labapp.recording.listener import Listener
 from labapp.recording.places import Layers, choose, find_spots
+from labapp.recording.report import Report, look
 from labapp.recording.schedule import Schedule, every
 from labapp.recording.tables import Lifetimes, histogram_table, layer_table, totals_table
 from labapp.recording.weights import Weights
@@ -185,6 +186,10 @@ class Recorder:
             "skipped_outputs": self.listener.skipped_outputs,
             "notes": list(self.notes),
         }
+
+    def report(self) -> Report:
+        """What is recorded, what is not and why; complete after the first recorded step."""
+        return look(self.model, self.listener, self.weights, self.compiled)
 
     def close(self) -> None:
         """Writes what is left and says what went wrong, once. May be called twice."""
