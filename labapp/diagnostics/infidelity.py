@@ -53,13 +53,14 @@ def infidelity(
 
     with undisturbed(model), torch.no_grad():
         classes = class_targets(targets, class_scores(model, images))
-        return captum_infidelity(
+        found = captum_infidelity(
             model,
             change,
             images,
             attributions.detach(),
             target=classes,
             n_perturb_samples=samples,
-            max_examples_per_batch=max(AT_ONCE, len(images)),
+            max_examples_per_batch=len(images) * max(1, min(samples, AT_ONCE // len(images))),
             normalize=scaled,
         )
+    return found.clamp(min=0)  # scaled, it is a difference of sums, which rounding can push below zero

@@ -26,6 +26,9 @@ from labapp.recording.places import KINDS, choose, find_spots
 Targets = int | Sequence[int] | Tensor | None
 Layers = str | nn.Module | Iterable[str | nn.Module] | Callable[[str, nn.Module], bool] | None
 
+NOTHING = (
+    "none of the layers chosen has both spatial extent and a part in the class score; choose others, or larger images"
+)
 STAGE_KINDS = ("conv", "norm", "activation")  # the last of these at each resolution stands for a stage
 
 
@@ -74,6 +77,8 @@ def layer_gradients(model: nn.Module, images: Tensor, targets: Targets = None, l
         usable = heard.usable(chosen)
         if not scores.requires_grad:
             raise LabError("no gradient can be taken: the net detaches its scores from the images and from its weights")
+        if not usable:
+            raise LabError(NOTHING)
         wanted = [place.edge for place in usable.values()]
         total = scores.gather(1, classes[:, None]).sum()  # images do not mix in evaluation mode
         gradients = torch.autograd.grad(total, wanted, allow_unused=True)
@@ -86,16 +91,14 @@ def layer_gradients(model: nn.Module, images: Tensor, targets: Targets = None, l
                 f"the class score does not depend on the layer '{name}'; choose one on the way to the output"
             )
     if not found:
-        raise LabError(
-            "none of the layers chosen has both spatial extent and a part in the class score; name one by its path"
-        )
+        raise LabError(NOTHING)
     return Answer(scores.detach(), classes, found)
 
 
 def class_scores(model: nn.Module, images: Tensor) -> Tensor:
     """The net's scores (N, classes), from a copy of the images from which gradients can be taken."""
-    # a leaf of the graph may not be overwritten by the net, a copy of it may
-    scores: Any = model(images.detach().requires_grad_().clone())
+    leaf = images.clone() if images.is_inference() else images.detach()
+    scores: Any = model(leaf.requires_grad_().clone())  # the net may overwrite a copy, not a leaf of the graph
     if not isinstance(scores, Tensor):
         raise LabError(
             f"the net returns a {type(scores).__name__}, not one tensor of class scores (N, classes); "

@@ -10,10 +10,10 @@ asked about must be held fixed by the caller, as there. A normalisation's runnin
 are replaced with it.
 
 The verdict averages an image's ρ over the whole cascade, because the methods that fail do so half-way: guided
-backpropagation hardly changes until the lowest layers are random too. Of the signed and the absolute ρ it takes the one
-that is further from 0 (a reversed map is the same picture): *depends on the weights* if the interval of its mean over the
-images lies between −½ and ½, *does not* if it lies outside, *undecided* if it crosses. ½ is a convention: below it less
-than a quarter of the variance of the ranks is shared.
+backpropagation hardly changes until the lowest layers are random too. Of the signed and the absolute ρ it takes the
+one that is further from 0 (a reversed map is the same picture): *depends on the weights* if the interval of its mean
+over the images lies between −½ and ½, *does not* if it lies outside, *undecided* if it crosses. ½ is a convention:
+below it less than a quarter of the variance of the ranks is shared.
 """
 
 import copy

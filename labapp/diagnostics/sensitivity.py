@@ -39,9 +39,9 @@ def max_sensitivity(
         uniform = torch.rand(given.shape, generator=generator, device=given.device, dtype=given.dtype)
         return given + by * (2 * uniform - 1)
 
-    def maps(inputs: Tensor | tuple[Tensor, ...], target: Tensor) -> Tensor:
+    def maps(inputs: Tensor | tuple[Tensor, ...], target: Tensor) -> tuple[Tensor]:
         (given,) = inputs if isinstance(inputs, tuple) else (inputs,)
-        return explain(given, target).detach().flatten(1).contiguous()
+        return (explain(given, target).detach().flatten(1).contiguous(),)
 
     return sensitivity_max(
         maps,
@@ -49,6 +49,6 @@ def max_sensitivity(
         near,
         perturb_radius=radius,
         n_perturb_samples=samples,
-        max_examples_per_batch=max(AT_ONCE, len(images)),
+        max_examples_per_batch=len(images) * max(1, min(samples, AT_ONCE // len(images))),
         target=targets,
     )
