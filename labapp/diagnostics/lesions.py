@@ -4,11 +4,11 @@
     permutations(model, images, labels, seed=0)        # reorder more and more blocks at once
 
 Veit, Wilber, Belongie 2016, *Residual Networks Behave Like Ensembles of Relatively Shallow Networks* (arXiv
-1605.06431, §4, Fig. 3 and 5): in a trained residual net hardly any deletion matters and disorder costs little by little; in a VGG
-each deletion leaves chance. As in the paper, a residual block loses its branch and keeps its shortcut, also one with a
-projection. A plain block or a layer of a VGG (with its norm and activation) is left
-out; one that changes the shape cannot be, which is a NaN with a reason. A layer of a dense net gives zeros. Exchanged
-are only units of the same kind that take and make the same shape.
+1605.06431, §4, Fig. 3 and 5): in a trained residual net hardly any deletion matters and disorder costs little by
+little; in a VGG each deletion leaves chance. As in the paper, a residual block loses its branch and keeps its shortcut,
+also one with a projection. A plain block or a layer of a VGG (with its norm and activation) is left out; one that
+changes the shape cannot be, which is a NaN with a reason. A layer of a dense net gives zeros. Only units of the same
+kind that take and make the same shape are exchanged.
 
 The net itself is not changed: its units are run in another order (`labapp.diagnostics.chains`).
 
