@@ -9,6 +9,7 @@ Reading never changes anything, and nothing half-written can make it fail.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -63,6 +64,12 @@ class Record(BaseModel):
     layers: list[dict[str, Any]] = []
 
 
+@functools.lru_cache(maxsize=1000)
+def _record(path: Path, seen: tuple[int, ...]) -> Record:
+    """A run.json of a certain inode, time and size; an archive is listed far more often than it changes."""
+    return Record(**json.loads(path.read_bytes()))
+
+
 class Run:
     """A run as it lies on disk, whether being written, finished or broken off.
 
@@ -81,13 +88,13 @@ class Run:
 
     @property
     def record(self) -> Record:
-        """What run.json says now."""
+        """What run.json says now; to be read, not changed."""
         path = self.path / "run.json"
         try:
             about = path.stat()
             seen = (about.st_ino, about.st_mtime_ns, about.st_size)
             if seen != self._seen:
-                self._record = Record(**json.loads(path.read_bytes()))
+                self._record = _record(path.absolute(), seen)
                 self._seen = seen
         except (FileNotFoundError, NotADirectoryError):
             if self.path.is_dir():

@@ -57,7 +57,7 @@ class RunWriter:
     def __init__(self, path: str | Path, *, from_step: int = 0, environment: Mapping[str, Any] | None = None) -> None:
         run = Run(path)
         with sentences(run.path), alone(run.path):
-            record = run.record
+            record = run.record.model_copy(deep=True)
             if run.status == "running" and record.attempts[-1].get("process") != process_identity(os.getpid()):
                 where = f"process {record.attempts[-1].get('pid')} on {record.attempts[-1].get('host')}"
                 raise LabError(f"run '{run.id}' is being written by {where}; stop it first")
