@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
+from labapp.config import listed
 
 PALE = 0.12
 NUMBER = ".3~g"
@@ -83,6 +84,8 @@ def profile_chart(
     """
     focus = _focus()
     title = axis_title(quantity, relative)
+    steps = sorted(profile["step"].unique())
+    at = f"step {listed((f'{step:,}' for step in steps), 'or')}" if steps else ""
     shown = _shaped(profile.assign(value=_positive(profile["value"])), styles)
     axis = log_axis(domain if domain is not None else shown["value"])
     base = alt.Chart(shown).encode(
@@ -117,7 +120,9 @@ def profile_chart(
             .encode(x="relative_depth:Q", y="value:Q", detail="run:N")
         )
     return (
-        alt.layer(*layers).properties(height=height, width="container", title=_title("Against depth")).add_params(focus)
+        alt.layer(*layers)
+        .properties(height=height, width="container", title=_title("Against depth", at))
+        .add_params(focus)
     )
 
 
@@ -215,7 +220,7 @@ def scale_chart(quantity: str, domain: tuple[float, float], relative: bool = Fal
             color=alt.Color("value:Q", scale=scale, legend=None),
             stroke=alt.Stroke("value:Q", scale=scale, legend=None),
         )
-        .properties(height=74, width="container")
+        .properties(height=92, width="container")
     )
 
 
@@ -254,11 +259,11 @@ def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict
     }
 
 
-def _title(text: str, below: str = "") -> alt.Title:
+def _title(text: str, below: str) -> alt.Title:
     return alt.Title(
         text,
         anchor="start",
-        subtitle=below or "\u200b",  # an empty line, so that neighbours align
+        subtitle=below,
         subtitleColor=palette.MUTED,
         subtitlePadding=4,
     )

@@ -128,7 +128,7 @@ SUMMARY = {  # column: meaning
     "slope_start": "slope of log10 gradient norm a layer at the first recorded step",
     "slope_end": "the same at the last recorded step",
     "seconds": "time of training",
-    "recorder_cost": "share of that time spent on recording",
+    "recorder_cost": "what recording added, as a share of what training alone took",
     "message": "why it ended",
 }
 
@@ -410,5 +410,6 @@ def _at(values: pd.Series, place: int) -> float:
 
 
 def recorder_cost(run: Run) -> float:
-    """The recorder's own measure of its cost: seconds it took over the seconds of training without it."""
-    return float(run.recorder.get("cost", {}).get("share", np.nan))
+    """What recording added to training, as a share of what training alone took; the recorder's own measure."""
+    share = run.recorder.get("share")
+    return np.nan if share is None else float(share)

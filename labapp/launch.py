@@ -31,6 +31,7 @@ from labapp.config import Experiment, LabError
 from labapp.store import process_identity
 
 FOLDER = ".launches"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what asks a launch to end
 PATIENCE = 15.0  # seconds between Ctrl-C and termination, and again to the kill
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -63,8 +64,9 @@ class Launch:
         """running, finished, failed, stopped, or lost (its supervisor is gone and could not say how it ended)."""
         if self.returncode is not None:
             return "stopped" if self.stopped else "failed" if self.returncode else "finished"
-        alive = self.host != socket.gethostname() or process_identity(self.pid) == self.born
-        return "running" if alive else "lost"
+        if self.host and self.host != socket.gethostname():
+            return "running"  # on another machine that shares this folder; nobody here can tell better
+        return "running" if self.born and process_identity(self.pid) == self.born else "lost"
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines that the command printed, without empty ones."""
@@ -87,7 +89,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
                 raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
             path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(2)}.json"
             _write(path, {"arguments": [*arguments], "root": str(root), "started": time.time()})
-            with path.with_suffix(".log").open("wb") as log:
+            with path.with_suffix(".log").open("wb") as log, _held_back(SIGNALS):
                 supervisor = subprocess.Popen(
                     [sys.executable, "-m", "labapp.launch", str(path)],
                     stdin=subprocess.DEVNULL,
@@ -196,12 +198,26 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _held_back(signals: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let a process that is started here receive these signals only once it says that it is ready for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def supervise(path: Path) -> int:
     """Run the command of a record to its end and write down how it ended."""
     asked: list[float] = []
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a handler, not SIG_IGN, which a child would inherit
+    for number in SIGNALS:  # a handler, not SIG_IGN, which a child would inherit
         signal.signal(number, lambda *_: asked.append(time.monotonic()))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     record = _read(path)
+    if asked:
+        _write(path, record | {"returncode": -signal.SIGINT, "stopped": True, "ended": time.time()})
+        return 0
     command = [sys.executable, "-m", "labapp", *record["arguments"], "--root", record["root"]]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     terminated = False

@@ -55,7 +55,7 @@ def frame() -> None:
         except LabError as error:
             runs, broken = [], [] if not root.exists() else [str(error)]
         chosen, unreadable = _readable(_picker(runs))
-        _legend(chosen)
+        st.fragment(_legend, run_every=PACE if any(run.status == "running" for run in chosen) else None)(chosen)
         st.button("Look for new runs", icon=":material/refresh:", type="tertiary", key="look")
         st.session_state["_room"] = Room(root, tuple(runs), tuple(chosen), (*broken, *unreadable))
         st.session_state["_seen"] = _state(root, runs)

@@ -50,7 +50,9 @@ def record_run(
         return nan_from is not None and step >= nan_from
 
     writer = RunWriter.create(root, chosen, run_id=run_id)
-    writer.describe([{"index": i, "shape": [8, 4, 4], "parameters": 8} | place for i, place in enumerate(places)], {})
+    writer.describe(
+        [{"index": i, "shape": [8, 4, 4], "parameters": 8} | place for i, place in enumerate(places)], {"share": 0.03}
+    )
     for step in range(chosen.steps):
         loss = float("nan") if broken(step) else 2.3 / (1 + step)
         writer.write("steps", {"step": [step], "loss": [loss], "accuracy": [min(1.0, step / chosen.steps)]})

@@ -71,6 +71,7 @@ def test_overview_has_what_the_run_was_made_of(record, tmp_path):
     assert row["ratio_end"] == pytest.approx(1.2**18, rel=1e-5)
     assert (row["step"], row["steps"]) == (31, 31)
     assert row["loss"] == pytest.approx(np.mean([2.3 / (1 + step) for step in (28, 29, 30)]), rel=1e-6)
+    assert row["recorder_cost"] == 0.03
     assert set(frames.SUMMARY) <= set(row.index)
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from labapp import launch, ui
 from labapp.config import BELONGS_TO, CHOICES, FAMILIES, Experiment, LabError
 
+OPEN = "_form"  # whether the form is open
 FIRST = ("depth", "width", "norm", "activation", "init", "imageset", "steps", "seed")
 GROUPS = {
     "More about the net": ("form", "padding_mode", *BELONGS_TO),
@@ -32,8 +33,23 @@ LABELS = {
 }
 
 
-@st.dialog("Start an experiment", width="large")
-def dialog(root: Path) -> None:
+def button(root: Path) -> None:
+    """Open the form; it stays open until it is sent or dismissed, also when the page is drawn anew behind it."""
+    st.button("Start an experiment", icon=":material/science:", key="new", on_click=_open)
+    if st.session_state.get(OPEN):
+        _dialog(root)
+
+
+def _open() -> None:
+    st.session_state[OPEN] = True
+
+
+def _close() -> None:
+    st.session_state[OPEN] = False
+
+
+@st.dialog("Start an experiment", width="large", on_dismiss=_close)
+def _dialog(root: Path) -> None:
     """Ask for an experiment and start it as a process."""
     family = st.segmented_control(
         "Family", FAMILIES, default="residual", key="form-family", required=True, format_func=_in_colour
@@ -51,6 +67,7 @@ def dialog(root: Path) -> None:
         except LabError as error:
             st.error(str(error))
         else:
+            _close()
             ui.start(launch.arguments_for(wanted), root)
 
 

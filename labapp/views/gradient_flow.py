@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
@@ -32,18 +34,26 @@ def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, wha
         return f"At step {step:,} no layer of the chosen runs has a finite {what}."
     order = known.assign(steepness=known["slope"].abs()).sort_values("steepness", kind="stable")
     steep, flat = ui.rows(order.iloc[[-1]])[0], ui.rows(order.iloc[[0]])[0]
-    first_words = f"{_growth(steep.factor)} a layer towards the input in {steep.run}"
+    first_words = f"{_growth(steep, 'a layer towards the input')} in {steep.run}"
     plain = ui.rows(runs[runs["run"] == steep.run])[0]
     if first and what == "gradient" and (plain.family, plain.norm, plain.activation) == ("plain", "batch", "relu"):
         first_words += f" (theory {frames.BATCH_NORM_GROWTH:.3g}×)"
     if len(order) > 1:
-        same = (steep.factor > 1) == (flat.factor > 1)
-        first_words += f"; in {flat.run} {palette.number(flat.factor) + '×' if same else 'it ' + _growth(flat.factor)}"
+        same = _verb(steep) == _verb(flat) == "grows"
+        first_words += f"; in {flat.run} {palette.number(flat.factor) + '×' if same else 'it ' + _growth(flat)}"
     return " ".join([f"At step {step:,} the {what} {first_words}.", *ends])
 
 
-def _growth(factor: float) -> str:
-    return f"{'grows' if factor > 1 else 'shrinks to'} {palette.number(factor)}×"
+def _verb(row: Any) -> str:
+    """What the interval of a slope allows to be said."""
+    if row.low <= 0 <= row.high:
+        return "keeps its size"
+    return "grows" if row.factor > 1 else "shrinks to"
+
+
+def _growth(row: Any, unit: str = "") -> str:
+    verb = _verb(row)
+    return f"{verb} from layer to layer" if "keeps" in verb else f"{verb} {palette.number(row.factor)}× {unit}".rstrip()
 
 
 def page() -> None:
@@ -127,10 +137,10 @@ def _step(steps: list[int]) -> int:
     playing = st.session_state.get("_playing", False)
     if playing:
         now = steps.index(st.session_state["step"]) if st.session_state.get("step") in steps else 0
-        after = min(now + max(1, len(steps) // FRAMES), len(steps) - 1)
+        last = len(steps) - 1
+        after = 0 if now == last else min(now + max(1, len(steps) // FRAMES), last)
         st.session_state["step"] = steps[after]
-        if after == len(steps) - 1:
-            st.session_state["_playing"] = False
+        st.session_state["_playing"] = after < last
     elif "step" in st.session_state and st.session_state["step"] not in steps:
         wanted = st.session_state["step"]
         st.session_state["step"] = min(steps, key=lambda step: abs(step - wanted))
@@ -141,17 +151,11 @@ def _step(steps: list[int]) -> int:
             step = st.select_slider("Step", steps, key="step", bind="query-params", format_func=lambda at: f"{at}")
         else:
             step = steps[0]
-    if pressed or playing != st.session_state.get("_playing", False):
-        _toggle(pressed, steps)
-    return int(step)
-
-
-def _toggle(pressed: bool, steps: list[int]) -> None:
     if pressed:
-        st.session_state["_playing"] = not st.session_state.get("_playing", False)
-        if st.session_state["_playing"] and st.session_state.get("step") == steps[-1]:
-            st.session_state["_rewind"] = True
-    st.rerun()
+        st.session_state["_playing"] = not playing
+    if playing != st.session_state.get("_playing", False):
+        st.rerun()  # the whole page, because the pace is set where the fragment is called
+    return int(step)
 
 
 def _span(table: pd.DataFrame) -> tuple[float, float]:

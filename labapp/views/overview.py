@@ -24,15 +24,16 @@ COLUMNS = {
     "look": "",
     "run": "Run",
     "accuracy": "Test accuracy",
-    "loss": "Training loss",
-    "slope_start": "Gradient slope, first",
-    "slope_end": "Gradient slope, last",
-    "ratio_start": "First / last layer, first",
-    "seconds": "Time",
-    "recorder_cost": "Recorder's cost",
     "status": "Status",
     "progress": "Progress",
+    "loss": "Training loss",
+    "slope_start": "Slope, start",
+    "slope_end": "Slope, end",
+    "ratio_start": "First ÷ last, start",
+    "seconds": "Time",
+    "recorder_cost": "Recording",
 }
+SLOPE = f"Gradient slope, log₁₀ a layer. {palette.quantity('slope').meaning}"
 
 
 def answer(table: pd.DataFrame, same_recipe: bool) -> str:
@@ -52,7 +53,10 @@ def answer(table: pd.DataFrame, same_recipe: bool) -> str:
     elif high.accuracy - low.accuracy < CLEAR:
         every = f"All {len(tested)}" if len(tested) > 2 else "Both"
         spread = f"{palette.percent(low.accuracy)} and {palette.percent(high.accuracy)}"
-        first = f"{every} runs end between {spread} on held-out images{recipe}."
+        busy = bool((tested["status"] == "running").any())
+        first = (
+            f"{every} runs {'are' if busy else 'end'} between {spread} on held-out images{recipe}{' so far' * busy}."
+        )
     else:
         stays = "stays at" if low.status != "running" else "is still at"
         first = (
@@ -86,8 +90,7 @@ def page() -> None:
         return
     st.fragment(_picture, run_every=ui.PACE if room.live else None)(room)
     with st.container(horizontal=True):
-        if st.button("Start an experiment", icon=":material/science:", key="new"):
-            experiment.dialog(room.root)
+        experiment.button(room.root)
         ui.starter_button(room.root)
     ui.broken(room)
 
@@ -130,34 +133,26 @@ def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
         placeholder="–",
         alt="The chosen runs: accuracy, loss, gradient slope, time, cost of recording and status",
         column_config={
-            "look": st.column_config.ImageColumn("", width=50),
-            "run": st.column_config.TextColumn(columns["run"], width="medium"),
+            "look": st.column_config.ImageColumn("", width=48),
+            "run": st.column_config.TextColumn("Run", width="medium"),
             "accuracy": number(columns["accuracy"], format="%.1f %%", help="Held-out images, at the last evaluation"),
             "loss": number(columns["loss"], format="%.3g", help="Mean over the last tenth of the steps, in nats"),
-            "slope_start": number(
-                columns["slope_start"], format="%.3f", help="log₁₀ a layer at the first recorded step; " + SLOPE
-            ),
-            "slope_end": number(
-                columns["slope_end"], format="%.3f", help="log₁₀ a layer at the last recorded step; " + SLOPE
-            ),
+            "slope_start": number(columns["slope_start"], format="%.3f", help=f"First recorded step. {SLOPE}"),
+            "slope_end": number(columns["slope_end"], format="%.3f", help=f"Last recorded step. {SLOPE}"),
             "ratio_start": number(
                 columns["ratio_start"],
                 format="%.3g",
-                help="Gradient norm at the first convolution's output over that at the last one's, first recorded step",
+                help="Gradient norm at the first convolution's output over the last one's, at the first recorded step",
             ),
-            "seconds": number(columns["seconds"], format="%.0f s"),
+            "seconds": number(columns["seconds"], format="%.0f s", help="Of all attempts, evaluation included"),
             "recorder_cost": number(
-                columns.get("recorder_cost"), format="%.1f %%", help="Time that recording added to training"
+                columns.get("recorder_cost"), format="%.1f %%", help="What recording added to the time of training"
             ),
-            "status": st.column_config.TextColumn(columns["status"]),
-            "progress": st.column_config.ProgressColumn(
-                columns.get("progress"), min_value=0, max_value=100, format="%d %%"
-            ),
+            "status": st.column_config.TextColumn("Status"),
+            "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%"),
         },
     )
 
-
-SLOPE = palette.quantity("slope").meaning
 
 if __name__ == "__main__":
     page()

@@ -39,6 +39,10 @@ def table(*rows):
             [("a", 20, 0.93), ("b", 20, 0.96)],
             "Both runs end between 93 % and 96 % on held-out images with the same recipe.",
         ),
+        (
+            [("a", 20, 0.93, "running"), ("b", 20, 0.96)],
+            "Both runs are between 93 % and 96 % on held-out images with the same recipe so far.",
+        ),
         ([("plain-20", 20, 0.9312)], "plain-20 reaches 93.1 % on held-out images after 300 steps."),
         (
             [("plain-20", 20, 0.93), ("plain-56", 56, np.nan, "diverged")],
@@ -68,7 +72,8 @@ def test_same_recipe_compares_all_but_net_and_seed(record, tmp_path):
 
 def slopes(**factors):
     rows = {"run": [name.replace("_", "-") for name in factors], "factor": list(factors.values())}
-    return pd.DataFrame(rows).assign(slope=lambda t: -np.log10(t["factor"]))
+    slope = -np.log10(rows["factor"])
+    return pd.DataFrame(rows).assign(slope=slope, low=slope - 0.01, high=slope + 0.01)
 
 
 def runs(*names, norm="batch"):
@@ -105,6 +110,19 @@ def runs(*names, norm="batch"):
             True,
             "At step 0 the gradient grows 1.06× a layer towards the input in residual-56. "
             "In plain-56 it cannot be told: fewer than two layers have a finite one.",
+        ),
+        (
+            {"plain_56": 0.99, "residual_56": 1.06},
+            "batch",
+            False,
+            "At step 0 the gradient grows 1.06× a layer towards the input in residual-56; "
+            "in plain-56 it keeps its size from layer to layer.",
+        ),
+        (
+            {"plain_56": 0.99},
+            "batch",
+            False,
+            "At step 0 the gradient keeps its size from layer to layer in plain-56.",
         ),
         ({"plain_56": np.nan}, "batch", True, "At step 0 no layer of the chosen runs has a finite gradient."),
     ],

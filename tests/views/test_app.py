@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def open_app(monkeypatch):
 
 def count_charts(app):
     return len(app.get("vega_lite_chart"))
+
+
+def form_button(app):
+    return next(button for button in app.button if button.label == "Start")
 
 
 # overview
@@ -160,6 +165,55 @@ def test_play_goes_through_the_steps_and_stops(archive, open_app):
     assert seen[-1] == 20
     assert seen == sorted(seen)
     assert app.button(key="play").label == "Play"
+    app.button(key="play").click().run()  # again from the beginning
+    assert app.select_slider(key="step").value == 0
+
+
+# starting experiments
+
+
+def test_the_form_refuses_in_one_sentence(archive, open_app):
+    app = open_app(archive)
+    app.button(key="new").click().run()
+    app.number_input(key="form-depth").set_value(21)
+    form_button(app).click().run()
+    assert not app.exception
+    assert app.error[0].value.endswith("has 6n+2 weight layers, and 21 is not; take 20 or 26")
+    assert not launch.launches(archive)
+
+
+def test_the_form_shows_the_options_of_the_family(archive, open_app):
+    app = open_app(archive)
+    app.button(key="new").click().run()
+    assert "form-shortcut" in {widget.key for widget in app.selectbox}
+    app.segmented_control(key="form-family").set_value("dense").run()
+    assert not app.exception
+    assert "form-shortcut" not in {widget.key for widget in app.selectbox}
+    assert "form-growth_rate" in {widget.key for widget in app.number_input}
+
+
+def test_the_form_starts_a_real_run(open_app, record, tmp_path):
+    record(tmp_path)
+    app = open_app(tmp_path)
+    app.button(key="new").click().run()
+    for name, value in {
+        "depth": 8,
+        "width": 2,
+        "steps": 2,
+        "batch_size": 8,
+        "train_images": 16,
+        "test_images": 8,
+    }.items():
+        app.number_input(key=f"form-{name}").set_value(value)
+    form_button(app).click().run()
+    assert not app.exception
+    (job,) = launch.launches(tmp_path)
+    while launch.load(job.path).status == "running":
+        time.sleep(0.1)
+    assert launch.load(job.path).status == "finished", job.tail()
+    app.button(key="look").click().run()
+    assert not app.exception
+    assert "residual-8" in set(app.dataframe[0].value["run"])
 
 
 # archives as people have them
@@ -253,11 +307,22 @@ def test_a_finished_archive_shows_no_bar(archive, open_app):
 
 def test_a_launch_that_failed_is_reported_in_its_own_words(open_app, tmp_path):
     job = launch.start(["train", "--family", "rezidual"], tmp_path)
-    launch.stop(job, wait=0)
     while launch.load(job.path).status == "running":
-        pass
+        time.sleep(0.1)
     app = open_app(tmp_path)
     assert app.title[0].value == "Nothing is recorded here yet."
+    assert "did you mean 'residual'?" in app.error[0].value
+
+
+def test_a_launch_in_progress_can_be_stopped_from_every_page(open_app, tmp_path):
+    job = launch.start(["train", "--steps", "1000000", "--depth", "8", "--width", "2"], tmp_path)
+    app = open_app(tmp_path, GRADIENTS)
+    assert app.title[0].value == "The first run is about to begin."
+    app.button(key=f"stop-{job.id}").click().run()
+    assert not app.exception
+    while launch.load(job.path).status == "running":
+        time.sleep(0.1)
+    assert launch.load(job.path).status == "stopped"
 
 
 # the house
