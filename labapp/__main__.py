@@ -1,0 +1,8 @@
+"""`python -m labapp` is `labapp`."""
+
+import sys
+
+from labapp.cli import main
+
+if __name__ == "__main__":  # processes that a training starts import this file too
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""What of a training is written down besides the layers, and who watches?
+
+A `Logbook` stands between the loop and the archive: it turns each step and evaluation into a row, notices when the
+loss is no longer finite, and lets the recorder's rows pass through on their way, for the ratio that it shows.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from labapp.config import Experiment
+from labapp.store import RunWriter
+
+
+class Moment(NamedTuple):
+    """Where a training stands, for whoever watches it."""
+
+    step: int  # steps done
+    steps: int
+    loss: float
+    accuracy: float  # of the last training batch
+    test_accuracy: float  # the last measured
+    ratio: float  # see `first_over_last`, when last recorded
+    final: bool = False
+
+
+Progress = Callable[[Moment], None]
+
+
+class Logbook:
+    """Rows of one training, for its archive and for whoever watches it. A sink for the recorder.
+
+    Args:
+        experiment: What is trained.
+        writer: Where rows go; None in all processes but the first.
+        progress: Called after every step, and at the end.
+    """
+
+    def __init__(self, experiment: Experiment, writer: RunWriter | None, progress: Progress | None) -> None:
+        self.experiment = experiment
+        self.writer = writer
+        self.progress = progress if writer else None
+        self.diverged_at: int | None = None
+        self._test_accuracy = self._ratio = math.nan
+        self._began = time.perf_counter()
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss was not finite."""
+        return self.diverged_at is not None
+
+    def step(self, step: int, numbers: tuple[float, float, float], rate: float, seconds: float) -> None:
+        """One optimizer step, which took so many seconds: loss, accuracy and gradient norm of its batch before it."""
+        loss, accuracy, grad_norm = numbers
+        if self.diverged_at is None and not math.isfinite(loss):
+            self.diverged_at = step
+        if self.writer is not None:
+            row = {
+                "step": step,
+                "loss": loss,
+                "accuracy": accuracy,
+                "learning_rate": rate,
+                "grad_norm": grad_norm,
+                "seconds": time.perf_counter() - self._began,
+                "images_per_second": self.experiment.batch_size / seconds,
+            }
+            self.writer.write("steps", {name: [value] for name, value in row.items()})
+        self._moment = Moment(step + 1, self.experiment.steps, loss, accuracy, self._test_accuracy, self._ratio)
+        if self.progress is not None:
+            self.progress(self._moment)
+
+    def evaluation(self, step: int, split: str, loss: float, accuracy: float) -> None:
+        """Loss and accuracy over a whole split after `step` steps."""
+        if split == "test":
+            self._test_accuracy = accuracy
+        if self.writer is not None:
+            self.writer.write("evals", {"step": [step], "split": [split], "loss": [loss], "accuracy": [accuracy]})
+
+    def end(self) -> None:
+        """The last evaluation is done and the recorder closed."""
+        if self.progress is not None:
+            last = self._moment._replace(test_accuracy=self._test_accuracy, ratio=self._ratio, final=True)
+            self.progress(last)
+
+    def describe(self, layers: list[dict[str, Any]], recorder: dict[str, Any]) -> None:
+        """What the recorder says of itself, on its way to the archive."""
+        if self.writer is not None:
+            self.writer.describe(layers, recorder)
+
+    def write(self, table: str, columns: Mapping[str, Any]) -> None:
+        """What the recorder recorded, on its way to the archive."""
+        if self.writer is not None:
+            self.writer.write(table, columns)
+        if table == "layers":
+            self._ratio = first_over_last(columns)
+
+
+def first_over_last(rows: Any, step: int | None = None) -> float:
+    """Gradient norm at the first convolution's output over the last one's; NaN without a record.
+
+    Above 1 the gradient grows on its way back to the input, below 1 it vanishes.
+
+    Args:
+        rows: Columns of a `layers` table, as a dictionary or a frame: step, kind, depth, output_grad_norm.
+        step: The recorded step; the last one when left out.
+    """
+    steps = np.asarray(rows["step"])
+    if not len(steps):
+        return math.nan
+    here = (steps == (steps.max() if step is None else step)) & (np.asarray(rows["kind"]) == "conv")
+    if not here.any():
+        return math.nan
+    depth, norm = np.asarray(rows["depth"])[here], np.asarray(rows["output_grad_norm"], dtype=float)[here]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a gradient of zero gives Inf or NaN, which is the answer
+        return float(norm[depth.argmin()] / norm[depth.argmax()])

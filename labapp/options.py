@@ -1,0 +1,93 @@
+"""How do words on a command line become a call, and a mistake one sentence?
+
+The options of `labapp train` are the fields of `Experiment`, each defined there and nowhere else. They reach it as
+words: `Experiment` makes numbers of them and checks them, so a wrong value is told in the same sentence as from Python.
+"""
+
+import contextlib
+import functools
+import io
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypedDict
+
+import tyro
+from tyro.conf import arg
+
+from labapp.config import Experiment, LabError, nearest
+
+GROUPS = {  # in the help of `train`, and the field that each begins with
+    "net": "family",
+    "images": "imageset",
+    "training": "recipe",
+    "recording": "record",
+    "machine": "device",
+}
+Root = Annotated[str, arg(aliases=["--runs"], metavar="DIR", help="the archive: a folder of runs")]
+
+
+def _options() -> Any:
+    """The fields of `Experiment`, in groups, none of them required."""
+    firsts = {first: title for title, first in GROUPS.items()}
+    groups: dict[str, dict[str, Any]] = {}
+    title = ""
+    for name, field in Experiment.model_fields.items():
+        title = firsts.get(name, title)
+        kind = str(field.annotation)
+        default = "" if field.default is None else f"(default: {field.default})"
+        about: dict[str, Any] = {"help": field.description, "help_behavior_hint": default}
+        if "bool" not in kind:
+            about["metavar"] = "INT" if "int" in kind else "FLOAT" if "float" in kind else "WORD"
+        groups.setdefault(title, {})[name] = Annotated[bool if "bool" in kind else str, arg(**about)]
+    # made at run time, which is more than mypy wants to know about
+    return TypedDict("Options", {title: TypedDict(title, fields, total=False) for title, fields in groups.items()})  # type: ignore[operator]
+
+
+Options: Any = Annotated[_options(), arg(name="")]
+
+
+def experiment(options: Any) -> Experiment:
+    """What was chosen on the command line; everything else is settled by `Experiment`."""
+    return Experiment(**{name: value for group in options.values() for name, value in group.items()})
+
+
+def parse(command: Callable[..., int], name: str, words: Sequence[str]) -> Callable[[], int]:
+    """Bind a command to the words that follow its name.
+
+    Raises:
+        LabError: What is wrong with the words.
+        SystemExit: After its help was printed.
+    """
+
+    @functools.wraps(command)
+    def later(*arguments: Any, **options: Any) -> Callable[[], int]:
+        # bound now and called by the caller, so that what the command itself writes to stderr is not taken for tyro's
+        return functools.partial(command, *arguments, **options)
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(later, prog=f"labapp {name}", args=words, config=(tyro.conf.OmitArgPrefixes,))
+    except SystemExit as end:
+        if not end.code:
+            raise
+        raise LabError(_sentence(complaint.getvalue(), name)) from None
+
+
+def _sentence(complaint: str, name: str) -> str:
+    """What tyro says in a box, as one sentence with the nearest right word."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in complaint.splitlines()[1:]]
+    said = " ".join(itertools.takewhile(bool, lines)).rstrip(".")
+    if missing := re.match(r"Missing value for argument '([^']+)'", said):
+        return f"{missing[1]} needs a value; `labapp {name} --help` says which"
+    if not said.startswith("Unrecognized options: "):
+        return f"{said[:1].lower()}{said[1:]}; `labapp {name} --help` lists what there is"
+    word = said.removeprefix("Unrecognized options: ").split(", ")[0].split("=")[0]
+    if not word.startswith("-"):
+        return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
+    known = ["--root", "--runs", "--help"]
+    if name == "train":
+        known += [f"--{field.replace('_', '-')}" for field in Experiment.model_fields]
+    near = nearest(word, known) or f"; `labapp {name} --help` lists them"
+    return f"`labapp {name}` has no option {word}{near}"
