@@ -9,11 +9,11 @@ Adebayo et al. 2018, *Sanity Checks for Saliency Maps* (arXiv 1810.03292), §4, 
 asked about must be held fixed by the caller, as there. A normalisation's running statistics belong to its layer and
 are replaced with it.
 
-The verdict averages an image's ρ over the whole cascade, because the methods that fail do so half-way: guided
-backpropagation hardly changes until the lowest layers are random too. Of the signed and the absolute ρ it takes the
-one that is further from 0 (a reversed map is the same picture): *depends on the weights* if the interval of its mean
-over the images lies between −½ and ½, *does not* if it lies outside, *undecided* if it crosses. ½ is a convention:
-below it less than a quarter of the variance of the ranks is shared.
+The verdict takes ρ of the maps as they are, and averages it over the whole cascade, because the methods that fail do
+so half-way: guided backpropagation hardly changes until the lowest layers are random too. It is *depends on the
+weights* if the interval of that number's mean over the images lies between −½ and ½, *does not* if it lies outside,
+*undecided* if it crosses. ½ is a convention: below it less than a quarter of the variance of the ranks is shared.
+Where an image shows one bright thing on a plain ground, any map that follows the input keeps a high ρ and fails.
 """
 
 import copy
@@ -50,8 +50,8 @@ class Sanity:
 
     @property
     def interval(self) -> Interval:
-        """Of the mean over images of the ρ that decides, averaged over the cascade."""
-        return max((mean_interval(table.nanmean(0)) for table in (self.signed, self.absolute)), key=_distance)
+        """Of the mean over images of the signed ρ, averaged over the cascade: what the verdict comes from."""
+        return mean_interval(self.signed.nanmean(0))
 
     @property
     def verdict(self) -> str:
@@ -176,10 +176,6 @@ def _spread(layers: int, checks: int | None) -> set[int]:
     """After how many layers to compare: evenly spread, and always after the last."""
     count = layers if checks is None else max(1, min(checks, layers))
     return {round(layers * (number + 1) / count) for number in range(count)}
-
-
-def _distance(interval: Interval) -> float:
-    return abs(interval.mean) if interval.n else -1.0
 
 
 def _columns(interval: Interval) -> dict[str, float | int]:

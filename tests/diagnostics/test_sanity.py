@@ -111,7 +111,7 @@ def test_a_class_without_a_start_is_drawn_like_itself():
     [
         ([0.0, 0.1, -0.1, 0.2], DEPENDS),
         ([0.9, 0.95, 0.9, 0.8], DOES_NOT),
-        ([-0.9, -0.95, -0.9, -0.8], DOES_NOT),  # reversed, but the same picture
+        ([-0.9, -0.95, -0.9, -0.8], DOES_NOT),  # reversed: the same picture
         ([0.9, 0.1, 0.8, 0.2], UNDECIDED),
         ([float("nan")] * 4, UNDECIDED),
     ],
