@@ -55,9 +55,7 @@ def read_picture(source: str | Path | BinaryIO) -> Picture:
             raise LabError(_too_large(name)) from None
         except MemoryError:
             raise LabError(f"{name} does not fit into memory; make it smaller first") from None
-        except (
-            Exception
-        ) as error:  # decoders of broken files raise whatever they meet: OSError, SyntaxError, struct.error …
+        except Exception as error:  # whatever a decoder of broken files meets: OSError, SyntaxError, struct.error …
             raise LabError(f"{name} is broken and cannot be read ({_first_line(error)})") from None
 
 
