@@ -86,7 +86,7 @@ def path_gradients(
     images: Tensor,
     labels: Tensor,
     *,
-    samples: int = 4,
+    samples: int = 2,
     seed: int = 0,
     train: bool = False,
     progress: Callable[[float], None] | None = None,
