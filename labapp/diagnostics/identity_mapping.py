@@ -1,0 +1,217 @@
+"""How much of a block's gradient comes straight along the shortcuts, and how near does the bracket come to zero?
+
+    table = gradient_split(model, images, labels)          # per block and example: eq. (4) and (5) taken apart
+    block_singular_values(model, images)                   # extreme singular values of 1 + ∂F/∂x
+
+He, Zhang, Ren, Sun 2016, *Identity Mappings in Deep Residual Networks* (arXiv 1603.05027). Where the shortcut and what
+follows the addition are identities, as between the blocks of one stage of a pre-activation net,
+
+    (4)   x_L = x_l + Σ F(x_i)            i from l to L − 1
+    (5)   ∂E/∂x_l = ∂E/∂x_L · (1 + ∂/∂x_l Σ F(x_i)) = ∂E/∂x_L + the branches' part
+
+with E the loss of one example. Both sides of both equations are computed on their own. The *share* of the shortcut is
+⟨∂E/∂x_L, ∂E/∂x_l⟩ / ‖∂E/∂x_l‖², so that both parts' shares add up to 1; it passes 1 where the branches work against it.
+The paper argues that the bracket is unlikely to be −1 + 1 = 0 for all examples of a batch: how near it comes in any
+direction is the smallest singular value of the Jacobian 1 + ∂ΣF/∂x_l of one example.
+
+Unit: shares and singular values have none. Invariances: shares do not change with the scale of the loss; a block
+whose branch is zero has share 1 and singular values 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from labapp.config import LabError, listed, nearest
+from labapp.diagnostics.chains import Chain, Modules, Unit, chain_of, through
+from labapp.diagnostics.conditions import require_classes, require_finite_weights, require_images, require_labelled
+from labapp.diagnostics.singular_values import extreme_singular_values
+from labapp.diagnostics.undisturbed import undisturbed
+
+COLUMNS = (
+    "stage",
+    "block",
+    "blocks_to_end",
+    "example",
+    "shortcut_share",
+    "shortcut_norm",
+    "branch_norm",
+    "cosine",
+    "forward_error",
+    "backward_error",
+)
+SPANS = ("block", "stage")
+
+
+def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataFrame:
+    """∂E/∂x_l of each block and example, divided into what the shortcuts and what the branches bring.
+
+    Args:
+        model: A pre-activation residual net.
+        images: (N, C, H, W), normalised; evaluation mode, so each example's gradient is its own.
+        labels: (N,).
+
+    Returns:
+        One row a block and example: stage (counted from 1: runs of blocks with identity shortcuts), block (whose input
+        x_l is), blocks_to_end (L − l), example, shortcut_share, shortcut_norm (‖∂E/∂x_L‖ / ‖∂E/∂x_l‖), branch_norm (the
+        branches' part / ‖∂E/∂x_l‖), cosine (between the two parts), forward_error (of eq. 4: largest difference over
+        largest |x_L|), backward_error (of eq. 5: norm of the difference / ‖∂E/∂x_l‖). NaN where no gradient comes.
+
+    Raises:
+        LabError: If the net has no two identities in a row.
+    """
+    images, labels = require_labelled(images, labels)
+    require_finite_weights(model)
+    rows: list[tuple] = []
+    with undisturbed(model, in_place=False):
+        chain = chain_of(model)
+        runs = _identity_runs(chain)
+        chain.confirm(images)
+        streams, branches, scores = _forward(chain, images)
+        require_classes(scores, labels)
+        loss = F.cross_entropy(scores, labels, reduction="sum")  # a sum, so that no example divides another's gradient
+        gradients = torch.autograd.grad(loss, streams, retain_graph=True)
+        for stage, (first, last) in enumerate(runs, start=1):
+            for at in range(first, last + 1):
+                added = sum((branches[i] for i in range(at, last + 1)), torch.zeros_like(streams[at]))
+                (by_branches,) = torch.autograd.grad(added, streams[at], gradients[last + 1], retain_graph=True)
+                measured = zip(
+                    *_split(gradients[at], gradients[last + 1], by_branches),
+                    _forward_error(streams[at], added, streams[last + 1]),
+                    strict=True,
+                )
+                for example, (share, along, across, cosine, backward, forward) in enumerate(measured):
+                    where = (stage, chain.units[at].path, last + 1 - at, example)
+                    rows.append((*where, share, along, across, cosine, forward, backward))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def block_singular_values(
+    model: nn.Module, images: Tensor, *, span: str = "block", steps: int = 32, seed: int = 0
+) -> pd.DataFrame:
+    """The extreme singular values of the Jacobian of each block, or from each block to the end of its stage.
+
+    Args:
+        model: A residual or plain net; blocks that change the shape are left out.
+        images: (N, C, H, W), normalised; the Jacobian is that of one example in evaluation mode.
+        span: block (1 + ∂F/∂x of one block) or stage (∂x_L/∂x_l, the bracket of eq. 5 in a pre-activation net).
+        steps: Of the Lanczos process, see `labapp.diagnostics.singular_values`.
+        seed: Of its starting vectors.
+
+    Returns:
+        One row a block and example: block, blocks (that the Jacobian spans), example, largest, smallest (an upper bound
+        that falls with `steps`), largest_error, smallest_error (some singular value lies so near).
+    """
+    if span not in SPANS:
+        raise LabError(f"unknown span '{span}'; there are {listed(SPANS)}{nearest(span, SPANS)}")
+    images = require_images(images)
+    require_finite_weights(model)
+    rows: list[tuple] = []
+    with undisturbed(model, in_place=False):
+        chain = chain_of(model)
+        if chain.family not in ("residual", "plain"):
+            raise LabError(f"a {chain.family} net has no blocks with a square Jacobian; take a residual or a plain net")
+        chain.confirm(images)
+        inputs = _inputs(chain, images)
+        square = [
+            unit.kind in ("residual", "plain") and before.shape == after.shape
+            for unit, (before, after) in zip(chain.units, pairwise(inputs), strict=True)
+        ]
+        for at, unit in enumerate(chain.units):
+            if not square[at]:
+                continue
+            last = at
+            while span == "stage" and last + 1 < len(square) and square[last + 1]:
+                last += 1
+            found = extreme_singular_values(_composed(chain.units[at : last + 1]), inputs[at], steps=steps, seed=seed)
+            rows += [
+                (unit.path, last + 1 - at, example, *values)
+                for example, values in enumerate(zip(*(column.tolist() for column in found), strict=True))
+            ]
+    if not rows:
+        raise LabError("every block of this net changes the shape of what it reads, so no Jacobian is square")
+    columns = ["block", "blocks", "example", "largest", "smallest", "largest_error", "smallest_error"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _identity(modules: Modules) -> bool:
+    return all(isinstance(module, nn.Identity) for module in modules)
+
+
+def _identity_runs(chain: Chain) -> list[tuple[int, int]]:
+    """First and last unit of each run of blocks whose shortcut, and what is around it, is an identity."""
+    if chain.family != "residual":
+        raise LabError(
+            f"equations (4) and (5) of He 2016 speak of residual nets with preactivation; a {chain.family} net has no "
+            "shortcut to take apart"
+        )
+    runs: list[tuple[int, int]] = []
+    for at, unit in enumerate(chain.units):
+        if not unit.split or not all(map(_identity, (unit.split.shared, unit.split.shortcut, unit.split.activation))):
+            continue
+        if runs and runs[-1][1] == at - 1:
+            runs[-1] = (runs[-1][0], at)
+        else:
+            runs.append((at, at))
+    if not runs:
+        raise LabError(
+            "equations (4) and (5) of He 2016 hold where nothing follows the addition; this net has an activation there "
+            "or a projection on every shortcut: build it with preactivation=True, or take path_gradients"
+        )
+    return runs
+
+
+def _forward(chain: Chain, images: Tensor) -> tuple[list[Tensor], dict[int, Tensor], Tensor]:
+    """What each unit reads, what each branch adds, and the scores, all in one graph."""
+    x = images.clone().requires_grad_()
+    streams, branches = [], {}
+    for at, unit in enumerate(chain.units):
+        streams.append(x)
+        if unit.split:
+            shared = through(unit.split.shared, x)
+            branches[at] = through(unit.split.branch, shared)
+            x = through(unit.split.activation, branches[at] + through(unit.split.shortcut, shared))
+        else:
+            x = unit.run(x)
+    return streams, branches, x
+
+
+def _split(whole: Tensor, shortcut: Tensor, branch: Tensor) -> tuple[list[float], ...]:
+    """For each example: share, norms and cosine of the parts, and what is missing between them and the whole."""
+    g, s, b = (tensor.double().flatten(1) for tensor in (whole, shortcut, branch))
+    size = g.norm(dim=1)
+    nan = torch.full_like(size, torch.nan)
+    size = torch.where(size > 0, size, nan)
+    share = (s * g).sum(1) / size**2
+    cosine = (s * b).sum(1) / torch.where(s.norm(dim=1) * b.norm(dim=1) > 0, s.norm(dim=1) * b.norm(dim=1), nan)
+    columns = (share, s.norm(dim=1) / size, b.norm(dim=1) / size, cosine, (g - s - b).norm(dim=1) / size)
+    return tuple(column.tolist() for column in columns)
+
+
+def _forward_error(start: Tensor, added: Tensor, end: Tensor) -> list[float]:
+    difference = (end - start - added).detach().double().flatten(1).abs().amax(1)
+    return (difference / end.detach().double().flatten(1).abs().amax(1)).tolist()
+
+
+def _inputs(chain: Chain, images: Tensor) -> list[Tensor]:
+    """What each unit reads, and the scores."""
+    inputs = [images]
+    with torch.no_grad():
+        for unit in chain.units:
+            inputs.append(unit.run(inputs[-1]))
+    return inputs
+
+
+def _composed(units: list[Unit]) -> Callable[[Tensor], Tensor]:
+    def run(x: Tensor) -> Tensor:
+        for unit in units:
+            x = unit.run(x)
+        return x
+
+    return run
