@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 FAMILIES = ("plain", "residual", "dense", "vgg")
+FOREIGN = "foreign"  # a net of another maker, given by `net` instead of a family
 IMAGESETS = ("cluttered-digits", "digits", "cifar10", "cifar100", "fashion-mnist", "mnist", "svhn", "stl10", "folder")
 PHOTOGRAPHS = ("cifar10", "cifar100", "stl10", "folder")  # may be mirrored without becoming something else
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -140,6 +141,7 @@ class Experiment(BaseModel):
 
     # the net
     family: str = Field("residual", description="plain, residual, dense or vgg")
+    net: str | None = Field(None, description="instead of a family: torchvision:NAME, timm:NAME or your MODULE:FACTORY")
     form: str = Field("cifar", description="cifar (small images) or imagenet (a stem that divides the size by four)")
     depth: PositiveInt | None = Field(None, description="weight layers; 6n+2 (plain, residual), 3N+4 (dense), 11-19")
     width: PositiveInt | None = Field(None, description="channels of the first stage (dense: of the stem)")
@@ -203,11 +205,16 @@ class Experiment(BaseModel):
 
     @property
     def name(self) -> str:
-        """Family and depth, "residual-56"."""
-        return f"{self.family}-{self.depth}"
+        """Family and depth, "residual-56"; of a net of another maker its own name, "resnet18"."""
+        return f"{self.family}-{self.depth}" if self.net is None else self.net.rpartition(":")[2]
 
     def net_options(self) -> dict[str, Any]:
-        """What `labapp.nets.build(**options)` takes; num_classes and image_size come from the image set."""
+        """What `labapp.nets.build(**options)` takes; num_classes and image_size come from the image set.
+
+        Empty for a net of another maker, which `labapp.nets.foreign` builds.
+        """
+        if self.family == FOREIGN:
+            return {}
         always = ("family", "form", "depth", "width", "norm", "activation", "init", "padding_mode")
         own = (option for option, families in BELONGS_TO.items() if self.family in families)
         return {name: getattr(self, name) for name in (*always, *own)}
@@ -225,7 +232,7 @@ class Experiment(BaseModel):
     @classmethod
     def _known_word(cls, word: str, info: ValidationInfo) -> str:
         allowed = CHOICES[info.field_name or ""]
-        if word not in allowed:
+        if word not in allowed and (info.field_name, word) != ("family", FOREIGN):
             kind = {"imageset": "image set", "init": "initialisation"}.get(info.field_name or "", info.field_name)
             verb = "builds" if kind == "family" else "knows"
             raise LabError(f"unknown {kind} {word!r}; the lab {verb} {listed(allowed)}{nearest(word, allowed)}")
@@ -234,19 +241,34 @@ class Experiment(BaseModel):
     @model_validator(mode="after")
     def _settle(self) -> Self:
         """Fill in what was left out, recipe first, then check what belongs together."""
+        if self.net is not None or self.family == FOREIGN:
+            self._check_foreign()
         for name, families in BELONGS_TO.items():
             if name in self.model_fields_set and self.family not in families:
                 kinds = f"{listed(families)} nets"
                 raise LabError(f"{name} belongs to {kinds}; this one is {self.family}, so leave {name} out")
         self._fill(**RECIPES[self.recipe])
         self._fill(augment=self.recipe != "lab" and self.imageset in PHOTOGRAPHS)
-        {"dense": self._settle_dense, "vgg": self._settle_vgg}.get(self.family, self._settle_residual)()
+        if self.family != FOREIGN:
+            {"dense": self._settle_dense, "vgg": self._settle_vgg}.get(self.family, self._settle_residual)()
         self._check_training()
         return self
 
     def _fill(self, **defaults: Any) -> None:
         """Settle fields that were not given; past the freeze, and without counting them as given."""
         self.__dict__.update({name: value for name, value in defaults.items() if name not in self.model_fields_set})
+
+    def _check_foreign(self) -> None:
+        if self.net is None:
+            raise LabError("a foreign net is given as net: torchvision:NAME, timm:NAME or MODULE:FACTORY")
+        if "family" in self.model_fields_set and self.family != FOREIGN:
+            raise LabError(f"net {self.net!r} and family {self.family!r} are two nets; give one of them")
+        for name in ("form", "depth", "width", "norm", "activation", "init", "padding_mode", *BELONGS_TO):
+            if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
+                raise LabError(
+                    f"{name} belongs to the lab's own nets; {self.net} is built by its maker, so leave it out"
+                )
+        self.__dict__["family"] = FOREIGN
 
     def _settle_residual(self) -> None:
         imagenet = self.form == "imagenet"

@@ -262,3 +262,13 @@ def test_neither_config_nor_store_brings_in_torch_or_streamlit() -> None:
     code = "import sys, labapp.config, labapp.store; print({'torch', 'streamlit', 'altair'} & sys.modules.keys())"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+def test_a_net_of_another_maker_takes_the_place_of_a_family():
+    experiment = Experiment(net="torchvision:resnet18", steps=10)
+    assert (experiment.name, experiment.family, experiment.depth) == ("resnet18", "foreign", None)
+    assert experiment.net_options() == {}
+    assert Experiment(**json.loads(experiment.model_dump_json())) == experiment
+    assert "two nets" in complaint(net="timm:resnet18", family="dense")
+    assert "leave it out" in complaint(net="timm:resnet18", width=8)
+    assert "torchvision:NAME" in complaint(family="foreign")
