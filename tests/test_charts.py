@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from labapp import charts, frames, palette
+from labapp.frames.thinning import means, spaced
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_no_chart_draws_more_than_two_thousand_marks(make):
         columns = {"step": range(steps), "loss": 1.0, "accuracy": 0.5, "error": 0.5, "nonfinite": 0}
         big = pd.DataFrame(columns).assign(split="train" if make == "loss" else "test")
         share = frames.MARKS // 5
-        kept = frames._means(big, share) if make == "loss" else frames._spaced(big, share)
+        kept = means(big, share) if make == "loss" else spaced(big, share)
         big = pd.concat([kept.assign(run=n) for n in names])
         chart = (charts.loss_chart if make == "loss" else charts.accuracy_chart)(big, looks)
     with alt.data_transformers.disable_max_rows():

@@ -96,6 +96,14 @@ def test_a_new_run_is_chosen_when_it_appears(archive, open_app, record):
     assert len(app.multiselect(key="runs").value) == 6
 
 
+def test_the_first_run_of_an_archive_is_chosen_when_it_appears(open_app, record, tmp_path):
+    app = open_app(tmp_path)
+    record(tmp_path)
+    app.run()
+    assert not app.exception
+    assert app.title[0].value.startswith("plain-20 reaches")
+
+
 def test_a_run_that_was_removed_is_no_longer_chosen(archive, open_app):
     app = open_app(archive)
     gone = list_runs(archive)[0]

@@ -1,0 +1,22 @@
+"""How does a tidy table look on the screen?
+
+One function a picture: a table from `frames`, the styles from `palette.styles`, out comes an Altair chart that follows
+the page's light or dark theme. Hovering names the run and the layer; clicking a run in a legend leaves the others pale.
+"""
+
+from labapp.charts.encodings import axis_title, log_axis
+from labapp.charts.gradients import profile_chart, slope_chart
+from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
+from labapp.charts.training import accuracy_chart, loss_chart
+
+__all__ = [
+    "accuracy_chart",
+    "axis_title",
+    "colour_domain",
+    "heatmap_chart",
+    "log_axis",
+    "loss_chart",
+    "profile_chart",
+    "scale_chart",
+    "slope_chart",
+]

@@ -1,0 +1,139 @@
+"""What do all charts share? Axes that can be read, one legend, tooltips that name the run and the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from labapp import palette
+
+Chart = alt.LayerChart | alt.FacetChart
+
+
+PALE = 0.12
+
+
+NUMBER = ".3~g"
+
+
+MARGIN = 42  # pixels for the labels of a vertical axis, so that charts above each other share their left edge
+
+
+SHAPE = alt.Shape("shape:N", scale=None, legend=None)
+
+
+def axis_title(quantity: str, relative: bool) -> str:
+    """A quantity as the title of an axis: with its unit, or against the last layer's."""
+    about = palette.quantity(quantity)
+    return f"{about.name} ÷ last layer's" if relative else about.title
+
+
+def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict[str, Any]:
+    """A log scale over the positive finite values, whose ticks can be read: 0.01, 1, 100 or 10⁻⁷, never a crowd."""
+    numbers = np.asarray(list(values), dtype=float)
+    numbers = numbers[np.isfinite(numbers) & (numbers > 0)]
+    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.1, 1.0)
+    if low == high:
+        low, high = low / 2, high * 2
+    ticks = palette.log_ticks(low, high)
+    if nice:
+        pad = (high / low) ** 0.04
+        low, high = low / pad, high * pad
+    labels = " : ".join(f"datum.value == {tick!r} ? '{palette.tick_label(tick)}'" for tick in ticks) + " : ''"
+    return {
+        "scale": alt.Scale(type="log", domain=[low, high], nice=False),
+        "axis": alt.Axis(values=ticks, labelExpr=labels, grid=True, **options),
+    }
+
+
+def steps_axis(steps: pd.Series, labelled: bool = True) -> alt.X:
+    """The axis of steps; one that stands above another leaves the labels to it."""
+    axis = alt.Axis(tickCount=8) if labelled else alt.Axis(tickCount=8, labels=False, ticks=False)
+    title = palette.quantity("step").title if labelled else None
+    return alt.X("step:Q", title=title, axis=axis, scale=_whole(steps))
+
+
+def _whole(steps: pd.Series) -> alt.Scale:
+    return alt.Scale(domain=[float(steps.min()), float(steps.max())], nice=False) if len(steps) else alt.Scale()
+
+
+def positive(values: pd.Series) -> pd.Series:
+    """What a log axis can show; the rest is a gap in the line."""
+    numbers = values.astype(float)
+    return numbers.where(np.isfinite(numbers) & (numbers > 0))
+
+
+def shaped(table: pd.DataFrame, styles: pd.DataFrame) -> pd.DataFrame:
+    """The table with its markers as a column: an encoding of their own would turn the legend's lines into markers."""
+    return table.assign(shape=table["run"].map(styles.set_index("run")["shape"]))
+
+
+def colour_of(styles: pd.DataFrame, legend: bool = True) -> alt.Color:
+    """A run's colour, its family's."""
+    scale = alt.Scale(domain=list(styles["run"]), range=list(styles["colour"]))
+    return alt.Color("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
+
+
+def dash_of(styles: pd.DataFrame, legend: bool = True) -> alt.StrokeDash:
+    """A run's line style; merges with `colour_of` into one legend."""
+    scale = alt.Scale(domain=list(styles["run"]), range=[dash or [1, 0] for dash in styles["dash"]])
+    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
+
+
+def _legend(styles: pd.DataFrame) -> alt.Legend:
+    return alt.Legend(
+        title=None,
+        orient="top",
+        symbolType="stroke",
+        symbolSize=500,
+        symbolStrokeWidth=2.2,
+        labelLimit=300,
+        columns=min(5, len(styles)),
+    )
+
+
+def focus_on_runs() -> alt.Parameter:
+    """The runs that were clicked in the legend."""
+    return alt.selection_point(fields=["run"], bind="legend")
+
+
+def unless(focus: alt.Parameter, shown: float = 1.0, pale: float = PALE) -> Any:
+    """Opacity: full for the runs in focus (all of them when none was clicked), pale for the others."""
+    return alt.when(focus).then(alt.value(shown)).otherwise(alt.value(pale))
+
+
+def title_of(text: str, below: str) -> alt.Title:
+    """A chart's title with a second, quieter line."""
+    return alt.Title(
+        text,
+        anchor="start",
+        subtitle=below,
+        subtitleColor=palette.MUTED,
+        subtitlePadding=4,
+    )
+
+
+def of_run() -> alt.Tooltip:
+    """Hovering names the run."""
+    return alt.Tooltip("run:N", title="run")
+
+
+def of_step() -> alt.Tooltip:
+    """Hovering names the step."""
+    return alt.Tooltip("step:Q", title="step")
+
+
+def of_layer(title: str) -> list[alt.Tooltip]:
+    """Hovering names the layer, its run and place, and its value."""
+    return [
+        alt.Tooltip("layer:N", title="layer"),
+        of_run(),
+        alt.Tooltip("depth:Q", title="depth"),
+        alt.Tooltip("stage:Q", title="stage"),
+        of_step(),
+        alt.Tooltip("value:Q", title=title, format=NUMBER),
+    ]

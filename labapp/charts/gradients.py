@@ -1,0 +1,120 @@
+"""Does the signal reach the first layer?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from labapp import palette
+from labapp.charts.encodings import (
+    NUMBER,
+    SHAPE,
+    Chart,
+    axis_title,
+    colour_of,
+    dash_of,
+    focus_on_runs,
+    log_axis,
+    of_layer,
+    of_run,
+    of_step,
+    positive,
+    shaped,
+    steps_axis,
+    title_of,
+    unless,
+)
+
+
+def profile_chart(
+    profile: pd.DataFrame,
+    styles: pd.DataFrame,
+    quantity: str,
+    relative: bool = False,
+    theory: pd.DataFrame | None = None,
+    domain: tuple[float, float] | None = None,
+    height: int = 470,
+) -> Chart:
+    """Does the signal reach the first layer? Value against relative depth, log axis, one line a run.
+
+    `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite stand on the axis
+    as crosses.
+    """
+    focus = focus_on_runs()
+    title = axis_title(quantity, relative)
+    steps = sorted(profile["step"].unique())
+    at = f"step {' or '.join(f'{step:,}' for step in steps)}"  # runs may be recorded at different ones
+    shown = shaped(profile.assign(value=positive(profile["value"])), styles)
+    axis = log_axis(domain if domain is not None else shown["value"])
+    base = alt.Chart(shown).encode(
+        x=alt.X(
+            "relative_depth:Q",
+            title="relative depth (0: next to the image, 1: last layer)",
+            scale=alt.Scale(domain=[0, 1], nice=False),
+            axis=alt.Axis(tickCount=6),
+        ),
+        y=alt.Y("value:Q", title=title, **axis),
+        opacity=unless(focus),
+    )
+    lines = base.mark_line(strokeWidth=2).encode(color=colour_of(styles), strokeDash=dash_of(styles))
+    points = base.mark_point(filled=True, size=34).encode(color=colour_of(styles), shape=SHAPE, tooltip=of_layer(title))
+    layers: list[Any] = [lines, points]
+    bad = profile[profile["state"] != "finite"]
+    if len(bad):
+        layers.append(
+            alt.Chart(bad)
+            .mark_point(shape="M-1,-1L1,1M1,-1L-1,1", size=70, strokeWidth=1.8, filled=False)
+            .encode(
+                x="relative_depth:Q",
+                y=alt.value(alt.expr("height - 7")),
+                color=colour_of(styles),
+                tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title)],
+            )
+        )
+    if theory is not None and len(theory):
+        layers.append(
+            alt.Chart(theory)
+            .mark_line(strokeWidth=1.2, strokeDash=[2, 3], color=palette.MUTED)
+            .encode(x="relative_depth:Q", y="value:Q", detail="run:N")
+        )
+    return (
+        alt.layer(*layers)
+        .properties(height=height, width="container", title=title_of("Against depth", at))
+        .add_params(focus)
+    )
+
+
+def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = None, height: int = 470) -> Chart:
+    """How does the slope change while the nets train? The band is its interval; `step` is marked."""
+    base = alt.Chart(slopes).encode(x=steps_axis(slopes["step"]))
+    band = base.mark_area(line=False).encode(
+        y=alt.Y("low:Q", title=palette.quantity("slope").title),
+        y2="high:Q",
+        color=colour_of(styles, legend=False),
+        opacity=alt.value(0.16),
+    )
+    lines = base.mark_line(strokeWidth=1.8).encode(
+        y="slope:Q", color=colour_of(styles, legend=False), strokeDash=dash_of(styles, legend=False)
+    )
+    hits = base.mark_point(size=90, opacity=0).encode(
+        y="slope:Q",
+        tooltip=[
+            of_run(),
+            of_step(),
+            alt.Tooltip("slope:Q", title="log₁₀ a layer", format=NUMBER),
+            alt.Tooltip("low:Q", title="95 % interval from", format=NUMBER),
+            alt.Tooltip("high:Q", title="to", format=NUMBER),
+            alt.Tooltip("factor:Q", title="growth a layer towards the input", format=NUMBER),
+            alt.Tooltip("layers:Q", title="layers in the fit"),
+        ],
+    )
+    rules = [
+        alt.Chart(pd.DataFrame({"slope": [0.0]})).mark_rule(color=palette.MUTED, strokeWidth=1).encode(y="slope:Q")
+    ]
+    if step is not None:
+        marked = alt.Chart(pd.DataFrame({"step": [step]}))
+        rules.append(marked.mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(x="step:Q"))
+    title = title_of("While they train", "below 0 the gradient grows towards the input")
+    return alt.layer(*rules, band, lines, hits).properties(height=height, width="container", title=title)

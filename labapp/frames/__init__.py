@@ -1,0 +1,52 @@
+"""Which table does a picture show?
+
+Every function takes runs, or a table made here, and returns a tidy table: one row is one measurement, and its columns
+stand at the top of the docstring. Nothing here draws, and nothing here decides a colour.
+
+    table = layer_table(runs, "output_grad_norm", kinds=["conv"])
+    gradient_profile(table, step=0)      # against depth
+    gradient_slope(table)                # one number a run and step, with its interval
+    gradient_heatmap(table)              # depth × step
+
+Values that are not finite are data. They stay in the table, are counted in a column of their own and never take part in
+a mean or a fit; a fit that is left without points is NaN.
+
+The three functions that read files take `read=`, so that the app can pass cached readers of the same signature.
+"""
+
+from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.layers import (
+    BATCH_NORM_GROWTH,
+    LAYER,
+    gradient_profile,
+    gradient_ratio,
+    gradient_slope,
+    layer_table,
+    read_layers,
+    theory_profile,
+)
+from labapp.frames.runs import IDENTITY, describe, names
+from labapp.frames.thinning import MARKS, thinned
+from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
+
+__all__ = [
+    "BATCH_NORM_GROWTH",
+    "IDENTITY",
+    "LAYER",
+    "MARKS",
+    "SUMMARY",
+    "curves",
+    "describe",
+    "gradient_heatmap",
+    "gradient_profile",
+    "gradient_ratio",
+    "gradient_slope",
+    "layer_table",
+    "names",
+    "overview",
+    "read_curves",
+    "read_layers",
+    "summary",
+    "theory_profile",
+    "thinned",
+]

@@ -1,0 +1,110 @@
+"""Did the nets train?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from labapp.frames.layers import gradient_ratio, gradient_slope, read_layers
+from labapp.frames.runs import IDENTITY, describe, identities
+from labapp.frames.thinning import MARKS, joined, means, spaced
+from labapp.store import Run
+
+SUMMARY = {  # column: meaning
+    "step": "steps done",
+    "steps": "steps asked for",
+    "loss": "training loss, mean of the last tenth of the steps",
+    "accuracy": "last test accuracy, a fraction",
+    "best_accuracy": "best test accuracy, a fraction",
+    "ratio_start": "first over last layer's gradient norm at the first recorded step",
+    "ratio_end": "the same at the last recorded step",
+    "slope_start": "slope of log10 gradient norm a layer at the first recorded step",
+    "slope_end": "the same at the last recorded step",
+    "seconds": "time of training",
+    "recorder_cost": "what recording added, as a share of what training alone took",
+    "message": "why it ended",
+}
+
+
+def overview(runs: Sequence[Run], read: Callable[[Run], dict[str, Any]] | None = None) -> pd.DataFrame:
+    """How did each run end, in one row a run?
+
+    Returns:
+        The columns of `describe`, then those of `summary`.
+    """
+    read = read or summary
+    table = describe(runs)
+    rows = pd.DataFrame([read(run) for run in runs], columns=list(SUMMARY))
+    return pd.concat([table, rows], axis=1)
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """The numbers a run comes down to; the keys are those of `SUMMARY`, NaN where the run holds no such number."""
+    done, asked = run.progress
+    losses = run.steps(columns=["step", "loss"])
+    tests = held_out(run)["accuracy"].to_numpy(float)
+    gradients = read_layers(run, "output_grad_norm", ("conv",))
+    ends = gradients[gradients["step"].isin([gradients["step"].min(), gradients["step"].max()])].assign(run="")
+    slopes = gradient_slope(ends)
+    ratios = gradient_ratio(ends)
+    last = losses["loss"].tail(max(1, len(losses) // 10))
+    return {
+        "step": done,
+        "steps": asked,
+        "loss": float(last.mean(skipna=False)) if len(last) else np.nan,
+        "accuracy": float(tests[-1]) if tests.size else np.nan,
+        "best_accuracy": float(np.nanmax(tests)) if np.isfinite(tests).any() else np.nan,
+        "ratio_start": _at(ratios["ratio"], 0),
+        "ratio_end": _at(ratios["ratio"], -1),
+        "slope_start": _at(slopes["slope"], 0),
+        "slope_end": _at(slopes["slope"], -1),
+        "seconds": run.seconds,
+        "recorder_cost": recorder_cost(run),
+        "message": run.message,
+    }
+
+
+def recorder_cost(run: Run) -> float:
+    """What recording added to training, as a share of what training alone took; the recorder's own measure."""
+    share = run.recorder.get("share")
+    return np.nan if share is None else float(share)
+
+
+def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = None, marks: int = MARKS) -> pd.DataFrame:
+    """Loss, accuracy and error over steps.
+
+    Returns:
+        The columns of `IDENTITY`, then step, split ("train": the batch; "test": held out), loss, accuracy, error
+        (fractions; error = 1 − accuracy), nonfinite (losses in this row that are not finite). At most `marks` rows of
+        each split: training rows become means over equal stretches of steps.
+    """
+    read = read or read_curves
+    parts = []
+    for run, who in zip(runs, identities(runs), strict=True):
+        table = read(run)
+        share = max(2, marks // max(1, len(runs)))
+        train, test = (table[table["split"] == split] for split in ("train", "test"))
+        parts.append(pd.concat([means(train, share), spaced(test, share)], ignore_index=True).assign(**who))
+    columns = [*IDENTITY, "step", "split", "loss", "accuracy", "error", "nonfinite"]
+    return joined(parts, columns)
+
+
+def read_curves(run: Run) -> pd.DataFrame:
+    """All that a run says about its training: step, split, loss, accuracy, error, nonfinite."""
+    train = run.steps(columns=["step", "loss", "accuracy"]).assign(split="train")
+    table = pd.concat([train, held_out(run).assign(split="test")], ignore_index=True)
+    loss = table["loss"].to_numpy(float)
+    return table.assign(error=1 - table["accuracy"], nonfinite=(~np.isfinite(loss)).astype(int))
+
+
+def held_out(run: Run) -> pd.DataFrame:
+    """The held-out evaluations of a run: step, loss, accuracy, in order of steps."""
+    table = run.evals(columns=["step", "split", "loss", "accuracy"])
+    return table[table["split"] == "test"].drop(columns="split").sort_values("step", ignore_index=True)
+
+
+def _at(values: pd.Series, place: int) -> float:
+    return float(values.iloc[place]) if len(values) else np.nan

@@ -1,0 +1,24 @@
+"""What do the pages share? The frame around them, the runs chosen in it, cached tables, and the empty state."""
+
+from labapp.ui.missing import PICTURE, broken, empty, none_chosen, start, starter_button
+from labapp.ui.sidebar import PACE, Room, frame, room, swatch
+from labapp.ui.tables import curves, layer_table, overview, rows, styles
+
+__all__ = [
+    "PACE",
+    "PICTURE",
+    "Room",
+    "broken",
+    "curves",
+    "empty",
+    "frame",
+    "layer_table",
+    "none_chosen",
+    "overview",
+    "room",
+    "rows",
+    "start",
+    "starter_button",
+    "styles",
+    "swatch",
+]

@@ -1,0 +1,76 @@
+"""Which tables do the pages read again and again?
+
+Those of `frames`, cached by a run's path and version: a run being written is read again only when something was added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from labapp import frames, palette
+from labapp.store import Run
+
+
+def overview(runs: Sequence[Run]) -> pd.DataFrame:
+    """`frames.overview`, cached."""
+    return frames.overview(runs, read=summary)
+
+
+def curves(runs: Sequence[Run]) -> pd.DataFrame:
+    """`frames.curves`, cached."""
+    return frames.curves(runs, read=lambda run: _curves(*_token(run)))
+
+
+def layer_table(runs: Sequence[Run], quantity: str, kinds: tuple[str, ...], relative: bool = False) -> pd.DataFrame:
+    """`frames.layer_table`, cached."""
+    return frames.layer_table(
+        runs, quantity, kinds, relative, read=lambda run, what, which: _layers(*_token(run), what, which)
+    )
+
+
+def styles(runs: Sequence[Run]) -> pd.DataFrame:
+    """How each chosen run is drawn, on every page alike."""
+    return palette.styles(frames.describe(runs))
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """`frames.summary`, cached."""
+    return _summary(*_token(run))
+
+
+def problems(run: Run) -> list[str]:
+    """What of a run cannot be read, cached."""
+    return _problems(*_token(run))
+
+
+def rows(table: pd.DataFrame) -> list[Any]:
+    """The rows of a table as objects, a column an attribute."""
+    return list(table.itertuples())
+
+
+def _token(run: Run) -> tuple[str, str]:
+    return str(run.path.resolve()), run.version
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _problems(path: str, version: str) -> list[str]:
+    return Run(path).problems
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _summary(path: str, version: str) -> dict[str, Any]:
+    return frames.summary(Run(path))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _curves(path: str, version: str) -> pd.DataFrame:
+    return frames.read_curves(Run(path))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _layers(path: str, version: str, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame:
+    return frames.read_layers(Run(path), quantity, kinds)
