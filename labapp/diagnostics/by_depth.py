@@ -1,0 +1,88 @@
+"""How do dimension and separability change from the first layer to the last?
+
+    by_depth(net, images, labels)        # one row a layer and quantity
+
+Each quantity has its own file with its formula. All are taken on the same pooled features (a channel's mean over
+positions), from one pass over the images.
+"""
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+from torch import Tensor, nn
+
+from labapp.config import LabError, nearest
+from labapp.diagnostics.effective_rank import effective_rank
+from labapp.diagnostics.features import Images, collect
+from labapp.diagnostics.intrinsic_dimension import intrinsic_dimension
+from labapp.diagnostics.linear_probe import linear_probe
+from labapp.diagnostics.measured import Measured, missing
+from labapp.diagnostics.neural_collapse import neural_collapse
+from labapp.diagnostics.participation_ratio import participation_ratio
+from labapp.recording.places import Layers
+
+
+def _nc1(features: Tensor, labels: Tensor) -> Measured:
+    return neural_collapse(features, labels)["nc1"]
+
+
+OF_FEATURES: dict[str, Callable[[Tensor], Measured]] = {
+    "effective_rank": effective_rank,
+    "participation_ratio": participation_ratio,
+    "intrinsic_dimension": intrinsic_dimension,
+}
+OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Measured]] = {"linear_probe": linear_probe, "nc1": _nc1}
+QUANTITIES = (*OF_FEATURES, *OF_CLASSES)
+
+
+def by_depth(
+    model: nn.Module,
+    images: Images,
+    labels: Tensor | None = None,
+    *,
+    quantities: Iterable[str] = QUANTITIES,
+    layers: Layers = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> pd.DataFrame:
+    """Quantities of each layer's features.
+
+    Columns: layer, kind, depth, relative_depth, stage, block, features (channels), images, quantity, value, low, high,
+    note. One row a layer and quantity, layers in the order of execution.
+
+    Args:
+        model: Any net.
+        images: (N, C, H, W), or batches.
+        labels: (N,) classes; without them the quantities that need them are missing.
+        quantities: Some of QUANTITIES.
+        layers: Which layers, see `labapp.recording.places.choose`; None takes `reader.representations`.
+        progress: Called with rows done and rows in all.
+
+    Raises:
+        LabError: For an unknown quantity or layer, or labels that do not fit.
+    """
+    names = list(quantities)
+    for name in names:
+        if name not in QUANTITIES:
+            raise LabError(
+                f"unknown quantity '{name}'; by depth there are {', '.join(QUANTITIES)}{nearest(name, QUANTITIES)}"
+            )
+    found = collect(model, images, layers=layers)
+    rows = []
+    total = len(names) * (len(found.where) + len(found.silent))
+    for place in [*found.where, *found.silent]:
+        features = found.by_layer.get(place.layer)
+        for name in names:
+            if features is None:
+                measured = missing("the layer never ran in a forward pass")
+            elif name in OF_FEATURES:
+                measured = OF_FEATURES[name](features)
+            elif labels is None:
+                measured = missing("needs labels")
+            else:
+                measured = OF_CLASSES[name](features, labels)
+            channels = 0 if features is None else features.shape[1]
+            about = place._asdict() | {"features": channels, "images": len(found.outputs), "quantity": name}
+            rows.append(about | measured._asdict())
+            if progress is not None:
+                progress(len(rows), total)
+    return pd.DataFrame(rows)

@@ -1,0 +1,143 @@
+"""What does each layer make of the same images?
+
+    features = collect(net, images)          # pooled: a layer's channels, averaged over positions
+    features.by_layer["stage2.block3"]       # (N, C)
+
+The net is read in evaluation mode and comes out as it went in (`labapp.diagnostics.undisturbed`). A layer is called
+by its module's path, `path#2` for the second call in one forward pass.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from labapp.config import LabError
+from labapp.diagnostics.reader import Reader, Where, device_of
+from labapp.diagnostics.undisturbed import undisturbed
+from labapp.recording.hooks import Hooks
+from labapp.recording.listener import tensors_in
+from labapp.recording.places import Layers
+
+Images = Tensor | Iterable[Any]
+
+
+@dataclass(frozen=True)
+class Features:
+    """What layers made of N images, in the order of execution.
+
+    Attributes:
+        where: the layers that ran.
+        by_layer: layer -> (N, D), on the processor.
+        outputs: the net's own output, (N, classes).
+        silent: layers that were asked for and never ran.
+    """
+
+    where: list[Where]
+    by_layer: dict[str, Tensor]
+    outputs: Tensor
+    silent: list[Where] = field(default_factory=list)
+
+
+def collect(
+    model: nn.Module, images: Images, *, layers: Layers = None, batch_size: int = 128, pool: bool = True
+) -> Features:
+    """Features of many layers for the same images.
+
+    Args:
+        model: Any net.
+        images: (N, C, H, W), or batches as a DataLoader gives them.
+        layers: Paths, globs, kinds or a predicate, see `labapp.recording.places.choose`; None takes what
+            `labapp.diagnostics.reader.representations` finds.
+        batch_size: Images at a time.
+        pool: Average over positions, which leaves one number a channel; False keeps every value, C·H·W an image.
+    """
+    kept: list[list[Tensor]] = []
+    outputs = []
+    with undisturbed(model), torch.no_grad(), Reader(model, layers) as reader:
+
+        def hear(index: int, output: Tensor) -> None:
+            if index == len(kept):
+                kept.append([])
+            values = pooled(output, reader.by_channel[index]) if pool else output.flatten(1)
+            kept[index].append(values.to("cpu", torch.float32, copy=True))  # an activation may overwrite it in place
+
+        for batch in batches(images, batch_size):
+            outputs.append(first_tensor(reader.read(batch, hear)).float().cpu())
+        where = reader.where()
+    if not outputs:
+        raise LabError("there are no images to measure on; give at least one batch")
+    values = {place.layer: torch.cat(parts) for place, parts in zip(where, kept, strict=True)}
+    return Features(where, values, torch.cat(outputs), reader.silent())
+
+
+class LastLayer(NamedTuple):
+    """What enters a net's last linear layer, that layer's weight, and what the net says."""
+
+    features: Tensor  # (N, D)
+    weight: Tensor  # (classes, D)
+    outputs: Tensor  # (N, classes)
+
+
+def last_features(model: nn.Module, images: Images, *, batch_size: int = 128) -> LastLayer:
+    """The inputs of the last linear layer that runs.
+
+    Raises:
+        LabError: If no linear layer runs.
+    """
+    entered: list[tuple[nn.Linear, Tensor]] = []
+    features, outputs = [], []
+
+    def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        given = first_tensor((args, kwargs))
+        entered[:] = [(module, given.detach().flatten(1))]  # type: ignore[list-item]
+
+    with undisturbed(model), torch.no_grad(), Hooks() as hooks:
+        for module in model.modules():
+            if isinstance(module, nn.Linear):
+                hooks.before(module, note)
+        for batch in batches(images, batch_size):
+            outputs.append(first_tensor(model(batch.to(device_of(model)))).float().cpu())
+            if not entered:
+                raise LabError("no linear layer of this net runs, so it has no last one")
+            features.append(entered[0][1].float().cpu())
+    if not outputs:
+        raise LabError("there are no images to measure on; give at least one batch")
+    weight = entered[0][0].weight.detach().float().cpu()
+    return LastLayer(torch.cat(features), weight, torch.cat(outputs))
+
+
+def pooled(output: Tensor, by_channel: bool = True) -> Tensor:
+    """The mean over positions: (N, C, H, W) or tokens (N, T, C) to (N, C)."""
+    if output.dim() < 3:
+        return output.flatten(1)
+    return output.flatten(2).mean(2) if by_channel else output.flatten(1, -2).mean(1)
+
+
+def batches(images: Images, batch_size: int) -> Iterator[Tensor]:
+    """Batches of images from a tensor, or from batches with or without labels.
+
+    Raises:
+        LabError: If these are no images.
+    """
+    if isinstance(images, Tensor):
+        if images.dim() < 2 or not len(images):
+            raise LabError(f"images have the shape {tuple(images.shape)}; give (N, C, H, W) with at least one image")
+        yield from images.split(batch_size)
+        return
+    for batch in images:
+        yield first_tensor(batch)
+
+
+def first_tensor(value: Any) -> Tensor:
+    """The first tensor of floating-point numbers in whatever a net or a loader returned.
+
+    Raises:
+        LabError: If there is none.
+    """
+    found = next(tensors_in(value), None)
+    if found is None:
+        raise LabError(f"a {type(value).__name__} holds no tensor of floating-point numbers")
+    return found

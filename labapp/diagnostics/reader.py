@@ -1,0 +1,135 @@
+"""Which layers of a net are read, and what does each say in a forward pass?
+
+A layer is called by its module's path, `path#2` for the second call in one forward pass.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from labapp.config import LabError
+from labapp.recording.hooks import Hooks
+from labapp.recording.listener import tensors_in
+from labapp.recording.places import Layers, Spot, choose, find_spots
+
+LAYERS_OF_A_BLOCK = 4  # a block with more weight layers (a dense block) is too coarse to stand for a layer
+
+Hear = Callable[[int, Tensor], None]
+
+
+class Where(NamedTuple):
+    """Where a layer stands in its net; the same columns as in the recorder's tables."""
+
+    layer: str
+    kind: str
+    depth: int
+    relative_depth: float
+    stage: int
+    block: str
+
+
+def representations(model: nn.Module) -> list[str]:
+    """The places that stand for a net's layers: its blocks, if they are small; else its activations or convolutions.
+
+    A dense block holds many layers, so a dense net is read at its convolutions: the new features of each layer.
+    """
+    spots = find_spots(model)
+    weighted = [spot for spot in spots if spot.kind in ("conv", "linear")]
+    blocks = [spot.path for spot in spots if spot.kind == "block"]
+    inside = sum(any(spot.path.startswith(f"{block}.") for block in blocks) for spot in weighted)
+    if blocks and inside <= LAYERS_OF_A_BLOCK * len(blocks):
+        return blocks
+    activations = [spot.path for spot in spots if spot.kind == "activation"]
+    if activations and not blocks:
+        return activations
+    if not weighted:
+        raise LabError("this net has no convolution and no linear layer, so there is nothing to compare")
+    return [spot.path for spot in weighted if spot.kind == "conv"] or [spot.path for spot in weighted]
+
+
+class Reader:
+    """Hears the outputs of a net's layers, forward by forward; leaves no hook behind.
+
+    with Reader(model, layers) as reader:
+        reader.read(images, hear)         # calls hear(index of the layer, output) while the net runs
+    """
+
+    def __init__(self, model: nn.Module, layers: Layers = None) -> None:
+        self.model = model
+        self.spots = find_spots(model)
+        self.chosen = choose(self.spots, representations(model) if layers is None else layers)
+        self.device = device_of(model)
+        self.by_channel: list[bool] = []
+        self._places: list[tuple[str, Spot, int, int]] = []  # name, spot, depth, stage
+        self._index: dict[str, int] = {}
+        self._calls: dict[str, int] = {}
+        self._depth, self._forwards = 0, 0
+        self._sizes: list[tuple[int, ...]] = []
+        self._hear: Hear = lambda index, output: None
+
+    def __enter__(self) -> "Reader":
+        self._hooks = Hooks()
+        declared = all(spot.depth is not None for spot in self.spots)
+        for spot in self.spots:
+            if spot.path in self.chosen or (not declared and spot.kind in ("conv", "linear", "block")):
+                self._hooks.after(spot.module, partial(self._take, spot))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hooks.remove()
+
+    def read(self, images: Tensor, hear: Hear) -> Any:
+        """One forward pass. Returns the net's output; `hear` must not keep what it is given."""
+        self._calls.clear()
+        self._hear = hear
+        output = self.model(images.to(self.device))
+        self._forwards += 1
+        return output
+
+    def where(self) -> list[Where]:
+        """The layers heard, in the order of execution."""
+        last = max([spot.depth or 1 for spot in self.spots] + [self._depth], default=1)
+        return [
+            Where(name, spot.kind, depth, (depth - 1) / (last - 1) if last > 1 else 0.0, stage, spot.block)
+            for name, spot, depth, stage in self._places
+        ]
+
+    def silent(self) -> list[Where]:
+        """What was asked for and never ran, in the order of definition; with depth 0 where that is not declared."""
+        never = self.chosen - {spot.path for _, spot, _, _ in self._places}
+        return [
+            Where(spot.path, spot.kind, spot.depth or 0, math.nan, spot.stage or 0, spot.block)
+            for spot in self.spots
+            if spot.path in never
+        ]
+
+    def _take(self, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
+        call = self._calls[spot.path] = self._calls.get(spot.path, 0) + 1
+        found = next(tensors_in(output), None)
+        if not self._forwards and found is not None:
+            self._depth += spot.kind in ("conv", "linear") and call == 1
+            size = tuple(found.shape[2:])
+            if spot.kind in ("conv", "block") and found.dim() > 2 and size not in self._sizes:
+                self._sizes.append(size)
+        if spot.path not in self.chosen or found is None or found.dim() < 2:
+            return
+        name = spot.path if call == 1 else f"{spot.path}#{call}"
+        if name not in self._index:
+            if self._forwards:
+                raise LabError(f"{name} runs for some images only, so layers cannot be compared over all of them")
+            self._index[name] = len(self._places)
+            depth = spot.depth or max(self._depth, 1)
+            self._places.append((name, spot, depth, spot.stage or max(len(self._sizes), 1)))
+            channels_last = spot.kind == "linear" or type(module).__name__.startswith(("LayerNorm", "RMSNorm"))
+            self.by_channel.append(not channels_last and (found.dim() > 3 or spot.kind == "conv"))
+        self._hear(self._index[name], found.detach())
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a net's weights lie."""
+    first = next(iter(model.parameters()), None)
+    return first.device if first is not None else torch.device("cpu")
