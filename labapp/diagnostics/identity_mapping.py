@@ -161,8 +161,8 @@ def _identity_runs(chain: Chain) -> list[tuple[int, int]]:
             runs.append((at, at))
     if not runs:
         raise LabError(
-            "equations (4) and (5) of He 2016 hold where nothing follows the addition; this net has an activation there "
-            "or a projection on every shortcut: build it with preactivation=True, or take path_gradients"
+            "equations (4) and (5) of He 2016 hold where nothing follows the addition; this net has an activation "
+            "there or a projection on every shortcut: build it with preactivation=True, or take path_gradients"
         )
     return runs
 

@@ -4,10 +4,11 @@
 
 The singular values of the Jacobian J of y = f(x), without ever forming it: Golub–Kahan–Lanczos bidiagonalisation
 (Golub & Kahan 1965; the power iteration on JᵀJ that keeps all its iterates) needs one product J v and one Jᵀ u a step,
-both from autograd: Jᵀ u is the backward pass, and since that is linear in u, its own derivative is J v. Vectors are made
-orthogonal to all before them. After k steps J V = U B with a small bidiagonal B, so B's largest singular value is at
-most J's and its smallest at least J's; both become exact when k reaches the dimension. With p the left singular vector
-of B and β what leads out of it, some singular value of J lies within β |p_k| of each.
+both from autograd: Jᵀ u is the backward pass, and since that is linear in u, its own derivative is J v. Vectors are
+made orthogonal to all before them. After k steps J V = U B with a small bidiagonal B. B's largest singular value is at
+most J's and soon equal to it; its smallest is at least J's and comes down slowly, like 1/k², where singular values lie
+dense near 0: read it as an upper bound. Both are exact when k reaches the dimension. With p the left singular vector of
+B and β what leads out of it, some singular value of J lies within β |p_k| of each.
 
 Invariances: none of the values changes when inputs or outputs are rotated.
 """
