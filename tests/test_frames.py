@@ -43,7 +43,7 @@ def test_names_say_only_what_differs(record, tmp_path):
 
 def test_names_put_settings_into_words(record, tmp_path):
     runs = [record(tmp_path, norm=norm, activation=act) for norm, act in (("batch", "relu"), ("none", "tanh"))]
-    assert frames.names(runs) == ["plain-20, batch norm, relu", "plain-20, no norm, tanh"]
+    assert frames.names(runs) == ["plain-20", "plain-20, no norm, tanh"]
 
 
 def test_names_of_repetitions_end_in_their_folder(record, tmp_path):
@@ -185,7 +185,7 @@ def test_theory_grows_back_from_the_last_layer(record, tmp_path):
     runs = [record(tmp_path), record(tmp_path, family="residual"), record(tmp_path, norm="none")]
     profile = frames.gradient_profile(frames.layer_table(runs), 0)
     theory = frames.theory_profile(profile, frames.describe(runs))
-    assert set(theory["run"]) == {"plain-20, batch norm"}
+    assert set(theory["run"]) == {"plain-20"}
     assert theory["value"].iloc[-1] == pytest.approx(1.0)
     np.testing.assert_allclose(
         theory["value"].iloc[:-1].to_numpy() / theory["value"].iloc[1:], np.sqrt(np.pi / (np.pi - 1))

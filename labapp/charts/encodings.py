@@ -72,19 +72,20 @@ def shaped(table: pd.DataFrame, styles: pd.DataFrame) -> pd.DataFrame:
     return table.assign(shape=table["run"].map(styles.set_index("run")["shape"]))
 
 
-def colour_of(styles: pd.DataFrame, legend: bool = True) -> alt.Color:
-    """A run's colour, its family's."""
+def colour_of(styles: pd.DataFrame, legend: int = 0) -> alt.Color:
+    """A run's colour, its family's; with a legend that has so many pixels' room, or without one."""
     scale = alt.Scale(domain=list(styles["run"]), range=list(styles["colour"]))
-    return alt.Color("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
+    return alt.Color("run:N", scale=scale, legend=_legend(styles, legend) if legend else None, sort=None)
 
 
-def dash_of(styles: pd.DataFrame, legend: bool = True) -> alt.StrokeDash:
+def dash_of(styles: pd.DataFrame, legend: int = 0) -> alt.StrokeDash:
     """A run's line style; merges with `colour_of` into one legend."""
     scale = alt.Scale(domain=list(styles["run"]), range=[dash or [1, 0] for dash in styles["dash"]])
-    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
+    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles, legend) if legend else None, sort=None)
 
 
-def _legend(styles: pd.DataFrame) -> alt.Legend:
+def _legend(styles: pd.DataFrame, width: int) -> alt.Legend:
+    longest = max(map(len, styles["run"]), default=1)
     return alt.Legend(
         title=None,
         orient="top",
@@ -92,7 +93,7 @@ def _legend(styles: pd.DataFrame) -> alt.Legend:
         symbolSize=500,
         symbolStrokeWidth=2.2,
         labelLimit=300,
-        columns=min(5, len(styles)),
+        columns=max(1, min(len(styles), width // (60 + 7 * longest))),  # Vega does not wrap them
     )
 
 

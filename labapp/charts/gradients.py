@@ -27,6 +27,8 @@ from labapp.charts.encodings import (
     unless,
 )
 
+ROOM = 520  # pixels for the legend of the profile
+
 
 def profile_chart(
     profile: pd.DataFrame,
@@ -42,7 +44,7 @@ def profile_chart(
     `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite stand on the axis
     as crosses.
     """
-    focus = focus_on_runs()
+    focus, colour = focus_on_runs(), colour_of(styles, ROOM)
     title = axis_title(quantity, relative)
     steps = sorted(profile["step"].unique())
     at = f"step {' or '.join(f'{step:,}' for step in steps)}"  # runs may be recorded at different ones
@@ -58,18 +60,18 @@ def profile_chart(
         y=alt.Y("value:Q", title=title, **axis),
         opacity=unless(focus),
     )
-    lines = base.mark_line(strokeWidth=2).encode(color=colour_of(styles), strokeDash=dash_of(styles))
-    points = base.mark_point(filled=True, size=34).encode(color=colour_of(styles), shape=SHAPE, tooltip=of_layer(title))
+    lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash_of(styles, ROOM))
+    points = base.mark_point(filled=True, size=34).encode(color=colour, shape=SHAPE, tooltip=of_layer(title))
     layers: list[Any] = [lines, points]
     bad = profile[profile["state"] != "finite"]
     if len(bad):
         layers.append(
             alt.Chart(bad)
-            .mark_point(shape="M-1,-1L1,1M1,-1L-1,1", size=70, strokeWidth=1.8, filled=False)
+            .mark_text(text="×", fontSize=17, fontWeight="bold")
             .encode(
                 x="relative_depth:Q",
                 y=alt.value(alt.expr("height - 7")),
-                color=colour_of(styles),
+                color=colour,
                 tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title)],
             )
         )
@@ -92,12 +94,10 @@ def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = N
     band = base.mark_area(line=False).encode(
         y=alt.Y("low:Q", title=palette.quantity("slope").title),
         y2="high:Q",
-        color=colour_of(styles, legend=False),
+        color=colour_of(styles),
         opacity=alt.value(0.16),
     )
-    lines = base.mark_line(strokeWidth=1.8).encode(
-        y="slope:Q", color=colour_of(styles, legend=False), strokeDash=dash_of(styles, legend=False)
-    )
+    lines = base.mark_line(strokeWidth=1.8).encode(y="slope:Q", color=colour_of(styles), strokeDash=dash_of(styles))
     hits = base.mark_point(size=90, opacity=0).encode(
         y="slope:Q",
         tooltip=[

@@ -23,6 +23,8 @@ from labapp.charts.encodings import (
     unless,
 )
 
+ROOM = 900  # pixels for the legend
+
 
 def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) -> Chart:
     """Did they train? Training loss over steps: thin lines, log axis."""
@@ -34,7 +36,7 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
         x=steps_axis(curves["step"], labelled=False), y=alt.Y("loss:Q", title=palette.quantity("loss").title, **axis)
     )
     lines = base.mark_line(strokeWidth=1.2).encode(
-        color=colour_of(styles), strokeDash=dash_of(styles), opacity=unless(focus)
+        color=colour_of(styles, ROOM), strokeDash=dash_of(styles, ROOM), opacity=unless(focus)
     )
     hits = base.mark_point(size=90, opacity=0).encode(  # a thin line is hard to hit
         tooltip=[of_run(), of_step(), alt.Tooltip("loss:Q", title="training loss", format=NUMBER)]
@@ -54,9 +56,9 @@ def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220
             scale=alt.Scale(domain=[0, 100]),
             axis=alt.Axis(tickCount=5, minExtent=MARGIN, maxExtent=MARGIN),
         ),
-        color=colour_of(styles, legend=False),
+        color=colour_of(styles),
     )
-    threads = base.mark_line(strokeWidth=1, opacity=0.45).encode(strokeDash=dash_of(styles, legend=False))
+    threads = base.mark_line(strokeWidth=1, opacity=0.45).encode(strokeDash=dash_of(styles))
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         shape=SHAPE,
         tooltip=[

@@ -60,14 +60,16 @@ def identities(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def names(runs: Sequence[Run], seeds: bool = True) -> list[str]:
     """The shortest names that tell these runs apart: "residual-56", or "plain-20, seed 1" where seeds differ.
 
-    Without `seeds`, repetitions of an experiment share a name.
+    Of settings that differ, the usual one goes without saying: beside "plain-20, no norm" stands "plain-20". Without
+    `seeds`, repetitions of an experiment share a name.
     """
     settings = [_settings(run.experiment, seeds) for run in runs]
     result = []
     for run, own in zip(runs, settings, strict=True):
         twins = [other for twin, other in zip(runs, settings, strict=True) if twin.name == run.name]
+        usual = _settings(Experiment(family=run.experiment.family, form=run.experiment.form), seeds) | {"seed": None}
         differing = [key for key, value in own.items() if any(other[key] != value for other in twins)]
-        parts = [run.name, *(_in_words(key, own[key]) for key in differing)]
+        parts = [run.name, *(_in_words(key, own[key]) for key in differing if own[key] != usual[key])]
         if seeds and twins.count(own) > 1:  # the same experiment again: only the folder tells them apart
             parts.append(run.id.removeprefix(f"{run.name}-"))
         result.append(", ".join(parts))

@@ -11,7 +11,7 @@ import streamlit as st
 
 from labapp import launch, palette
 from labapp.config import LabError
-from labapp.ui.sidebar import Room, job_name
+from labapp.ui.sidebar import PACE, Room, job_name
 
 
 def none_chosen(place: Room) -> None:
@@ -60,7 +60,7 @@ def empty(place: Room) -> None:
         st.image(PICTURE, width=520, alt="A plain net and a residual net, and the gradient on its way back")
         if running:
             st.title("The first run is about to begin.", anchor=False, text_alignment="center")
-            st.caption("\n".join(running[0].tail(1)) or "The laboratory is starting.", text_alignment="center")
+            st.fragment(_last_word, run_every=PACE)(running[0])
         else:
             st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
             st.markdown(
@@ -71,6 +71,11 @@ def empty(place: Room) -> None:
         if jobs and jobs[0].status in ("failed", "lost"):
             st.error(f"{job_name(jobs[0])} ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
         broken(place)
+
+
+def _last_word(job: launch.Launch) -> None:
+    """What a launch printed last, while there is no run to look at."""
+    st.caption(" ".join(job.tail(1)) or "The laboratory is starting.", text_alignment="center")
 
 
 def _drawing() -> str:
