@@ -1,5 +1,6 @@
 """Archives to test against: real runs, written by RunWriter, whose numbers have a closed form."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def record_run(
             | columns
             | {
                 "output_grad_norm": norm,
-                "weight_grad_norm": np.where(depth % 1 == 0, norm, np.nan),
+                "weight_grad_norm": norm,
                 "nonfinite": np.full(len(places), 8.0 if broken(step) else 0.0),
             },
         )
@@ -85,14 +86,19 @@ def record() -> RecordRun:
     return record_run
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    """The starter comparison in small: five finished runs."""
-    root = tmp_path / "runs"
-    shape = {"width": 8, "recorded": (0, 10, 20)}
-    record_run(root, family="plain", depth=20, growth=1.2, accuracy=0.93, **shape)
-    record_run(root, family="plain", depth=56, growth=1.2, accuracy=0.25, **shape)
-    record_run(root, family="residual", depth=20, growth=1.12, accuracy=0.96, **shape)
-    record_run(root, family="residual", depth=56, growth=1.06, accuracy=0.95, **shape)
-    record_run(root, family="dense", depth=40, growth=1.05, accuracy=0.96, recorded=(0, 10, 20))
+@pytest.fixture(scope="session")
+def _five_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("starter") / "runs"
+    small = {"recorded": (0, 10, 20)}
+    record_run(root, family="plain", depth=20, width=8, growth=1.2, accuracy=0.93, **small)
+    record_run(root, family="plain", depth=56, width=8, growth=1.2, accuracy=0.25, **small)
+    record_run(root, family="residual", depth=20, width=8, growth=1.12, accuracy=0.96, **small)
+    record_run(root, family="residual", depth=56, width=8, growth=1.06, accuracy=0.95, **small)
+    record_run(root, family="dense", depth=40, growth=1.05, accuracy=0.96, **small)
     return root
+
+
+@pytest.fixture
+def archive(_five_runs: Path, tmp_path: Path) -> Path:
+    """The starter comparison in small: five finished runs, to do with as the test likes."""
+    return Path(shutil.copytree(_five_runs, tmp_path / "runs"))

@@ -92,6 +92,18 @@ def test_profile_with_theory_has_one_thin_dotted_line_a_run(table, looks, runs):
     assert {row["run"] for row in rows} == {"plain-20"}
 
 
+def test_a_legend_too_large_for_its_chart_is_left_to_the_sidebar(table):
+    profile = frames.gradient_profile(table, 0)
+    for length, shown in ((10, True), (80, False)):
+        names = {run: run.ljust(length, "x") for run in profile["run"].unique()}
+        looks = palette.styles(pd.DataFrame({"run": names.values(), "family": "plain", "net_depth": 20, "seed": 0}))
+        (_, line, _), *_ = layers(
+            charts.profile_chart(profile.assign(run=profile["run"].map(names)), looks, "output_grad_norm")
+        )
+        assert (line["color"]["legend"] is not None) == shown
+        assert line["color"]["legend"] == line["strokeDash"]["legend"]
+
+
 def test_slope_has_its_interval_and_the_marked_step(table, looks):
     drawn = layers(charts.slope_chart(frames.gradient_slope(table), looks, step=10))
     marks = [mark["type"] for mark, _, _ in drawn]

@@ -97,8 +97,7 @@ def test_a_supervisor_that_was_killed_is_lost(tmp_path):
 
 
 def test_a_number_that_came_round_again_is_not_taken_for_the_launch(tmp_path):
-    job = launch.start(["train", *TINY, "--steps", "2"], tmp_path)
-    ended(job)
+    job = ended(launch.start(["train", "--family", "rezidual"], tmp_path))
     record = json.loads(job.path.read_text())
     del record["returncode"]
     job.path.write_text(json.dumps(record | {"pid": os.getpid()}))

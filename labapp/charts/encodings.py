@@ -75,17 +75,20 @@ def shaped(table: pd.DataFrame, styles: pd.DataFrame) -> pd.DataFrame:
 def colour_of(styles: pd.DataFrame, legend: int = 0) -> alt.Color:
     """A run's colour, its family's; with a legend that has so many pixels' room, or without one."""
     scale = alt.Scale(domain=list(styles["run"]), range=list(styles["colour"]))
-    return alt.Color("run:N", scale=scale, legend=_legend(styles, legend) if legend else None, sort=None)
+    return alt.Color("run:N", scale=scale, legend=_legend(styles, legend), sort=None)
 
 
 def dash_of(styles: pd.DataFrame, legend: int = 0) -> alt.StrokeDash:
     """A run's line style; merges with `colour_of` into one legend."""
     scale = alt.Scale(domain=list(styles["run"]), range=[dash or [1, 0] for dash in styles["dash"]])
-    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles, legend) if legend else None, sort=None)
+    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles, legend), sort=None)
 
 
-def _legend(styles: pd.DataFrame, width: int) -> alt.Legend:
-    longest = max(map(len, styles["run"]), default=1)
+def _legend(styles: pd.DataFrame, width: int) -> alt.Legend | None:
+    """The runs' lines in rows; none where it would take the plot's room, since the sidebar names the runs as well."""
+    columns = width // (60 + 7 * max(map(len, styles["run"]), default=1))  # Vega does not wrap them
+    if not columns or len(styles) > 3 * columns:
+        return None
     return alt.Legend(
         title=None,
         orient="top",
@@ -93,7 +96,7 @@ def _legend(styles: pd.DataFrame, width: int) -> alt.Legend:
         symbolSize=500,
         symbolStrokeWidth=2.2,
         labelLimit=300,
-        columns=max(1, min(len(styles), width // (60 + 7 * longest))),  # Vega does not wrap them
+        columns=min(columns, len(styles)),
     )
 
 
