@@ -16,8 +16,6 @@ from labapp.recording.hooks import Hooks
 from labapp.recording.listener import tensors_in
 from labapp.recording.places import Layers, Spot, choose, find_spots
 
-LAYERS_OF_A_BLOCK = 4  # a block with more weight layers (a dense block) is too coarse to stand for a layer
-
 Hear = Callable[[int, Tensor], None]
 
 
@@ -33,19 +31,19 @@ class Where(NamedTuple):
 
 
 def representations(model: nn.Module) -> list[str]:
-    """The places that stand for a net's layers: its blocks, if they are small; else its activations or convolutions.
+    """The places that stand for a net's layers: its blocks, without blocks its activations.
 
-    A dense block holds many layers, so a dense net is read at its convolutions: the new features of each layer.
+    A dense block is a whole stage, so a dense net is read at its convolutions: the new features of each layer.
     """
     spots = find_spots(model)
-    weighted = [spot for spot in spots if spot.kind in ("conv", "linear")]
-    blocks = [spot.path for spot in spots if spot.kind == "block"]
-    inside = sum(any(spot.path.startswith(f"{block}.") for block in blocks) for spot in weighted)
-    if blocks and inside <= LAYERS_OF_A_BLOCK * len(blocks):
-        return blocks
+    blocks = [spot for spot in spots if spot.kind == "block"]
+    dense = any(type(spot.module).__name__.lstrip("_") == "DenseBlock" for spot in blocks)
+    if blocks and not dense:
+        return [spot.path for spot in blocks]
     activations = [spot.path for spot in spots if spot.kind == "activation"]
-    if activations and not blocks:
+    if activations and not dense:
         return activations
+    weighted = [spot for spot in spots if spot.kind in ("conv", "linear")]
     if not weighted:
         raise LabError("this net has no convolution and no linear layer, so there is nothing to compare")
     return [spot.path for spot in weighted if spot.kind == "conv"] or [spot.path for spot in weighted]
