@@ -65,7 +65,7 @@ def test_stop_ends_a_training_in_order(tmp_path):
     assert job.status == "stopped", job.tail()
     (run,) = list_runs(tmp_path)
     assert run.status == "stopped"
-    assert len(run.steps(columns=["step"])) == run.progress[0] > 0
+    assert 0 <= run.progress[0] - len(run.steps(columns=["step"])) <= 1  # a stop may fall between a step and its row
     assert launch.stop(job).status == "stopped"  # again does no harm
 
 

@@ -5,9 +5,7 @@
     stop(launch)
 
 A launch is two files in the archive, `.launches/<id>.json` and `<id>.log`. They outlive the app: whoever opens the
-archive next sees the same launches. Between the app and the laboratory stands a small supervisor (`python -m
-labapp.launch RECORD`), which waits for the command, writes down how it ended, and makes a stop final: Ctrl-C to the
-whole process group first, so that a run can be closed in order, then a termination, then a kill.
+archive next sees the same launches.
 """
 
 from __future__ import annotations
@@ -28,12 +26,12 @@ from pathlib import Path
 from typing import Any
 
 from labapp.config import Experiment, LabError
+from labapp.launch.supervisor import SIGNALS, write
 from labapp.store import process_identity
 
 FOLDER = ".launches"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what asks a launch to end
-PATIENCE = 15.0  # seconds between Ctrl-C and termination, and again to the kill
-PROJECT = Path(__file__).resolve().parent.parent
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -88,10 +86,11 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
             if arguments[0] == "starter" and any(other.arguments[0] == "starter" for other in running(root)):
                 raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
             path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(2)}.json"
-            _write(path, {"arguments": [*arguments], "root": str(root), "started": time.time()})
+            path.write_text("{}", encoding="utf-8")
+            write(path, arguments=[*arguments], root=str(root), started=time.time())
             with path.with_suffix(".log").open("wb") as log, _held_back(SIGNALS):
                 supervisor = subprocess.Popen(
-                    [sys.executable, "-m", "labapp.launch", str(path)],
+                    [sys.executable, str(SUPERVISOR), str(path)],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
@@ -100,7 +99,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
                 )
             _children.append(supervisor)
             born = process_identity(supervisor.pid)
-            _write(path, _read(path) | {"pid": supervisor.pid, "born": born, "host": socket.gethostname()})
+            write(path, pid=supervisor.pid, born=born, host=socket.gethostname())
     except OSError as error:
         raise LabError(
             f"nothing can be recorded into {root}: {error.strerror or error}; choose another folder"
@@ -184,12 +183,6 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    temporary.replace(path)
-
-
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """One process at a time looks and starts; the lock goes with its holder, however that ends."""
@@ -206,35 +199,3 @@ def _held_back(signals: Sequence[signal.Signals]) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def supervise(path: Path) -> int:
-    """Run the command of a record to its end and write down how it ended."""
-    asked: list[float] = []
-    for number in SIGNALS:  # a handler, not SIG_IGN, which a child would inherit
-        signal.signal(number, lambda *_: asked.append(time.monotonic()))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    record = _read(path)
-    if asked:
-        _write(path, record | {"returncode": -signal.SIGINT, "stopped": True, "ended": time.time()})
-        return 0
-    command = [sys.executable, "-m", "labapp", *record["arguments"], "--root", record["root"]]
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    terminated = False
-    while (returncode := child.poll()) is None:
-        waited = time.monotonic() - asked[0] if asked else 0.0
-        if waited > 2 * PATIENCE:
-            child.kill()
-        elif waited > PATIENCE and not terminated:
-            terminated = True
-            child.terminate()
-        time.sleep(0.1)
-    _write(path, _read(path) | {"returncode": returncode, "stopped": bool(asked), "ended": time.time()})
-    if asked:  # whoever of the group did not listen
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.killpg(0, signal.SIGTERM)
-    return returncode
-
-
-if __name__ == "__main__":
-    sys.exit(supervise(Path(sys.argv[1])))
