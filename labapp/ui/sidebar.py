@@ -184,20 +184,24 @@ def _progress() -> None:
             st.progress(min(1.0, done / max(1, steps)), text=f"{run.name} · step {done:,} of {steps:,}{_left(run)}")
     for job in launch.running(here):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(f"{job_name(job)}{_part(job)}, {palette.duration(time.time() - job.started)}")
+            st.caption(f"{job_name(job).split()[0]}{_part(job)}", help=f"Since {_clock(job)}")
             if st.button("Stop", icon=":material/stop_circle:", key=f"stop-{job.id}", type="tertiary"):
                 launch.stop(job)
 
 
 def job_name(job: launch.Launch) -> str:
     """What a launch is called in a sentence."""
-    return "Starter comparison" if job.arguments[0] == "starter" else f"labapp {job.arguments[0]}"
+    return "Starter comparison" if job.arguments[0] == "starter" else f"{job.arguments[0].capitalize()} command"
 
 
 def _part(job: launch.Launch) -> str:
     """Where a launch of several trainings stands, from the last line it printed: ", 2 of 5"."""
     found = re.match(r"\[(\d+)/(\d+)\]", "".join(job.tail(1)))
     return f", {found[1]} of {found[2]}" if found else ""
+
+
+def _clock(job: launch.Launch) -> str:
+    return time.strftime("%H:%M", time.localtime(job.started))
 
 
 def _left(run: Run) -> str:

@@ -20,9 +20,9 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
     return frames.overview(runs, read=summary)
 
 
-def curves(runs: Sequence[Run]) -> pd.DataFrame:
+def curves(runs: Sequence[Run], marks: int = frames.MARKS) -> pd.DataFrame:
     """`frames.curves`, cached."""
-    return frames.curves(runs, read=lambda run: _curves(*_token(run)))
+    return frames.curves(runs, read=lambda run: _curves(*_token(run)), marks=marks)
 
 
 def layer_table(runs: Sequence[Run], quantity: str, kinds: tuple[str, ...], relative: bool = False) -> pd.DataFrame:

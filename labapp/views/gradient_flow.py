@@ -103,15 +103,15 @@ def _picture(room: ui.Room) -> None:
             key="profile",
             alt=f"{charts.axis_title(quantity, relative)} against relative depth at step {step}",
         )
-        if theory is not None and len(theory):
-            st.caption(
-                "Dotted: theory for batch norm and ReLU without shortcuts, from the last layer back (Yang et al. 2019)."
-            )
     with right:
         st.altair_chart(
             charts.slope_chart(frames.thinned(slopes), looks, step),
             key="slope",
             alt=f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
+        )
+    if theory is not None and len(theory):
+        st.caption(
+            "Dotted: theory for batch norm and ReLU without shortcuts, from the last layer back (Yang et al. 2019)."
         )
     _heatmaps(table, runs, quantity, relative)
 

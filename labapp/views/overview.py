@@ -12,6 +12,7 @@ from labapp.config import listed
 from labapp.store import Run
 from labapp.views import experiment
 
+POINTS = 100  # of a loss curve, each a mean over a stretch of steps: single batches are noisy
 CLEAR = 0.10  # accuracies further apart than this are worth naming a winner for
 MEANING = """
 **Test accuracy**: held-out images that are classified correctly. **Training loss**: mean cross-entropy of the training
@@ -102,7 +103,7 @@ def _picture(room: ui.Room) -> None:
     table = ui.overview(room.chosen)
     looks = ui.styles(room.chosen)
     st.title(answer(table, same_recipe(room.chosen)), help=MEANING, anchor=False)
-    curves = ui.curves(room.chosen)
+    curves = ui.curves(room.chosen, POINTS * len(room.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
     else:
@@ -134,7 +135,7 @@ def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
         alt="The chosen runs: accuracy, loss, gradient slope, time, cost of recording and status",
         column_config={
             "look": st.column_config.ImageColumn("", width=48),
-            "run": st.column_config.TextColumn("Run", width="medium"),
+            "run": st.column_config.TextColumn("Run"),
             "accuracy": number(columns["accuracy"], format="%.1f %%", help="Held-out images, at the last evaluation"),
             "loss": number(columns["loss"], format="%.3g", help="Mean over the last tenth of the steps, in nats"),
             "slope_start": number(columns["slope_start"], format="%.3f", help=f"First recorded step. {SLOPE}"),
