@@ -33,18 +33,21 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     if table.empty:
         raise LabError("these runs hold no gradients of convolutions; record some with `labapp train`")
     table = table.merge(frames.describe(runs)[["run", "net"]], on="run")
-    return draw_profiles(table, looks(runs), out) + draw_heatmaps(table, out)
+    styles = looks(runs)
+    return draw_profiles(table, styles, out) + draw_heatmaps(table, styles, out)
 
 
 def draw_profiles(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[Path]:
-    """The gradient against depth, first and last recorded step."""
+    """The gradient against depth, at each run's first and last recorded step."""
     ends = {"initialisation": table["step"].min(), "end of training": table["step"].max()}
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
     shown = []
     for (title, step), ax in zip(ends.items(), axes, strict=True):
         rows = frames.gradient_profile(table, step, marks=10**6).assign(moment=title)
         profile(data=rows, x="relative_depth", y="value", hue="net", ax=ax, styles=styles)
-        ax.set(title=f"{title.capitalize()} (step {step:,})", ylabel=TITLE, xlim=(-0.02, 1.02))
+        steps = rows["step"].unique()
+        when = f"step {steps[0]:,}" if len(steps) == 1 else "last recorded step of each"
+        ax.set(title=f"{title.capitalize()} ({when})", ylabel=TITLE, xlim=(-0.02, 1.02))
         shown.append(rows)
     axes[1].set_ylabel("")
     legend(figure, "net", styles, markers=True)
@@ -52,10 +55,10 @@ def draw_profiles(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[
     return publish(figure, pd.concat(shown)[columns], out, "gradient_profile")
 
 
-def draw_heatmaps(table: pd.DataFrame, out: Path) -> list[Path]:
+def draw_heatmaps(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[Path]:
     """Every layer at every step, of the first seed of each net."""
     firsts = table[["net", "run", "seed"]].drop_duplicates().sort_values("seed", kind="stable").drop_duplicates("net")
-    nets = [name for name in table["net"].drop_duplicates() if name in set(firsts["net"])]
+    nets = [name for name in styles["net"] if name in set(firsts["net"])]
     cells = frames.gradient_heatmap(table[table["run"].isin(firsts["run"])], marks=6000)
     cells = cells.merge(firsts[["run", "net"]], on="run")
     finite = cells["value"].dropna()

@@ -88,6 +88,11 @@ def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Pa
 
 
 def looks(runs: Sequence[Run]) -> pd.DataFrame:
-    """How each net is drawn: `palette.styles` of nets, the seeds of one net taken together; with the column net."""
-    nets = frames.describe(runs).drop_duplicates("net").assign(seed=0)
+    """How each net is drawn: `palette.styles` of nets, the seeds of one net taken together; with the column net.
+
+    In the order in which they are listed: by family, then by depth.
+    """
+    order = [*palette.FAMILIES]
+    nets = frames.describe(runs).drop_duplicates("net").assign(seed=0, place=lambda t: t["family"].map(order.index))
+    nets = nets.sort_values(["place", "net_depth", "net"], ignore_index=True)
     return palette.styles(nets).assign(net=list(nets["net"]))
