@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from labapp.recording.graph import Route
 from labapp.recording.kernels import Compiled, Portable, library
 
 # Offsets of the columns. Four sums of the output, of its gradient and of a block's input; three of the two paths'
@@ -88,7 +89,6 @@ class Board:
         self.rows = rows
         self._table = torch.zeros(rows, WIDTH, dtype=torch.float64)
         self._base = self._table.data_ptr()
-        self._values = np.zeros((rows, 2), dtype=np.int64)
         self._alive: dict[int, Tensor] = {}
         self._exponents: dict[tuple[int, str], Tensor] = {}
         self.clear()
@@ -96,7 +96,7 @@ class Board:
     def clear(self) -> None:
         """Empties the board for the next step."""
         self._table.zero_()
-        self._values[:] = 0
+        self._values = [[0, 0] for _ in range(self.rows)]
         self._seen: set[int] = set()
         self._counted: dict[tuple[int, str], Tensor] = {}
         self._pending: list[tuple[int, Tensor]] = []
@@ -104,7 +104,7 @@ class Board:
 
     def moments(self, row: int, tensor: Tensor, axis: int) -> None:
         """The four sums of a layer's output, and which channels along `axis` had a positive value."""
-        self._values[row, 0] += tensor.numel()
+        self._values[row][0] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
             alive = self._alive.get(row)
             if alive is None or alive.numel() != tensor.shape[axis]:
@@ -114,25 +114,25 @@ class Board:
                 self._seen.add(row)
             self.compiled.moments(tensor, axis, self._base + 8 * WIDTH * row, alive.data_ptr())
         else:
-            sums, alive = self.portable.moments(tensor, axis)
+            sums, alive = self.portable.moments(tensor.detach(), axis)
             self._pending.append((WIDTH * row + OUTPUT, sums))
             self._masks.append((row, alive))
 
     def energy(self, row: int, offset: int, tensor: Tensor) -> None:
         """The four sums of any tensor, into the columns from `offset`."""
         if offset != INPUT:
-            self._values[row, offset // 4] += tensor.numel()
+            self._values[row][offset // 4] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
             self.compiled.energy(tensor, self._base + 8 * (WIDTH * row + offset))
         else:
-            self._pending.append((WIDTH * row + offset, self.portable.energy(tensor)))
+            self._pending.append((WIDTH * row + offset, self.portable.energy(tensor.detach())))
 
     def inner(self, row: int, branch: Tensor, shortcut: Tensor) -> None:
         """⟨b,s⟩, ⟨b,b⟩ and ⟨s,s⟩ of the two paths' gradients."""
         if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
             self.compiled.inner(branch, shortcut, self._base + 8 * (WIDTH * row + PATHS))
         else:
-            self._pending.append((WIDTH * row + PATHS, self.portable.inner(branch, shortcut)))
+            self._pending.append((WIDTH * row + PATHS, self.portable.inner(branch.detach(), shortcut.detach())))
 
     def exponents(self, row: int, what: str, tensor: Tensor) -> None:
         """The histogram of magnitudes in powers of two."""
@@ -149,12 +149,12 @@ class Board:
             counts = self.portable.exponents(tensor)
             self._counted[key] = self._counted[key] + counts if key in self._counted else counts
 
-    def take(self, step: int) -> Sums:
-        """The step's sums, copied off the board."""
+    def take(self, step: int, rows: int) -> Sums:
+        """The sums of the first `rows` rows, copied off the board."""
         return Sums(
             step,
-            self._table.numpy().copy(),
-            self._values.copy(),
+            self._table[:rows].numpy().copy(),
+            np.array(self._values[:rows], dtype=np.int64).reshape(rows, 2),
             {row: self._alive[row].numpy().copy() for row in self._seen},
             self._pending,
             self._masks,
@@ -177,6 +177,7 @@ class Row:
     stage: int | None = None
     relative_depth: float = 0.0
     rectified: bool = False  # its values meet a rectifier, or come from one: a value of zero or less is a zero
+    route: Route | None = None  # of a block: where its sum is found in the graph
     split: str = ""  # for a block: "branch+shortcut", or "sum" where the two cannot be told apart
     weights: tuple[int, ...] = ()  # positions in the list of weight tensors
     gradients: tuple[int, ...] = ()  # positions of the same tensors in the list of all parameters

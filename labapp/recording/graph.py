@@ -26,11 +26,6 @@ def is_any(node: Node, names: tuple[str, ...]) -> bool:
     return node is not None and node.name().startswith(names)
 
 
-def edge(tensor: Tensor) -> tuple[Node, int] | None:
-    """Where the tensor's gradient goes: its node and which of the node's outputs it is; None without a gradient."""
-    return (tensor.grad_fn, tensor.output_nr) if tensor.grad_fn is not None else None
-
-
 def feeds(roots: Iterable[Node], places: Mapping[Node, int]) -> tuple[set[int], set[int]]:
     """The places whose output goes into a rectifier, and into an activation of any kind.
 
@@ -63,15 +58,47 @@ class Split(NamedTuple):
     ``grad_inputs[index]`` of the node. `branch_end` and `shortcut_end` are the nodes of the two summands.
     """
 
-    add: Node
     branch: tuple[Node, int]
     shortcut: tuple[Node, int]
     branch_end: Node
     shortcut_end: Node
-    identity: bool
 
 
-def split(output: Tensor, start: Node) -> Split | None:
+class Route(NamedTuple):
+    """The way from a block's output to the parts of its `Split`, as the edges to take: the same at every step.
+
+    `branch` and `shortcut` lead from the addition to the node whose edge, the last one, enters the common tensor.
+    """
+
+    add: int
+    branch: tuple[int, ...]
+    shortcut: tuple[int, ...]
+
+
+def follow(output: Tensor, route: Route) -> Split | None:
+    """The `Split` at the end of a known route; None if the graph is another one by now."""
+    add = output.grad_fn
+    for _ in range(route.add):
+        add = add.next_functions[0][0] if add is not None and add.next_functions else None
+    if add is None or not add.name().startswith("AddBackward"):
+        return None
+    ends = []
+    for path in (route.branch, route.shortcut):
+        node: Node = add
+        for at in path[:-1]:
+            if node is None or at >= len(node.next_functions):
+                return None
+            node = node.next_functions[at][0]
+        if node is None or path[-1] >= len(node.next_functions):
+            return None
+        ends.append((node, path[-1]))
+    if ends[0][0].next_functions[ends[0][1]] != ends[1][0].next_functions[ends[1][1]]:
+        return None
+    following = add.next_functions
+    return Split(ends[0], ends[1], following[route.branch[0]][0], following[route.shortcut[0]][0])
+
+
+def find_route(output: Tensor, start: Node) -> Route | None:
     """Takes apart the sum that ends a residual block; None where branch and shortcut cannot be told apart.
 
     From the addition, each of the two paths is followed until they meet. A path can be told from the other if exactly
@@ -82,61 +109,57 @@ def split(output: Tensor, start: Node) -> Split | None:
         output: what the block returned.
         start: the node of the block's input, where the walk ends.
     """
-    add = output.grad_fn
+    add, skipped = output.grad_fn, 0
     while add is not None and not add.name().startswith("AddBackward"):
         if not is_any(add, POINTWISE):
             return None
-        add = add.next_functions[0][0]
+        add, skipped = add.next_functions[0][0], skipped + 1
     if add is None or len(add.next_functions) != 2:
         return None
-    paths = [reach(ends[0], start) for ends in add.next_functions]
-    if paths[0] is None or paths[1] is None:
+    walks = [reach(add, side, start) for side in (0, 1)]
+    if walks[0] is None or walks[1] is None:
         return None
-    common = paths[0][0] & paths[1][0]
+    common = walks[0][0].keys() & walks[1][0].keys()
     entries = []
-    for side, (nodes, _) in enumerate(p for p in paths if p is not None):
+    for side, (ways, weights) in enumerate(walk for walk in walks if walk is not None):
         if add.next_functions[side][0] in common:  # the summand is the common tensor itself
-            entries.append((add, side, add.next_functions[side]))
-            continue
-        found = [
-            (node, at, target)
-            for node in nodes - common
-            for at, target in enumerate(node.next_functions)
-            if target[0] in common
-        ]
+            found: list[tuple[tuple[int, ...], Any]] = [((side,), add.next_functions[side])]
+        else:
+            found = [
+                ((*way, at), target)
+                for node, way in ways.items()
+                if node not in common
+                for at, target in enumerate(node.next_functions)
+                if target[0] in common
+            ]
         if len(found) != 1:
             return None
-        entries.append(found[0])
-    if entries[0][2] != entries[1][2]:
+        entries.append((found[0], (weights, len(ways))))
+    (first, size_of_first), (second, size_of_second) = entries
+    if first[1] != second[1]:
         return None
-    sizes = [(weights, len(nodes)) for nodes, weights in (p for p in paths if p is not None)]
-    branch = 1 if sizes[1] > sizes[0] else 0
-    shortcut = 1 - branch
-    return Split(
-        add=add,
-        branch=entries[branch][:2],
-        shortcut=entries[shortcut][:2],
-        branch_end=add.next_functions[branch][0],
-        shortcut_end=add.next_functions[shortcut][0],
-        identity=entries[shortcut][0] is add,
-    )
+    paths = (first[0], second[0]) if size_of_first >= size_of_second else (second[0], first[0])
+    return Route(skipped, *paths)
 
 
-def reach(node: Node, stop: Node) -> tuple[set[Node], int] | None:
-    """The nodes from here back to `stop`, which is included, and the number of parameters met; None beyond `LIMIT`."""
-    nodes: set[Node] = set()
+def reach(add: Node, side: int, stop: Node) -> tuple[dict[Node, tuple[int, ...]], int] | None:
+    """The nodes behind one side of an addition back to `stop`, which is included, each with the edges that lead there.
+
+    Beside them the number of parameters met. None beyond `LIMIT` nodes.
+    """
+    ways: dict[Node, tuple[int, ...]] = {}
     weights = 0
-    stack = [node]
+    stack: list[tuple[Node, tuple[int, ...]]] = [(add.next_functions[side][0], (side,))]
     while stack:
-        node = stack.pop()
-        if node is None or node in nodes:
+        node, way = stack.pop()
+        if node is None or node in ways:
             continue
         if node.name().endswith("AccumulateGrad"):
             weights += 1
             continue
-        nodes.add(node)
-        if len(nodes) > LIMIT:
+        ways[node] = way
+        if len(ways) > LIMIT:
             return None
         if node is not stop:
-            stack.extend(following for following, _ in node.next_functions)
-    return nodes, weights
+            stack.extend((following, (*way, at)) for at, (following, _) in enumerate(node.next_functions))
+    return ways, weights

@@ -9,6 +9,7 @@
  *
  * GCC's vector extensions (also in clang) are lowered to whatever the machine has: AVX-512, AVX2, NEON.
  */
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -75,6 +76,28 @@ static sums run_of(const float *x, int64_t n) {
         total.nonfinite += (bits & 0x7f800000u) == 0x7f800000u;
     }
     return total;
+}
+
+/* sums[0] = sum of squares of `before`, sums[1] = that of now - before. */
+static void change_of(const float *now, const float *before, int64_t n, double *sums) {
+    double norm = 0, change = 0;
+    int64_t i = 0;
+    while (i + LANES <= n) {
+        int64_t vectors = (n - i) / LANES;
+        if (vectors > BLOCK) vectors = BLOCK;
+        vf q = {0}, d = {0};
+        for (int64_t k = 0; k < vectors; k++, i += LANES) {
+            vf a = *(const vf *)(now + i), b = *(const vf *)(before + i), c = a - b;
+            q += b * b; d += c * c;
+        }
+        norm += lanes_f(q); change += lanes_f(d);
+    }
+    for (; i < n; i++) {
+        float c = now[i] - before[i];
+        norm += (double)before[i] * before[i];
+        change += (double)c * c;
+    }
+    sums[0] = norm; sums[1] = change;
 }
 
 static inline void share(int64_t n, int part, int parts, int64_t *from, int64_t *to) {
@@ -182,6 +205,32 @@ void labapp_columns(const float *x, int64_t rows, int64_t c, double *out, uint8_
         sums one = run_of(x + i, 1);
         out[0] += one.sum; out[1] += one.square; out[2] += one.positive; out[3] += one.nonfinite;
         if (one.positive > 0) alive[i % c] = 1;
+    }
+}
+
+/* Many arrays in one call. Without `before` (NULL): out[2i] = norm of now[i]. With it: out[2i] = norm of before[i],
+ * out[2i+1] = norm of now[i] - before[i]. */
+void labapp_norms(const float *const *now, const float *const *before, const int64_t *sizes, int64_t count, double *out,
+                  int threads) {
+    double parts[MAX_THREADS][2];
+    if (threads > MAX_THREADS) threads = MAX_THREADS;
+    for (int64_t i = 0; i < count; i++) {
+        int use = sizes[i] < 65536 || threads < 1 ? 1 : threads;
+#pragma omp parallel for num_threads(use) schedule(static, 1) if (use > 1)
+        for (int t = 0; t < use; t++) {
+            int64_t from, to;
+            share(sizes[i], t, use, &from, &to);
+            if (!before) {
+                parts[t][0] = run_of(now[i] + from, to - from).square;
+                parts[t][1] = 0;
+            } else {
+                change_of(now[i] + from, before[i] + from, to - from, parts[t]);
+            }
+        }
+        double norm = 0, change = 0;
+        for (int t = 0; t < use; t++) norm += parts[t][0], change += parts[t][1];
+        out[2 * i] = sqrt(norm);
+        out[2 * i + 1] = sqrt(change);
     }
 }
 

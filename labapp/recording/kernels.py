@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from array import array
 from functools import cache
 from pathlib import Path
 
@@ -113,6 +114,7 @@ def library() -> tuple[ctypes.CDLL | None, str]:
         "labapp_columns": (pointer, size, size, pointer, pointer, pointer, threads),
         "labapp_inner": (pointer, pointer, size, pointer, threads),
         "labapp_exponents": (pointer, size, pointer, threads),
+        "labapp_norms": (pointer, pointer, pointer, size, pointer, threads),
     }.items():
         getattr(found, function).argtypes = arguments
         getattr(found, function).restype = None
@@ -125,13 +127,13 @@ class Compiled:
     def __init__(self, found: ctypes.CDLL) -> None:
         self.threads = min(torch.get_num_threads(), MAX_THREADS)
         self._flat, self._planes, self._columns = found.labapp_flat, found.labapp_planes, found.labapp_columns
-        self._inner, self._exponents = found.labapp_inner, found.labapp_exponents
+        self._inner, self._exponents, self._norms = found.labapp_inner, found.labapp_exponents, found.labapp_norms
         self._scratch: dict[int, Tensor] = {}
 
     @staticmethod
     def takes(tensor: Tensor) -> bool:
         """Whether this implementation can read the tensor."""
-        return tensor.dtype is torch.float32 and tensor.device.type == "cpu" and tensor.layout is torch.strided
+        return tensor.dtype is torch.float32 and tensor.is_cpu and tensor.layout is torch.strided
 
     def moments(self, tensor: Tensor, axis: int, out: int, alive: int) -> None:
         """Adds four sums at address `out`; sets a byte at address `alive` for each channel with a positive value."""
@@ -160,12 +162,23 @@ class Compiled:
         tensor = dense(tensor)
         self._flat(tensor.data_ptr(), tensor.numel(), out, self.threads)
 
-    def norms(self, tensors: list[Tensor]) -> Tensor:
-        """(n,) 2-norms in float64."""
-        out = torch.zeros(len(tensors), 4, dtype=torch.float64)
-        for at, tensor in enumerate(tensors):
-            self.energy(tensor, out.data_ptr() + 32 * at)
-        return out[:, 1].sqrt()
+    def norms(self, tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(n,) 2-norms in float64: of the tensors; or of what they were before, and of what was added since."""
+        now = [dense(t) for t in tensors]
+        out = torch.empty(len(now), 2, dtype=torch.float64)
+        addresses = array("q", [t.data_ptr() for t in now])
+        sizes = array("q", [t.numel() for t in now])
+        old = array("q")
+        if before is not None:
+            # A copy made by torch.empty_like has the order of a dense tensor's values; anything else is put into it.
+            same = [
+                b if b.stride() == t.stride() else torch.empty_like(t).copy_(b)
+                for t, b in zip(now, before, strict=True)
+            ]
+            old = array("q", [b.data_ptr() for b in same])
+        pointers = (addresses.buffer_info()[0], old.buffer_info()[0] if old else None, sizes.buffer_info()[0])
+        self._norms(*pointers, len(now), out.data_ptr(), self.threads)
+        return out[:, 0], out[:, 1]
 
     def inner(self, a: Tensor, b: Tensor, out: int) -> None:
         """Adds ⟨a,b⟩, ⟨a,a⟩ and ⟨b,b⟩ at address `out`."""
@@ -205,8 +218,14 @@ class Portable:
         bad = flat.numel() - torch.isfinite(flat).sum()
         return torch.stack([flat.sum(), torch.dot(flat, flat), positive.to(flat.dtype), bad.to(flat.dtype)])
 
-    def norms(self, tensors: list[Tensor]) -> Tensor:
-        """(n,) 2-norms, in one fused call where that is exact enough."""
+    def norms(self, tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(n,) 2-norms: of the tensors; or of what they were before, and of what was added since."""
+        if before is not None:
+            return self._norms(before), self._norms(list(torch._foreach_sub(tensors, before)))
+        found = self._norms(tensors)
+        return found, found
+
+    def _norms(self, tensors: list[Tensor]) -> Tensor:
         wide = [self.wide(t) for t in tensors]
         if wide[0].device.type == "cpu":
             # torch adds up float32 squares one by one on a CPU: 1 % too little for 10⁸ values. Short runs do not err.
@@ -225,9 +244,9 @@ class Portable:
         return torch.bincount((bits >> 23) & 255, minlength=256)
 
 
-def norms(tensors: list[Tensor]) -> Tensor:
-    """(n,) 2-norms of tensors on one device, by the compiled kernels where they read them all."""
+def norms(tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    """(n,) 2-norms of tensors on one device; or of what they were `before`, and of what was added since."""
     found, _ = library()
     if found and all(Compiled.takes(tensor) for tensor in tensors):
-        return Compiled(found).norms(tensors)
-    return Portable().norms(tensors)
+        return Compiled(found).norms(tensors, before)
+    return Portable().norms(tensors, before)

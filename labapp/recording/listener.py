@@ -67,7 +67,7 @@ class Listener:
         for spot, gradient in self._plan if self._plan is not None else self._everything():
             if spot.kind == "block":
                 hooks.before(spot.module, partial(self._guarded, self._block_begins, spot))
-            hooks.after(spot.module, partial(self._guarded, self._take, spot, gradient))
+            hooks.after(spot.module, partial(self._output, spot, gradient))
         if self._plan is None:
             hooks.after(self.model, partial(self._guarded, self._forward_ends))
             self._order: dict[str, int] = {}
@@ -101,9 +101,12 @@ class Listener:
         try:
             function(*args)
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            self.faults[text] = self.faults.get(text, 0) + 1
+            self._fault(error)
         self.seconds += time.perf_counter() - started
+
+    def _fault(self, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        self.faults[text] = self.faults.get(text, 0) + 1
 
     # Forward ---------------------------------------------------------------------------------------------------
 
@@ -116,7 +119,17 @@ class Listener:
         if torch.is_grad_enabled() and not in_backward():
             self._read_graph([tensor.grad_fn for tensor in tensors_in(output)])
 
-    def _take(self, spot: Spot, gradient: bool, module: nn.Module, args: tuple, output: Any) -> None:
+    # The two hooks that run most are guarded in place: a call more would be a tenth of what they cost.
+
+    def _output(self, spot: Spot, gradient: bool, module: nn.Module, args: tuple, output: Any) -> None:
+        started = time.perf_counter()
+        try:
+            self._take(spot, gradient, output)
+        except Exception as error:
+            self._fault(error)
+        self.seconds += time.perf_counter() - started
+
+    def _take(self, spot: Spot, gradient: bool, output: Any) -> None:
         """One output becomes numbers."""
         if self._plan is None:
             self._order.setdefault(spot.path, len(self._order))
@@ -147,14 +160,13 @@ class Listener:
                 if spot.kind == "block":
                     self._block_ends(spot, index, output)
             if gradient:
-                self._hooks.gradient(output, partial(self._guarded, self._gradient, index))
-        values = output.detach()
-        if values.dim() > 1 and (row.rectified or self._plan is None):
-            self.board.moments(index, values, row.axis)
+                self._hooks.gradient(output, partial(self._gradient, index))
+        if (row.rectified or self._plan is None) and output.dim() > 1:
+            self.board.moments(index, output, row.axis)
         else:
-            self.board.energy(index, 0, values)
+            self.board.energy(index, 0, output)
         if self._histograms and spot.path in self.chosen:
-            self.board.exponents(index, "output", values)
+            self.board.exponents(index, "output", output.detach())
 
     def _call(self, path: str) -> int | None:
         """Which call of this module in this forward it is; None if a checkpoint runs anew what has been recorded."""
@@ -196,12 +208,17 @@ class Listener:
     # Backward --------------------------------------------------------------------------------------------------
 
     def _gradient(self, index: int, gradient: Tensor) -> None:
-        self.board.energy(index, GRADIENT, gradient)
-        if self._histograms and self.rows[index].path in self.chosen:
-            self.board.exponents(index, "gradient", gradient)
-        if not self._queued:
-            self._queued = True
-            after_backward(self._after_backward)
+        started = time.perf_counter()
+        try:
+            self.board.energy(index, GRADIENT, gradient)
+            if self._histograms and self.rows[index].path in self.chosen:
+                self.board.exponents(index, "gradient", gradient)
+            if not self._queued:
+                self._queued = True
+                after_backward(self._after_backward)
+        except Exception as error:
+            self._fault(error)
+        self.seconds += time.perf_counter() - started
 
     def _after_backward(self) -> None:
         self._queued = False
@@ -224,7 +241,10 @@ class Listener:
         start, source, given = self._starts.pop(spot.path, (None, None, None))
         if start is None:
             return
-        found = graph.split(output, start)
+        found = graph.follow(output, row.route) if row.route else None
+        if found is None:
+            row.route = graph.find_route(output, start)
+            found = graph.follow(output, row.route) if row.route else None
         shortcut = source
         if found is not None and found.shortcut_end is not start:
             shortcut, given = self._origin.get(found.shortcut_end), None

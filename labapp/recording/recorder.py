@@ -277,7 +277,7 @@ class Recorder:
             self.listener.end()
         elif first:
             self.listener.without_outputs()
-        sums = self.listener.board.take(step)
+        sums = self.listener.board.take(step, len(self.listener.rows))
         sums.links = self.listener.links
         self.weights.end(sums)
         sums.skipped = self.optimizer is not None and not self.weights.stepped

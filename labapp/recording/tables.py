@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from labapp.recording.board import GRADIENT, INPUT, NONFINITE, OUTPUT, PATHS, POSITIVE, SQUARE, SUM, Row, Sums
+from labapp.recording.board import GRADIENT, INPUT, NONFINITE, OUTPUT, PATHS, POSITIVE, SQUARE, SUM, WIDTH, Row, Sums
 
 QUANTITIES = (
     *("weight_norm", "weight_grad_norm", "update_ratio", "output_mean", "output_std", "zero_fraction", "dead_channels"),
@@ -46,61 +46,112 @@ def layer_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int
         "stage": np.tile(np.array([row.stage for row in chosen], dtype=np.int64), steps),
         "block": [row.block for row in chosen] * steps,
     }
-    parts = [quantities(sums, rows, shown) for sums in landed]
-    table |= {name: np.concatenate([part[name] for part in parts]).astype(np.float32) for name in QUANTITIES}
-    return table
+    found = quantities(landed, rows, shown)
+    return table | {name: values.astype(np.float32).reshape(-1) for name, values in found.items()}
 
 
-def quantities(sums: Sums, rows: Sequence[Row], shown: Sequence[int]) -> dict[str, np.ndarray]:
-    """One step's quantities, one value a shown row."""
-    table, values = sums.table, sums.values
-    scale = float(sums.scale) if sums.scale is not None else 1.0
-    result = {name: np.full(len(shown), np.nan) for name in QUANTITIES}
-    weight_norms, updates = (t.double().cpu().numpy() for t in sums.weights) if sums.weights else (None, None)
-    gradients = sums.gradients.double().cpu().numpy() / scale if sums.gradients is not None else None
-    micro = sums.micro.double().cpu().numpy() / scale**2 if sums.micro is not None else None
+def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]) -> dict[str, np.ndarray]:
+    """(steps, shown rows) for each of `QUANTITIES`, in float64."""
+    chosen = [rows[i] for i in shown]
+    tables = np.zeros((len(landed), len(rows), WIDTH))
+    counts = np.zeros((len(landed), len(rows), 2))
+    for step, sums in enumerate(landed):  # a place may have been called for the first time since
+        tables[step, : len(sums.table)], counts[step, : len(sums.values)] = sums.table, sums.values
+    order = list(shown)
+    line, values = tables[:, order], counts[:, order]  # (T, S, WIDTH) and (T, S, 2)
+    scale = np.array([float(s.scale) if s.scale is not None else 1.0 for s in landed])[:, None]  # (T, 1)
+    heard, felt = values[..., 0] > 0, values[..., 1] > 0
+    rectified = np.array([row.rectified for row in chosen], dtype=bool)
+    taken_apart = np.array([row.split == "branch+shortcut" for row in chosen], dtype=bool)
+
+    def where(condition: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return np.where(condition, numbers, np.nan)
+
     with np.errstate(all="ignore"):  # NaN and Inf are data
-        for at, index in enumerate(shown):
-            row, line = rows[index], table[index]
-            one = {}
-            if count := values[index, 0]:
-                mean = line[OUTPUT + SUM] / count
-                one["output_mean"] = mean
-                one["output_std"] = np.sqrt(np.maximum(line[OUTPUT + SQUARE] / count - mean**2, 0))
-                one["nonfinite"] = line[OUTPUT + NONFINITE] + line[GRADIENT + NONFINITE]
-                if row.rectified:
-                    one["zero_fraction"] = 1 - line[OUTPUT + POSITIVE] / count
-                    if index in sums.alive:
-                        one["dead_channels"] = (sums.alive[index] == 0).sum()
-            if values[index, 1]:
-                one["output_grad_norm"] = np.sqrt(line[GRADIENT + SQUARE]) / scale
-            if index in sums.links and row.split == "branch+shortcut":
-                branch, shortcut = sums.links[index]
+        count = values[..., 0]
+        mean = line[..., OUTPUT + SUM] / count
+        deviation = np.sqrt(np.maximum(line[..., OUTPUT + SQUARE] / count - mean**2, 0))
+        branch_norm, shortcut_norm = _summands(landed, tables, shown)
+        product, branch_square, shortcut_square = np.moveaxis(line[..., PATHS : PATHS + 3], -1, 0)
+        split = taken_apart & felt
+        weight_norm, change = _weights(landed, chosen)
+        square, signal_to_noise = _gradients(landed, chosen, scale)
+        return {
+            "weight_norm": weight_norm,
+            "weight_grad_norm": np.sqrt(square),
+            "update_ratio": change / weight_norm,
+            "output_mean": where(heard, mean),
+            "output_std": where(heard, deviation),
+            "zero_fraction": where(heard & rectified, 1 - line[..., OUTPUT + POSITIVE] / count),
+            "dead_channels": where(rectified, _dead(landed, shown, rectified)),
+            "output_grad_norm": where(felt, np.sqrt(line[..., GRADIENT + SQUARE]) / scale),
+            "nonfinite": where(heard, line[..., OUTPUT + NONFINITE] + line[..., GRADIENT + NONFINITE]),
+            "branch_norm": where(taken_apart, branch_norm),
+            "shortcut_norm": where(taken_apart, shortcut_norm),
+            "branch_grad_norm": where(split, np.sqrt(branch_square) / scale),
+            "shortcut_grad_norm": where(split, np.sqrt(shortcut_square) / scale),
+            "branch_shortcut_grad_cosine": where(split, product / np.sqrt(branch_square * shortcut_square)),
+            "gradient_signal_to_noise": signal_to_noise,
+        }
+
+
+def _dead(landed: Sequence[Sums], shown: Sequence[int], rectified: np.ndarray) -> np.ndarray:
+    """(T, S) channels without a positive value, NaN where they were not looked at."""
+    found = np.full((len(landed), len(shown)), np.nan)
+    for step, sums in enumerate(landed):
+        for at in np.flatnonzero(rectified):
+            alive = sums.alive.get(shown[at])
+            if alive is not None:
+                found[step, at] = alive.size - np.count_nonzero(alive)
+    return found
+
+
+def _summands(landed: Sequence[Sums], tables: np.ndarray, shown: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(T, S) norms of the two summands of each block, read off the rows at which its paths end."""
+    branches, shortcuts = (np.full((len(landed), len(shown)), np.nan) for _ in range(2))
+    place = {index: at for at, index in enumerate(shown)}
+    for step, sums in enumerate(landed):
+        for index, (branch, shortcut) in sums.links.items():
+            if index in place:
                 if branch is not None:
-                    one["branch_norm"] = np.sqrt(table[branch, OUTPUT + SQUARE])
-                square = line[INPUT + SQUARE] if shortcut is None else table[shortcut, OUTPUT + SQUARE]
-                one["shortcut_norm"] = np.sqrt(square)
-                if values[index, 1]:
-                    product, branch_square, shortcut_square = line[PATHS : PATHS + 3]
-                    one["branch_grad_norm"] = np.sqrt(branch_square) / scale
-                    one["shortcut_grad_norm"] = np.sqrt(shortcut_square) / scale
-                    one["branch_shortcut_grad_cosine"] = product / np.sqrt(branch_square * shortcut_square)
-            if row.weights and weight_norms is not None and updates is not None:
-                norm = np.sqrt((weight_norms[list(row.weights)] ** 2).sum())
-                one["weight_norm"] = norm
-                one["update_ratio"] = np.sqrt((updates[list(row.weights)] ** 2).sum()) / norm
-            if row.gradients and gradients is not None:
-                square = (gradients[list(row.gradients)] ** 2).sum()
-                one["weight_grad_norm"] = np.sqrt(square)
-                if micro is not None and sums.backwards > 1:
-                    # Each micro-batch's loss is divided by their number K, so its own gradient is K times what it
-                    # added.
-                    k = sums.backwards
-                    variance = k / (k - 1) * (k * micro[list(row.gradients)].sum() - square)
-                    one["gradient_signal_to_noise"] = square / variance
-            for name, value in one.items():
-                result[name][at] = value
-    return result
+                    branches[step, place[index]] = tables[step, branch, OUTPUT + SQUARE]
+                end = (index, INPUT + SQUARE) if shortcut is None else (shortcut, OUTPUT + SQUARE)
+                shortcuts[step, place[index]] = tables[step, *end]
+    return np.sqrt(branches), np.sqrt(shortcuts)
+
+
+def _gather(numbers: np.ndarray, positions: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """(T, S) sums of the columns of (T, P) at each row's positions; NaN for a row without any."""
+    found = np.full((len(numbers), len(positions)), np.nan)
+    for at, columns in enumerate(positions):
+        if columns:
+            found[:, at] = numbers[:, columns[0]] if len(columns) == 1 else numbers[:, list(columns)].sum(1)
+    return found
+
+
+def _weights(landed: Sequence[Sums], chosen: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """(T, S) norms of the weights before the step, and of their change."""
+    if landed[0].weights is None:
+        nothing = np.full((len(landed), len(chosen)), np.nan)
+        return nothing, nothing
+    positions = [row.weights for row in chosen]
+    norms, changes = (np.stack([s.weights[i].double().cpu().numpy() for s in landed if s.weights]) for i in (0, 1))
+    return np.sqrt(_gather(norms**2, positions)), np.sqrt(_gather(changes**2, positions))
+
+
+def _gradients(landed: Sequence[Sums], chosen: Sequence[Row], scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(T, S) squared norms of the weights' gradients, and the signal-to-noise ratio of those of the micro-batches."""
+    positions = [row.gradients for row in chosen]
+    square, ratio = (np.full((len(landed), len(chosen)), np.nan) for _ in range(2))
+    for step, sums in enumerate(landed):
+        if sums.gradients is None:
+            continue
+        square[step] = _gather(sums.gradients.double().cpu().numpy()[None] ** 2, positions)[0] / scale[step] ** 2
+        if sums.micro is not None and (k := sums.backwards) > 1:
+            # Each micro-batch's loss is divided by their number K, so its own gradient is K times what it added.
+            own = _gather(sums.micro.double().cpu().numpy()[None], positions)[0] / scale[step] ** 2
+            ratio[step] = square[step] / (k / (k - 1) * (k * own - square[step]))
+    return square, ratio
 
 
 def totals_table(landed: Sequence[Sums]) -> dict[str, Any]:
@@ -138,7 +189,7 @@ class Lifetimes:
                 if now is None or not rows[index].rectified:
                     continue
                 before = self._before.get(index, np.ones_like(now))
-                if before.shape == now.shape:
+                if before.shape == now.shape and before.tobytes() != now.tobytes():
                     for channel in np.flatnonzero((before > 0) != (now > 0)):
                         found["step"].append(sums.step)
                         found["layer"].append(rows[index].layer)

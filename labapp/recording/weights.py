@@ -21,7 +21,7 @@ class Weights:
 
     Attributes:
         parameters: every floating-point parameter.
-        weights: the weights of the places, sharing memory with the parameters.
+        weights: the weights of the places.
         of: path -> (positions in `weights`, positions of the same tensors in `parameters`, number of parameters).
     """
 
@@ -35,7 +35,7 @@ class Weights:
             own = list(spot.module.named_parameters(recurse=False))
             named = [p for name, p in own if "weight" in name and id(p) in position]
             first = len(self.weights)
-            self.weights += [p.detach() for p in named]
+            self.weights += named
             count = sum(p.numel() for p in (spot.module.parameters() if spot.kind == "block" else (p for _, p in own)))
             self.of[spot.path] = (tuple(range(first, len(self.weights))), tuple(position[id(p)] for p in named), count)
         self._before: list[Tensor] = []
@@ -83,9 +83,7 @@ class Weights:
             self.gradients_complete()
         if self.weights:
             with torch.no_grad():
-                before = norms(self._before)
-                torch._foreach_sub_(self._before, self.weights)
-                sums.weights = (before, norms(self._before))
+                sums.weights = norms(self.weights, self._before)
         sums.gradients, sums.used, sums.scale = self._gradients, self._used, self._scale
         sums.micro, sums.backwards = self._micro, self.backwards
         sums.present = np.array(self._there, dtype=bool)
@@ -99,7 +97,7 @@ class Weights:
         present = self._present()
         if not present:
             return torch.full((len(self.parameters),), torch.nan)
-        return self._spread(norms(present))
+        return self._spread(norms(present)[0])
 
     def _spread(self, values: Tensor) -> Tensor:
         if len(values) == len(self.parameters):
@@ -112,6 +110,6 @@ class Weights:
     def _add_micro_batch(self) -> None:
         present = self._present()
         fresh = list(torch._foreach_sub(present, self._kept)) if self._kept else present
-        squares = self._spread(norms(fresh) ** 2)
+        squares = self._spread(norms(fresh)[0] ** 2)
         self._micro = squares if self._micro is None else self._micro + squares
         self._kept = [g.clone() for g in present]

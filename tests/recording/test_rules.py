@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from labapp.config import LabError
 from labapp.nets import build
 from labapp.recording import Recorder, RecorderWarning, every, log_spaced
+from labapp.recording.hooks import Hooks
 from tests.recording.test_numbers import batch, optimizer_of, record
 
 
@@ -49,7 +50,7 @@ def hooks_of(model):
     return sum(
         len(getattr(module, name))
         for module in model.modules()
-        for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+        for name in ("_forward_hooks", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_backward_hooks")
     )
 
 
@@ -454,16 +455,16 @@ def test_rule_19_hooks_are_gone_after_an_exception(error):
 def test_rule_19_hooks_are_gone_when_attaching_fails_half_way(monkeypatch):
     model = small()
     count = 0
-    original = nn.Module.register_forward_hook
+    original = Hooks.after
 
-    def fails_later(self, *args, **kwargs):
+    def fails_later(self, module, function):
         nonlocal count
         count += 1
         if count > 5:
             raise RuntimeError("no more hooks")
-        return original(self, *args, **kwargs)
+        original(self, module, function)
 
-    monkeypatch.setattr(nn.Module, "register_forward_hook", fails_later)
+    monkeypatch.setattr(Hooks, "after", fails_later)
     recorder = Recorder(model, when=every(1))
     with pytest.raises(RuntimeError, match="no more hooks"), recorder, recorder.step():
         pass
