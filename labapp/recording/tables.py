@@ -100,7 +100,7 @@ def _dead(landed: Sequence[Sums], shown: Sequence[int], rectified: np.ndarray) -
     found = np.full((len(landed), len(shown)), np.nan)
     for step, sums in enumerate(landed):
         for at in np.flatnonzero(rectified):
-            alive = sums.alive.get(shown[at])
+            alive = sums.alive.get(shown[int(at)])
             if alive is not None:
                 found[step, at] = alive.size - np.count_nonzero(alive)
     return found
