@@ -2,6 +2,7 @@
 
     labapp train --family residual --depth 56 --width 8
     labapp starter
+    labapp explain RUN --index 3
     labapp runs list | show RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
@@ -23,6 +24,7 @@ from tyro.conf import Positional, arg
 import labapp
 from labapp.config import LabError, listed, nearest
 from labapp.display import Display, console, percent
+from labapp.explain import explain
 from labapp.options import Options, Root, experiment, parse
 from labapp.starter import STARTER, degradation, final_accuracy, record, summary
 from labapp.store import Run, broken_runs, list_runs, remove_run
@@ -124,6 +126,7 @@ def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs")
 COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
     "starter": starter,
+    "explain": explain,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs remove": runs_remove,
