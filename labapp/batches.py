@@ -7,17 +7,19 @@ different size see the same images in the same order, and a training can be take
 
 import itertools
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from labapp.config import LabError
 from labapp.imagesets import ImageSet, MemorySet
 
 Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
+READERS = min(4, os.cpu_count() or 1)  # threads that read files
 
 
 def seed_of(seed: int, name: str, number: int = 0) -> int:
@@ -35,9 +37,9 @@ def order(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     """Which images each step takes, without end: every epoch a new permutation, its incomplete last batch left out."""
     if batch_size > count:
         raise LabError(f"a batch of {batch_size} is more than the {count} training images; take a smaller batch_size")
-    for epoch in itertools.count():
-        shuffled = torch.randperm(count, generator=generator(seed, "order", epoch))
-        yield from shuffled[: count - count % batch_size].split(batch_size)
+    whole = count - count % batch_size
+    epochs = (torch.randperm(count, generator=generator(seed, "order", epoch)) for epoch in itertools.count())
+    return (indices for shuffled in epochs for indices in shuffled[:whole].split(batch_size))
 
 
 def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
@@ -51,47 +53,39 @@ def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int]
     """
     rank, processes = share
     mine = (indices[rank::processes] for indices in order(len(images), batch_size, seed))
-    for step, (pixels, labels) in enumerate(_pixels(images, mine, seed)):
-        yield images.prepare(pixels, generator(seed, "augmentation", step * processes + rank)), labels
+    chance = (generator(seed, "augmentation", number) for number in itertools.count(rank, processes))
+    taken = zip(_pixels(images, mine), chance, strict=False)
+    return ((images.prepare(pixels, generator), labels) for (pixels, labels), generator in taken)
 
 
 def in_turn(images: ImageSet, limit: int | None = None, batch_size: int = 250) -> Iterator[Batch]:
     """All images, or the first ones, once, in the order of the set and never augmented."""
     count = min(len(images), limit or len(images))
-    for pixels, labels in _pixels(images, iter(torch.arange(count).split(batch_size)), 0):
+    for pixels, labels in _pixels(images, iter(torch.arange(count).split(batch_size))):
         yield images.normalise(pixels), labels
 
 
-def _pixels(images: ImageSet, wanted: Iterator[Tensor], seed: int) -> Iterator[Batch]:
-    """The bytes that are wanted: picked out of memory, or read ahead by other processes."""
+def _pixels(images: ImageSet, wanted: Iterator[Tensor]) -> Iterator[Batch]:
+    """The bytes that are wanted, from memory at once, from files some batches ahead."""
     if isinstance(images, MemorySet):
         return ((images.pixels(indices), images.labels[indices]) for indices in wanted)
-    # The loader draws a seed for its workers, although nothing random happens in them: not from the global generator.
-    loader = DataLoader(
-        _Files(images),
-        sampler=_Wanted(wanted),
-        batch_size=None,
-        num_workers=min(4, os.cpu_count() or 1),
-        generator=generator(seed, "workers"),
-    )
-    return iter(loader)
+    return _read_ahead(images, wanted)
 
 
-class _Files(Dataset[Batch]):
-    """A set as DataLoader wants it: an index is a tensor of indices, an item a batch."""
+def _read_ahead(images: ImageSet, wanted: Iterator[Tensor]) -> Iterator[Batch]:
+    """Read files while the net is learning.
 
-    def __init__(self, images: ImageSet) -> None:
-        self.images = images
-
-    def __getitem__(self, indices: Tensor) -> Batch:
-        return self.images.pixels(indices), self.images.labels[indices]
-
-
-class _Wanted:
-    """A sampler without a length."""
-
-    def __init__(self, wanted: Iterator[Tensor]) -> None:
-        self.wanted = wanted
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return self.wanted
+    By threads, where DataLoader would take processes: Pillow lets go of the interpreter's lock while it decodes, and
+    threads start at once, need no pickling and draw no seeds.
+    """
+    with ThreadPoolExecutor(READERS, thread_name_prefix="labapp-reader") as pool:
+        ahead = ((pool.submit(images.pixels, indices), images.labels[indices]) for indices in wanted)
+        waiting = deque(itertools.islice(ahead, 2 * READERS))
+        try:
+            while waiting:
+                pixels, labels = waiting.popleft()
+                yield pixels.result(), labels
+                waiting.extend(itertools.islice(ahead, 1))
+        finally:
+            for pixels, _ in waiting:
+                pixels.cancel()

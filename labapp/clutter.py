@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 TEST_SHARE = 5  # every fifth digit of a class is a test digit
 # The difficulty, chosen so that a net of width 8 that trains gets some 95 % of the test canvases right in 300 steps:
-PIECES, STROKES = 5, 1  # of clutter on a canvas
+PIECES, STROKES = 4, 1  # of clutter on a canvas
 DIGIT_SIDE = (12, 16)  # pixels on a canvas of 24
 PIECE_SIDE = 5
 GROUND, CLUTTER, DIGIT = (0, 80), (40, 130), (90, 256)  # the ranges of their colour channels

@@ -77,8 +77,9 @@ def parse(command: Callable[..., int], name: str, words: Sequence[str]) -> Calla
 
 def _sentence(complaint: str, name: str) -> str:
     """What tyro says in a box, as one sentence with the nearest right word."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in complaint.splitlines()[1:]]
-    said = " ".join(itertools.takewhile(bool, lines)).rstrip(".")
+    _title, *lines = (line.strip("│╭╮╰╯ ") for line in complaint.splitlines())
+    ruled = [line if line.strip("─-") else "" for line in lines]  # rules, of either sort, become empty
+    said = " ".join(itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, ruled))).rstrip(".")
     if missing := re.match(r"Missing value for argument '([^']+)'", said):
         return f"{missing[1]} needs a value; `labapp {name} --help` says which"
     if not said.startswith("Unrecognized options: "):
