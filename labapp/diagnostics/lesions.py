@@ -138,7 +138,11 @@ def permutations(
         for count in swaps:
             for repeat in range(repeats):
                 order = list(range(len(chain.units)))
-                for pair in random.integers(len(pairs), size=count):
+                pair = -1
+                for _ in range(count):
+                    # never the same pair twice in a row, which would undo the exchange
+                    choices = [number for number in range(len(pairs)) if number != pair or len(pairs) == 1]
+                    pair = int(random.choice(choices))
                     a, b = pairs[pair]
                     order[a.at], order[b.at] = order[b.at], order[a.at]
                 steps = _steps([chain.units[at] for at in order])

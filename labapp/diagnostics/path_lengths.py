@@ -86,7 +86,7 @@ def path_gradients(
     images: Tensor,
     labels: Tensor,
     *,
-    samples: int = 2,
+    samples: int = 4,
     seed: int = 0,
     train: bool = False,
     progress: Callable[[float], None] | None = None,
@@ -95,9 +95,9 @@ def path_gradients(
 
     Args:
         model: A residual net, the lab's (both forms), torchvision's or timm's.
-        images: (N, C, H, W), one batch.
+        images: (N, C, H, W), one batch; 32 are enough, and the time grows with N and the blocks' number squared.
         labels: (N,).
-        samples: Random paths of each length; lengths with fewer paths have them all once on average.
+        samples: Random paths of each length; no more draws than there are paths of it.
         seed: Of the paths; torch's and numpy's own random numbers are not used.
         train: Batch norm with the batch's statistics, as at the time of training (for nets that are not trained yet).
         progress: Told the share that is done.
