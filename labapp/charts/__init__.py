@@ -7,12 +7,15 @@ the page's light or dark theme. Hovering names the run and the layer; clicking a
 from labapp.charts.encodings import axis_title, log_axis
 from labapp.charts.gradients import profile_chart, slope_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
+from labapp.charts.maps import agreement_chart, drift_chart
 from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
     "accuracy_chart",
+    "agreement_chart",
     "axis_title",
     "colour_domain",
+    "drift_chart",
     "heatmap_chart",
     "log_axis",
     "loss_chart",

@@ -12,14 +12,10 @@ import pandas as pd
 from labapp import palette
 
 Chart = alt.LayerChart | alt.FacetChart
-
-
 PALE = 0.12
 
 
 NUMBER = ".3~g"
-
-
 MARGIN = 42  # pixels for the labels of a vertical axis, so that charts above each other share their left edge
 
 

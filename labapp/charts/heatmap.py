@@ -11,6 +11,8 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.encodings import NUMBER, Chart, axis_title, log_axis, of_step
 
+ON_CANVAS = {"embedOptions": {"renderer": "canvas"}}  # thousands of cells; as SVG each would be an element of the page
+
 
 def heatmap_chart(
     cells: pd.DataFrame, quantity: str, domain: tuple[float, float], relative: bool = False, height: int = 270
@@ -52,7 +54,9 @@ def heatmap_chart(
             .mark_rect(color=palette.ALARM, stroke=palette.ALARM, strokeWidth=0.8)
             .encode(x=x, x2="step_end:Q", y=y, y2="depth_end:Q", tooltip=[*place, alt.Tooltip("state:N", title=title)])
         )
-    return alt.layer(*layers).properties(height=height, width="container", title=str(cells["run"].iloc[0]))
+    return alt.layer(*layers, usermeta=ON_CANVAS).properties(
+        height=height, width="container", title=str(cells["run"].iloc[0])
+    )
 
 
 def scale_chart(quantity: str, domain: tuple[float, float], relative: bool = False) -> alt.Chart:
@@ -62,7 +66,7 @@ def scale_chart(quantity: str, domain: tuple[float, float], relative: bool = Fal
     scale = alt.Scale(domain=list(domain), range=list(scale_range(relative)), interpolate="rgb")
     axis = log_axis([10 ** domain[0], 10 ** domain[1]], nice=False)
     return (
-        alt.Chart(table)
+        alt.Chart(table, usermeta=ON_CANVAS)
         .mark_rect()
         .encode(
             x=alt.X("low:Q", title=axis_title(quantity, relative), **axis),

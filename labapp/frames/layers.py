@@ -14,7 +14,6 @@ from labapp.store import Run
 
 LAYER = ["step", "layer", "kind", "depth", "relative_depth", "stage", "block"]  # and about its layer
 
-
 # Yang et al. 2019, "A mean field theory of batch normalization", Theorem 3.10: behind ReLU and batch norm the squared
 # gradient grows by π/(π − 1) a layer towards the input, at initialisation and in the limit of large batches.
 BATCH_NORM_GROWTH = float(np.sqrt(np.pi / (np.pi - 1)))

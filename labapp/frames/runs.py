@@ -11,8 +11,6 @@ from labapp.config import Experiment
 from labapp.store import Run
 
 IDENTITY = ["run", "run_id", "family", "net_depth", "seed"]  # what every table says about its run
-
-
 _NO_PART_OF_A_NAME = {
     "data",
     "device",

@@ -1,7 +1,8 @@
 """What do the pages share? The frame around them, the runs chosen in it, cached tables, and the empty state."""
 
+from labapp.ui.maps import map_grid
 from labapp.ui.missing import PICTURE, broken, empty, none_chosen, start, starter_button
-from labapp.ui.sidebar import PACE, Room, frame, room, swatch
+from labapp.ui.sidebar import PACE, Room, frame, look_again_if_gone, room, swatch
 from labapp.ui.tables import curves, layer_table, overview, rows, styles
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "empty",
     "frame",
     "layer_table",
+    "look_again_if_gone",
+    "map_grid",
     "none_chosen",
     "overview",
     "room",

@@ -10,6 +10,7 @@ import os
 import re
 import time
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,6 @@ from labapp.store import Run, broken_runs, list_runs
 from labapp.ui.tables import overview, problems, rows, styles, summary
 
 AT_FIRST = 6  # runs chosen when nobody has chosen yet: the newest
-
-
 PACE = 2.0  # seconds between looks at something that is still running
 
 
@@ -68,6 +67,12 @@ def frame() -> None:
                 st.fragment(_progress, run_every=PACE)()
 
 
+def look_again_if_gone(chosen: Sequence[Run]) -> None:
+    """Draw the whole page anew when a run was removed since; for fragments, which keep what they were given."""
+    if not all((run.path / "run.json").is_file() for run in chosen):
+        st.rerun()
+
+
 def _archive() -> Path:
     folder = st.text_input(
         "Archive folder",
@@ -104,17 +109,21 @@ def _picker(runs: list[Run]) -> list[Run]:
 
 
 def _labels(runs: list[Run]) -> dict[str, str]:
-    """What the picker calls each run: facts that never change, because the label is part of the page's address."""
-    labels = {}
-    for run in runs:
+    """What the picker calls each run: words that do not change, because they are part of the page's address.
+
+    The oldest run of a kind needs no more than its name and what is unusual about it; later ones end in their folder's.
+    """
+    labels: dict[str, str] = {}
+    for run in reversed(runs):
         usual = Experiment(family=run.experiment.family)
         facts = [palette.NORMS[run.experiment.norm]] if run.experiment.norm != usual.norm else []
         facts += [run.experiment.activation] if run.experiment.activation != usual.activation else []
         facts += [f"seed {run.experiment.seed}"] if run.experiment.seed else []
-        stamp = re.fullmatch(rf"{re.escape(run.name)}-\d{{8}}-\d{{6}}-(\w+)", run.id)
-        labels[run.id] = " · ".join([run.name, *facts, stamp[1]]) if stamp else run.id
-    double = [label for label in labels.values() if list(labels.values()).count(label) > 1]
-    return {name: name if label in double else label for name, label in labels.items()}
+        label = " · ".join([run.name, *facts])
+        if label in labels.values():
+            label = f"{label} · {run.id.rpartition('-')[2]}"
+        labels[run.id] = run.id if label in labels.values() else label
+    return labels
 
 
 def _readable(runs: list[Run]) -> tuple[list[Run], list[str]]:
@@ -132,6 +141,7 @@ def _readable(runs: list[Run]) -> tuple[list[Run], list[str]]:
 
 def _legend(chosen: list[Run]) -> None:
     """Swatch, name, norm, seed, test accuracy and status of every chosen run."""
+    look_again_if_gone(chosen)
     if not chosen:
         return
     table = overview(chosen).merge(styles(chosen), on="run")

@@ -71,6 +71,7 @@ def page() -> None:
 
 
 def _picture(room: ui.Room) -> None:
+    ui.look_again_if_gone(room.chosen)
     top = st.container()
     quantity, relative, kind = _controls(room)
     table = ui.layer_table(room.chosen, quantity, (kind,), relative)

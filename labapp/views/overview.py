@@ -97,6 +97,7 @@ def page() -> None:
 
 
 def _picture(room: ui.Room) -> None:
+    ui.look_again_if_gone(room.chosen)
     if not room.chosen:
         ui.none_chosen(room)
         return

@@ -69,6 +69,14 @@ def test_the_picker_finds_every_run_and_the_address_keeps_the_choice(archive, op
     assert again.title[0].value == app.title[0].value
 
 
+def test_the_picker_tells_repetitions_apart_and_keeps_the_first_ones_name(open_app, record, tmp_path):
+    small = {"recorded": (0,), "steps": 2}
+    runs = [record(tmp_path, run_id=f"plain-20-{name}", **small) for name in ("aa", "bb", "x-bb")]
+    record(tmp_path, seed=3, norm="none", activation="tanh", **small)
+    options = open_app(tmp_path).multiselect(key="runs").options
+    assert options == ["plain-20 · no norm · tanh · seed 3", runs[2].id, "plain-20 · bb", "plain-20"]
+
+
 def test_the_choice_stays_on_the_next_page(archive, open_app):
     app = open_app(archive)
     one = next(run.id for run in list_runs(archive) if run.name == "dense-40")

@@ -1,0 +1,52 @@
+"""Do nets look at the same places, and when does a net begin to look where it looks in the end?"""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, of_run, of_step, steps_axis, unless
+from labapp.palette import DIVERGING
+
+
+def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", order: list[str] | None = None) -> Chart:
+    """Every pair of nets as a square: `table` with columns a, b, measure, mean, low, high, images."""
+    rows = table[table["measure"] == measure]
+    both = pd.concat([rows, rows.rename(columns={"a": "b", "b": "a"})])
+    names = order or list(dict.fromkeys([*rows["a"], *rows["b"]]))
+    x = alt.X("a:N", title=None, sort=names, axis=alt.Axis(labelAngle=0, labelLimit=110, orient="top"))
+    y = alt.Y("b:N", title=None, sort=names, axis=alt.Axis(labelLimit=140))
+    tooltip = [
+        alt.Tooltip("a:N", title="net"),
+        alt.Tooltip("b:N", title="and"),
+        alt.Tooltip("mean:Q", title=measure, format=".2f"),
+        alt.Tooltip("low:Q", title="from", format=".2f"),
+        alt.Tooltip("high:Q", title="to", format=".2f"),
+        alt.Tooltip("images:Q"),
+    ]
+    scale = alt.Scale(domain=[-1, 1], range=list(DIVERGING), interpolate="rgb")
+    base = alt.Chart(both).encode(x=x, y=y, tooltip=tooltip)
+    squares = base.mark_rect(cornerRadius=2).encode(color=alt.Color("mean:Q", scale=scale, legend=None))
+    # DIVERGING is dark at its ends and light in the middle, on either page
+    ink = alt.when(alt.expr.abs(alt.datum.mean) > 0.6).then(alt.value("#FFFFFF")).otherwise(alt.value("#1F1F1F"))
+    words = base.mark_text(fontSize=13).encode(text=alt.Text("mean:Q", format=".2f"), color=ink)
+    return alt.layer(squares, words).properties(height=40 + 44 * len(names), width="container")
+
+
+def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
+    """ρ of each checkpoint's map with the last one's, over steps; `table` with run, step, measure, mean."""
+    rows = table[(table["measure"] == "formed") & table["mean"].notna()]
+    focus = focus_on_runs()
+    x = steps_axis(rows["step"])
+    x["scale"] = alt.Scale(type="symlog", constant=1, nice=False)  # checkpoints are log-spaced, from 0 on
+    base = alt.Chart(rows).encode(
+        x=x,
+        y=alt.Y("mean:Q", title="ρ with the last checkpoint's map", scale=alt.Scale(domain=[-1, 1])),
+        color=colour_of(styles),
+        tooltip=[of_run(), of_step(), alt.Tooltip("mean:Q", title="ρ with the last map", format=".2f")],
+        opacity=unless(focus),
+    )
+    lines = base.mark_line(strokeWidth=2).encode(strokeDash=dash_of(styles))
+    return alt.layer(lines.add_params(focus), base.mark_point(filled=True, size=45)).properties(
+        height=220, width="container"
+    )
