@@ -12,14 +12,10 @@ import pandas as pd
 from labapp import palette
 
 Chart = alt.LayerChart | alt.FacetChart
-PALE = 0.12
-
-
-NUMBER = ".3~g"
+PALE = 0.12  # opacity of runs out of focus
+NUMBER = ".3~g"  # of tooltips: three significant digits
 MARGIN = 42  # pixels for the labels of a vertical axis, so that charts above each other share their left edge
-
-
-SHAPE = alt.Shape("shape:N", scale=None, legend=None)
+SHAPE = alt.Shape("shape:N", scale=None, legend=None)  # of the column that `shaped` adds
 
 
 def axis_title(quantity: str, relative: bool) -> str:

@@ -12,7 +12,7 @@ from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
 
-LAYER = ["step", "layer", "kind", "depth", "relative_depth", "stage", "block"]  # and about its layer
+LAYER = ["step", "layer", "kind", "depth", "relative_depth", "stage", "block"]  # what a table says about its layer
 
 # Yang et al. 2019, "A mean field theory of batch normalization", Theorem 3.10: behind ReLU and batch norm the squared
 # gradient grows by π/(π − 1) a layer towards the input, at initialisation and in the limit of large batches.
