@@ -39,6 +39,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from labapp.config import LabError, listed, nearest
 from labapp.diagnostics.block_ablation import block_ablation
 from labapp.diagnostics.chains import chain_of
+from labapp.diagnostics.concatenations import Reader, readers
 from labapp.diagnostics.conditions import (
     batches,
     require_classes,
@@ -46,7 +47,6 @@ from labapp.diagnostics.conditions import (
     require_images,
     require_labelled,
 )
-from labapp.diagnostics.readers import Reader, readers
 from labapp.diagnostics.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 
