@@ -18,7 +18,7 @@ import streamlit as st  # noqa: E402
 
 from labapp import ui  # noqa: E402
 
-st.set_page_config(page_title="labapp", page_icon=":material/ssid_chart:", layout="wide")
+st.set_page_config(page_title="labapp", page_icon=":material/ssid_chart:", layout="wide", initial_sidebar_state=340)
 page = st.navigation(
     {
         "Runs": [

@@ -53,7 +53,7 @@ def profile_chart(
     base = alt.Chart(shown).encode(
         x=alt.X(
             "relative_depth:Q",
-            title="relative depth (0: next to the image, 1: last layer)",
+            title=palette.quantity("relative_depth").title,
             scale=alt.Scale(domain=[0, 1], nice=False),
             axis=alt.Axis(tickCount=6),
         ),
