@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.features import first_tensor
 from labapp.diagnostics.receptive_field import Field, Fields
+from labapp.diagnostics.tensors import first_tensor, tensors_in
 from labapp.diagnostics.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.listener import tensors_in
 from labapp.recording.places import Spot, find_spots
 
 

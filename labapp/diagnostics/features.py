@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from labapp.config import LabError
 from labapp.diagnostics.reader import Reader, Where, device_of
+from labapp.diagnostics.tensors import first_tensor
 from labapp.diagnostics.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.listener import tensors_in
 from labapp.recording.places import Layers
 
 Images = Tensor | Iterable[Any]
@@ -129,15 +129,3 @@ def batches(images: Images, batch_size: int) -> Iterator[Tensor]:
         return
     for batch in images:
         yield first_tensor(batch)
-
-
-def first_tensor(value: Any) -> Tensor:
-    """The first tensor of floating-point numbers in whatever a net or a loader returned.
-
-    Raises:
-        LabError: If there is none.
-    """
-    found = next(tensors_in(value), None)
-    if found is None:
-        raise LabError(f"a {type(value).__name__} holds no tensor of floating-point numbers")
-    return found

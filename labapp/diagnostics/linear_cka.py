@@ -80,7 +80,7 @@ def half_gram(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def whole(products: Tensor, power: Tensor) -> Tensor:
     """Gram matrices (L, n, n) in float64 from their lower triangles and the powers (L,), see `half_gram`."""
-    products = products.double().tril()
+    products, power = products.cpu().double().tril(), power.cpu()  # not every device knows float64
     squares = products.diagonal(dim1=-2, dim2=-1)
     rounding = (ROUNDING * torch.finfo(power.dtype).eps) ** 2 * products.shape[-1] * power.double()
     alive = ~(squares.sum(-1) <= rounding)  # true for NaN, which must stay NaN

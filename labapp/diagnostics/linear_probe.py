@@ -12,6 +12,7 @@ not quite to rotations. Compare it with the share of the largest class, not with
 import warnings
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -20,7 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from labapp.config import LabError
-from labapp.diagnostics.measured import Measured, labels_of, missing, usable, wilson
+from labapp.diagnostics.interval import share_interval
+from labapp.diagnostics.measured import Measured, labels_of, missing, usable
 
 ITERATIONS = 500
 
@@ -66,5 +68,5 @@ def linear_probe(
         warnings.simplefilter("always")
         probe.fit(train, train_classes)
     note = "the probe had not converged" if any(w.category is ConvergenceWarning for w in caught) else ""
-    right = int((probe.predict(test) == test_classes).sum())
-    return Measured(right / len(test), *wilson(right, len(test)), note)
+    right = share_interval(torch.from_numpy(probe.predict(test) == test_classes))
+    return Measured(right.mean, right.low, right.high, note)

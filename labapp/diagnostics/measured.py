@@ -4,7 +4,6 @@ import math
 from typing import NamedTuple
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from labapp.config import LabError
@@ -73,12 +72,3 @@ def labels_of(labels: Tensor, images: int) -> Tensor:
     if labels.is_floating_point():
         raise LabError("labels are floating-point numbers; give the numbers of the classes as integers")
     return labels.detach().cpu().long()
-
-
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), inside 0 … 1 also for few or no hits."""
-    z = float(stats.norm.ppf(0.975))
-    share, scale = right / of, 1 + z**2 / of
-    middle = (share + z**2 / (2 * of)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
-    return middle - half, middle + half

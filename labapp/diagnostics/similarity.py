@@ -114,8 +114,8 @@ class _Sums:
     def add(self, read: list[tuple[Tensor, list[int]]]) -> None:
         """One batch: for each net the layers' Gram matrices (L, n, n) and numbers of features."""
         n = read[0][0].shape[-1]
-        # A batch counts by its number of images. The two nets may lie on different devices.
-        parts = [n**0.5 * centred(grams, unbiased=self.unbiased).flatten(1).cpu() for grams, _ in read]
+        # a batch counts by its number of images
+        parts = [n**0.5 * centred(grams, unbiased=self.unbiased).flatten(1) for grams, _ in read]
         cross = (parts[0] @ parts[-1].T).numpy()
         own = torch.cat([part.square().sum(1) for part in (parts[0], parts[-1])]).numpy()
         if self.batches % self._per_group:

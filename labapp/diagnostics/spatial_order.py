@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.features import first_tensor
-from labapp.diagnostics.measured import labels_of, wilson
+from labapp.diagnostics.interval import share_interval
+from labapp.diagnostics.measured import labels_of
+from labapp.diagnostics.tensors import first_tensor, tensors_in
 from labapp.diagnostics.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.listener import tensors_in
 from labapp.recording.places import find_spots
 
 ROUNDING = 1e-3  # a change of the output below this share of it is one of summing in another order
@@ -75,7 +75,7 @@ def spatial_order(
     draw = torch.Generator().manual_seed(seed)
 
     def outputs() -> Tensor:
-        return torch.cat([first_tensor(model(part.to(device))).double().cpu() for part in images.split(batch_size)])
+        return torch.cat([first_tensor(model(part.to(device))).cpu().double() for part in images.split(batch_size)])
 
     with undisturbed(model), torch.no_grad():
         name, module, (height, width) = _last_map(model, images[:1].to(device))
@@ -97,10 +97,9 @@ def spatial_order(
     if classes is None:
         missing = (math.nan,) * 4
         return SpatialOrder(name, height * width, repeats, *missing, change, moved, note or "no labels, so no accuracy")
-    right = (changed.argmax(2) == classes).double().mean()
+    right = share_interval((changed.argmax(2) == classes).double().mean(0))  # of each image, over permutations
     accuracy = float((plain.argmax(1) == classes).double().mean())
-    low, high = wilson(round(float(right) * len(images)), len(images))
-    return SpatialOrder(name, height * width, repeats, accuracy, float(right), low, high, change, moved, note)
+    return SpatialOrder(name, height * width, repeats, accuracy, *right[:3], change, moved, note)
 
 
 def _moving(positions: int, draw: torch.Generator) -> Tensor:

@@ -6,7 +6,6 @@ from scipy import stats
 
 from labapp.config import LabError
 from labapp.diagnostics.linear_probe import linear_probe
-from labapp.diagnostics.measured import wilson
 
 
 def clusters(distance: float, images: int = 400, classes: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,12 +43,6 @@ def test_the_split_is_by_seed_and_touches_no_generator():
 def test_maps_are_laid_flat():
     features, labels = clusters(20)
     assert linear_probe(features.view(-1, 2, 3), labels).value == 1
-
-
-@pytest.mark.parametrize(("right", "of"), [(0, 10), (10, 10), (37, 50)])
-def test_wilsons_interval_is_that_of_scipy(right: int, of: int):
-    expected = stats.binomtest(right, of).proportion_ci(method="wilson")
-    assert wilson(right, of) == pytest.approx((expected.low, expected.high))
 
 
 def test_what_cannot_be_probed_says_why():
