@@ -10,8 +10,8 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 LAB = PROJECT / "labapp"
 
+READING = {"config", "store", "frames", "charts", "palette", "launch"}
 # room -> what it may import from labapp. A room is a file or a folder of labapp.
-LEAVES = {"config", "store"}
 MAY_IMPORT = {
     "config": set(),
     "palette": set(),
@@ -25,26 +25,45 @@ MAY_IMPORT = {
     "recording": {"config"},
     "diagnostics": {"config", "nets", "recording"},  # of recording only hooks and places, see below
     "theory": {"config"},
-    "train": {"config", "store", "nets", "imagesets", "batches", "recording"},
+    "logbook": {"config", "store"},
+    "train": {"config", "store", "nets", "imagesets", "batches", "recording", "logbook"},
+    "display": {"config", "logbook"},
+    "options": {"config"},
+    "starter": {"config", "store", "train", "logbook", "display"},
+    "workbench": {"config", "store", "nets", "imagesets", "diagnostics", "pictures"},
+    "explain": {"config", "store", "options", "display", "workbench", "overlay", "mapsheet", "palette"},
     "frames": {"config", "store"},
     "charts": {"palette"},
     "figures": {"palette"},
+    "overlay": {"palette"},
+    "mapsheet": {"palette", "figures", "overlay"},
     "launch": {"config", "store"},
-    "views": {"config", "store", "frames", "charts", "palette", "launch", "ui"},
-    "ui": {"config", "store", "frames", "charts", "palette", "launch"},
+    "desk": {"config"},
+    "views": {
+        *READING,
+        "ui",
+        "workbench",
+        "desk",
+        "mapsheet",
+        "pictures",
+    },  # workbench inside functions only, see below
+    "ui": {*READING, "overlay"},
     "main": {"ui", "views"},
 }
 LABORATORY = {
-    "nets",
-    "clutter",
-    "downloads",
-    "imagesets",
-    "batches",
-    "recording",
-    "diagnostics",
-    "theory",
-    "train",
-    "cli",
+    *(
+        "nets",
+        "clutter",
+        "downloads",
+        "imagesets",
+        "batches",
+        "recording",
+        "diagnostics",
+        "train",
+        "workbench",
+        "probe",
+    ),
+    *("cli", "starter", "explain"),
 }
 MAY_USE = {
     "torch": LABORATORY,
@@ -53,10 +72,10 @@ MAY_USE = {
     "lightning_fabric": {"train", "cli"},
     "streamlit": {"ui", "views", "main"},
     "altair": {"charts"},
-    "matplotlib": {"figures"},
+    "matplotlib": {"figures", "mapsheet"},
     "seaborn": {"figures"},
-    "tyro": {"cli"},
-    "rich": {"cli"},
+    "tyro": {"cli", "options", "explain", "probe"},
+    "rich": {"cli", "display", "starter", "options", "explain", "probe"},
 }
 HOOK_CALLS = {
     *("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_hook"),
@@ -134,6 +153,13 @@ def test_no_module_of_the_lab_hides_a_package():
 def test_the_reading_room_opens_without_torch(module):
     code = f"import labapp.{module}, sys; sys.exit(int('torch' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted((LAB / "views").glob("*.py")), ids=relative)
+def test_the_one_door_to_torch_opens_inside_functions_only(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            assert not any(name.startswith("labapp.workbench") for name in imports(node)), relative(path)
 
 
 @pytest.mark.parametrize("module", ["train", "nets", "recording"])
