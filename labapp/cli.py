@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+from rich import box
 from rich.table import Table
 from tyro.conf import Positional, arg
 
@@ -68,13 +69,13 @@ def starter(root: Root = "runs") -> int:
 def runs_list(root: Root = "runs") -> int:
     """List the runs of the archive, newest first."""
     runs, screen = list_runs(root), console()
-    table = Table("run", "net", "images", "norm", title=f"{len(runs)} runs in {root}", title_justify="left")
-    for column in ("seed", "steps", "test accuracy", "seconds"):
-        table.add_column(column, justify="right")
-    table.add_column("status")
+    table = Table(title=f"{len(runs)} runs in {root}", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    for column in ("run", "images", "seed", "steps", "test", "seconds", "status"):
+        # folded where there is no room: a name cut short cannot be typed
+        table.add_column(column, overflow="fold", justify="right" if column in ("steps", "test", "seconds") else "left")
     for run in runs:
         what, steps = run.experiment, "/".join(map(str, run.progress))
-        words = (run.id, what.name, what.imageset, what.norm, str(what.seed), steps)
+        words = (run.id, what.imageset, str(what.seed), steps)
         table.add_row(*words, percent(final_accuracy(run, "test")), f"{run.seconds:.0f}", run.status)
     screen.print(table)
     for path, sentence in broken_runs(root):

@@ -29,7 +29,7 @@ from labapp.options import Root
 from labapp.store import Run, list_runs
 
 if TYPE_CHECKING:
-    from labapp import mapsheet
+    from labapp.overlay import Cell, Sheet
     from labapp.workbench import LayerMap, Look, Sample, Subject
 
 GROUPS = ("stages", "depths", "blocks")  # of layers, by one word
@@ -248,40 +248,42 @@ def _row(each: Asked, sample: Sample, found: Look, layer: LayerMap) -> dict[str,
     }
 
 
-def _sheet(
-    shown: Sequence[tuple[Asked, Look, list[LayerMap]]], sample: Sample, method: str, signed: bool
-) -> mapsheet.Sheet:
+def _sheet(shown: Sequence[tuple[Asked, Look, list[LayerMap]]], sample: Sample, method: str, signed: bool) -> Sheet:
     """The pictures of one image and method; nets of other image sizes are laid over the same picture."""
-    from labapp import mapsheet
+    from labapp import overlay
 
     rows = []
     across = max(len(maps) for *_, maps in shown)
     for each, found, maps in shown:
-        cells: list[mapsheet.Cell | None] = [
-            mapsheet.Cell(layer.over_image, palette.short(layer.path, 18), mapsheet.energy_words(layer.energy))
+        cells: list[Cell | None] = [
+            overlay.Cell(
+                layer.over_image, palette.short(layer.path, 18), overlay.energy_words(layer.evidence, layer.energy)
+            )
             for layer in maps
         ]
         detail = f"{found.target_name}: {percent(found.probability)}"
-        rows.append(mapsheet.Row(each.title, cells + [None] * (across - len(cells)), detail))
-    return mapsheet.Sheet(sample.picture, rows, sample.mask, signed=signed, title=f"{sample.name}, {method}")
+        rows.append(overlay.Row(each.title, cells + [None] * (across - len(cells)), detail))
+    return overlay.Sheet(
+        sample.picture, rows, sample.mask, signed=signed, title=f"{sample.name}, {palette.METHODS[method]}"
+    )
 
 
 def _singles(
-    sheet: mapsheet.Sheet,
+    sheet: Sheet,
     shown: Sequence[tuple[Asked, Look, list[LayerMap]]],
     sample: Sample,
     method: str,
     folder: Path,
 ) -> None:
     """One picture a map, on the sheet's scale."""
-    from labapp import mapsheet, overlay
+    from labapp import overlay
 
     (folder / "maps").mkdir(exist_ok=True)
     for (each, _, maps), row in zip(shown, sheet.rows, strict=True):
         for layer, cell in zip(maps, row.cells, strict=False):
             if cell is not None:
                 name = ".".join((_slug(each.title), _slug(sample.name), method, _slug(layer.path), "png"))
-                pixels = overlay.blend(sheet.picture, sheet.shown(cell), sheet.opacity, mapsheet.SIDE)
+                pixels = overlay.blend(sheet.picture, sheet.shown(cell), sheet.opacity, overlay.SIDE)
                 _write(folder / "maps" / name, overlay.png(pixels))
 
 

@@ -24,7 +24,11 @@ page = st.navigation(
         "Runs": [
             st.Page("views/overview.py", title="Overview", icon=":material/show_chart:", default=True),
             st.Page("views/gradient_flow.py", title="Gradient flow", icon=":material/stacked_line_chart:"),
-        ]
+            st.Page("views/signals.py", title="Signals", icon=":material/sensors:"),
+        ],
+        "Inside": [
+            st.Page("views/gradcam.py", title="Grad-CAM", icon=":material/center_focus_strong:"),
+        ],
     }
 )
 ui.frame()

@@ -7,8 +7,6 @@ each. The page's downloads, `labapp explain` and the figures of `analysis/` draw
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,63 +19,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from labapp import overlay, palette
+from labapp import overlay
 from labapp.figures import STYLE, WIDTH, paper
+from labapp.overlay import SIDE, Sheet
 
-SIDE = 224  # pixels of an enlarged picture
 UNDATED = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 FORMATS = tuple(UNDATED)
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One map: its values over the image (H, W), signed; what stands above it and below it."""
-
-    values: NDArray[np.floating]
-    above: str = ""
-    below: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """The maps of one net; None where it has none."""
-
-    title: str
-    cells: Sequence[Cell | None]
-    detail: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """A grid of maps of one image.
-
-    Attributes:
-        picture: (H, W, 3).
-        rows: One a net.
-        mask: (H, W), outlined in every picture; None where it is not known.
-        scale: One of `overlay.SCALES`.
-        signed: Whether evidence against the class is shown too.
-        opacity: Of the maps.
-        title: What the image is.
-    """
-
-    picture: NDArray[np.uint8]
-    rows: Sequence[Row]
-    mask: NDArray[np.bool_] | None = None
-    scale: str = "even"
-    signed: bool = False
-    opacity: float = 0.65
-    title: str = ""
-
-    @property
-    def limit(self) -> float:
-        """Where the one colour scale ends."""
-        return overlay.scale_limit((cell.values for row in self.rows for cell in row.cells if cell), self.scale)
-
-    def shown(self, cell: Cell) -> NDArray[np.uint8]:
-        """A cell's colours (H, W, 3)."""
-        values = cell.values if self.signed else np.where(np.isnan(cell.values), np.nan, np.maximum(cell.values, 0))
-        return overlay.colours(overlay.scaled(values, self.scale), self.limit, self.signed)
 
 
 def figure_of(sheet: Sheet, width: float = WIDTH) -> Figure:
@@ -88,7 +35,7 @@ def figure_of(sheet: Sheet, width: float = WIDTH) -> Figure:
     tight = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
     figure = Figure(figsize=(width, height), layout=tight)
     axes = figure.subplots(max(1, len(sheet.rows)), across, squeeze=False)
-    for row, line in zip(sheet.rows, axes, strict=False):
+    for number, (row, line) in enumerate(zip(sheet.rows, axes, strict=False)):
         for ax in line:
             ax.set_axis_off()
         _picture(line[0], _enlarged(sheet.picture), sheet.mask)
@@ -98,12 +45,13 @@ def figure_of(sheet: Sheet, width: float = WIDTH) -> Figure:
         )  # fmt: skip
         if row.detail:
             line[0].text(0.5, -0.03, row.detail, ha="center", va="top", transform=line[0].transAxes, fontsize=6.5)
-        for ax, cell in zip(line[1:], row.cells, strict=False):
+        for at, (ax, cell) in enumerate(zip(line[1:], row.cells, strict=False)):
+            above = (sheet.columns[at] if not number else "") if sheet.columns else cell.above if cell else ""
+            if above:
+                ax.set_title(above, fontsize=6.5, loc="center", weight="normal", pad=2)
             if cell is None:
                 continue
             _picture(ax, overlay.blend(sheet.picture, sheet.shown(cell), sheet.opacity, SIDE), sheet.mask)
-            if cell.above:
-                ax.set_title(cell.above, fontsize=6.5, loc="center", weight="normal", pad=2)
             if cell.below:
                 ax.text(0.5, -0.03, cell.below, ha="center", va="top", transform=ax.transAxes, fontsize=6.5)
     norm = Normalize(-sheet.limit if sheet.signed else 0, sheet.limit)
@@ -113,22 +61,11 @@ def figure_of(sheet: Sheet, width: float = WIDTH) -> Figure:
         ax=axes, orientation="horizontal", fraction=0.04, aspect=60, pad=0.02, shrink=0.7,
         extend=("both" if sheet.signed else "max") if sheet.scale == "even" else "neither",
     )  # fmt: skip
-    bar.set_label(scale_title(sheet.scale, sheet.signed))
+    bar.set_label(overlay.scale_title(sheet.scale, sheet.signed))
     bar.outline.set_linewidth(0.4)
     if sheet.title:
         figure.suptitle(sheet.title, fontsize=8, x=0.01, ha="left")
     return figure
-
-
-def scale_title(scale: str, signed: bool) -> str:
-    """What the colour bar says."""
-    what = "evidence for (red) and against (blue) the class" if signed else "evidence for the class"
-    return f"{what}, {overlay.SCALES[scale]}"
-
-
-def energy_words(energy: float) -> str:
-    """What stands under a map: its energy inside the mask, or nothing where that is not known."""
-    return "" if np.isnan(energy) else f"{palette.percent(energy)} inside"
 
 
 def encoded(sheet: Sheet, kind: str = "png", width: float = WIDTH) -> bytes:

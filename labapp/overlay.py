@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from PIL import Image
 from labapp import palette
 
 SCALES = {"even": "times an evenly spread map", "score": "units of the class score"}
+SIDE = 224  # pixels of an enlarged picture
 EVEN_LIMIT = 5.0  # times an even map; what is beyond has the last colour
 Values = NDArray[np.floating]
 Pixels = NDArray[np.uint8]
@@ -102,9 +104,90 @@ def png(pixels: Pixels) -> bytes:
     return buffer.getvalue()
 
 
+def enlarged(picture: Pixels, side: int) -> Pixels:
+    """A picture at least `side` pixels high, its pixels kept square."""
+    factor = max(1, round(side / picture.shape[0]))
+    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def raw(maps: dict[str, Values]) -> bytes:
+    """Maps by name as the bytes of an .npz file."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **maps)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
 def address(pixels: Pixels) -> str:
     """A picture as the address of itself, for a page."""
     return "data:image/png;base64," + base64.b64encode(png(pixels)).decode()
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One map: its values over the image (H, W), signed; what stands above it and below it."""
+
+    values: NDArray[np.floating]
+    above: str = ""
+    below: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """The maps of one net; None where it has none."""
+
+    title: str
+    cells: Sequence[Cell | None]
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A grid of maps of one image.
+
+    Attributes:
+        picture: (H, W, 3).
+        rows: One a net.
+        mask: (H, W), outlined in every picture; None where it is not known.
+        scale: One of `SCALES`.
+        signed: Whether evidence against the class is shown too.
+        opacity: Of the maps.
+        title: What the image is.
+        columns: What stands above each column; else each map's own words do.
+    """
+
+    picture: NDArray[np.uint8]
+    rows: Sequence[Row]
+    mask: NDArray[np.bool_] | None = None
+    scale: str = "even"
+    signed: bool = False
+    opacity: float = 0.65
+    title: str = ""
+    columns: tuple[str, ...] = ()
+
+    @property
+    def limit(self) -> float:
+        """Where the one colour scale ends."""
+        return scale_limit((cell.values for row in self.rows for cell in row.cells if cell), self.scale)
+
+    def shown(self, cell: Cell) -> NDArray[np.uint8]:
+        """A cell's colours (H, W, 3)."""
+        values = cell.values if self.signed else np.where(np.isnan(cell.values), np.nan, np.maximum(cell.values, 0))
+        return colours(scaled(values, self.scale), self.limit, self.signed)
+
+
+def scale_title(scale: str, signed: bool) -> str:
+    """What the colour bar says."""
+    what = "evidence for (red) and against (blue) the class" if signed else "evidence for the class"
+    return f"{what}, {SCALES[scale]}"
+
+
+def energy_words(values: NDArray[np.floating], energy: float) -> str:
+    """What stands under a map: its energy inside the mask, that there is none, or nothing where no mask is known."""
+    if not np.isfinite(values).all():
+        return "not finite"
+    if not (values > 0).any():
+        return "no evidence for it"
+    return "" if np.isnan(energy) else f"{palette.percent(energy)} inside"
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

@@ -91,7 +91,43 @@ QUANTITIES = {
         "Euclidean norm of the mean loss's gradient with respect to the layer's parameters.",
     ),
     "weight_norm": Quantity("norm of the weights", "‖w‖", True, "Euclidean norm of the layer's parameters."),
-    "update_ratio": Quantity("size of an update", "‖Δw‖/‖w‖", True, "What the optimizer really changed."),
+    "update_ratio": Quantity(
+        "size of an update",
+        "‖Δw‖/‖w‖",
+        True,
+        "What the optimizer changed at this step over what was there: norms of the weights' change and of the weights.",
+    ),
+    "output_std": Quantity(
+        "response of the layer",
+        "std of h",
+        True,
+        "Standard deviation of a layer's output over the batch, behind its normalisation and before rectifier and "
+        "addition, as in He et al. 2015, Fig. 7; where the normalisation stands in front, or there is none, of the "
+        "layer itself. Layers on shortcuts are left out.",
+    ),
+    "zero_fraction": Quantity(
+        "silenced values", "% of h ≤ 0", meaning="Share of the values that the rectifier behind the layer sets to zero."
+    ),
+    "dead_share": Quantity(
+        "dead channels",
+        "% of channels",
+        meaning="Channels without a single positive value in the whole batch: behind the rectifier they say nothing "
+        "and no gradient comes back through them.",
+    ),
+    "forward_ratio": Quantity(
+        "branch ÷ shortcut, forward",
+        "‖F(x)‖/‖x‖",
+        True,
+        "Norms of the two summands of a residual block, what the branch adds over what the shortcut carries on. Below "
+        "1 the block refines its input, above 1 it replaces it.",
+    ),
+    "backward_ratio": Quantity(
+        "branch ÷ shortcut, backward",
+        "ratio of ‖∂L/∂x‖",
+        True,
+        "The two parts of the gradient at a block's input, ∂L/∂x = ∂L/∂y · (1 + ∂F/∂x): what comes back through the "
+        "branch over what comes back through the shortcut (He et al. 2016, eq. 5).",
+    ),
     "slope": Quantity(
         "slope",
         "log₁₀ a layer",
@@ -108,6 +144,17 @@ KINDS = {  # of layers, in the words of the controls
     "activation": "activations",
     "pool": "poolings",
     "block": "blocks",
+}
+METHODS = {  # of attribution, in the order in which they are offered
+    "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "layercam": "LayerCAM",
+    "gradient-times-activation": "gradient × activation",
+    "guided-gradcam": "Guided Grad-CAM",
+    "saliency": "saliency",
+    "integrated-gradients": "integrated gradients",
+    "guided-backprop": "guided backpropagation",
+    "occlusion": "occlusion",
 }
 NORMS = {"batch": "batch norm", "layer": "layer norm", "group": "group norm", "none": "no norm"}
 

@@ -8,6 +8,7 @@ from labapp.charts.encodings import axis_title, log_axis
 from labapp.charts.gradients import profile_chart, slope_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
 from labapp.charts.maps import agreement_chart, drift_chart
+from labapp.charts.signals import signal_chart
 from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "loss_chart",
     "profile_chart",
     "scale_chart",
+    "signal_chart",
     "slope_chart",
 ]

@@ -41,7 +41,7 @@ def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
     x["scale"] = alt.Scale(type="symlog", constant=1, nice=False)  # checkpoints are log-spaced, from 0 on
     base = alt.Chart(rows).encode(
         x=x,
-        y=alt.Y("mean:Q", title="ρ with the last checkpoint's map", scale=alt.Scale(domain=[-1, 1])),
+        y=alt.Y("mean:Q", title="ρ with the last map", scale=alt.Scale(domain=[-1, 1])),
         color=colour_of(styles),
         tooltip=[of_run(), of_step(), alt.Tooltip("mean:Q", title="ρ with the last map", format=".2f")],
         opacity=unless(focus),

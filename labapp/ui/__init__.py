@@ -3,11 +3,14 @@
 from labapp.ui.maps import map_grid
 from labapp.ui.missing import PICTURE, broken, empty, none_chosen, start, starter_button
 from labapp.ui.sidebar import PACE, Room, frame, look_again_if_gone, room, swatch
-from labapp.ui.tables import curves, layer_table, overview, rows, styles
+from labapp.ui.steps import PACE as PLAY
+from labapp.ui.steps import playing, step_slider
+from labapp.ui.tables import curves, layer_table, overview, rows, signals, styles
 
 __all__ = [
     "PACE",
     "PICTURE",
+    "PLAY",
     "Room",
     "broken",
     "curves",
@@ -18,10 +21,13 @@ __all__ = [
     "map_grid",
     "none_chosen",
     "overview",
+    "playing",
     "room",
     "rows",
+    "signals",
     "start",
     "starter_button",
+    "step_slider",
     "styles",
     "swatch",
 ]

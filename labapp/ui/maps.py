@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from labapp import overlay
 from labapp.overlay import Sheet, scale_title
 
-SMALL, LARGE = 84, 190  # pixels of a cell: of many columns, and of few
+SMALL, LARGE = 64, 136  # pixels of a cell: of many columns, and of few
+ROOM = 750  # pixels of a page's width beside the names
 LAYER = "position:absolute;inset:0;width:100%;height:100%;border-radius:3px"
 
 
@@ -29,7 +30,7 @@ def map_grid(sheet: Sheet, columns: Sequence[str], looks: Sequence[tuple[str, st
         columns: What stands above each column.
         looks: A row's swatch (the address of a picture) and what hovering it says.
     """
-    side = int(np.clip(880 / (len(columns) + 1), SMALL, LARGE))
+    side = int(np.clip(ROOM / (len(columns) + 1) - 8, SMALL, LARGE))
     below = overlay.address(overlay.grey(sheet.picture))
     border = outline_address(sheet.mask) if sheet.mask is not None else ""
     head = "".join(f"<th style='{_CELL};padding-bottom:4px'>{html.escape(name)}</th>" for name in ["image", *columns])

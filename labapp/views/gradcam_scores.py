@@ -11,47 +11,18 @@ import streamlit as st
 
 from labapp import charts, desk, palette, ui
 from labapp.store import Run
+from labapp.ui import bench
+from labapp.views.gradcam_grid import View, picked
 
 if TYPE_CHECKING:
-    from labapp.views.gradcam import View
     from labapp.workbench import Look, Sample
 
-IMAGES = 128  # of the test set, for a mean with an interval
 SCORED = 4  # layers of a net whose faithfulness is scored, at most
 
 
 def ask(runs: Sequence[Run], names: dict[str, str], method: str) -> list[desk.Job]:
     """Ask about many test images and about random weights; one job a run."""
-    return [
-        desk.ask(
-            ("survey", str(run.path.absolute()), run.checkpoints()[-1], run.version, names[run.id], method),
-            _survey_later(run, names[run.id], method),
-            quick=False,
-        )
-        for run in runs
-    ]
-
-
-def _survey_later(run: Run, name: str, method: str) -> desk.Work:
-    def work(tell: Any) -> dict[str, Any]:
-        from labapp import workbench
-
-        subject = workbench.of_run(run)
-        trained = workbench.survey(subject, run, method, IMAGES, _part(tell, 0.0, 0.4)).named(name)
-        untrained = workbench.survey(workbench.untrained_of(subject, run), run, method, IMAGES, _part(tell, 0.4, 0.8))
-        verdict, cascade = workbench.check_sanity(subject, run, method, tell=_part(tell, 0.8, 1.0))
-        return {
-            "survey": trained,
-            "energy": pd.DataFrame(workbench.energy_table(trained, untrained)),
-            "verdict": verdict,
-            "cascade": pd.DataFrame(cascade),
-        }
-
-    return work
-
-
-def _part(tell: Any, low: float, high: float) -> Any:
-    return lambda share, what: tell(low + (high - low) * share, what)
+    return [bench.survey(run, names[run.id], method) for run in runs]
 
 
 def draw(
@@ -97,20 +68,10 @@ def _of_image(
     )  # fmt: skip
     rows, jobs = [], []
     for run, step, look in shown:
-        layers = look.stages[:SCORED] if view.columns != "checkpoints" else look.stages[-1:]
+        layers = picked(look, view) if view.columns != "blocks" else look.at_depths(SCORED)
         more: dict[str, dict[str, Any]] = {}
         if faithful:
-            key = (
-                "faithful",
-                run.id,
-                step,
-                sample.name,
-                sample.picture.tobytes(),
-                look.method,
-                look.target,
-                len(layers),
-            )
-            job = desk.ask(key, _faithful_later(run, step, sample, look, layers), quick=False)
+            job = bench.faithfulness(run, step, sample, look, layers)
             jobs.append(job)
             if job.done and not job.fault:
                 more = {row["layer"]: row for row in job.value}
@@ -145,15 +106,6 @@ FAITHFUL = {
     "infidelity": ("Infidelity", "Yeh et al. 2019, Definition 2.1, after the best scaling; 0 is best"),
     "sensitivity": ("Sensitivity", "Greatest change of the map under changes of the image by 0.02; 0 is best"),
 }
-
-
-def _faithful_later(run: Run, step: int, sample: Sample, look: Look, layers: Sequence[Any]) -> desk.Work:
-    def work(tell: Any) -> list[dict[str, Any]]:
-        from labapp import workbench
-
-        return workbench.faithfulness(workbench.of_run(run, step), sample, look, layers, tell)
-
-    return work
 
 
 def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
@@ -205,14 +157,7 @@ def _interval(row: Any) -> str:
 
 
 def _agreement(surveys: Sequence[Any], view: View) -> list[desk.Job]:
-    key = ("agreement", view.method, view.stage, *((each.name, each.step, id(each)) for each in surveys))
-
-    def work(tell: Any) -> pd.DataFrame:
-        from labapp import workbench
-
-        return pd.DataFrame(workbench.agreement_of(surveys, view.stage))
-
-    job = desk.ask(key, work)
+    job = bench.agreement(surveys, view.stage)
     desk.wait([job], 1.0)
     if job.done and not job.fault and len(job.value):
         st.subheader(
@@ -231,17 +176,7 @@ def _drift(
     runs: Sequence[Run], names: dict[str, str], shown: Sequence[tuple[Run, int, Look]], view: View
 ) -> list[desk.Job]:
     looks = {names[run.id]: [look for of, _, look in shown if of == run] for run in runs}
-    key = ("drift", view.stage, *((name, id(look)) for name, each in looks.items() for look in each))
-
-    def work(tell: Any) -> pd.DataFrame:
-        from labapp import workbench
-
-        tables = [
-            pd.DataFrame(workbench.drift_of(each, view.stage)).assign(run=name) for name, each in looks.items() if each
-        ]
-        return pd.concat(tables)
-
-    job = desk.ask(key, work)
+    job = bench.drift({name: each for name, each in looks.items() if each}, view.stage)
     desk.wait([job], 1.0)
     if job.done and not job.fault:
         st.subheader(
