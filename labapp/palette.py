@@ -116,14 +116,14 @@ QUANTITIES = {
     ),
     "forward_ratio": Quantity(
         "branch ÷ shortcut, forward",
-        "‖F(x)‖/‖x‖",
+        "‖branch‖/‖shortcut‖",
         True,
         "Norms of the two summands of a residual block, what the branch adds over what the shortcut carries on. Below "
         "1 the block refines its input, above 1 it replaces it.",
     ),
     "backward_ratio": Quantity(
         "branch ÷ shortcut, backward",
-        "ratio of ‖∂L/∂x‖",
+        "‖∂L/∂x‖ by branch/shortcut",
         True,
         "The two parts of the gradient at a block's input, ∂L/∂x = ∂L/∂y · (1 + ∂F/∂x): what comes back through the "
         "branch over what comes back through the shortcut (He et al. 2016, eq. 5).",

@@ -11,7 +11,7 @@ stand at the top of the docstring. Nothing here draws, and nothing here decides 
 Values that are not finite are data. They stay in the table, are counted in a column of their own and never take part in
 a mean or a fit; a fit that is left without points is NaN.
 
-The three functions that read files take `read=`, so that the app can pass cached readers of the same signature.
+The functions that read files take `read=`, so that the app can pass cached readers of the same signature.
 """
 
 from labapp.frames.heatmap import gradient_heatmap
@@ -26,15 +26,20 @@ from labapp.frames.layers import (
     theory_profile,
 )
 from labapp.frames.runs import IDENTITY, describe, names
+from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
 
 __all__ = [
     "BATCH_NORM_GROWTH",
+    "FROM_ZERO",
     "IDENTITY",
     "LAYER",
     "MARKS",
+    "SIGNALS",
     "SUMMARY",
+    "UPDATES",
+    "at_step",
     "curves",
     "describe",
     "gradient_heatmap",
@@ -42,11 +47,15 @@ __all__ = [
     "gradient_ratio",
     "gradient_slope",
     "layer_table",
+    "medians",
     "names",
     "overview",
     "read_curves",
     "read_layers",
+    "read_signals",
+    "signals",
     "summary",
     "theory_profile",
     "thinned",
+    "totals",
 ]

@@ -32,6 +32,11 @@ def layer_table(runs: Sequence[Run], quantity: str, kinds: tuple[str, ...], rela
     )
 
 
+def signals(runs: Sequence[Run]) -> pd.DataFrame:
+    """`frames.signals`, cached."""
+    return frames.signals(runs, read=lambda run: _signals(*_token(run)))
+
+
 def styles(runs: Sequence[Run]) -> pd.DataFrame:
     """How each chosen run is drawn, on every page alike."""
     return palette.styles(frames.describe(runs))
@@ -74,3 +79,8 @@ def _curves(path: str, version: str) -> pd.DataFrame:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _layers(path: str, version: str, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame:
     return frames.read_layers(Run(path), quantity, kinds)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _signals(path: str, version: str) -> pd.DataFrame:
+    return frames.read_signals(Run(path))

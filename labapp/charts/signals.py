@@ -1,0 +1,106 @@
+"""What do the layers do with the signal?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from labapp import palette
+from labapp.charts.encodings import (
+    MARGIN,
+    NUMBER,
+    SHAPE,
+    Chart,
+    colour_of,
+    dash_of,
+    log_axis,
+    of_layer,
+    positive,
+    shaped,
+)
+
+CROSS = 17  # pixels of the sign for a value that its axis cannot show
+PARTS = {  # what hovering adds where a value is the ratio of two
+    "dead_share": ("dead", "of channels"),
+    "forward_ratio": ("‖branch‖", "‖shortcut‖"),
+    "backward_ratio": ("gradient by the branch", "by the shortcut"),
+}
+
+
+def signal_chart(
+    rows: pd.DataFrame,
+    styles: pd.DataFrame,
+    quantity: str,
+    span: tuple[float, float],
+    band: tuple[float, float] | None = None,
+    even: float | None = None,
+    height: int = 250,
+) -> Chart:
+    """One signal against relative depth, a line a run.
+
+    Args:
+        rows: From `frames.at_step`, of one quantity; shares become per cent.
+        styles: From `palette.styles`.
+        quantity: Its name.
+        span: Least and largest value at any step, so that the axis stands still while the step changes.
+        band: A range to shade.
+        even: A value to draw a rule at.
+        height: In pixels.
+    """
+    about = palette.quantity(quantity)
+    percent = about.unit.startswith("%")
+    shown = shaped(rows.assign(value=(100 if percent else 1) * rows["value"].astype(float)), styles)
+    fine = np.isfinite(shown["value"]) if percent else positive(shown["value"]).notna()
+    y, fill = _vertical(about, quantity, span, band, percent)
+    x = alt.X(
+        "relative_depth:Q",
+        title="relative depth",
+        scale=alt.Scale(domain=[0, 1], nice=False),
+        axis=alt.Axis(tickCount=4),
+    )
+    tooltip = of_layer(about.title)
+    tooltip += [
+        alt.Tooltip(f"{field}:Q", title=title, format=NUMBER)
+        for field, title in zip(("part", "whole"), PARTS.get(quantity, ()), strict=False)
+    ]
+    base = alt.Chart(shown.assign(value=shown["value"].where(fine))).encode(x=x, y=y)
+    layers: list[Any] = fill + [
+        alt.Chart(pd.DataFrame({"value": [even]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(y="value:Q")
+    ] * (even is not None)
+    layers.append(base.mark_line(strokeWidth=1.6).encode(color=colour_of(styles), strokeDash=dash_of(styles)))
+    layers.append(
+        base.mark_point(filled=True, size=26, opacity=1).encode(color=colour_of(styles), shape=SHAPE, tooltip=tooltip)
+    )
+    bad = shown[~fine]
+    if len(bad):
+        layers.append(
+            alt.Chart(bad)
+            .mark_text(text="×", fontSize=CROSS, fontWeight="bold")
+            .encode(
+                x="relative_depth:Q",
+                y=alt.value(alt.expr("height - 7")),
+                color=colour_of(styles),
+                tooltip=[*of_layer(about.title)[:-1], alt.Tooltip("state:N", title=about.title)],
+            )
+        )
+    return alt.layer(*layers).properties(height=height, width="container")
+
+
+def _vertical(
+    about: palette.Quantity, quantity: str, span: tuple[float, float], band: tuple[float, float] | None, percent: bool
+) -> tuple[alt.Y, list[Any]]:
+    """The vertical axis, and the band to shade behind everything."""
+    if percent:
+        top = 100 if quantity == "zero_fraction" else max(5.0, 100 * span[1])
+        axis = alt.Axis(tickCount=5, minExtent=MARGIN, maxExtent=MARGIN)
+        return alt.Y("value:Q", title=about.unit, axis=axis, scale=alt.Scale(domain=[0, top], nice=True)), []
+    options = log_axis([*span, *(band or ())], minExtent=MARGIN, maxExtent=MARGIN)
+    y = alt.Y("value:Q", title=about.unit, **options)
+    if band is None:
+        return y, []
+    edges = pd.DataFrame({"value": [band[0]], "high": [band[1]]})
+    shade = alt.Chart(edges).mark_rect(color=palette.MUTED, opacity=0.16).encode(y=y, y2="high:Q")
+    return y, [shade]

@@ -1,0 +1,51 @@
+"""Which step is shown, and is it playing?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+FRAMES = 40  # a play over all steps shows so many pictures
+PACE = 0.4  # seconds between two of them
+
+
+def playing(key: str) -> bool:
+    """Whether the steps of this slider are being played; then its page is drawn again every `PACE` seconds."""
+    return bool(st.session_state.get(f"_playing-{key}", False))
+
+
+def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool = True) -> int:
+    """A slider over steps, and a button that plays them.
+
+    Args:
+        steps: In ascending order, at least one.
+        key: Of the slider; part of the page's address.
+        label: What stands above it.
+        first: Begin with the first step; else with the last.
+    """
+    state, flag, steps = st.session_state, f"_playing-{key}", list(steps)
+    now = playing(key)
+    if now:
+        at = steps.index(state[key]) if state.get(key) in steps else 0
+        last = len(steps) - 1
+        after = 0 if at == last else min(at + max(1, len(steps) // FRAMES), last)
+        state[key] = steps[after]
+        state[flag] = after < last
+    elif key in state and state[key] not in steps:
+        wanted = state[key]
+        state[key] = min(steps, key=lambda step: abs(step - wanted))
+    if len(steps) < 2:
+        st.caption(f"{label} {steps[0]:,}, the only one")
+        return steps[0]
+    if key not in state and not first:
+        state[key] = steps[-1]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        icon = ":material/pause:" if now else ":material/play_arrow:"
+        pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}")
+        step = st.select_slider(label, steps, key=key, bind="query-params", format_func=lambda at: f"{at}")
+    if pressed:
+        state[flag] = not now
+    if now != playing(key):
+        st.rerun()  # the whole page, because the pace is set where the fragment is called
+    return int(step)
