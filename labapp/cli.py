@@ -3,6 +3,7 @@
     labapp train --family residual --depth 56 --width 8
     labapp starter
     labapp explain RUN --index 3
+    labapp probe RUN
     labapp runs list | show RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
@@ -27,6 +28,7 @@ from labapp.config import LabError, listed, nearest
 from labapp.display import Display, console, percent
 from labapp.explain import explain
 from labapp.options import Options, Root, experiment, parse
+from labapp.probe import probe
 from labapp.starter import STARTER, degradation, final_accuracy, record, summary
 from labapp.store import Run, broken_runs, list_runs, remove_run
 
@@ -128,6 +130,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
     "starter": starter,
     "explain": explain,
+    "probe": probe,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs remove": runs_remove,

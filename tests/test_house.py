@@ -10,7 +10,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 LAB = PROJECT / "labapp"
 
-READING = {"config", "store", "frames", "charts", "palette", "launch"}
+READING = {"config", "store", "frames", "charts", "palette", "launch", "catalogue"}
 # room -> what it may import from labapp. A room is a file or a folder of labapp.
 MAY_IMPORT = {
     "config": set(),
@@ -31,7 +31,11 @@ MAY_IMPORT = {
     "options": {"config"},
     "starter": {"config", "store", "train", "logbook", "display"},
     "workbench": {"config", "store", "nets", "imagesets", "diagnostics", "pictures"},
+    "doctor": {"config", "display", "nets", "recording"},
     "explain": {"config", "store", "options", "display", "workbench", "overlay", "mapsheet", "palette"},
+    "catalogue": {"config"},
+    "probes": {"config", "store", "catalogue", "batches", "imagesets", "nets", "diagnostics", "workbench"},
+    "probe": {"config", "store", "catalogue", "options", "display", "probes"},
     "frames": {"config", "store"},
     "charts": {"palette"},
     "figures": {"palette"},
@@ -54,9 +58,10 @@ LABORATORY = {
         "diagnostics",
         "train",
         "workbench",
+        "probes",
         "probe",
     ),
-    *("cli", "starter", "explain"),
+    *("cli", "starter", "explain", "doctor"),
 }
 MAY_USE = {
     "torch": LABORATORY,
@@ -67,8 +72,8 @@ MAY_USE = {
     "altair": {"charts"},
     "matplotlib": {"figures", "mapsheet"},
     "seaborn": {"figures"},
-    "tyro": {"cli", "options", "explain", "probe"},
-    "rich": {"cli", "display", "starter", "options", "explain", "probe"},
+    "tyro": {"cli", "options", "doctor", "explain", "probe"},
+    "rich": {"cli", "display", "doctor", "starter", "options", "explain", "probe"},
 }
 HOOK_CALLS = {
     *("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_hook"),

@@ -1,0 +1,158 @@
+"""What can be measured on a run's checkpoints, on which nets, and when?
+
+    CATALOGUE["lesions"].title            # what is stored as run.probe("lesions", step)
+    why_not("growth", experiment)         # "" or one sentence
+
+`labapp.probes` measures; here stands what the reading room and the command line need to know without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from labapp.config import FAMILIES, FOREIGN, Experiment, LabError, listed, nearest
+
+PLAN = 0  # the step under which tables are kept that ask for the architecture alone
+WHEN = {
+    "all": "every checkpoint",
+    "ends": "the first and the last checkpoint",
+    "last": "the last checkpoint",
+    "plan": "the architecture alone",
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One table of a run's probes.
+
+    Attributes:
+        name: Of the table.
+        title: For a heading.
+        question: What it answers.
+        families: Whose nets it applies to.
+        when: At which checkpoints it is measured unless others are asked for, see WHEN.
+        images: From how many images at most; 0 for the plan.
+        otherwise: Why it does not apply to the other families.
+    """
+
+    name: str
+    title: str
+    question: str
+    families: tuple[str, ...] = FAMILIES
+    when: str = "ends"
+    images: int = 0
+    otherwise: str = ""
+
+
+_LISTED = (
+    Quantity("architecture", "Architecture", "What does each layer hold, make and see?", when="plan"),
+    Quantity("stages", "Stages", "What does the net hand on at each resolution?", when="plan"),
+    Quantity(
+        "growth",
+        "Growth and compression",
+        "How do the channels of a dense net grow?",
+        ("dense",),
+        "plan",
+        otherwise="growth and compression are a matter of dense nets",
+    ),
+    Quantity("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
+    Quantity("accepted_sizes", "Image sizes", "Which image sizes does the net take?", when="plan"),
+    Quantity("feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", images=64),
+    Quantity(
+        "reuse_observations",
+        "Observations",
+        "Are the four observations of DenseNet's Fig. 5 seen?",
+        ("dense",),
+        images=128,
+        otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which only dense "
+        "nets have",
+    ),
+    Quantity("similarity", "Similarity", "Which layers resemble each other?", when="all", images=512),
+    Quantity("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
+    Quantity("neural_collapse", "Neural collapse", "Are features one point a class?", when="all", images=512),
+    Quantity("shattering", "Shattered gradients", "Do the gradients of two images agree?", images=32),
+    Quantity("autocorrelation", "Gradient along a line", "How fast does the gradient change between images?", images=2),
+    Quantity(
+        "path_gradients",
+        "Path lengths",
+        "Through how many blocks does the gradient come?",
+        ("residual",),
+        images=16,
+        otherwise="path lengths speak of sums of paths, which only residual nets have",
+    ),
+    Quantity("lesions", "Lesions", "How badly does the net take the loss of a block?", when="last", images=256),
+    Quantity(
+        "permutations",
+        "Reordered blocks",
+        "How badly does the net take another order of its blocks?",
+        ("plain", "residual", "vgg"),
+        "last",
+        256,
+        otherwise="layers of a dense net read different numbers of channels, so none can change places",
+    ),
+    Quantity(
+        "gradient_split",
+        "Identity mappings",
+        "How much of the gradient comes through the shortcuts?",
+        ("residual",),
+        "all",
+        32,
+        otherwise="equations (4) and (5) of He 2016 speak of residual nets with preactivation",
+    ),
+    Quantity(
+        "singular_values",
+        "Block Jacobians",
+        "How near does a block's Jacobian come to losing a direction?",
+        ("plain", "residual"),
+        images=2,
+        otherwise="only blocks of residual and plain nets have a square Jacobian",
+    ),
+    Quantity("level_gradients", "Feature pyramid", "Which level sends gradient into which stage?", images=2),
+    Quantity("spatial_order", "Order of positions", "Does it matter where things stand?", when="last", images=256),
+)
+CATALOGUE: dict[str, Quantity] = {quantity.name: quantity for quantity in _LISTED}
+IMAGES = max(quantity.images for quantity in _LISTED)
+_AGAINST = "similarity+"
+
+
+def chosen(names: Iterable[str]) -> list[str]:
+    """The quantities of these names, all if there is none, in the order of the catalogue.
+
+    Raises:
+        LabError: For a name that is not known.
+    """
+    wanted = list(names) or list(CATALOGUE)
+    for name in wanted:
+        if name not in CATALOGUE:
+            raise LabError(f"unknown quantity '{name}'; there are {listed(CATALOGUE)}{nearest(name, CATALOGUE)}")
+    return [name for name in CATALOGUE if name in wanted]
+
+
+def why_not(name: str, experiment: Experiment) -> str:
+    """Why a quantity does not apply to the net of an experiment, in one sentence; "" if it does or may."""
+    quantity = CATALOGUE[name]
+    family = experiment.family
+    if family == FOREIGN:  # what it is shows when it is taken apart
+        return ""
+    if family not in quantity.families:
+        return f"{quantity.otherwise}; this one is {family}"
+    if name == "gradient_split" and not experiment.preactivation:
+        return f"{quantity.otherwise}; this one was built without"
+    return ""
+
+
+def command(names: Iterable[str], run_id: str) -> list[str]:
+    """What comes after `labapp` to measure these quantities on a run."""
+    return ["probe", run_id, "--quantities", *names]
+
+
+def against_name(run_id: str, step: int) -> str:
+    """The table of similarity with another run at a step of its own."""
+    return f"{_AGAINST}{run_id}+{step}"
+
+
+def against_of(name: str) -> tuple[str, int] | None:
+    """The other run's id and step of such a table; None for any other."""
+    run_id, _, step = name.removeprefix(_AGAINST).rpartition("+")
+    return (run_id, int(step)) if name.startswith(_AGAINST) and run_id and step.isdecimal() else None

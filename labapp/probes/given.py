@@ -1,0 +1,86 @@
+"""On which net and which images is a quantity measured?
+
+The images are the same for every checkpoint and every run of an image set: drawn from its test images by one seed, and
+from its training images where a quantity is defined on those. Never augmented.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from labapp.batches import generator
+from labapp.config import Experiment, LabError
+from labapp.imagesets import ImageSet, load_for
+
+SEED = 0  # of the draw of images: a part of the definition of every probe
+SAME = ("imageset", "image_size", "data", "test_images")  # of two experiments that are shown the same images
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Probe images (N, C, H, W), normalised as in training, and their classes (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    def first(self, count: int) -> Batch:
+        """The first of them."""
+        return Batch(self.images[:count], self.labels[:count])
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a quantity is measured on.
+
+    Attributes:
+        net: In evaluation mode; a quantity leaves it as it was.
+        step: Updates at its checkpoint.
+        experiment: Of its run.
+        test: Probe images, as many as the quantity wants at most.
+        train: The same from the training images.
+        classes: How many there are.
+        tell: Told the share that is done.
+        say: Told what could not be measured, in one sentence.
+    """
+
+    net: nn.Module
+    step: int
+    experiment: Experiment
+    test: Batch
+    train: Callable[[], Batch]
+    classes: int
+    tell: Callable[[float], None]
+    say: Callable[[str], None]
+
+    @property
+    def untrained(self) -> bool:
+        """Whether running statistics of batch norms say nothing yet."""
+        return self.step == 0
+
+
+def probe_images(experiment: Experiment, split: str, count: int) -> Batch:
+    """The first `count` of a split's images, or all, in the order of the probes' own draw."""
+    images = _opened(experiment, split)
+    chosen = torch.randperm(len(images), generator=generator(SEED, "probe"))[:count]
+    return Batch(images.normalise(images.pixels(chosen)), images.labels[chosen])
+
+
+@functools.lru_cache(maxsize=4)
+def _opened(experiment: Experiment, split: str) -> ImageSet:
+    return load_for(experiment, split)
+
+
+def require_same_images(experiment: Experiment, other: Experiment) -> None:
+    """Refuse two runs whose nets do not see the same images."""
+    for name in SAME:
+        here, there = getattr(experiment, name), getattr(other, name)
+        if here != there:
+            raise LabError(
+                f"these runs have different images ({name.replace('_', ' ')} {here} and {there}), so their layers "
+                "cannot be compared image by image; take two runs on the same image set"
+            )

@@ -1,0 +1,218 @@
+"""How does a run get its probes?
+
+Each task is one table: a quantity at a checkpoint. A quantity that cannot be measured there says why in one sentence,
+and the others go on.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from labapp import workbench
+from labapp.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
+from labapp.config import FOREIGN, LabError, listed
+from labapp.probes import gradients, plan, representation, reuse
+from labapp.probes.given import Batch, Given, probe_images, require_same_images
+from labapp.store import Run
+
+MEASURES: dict[str, Callable[[Given], pd.DataFrame]] = {
+    "architecture": plan.architecture,
+    "stages": plan.stages,
+    "growth": plan.growth,
+    "stacks": plan.stacks,
+    "accepted_sizes": plan.accepted_sizes,
+    "feature_reuse": reuse.feature_reuse,
+    "reuse_observations": reuse.reuse_observations,
+    "similarity": representation.similarity,
+    "by_depth": representation.by_depth,
+    "neural_collapse": representation.neural_collapse,
+    "shattering": gradients.shattering,
+    "autocorrelation": gradients.autocorrelation,
+    "path_gradients": gradients.path_gradients,
+    "lesions": gradients.lesions,
+    "permutations": gradients.permutations,
+    "gradient_split": gradients.gradient_split,
+    "singular_values": gradients.singular_values,
+    "level_gradients": gradients.level_gradients,
+    "spatial_order": plan.spatial_order,
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One table to be made.
+
+    Attributes:
+        name: Of the table.
+        step: Under which it is kept.
+        checkpoint: Whose weights are taken.
+        quantity: In the catalogue.
+    """
+
+    name: str
+    step: int
+    checkpoint: int
+    quantity: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: rows written, or the reason why there are none. `remarks` are about parts of a table."""
+
+    task: Task
+    rows: int
+    seconds: float
+    reason: str = ""
+    remarks: list[str] = field(default_factory=list)
+
+
+def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] = "") -> tuple[list[Task], list[str]]:
+    """What there is to measure on a run, and one sentence about each quantity that does not apply to its net.
+
+    Args:
+        run: A run with checkpoints.
+        names: Quantities; all that apply when left out.
+        checkpoints: all, ends, last, or steps; each quantity's own choice when left out.
+
+    Raises:
+        LabError: For an unknown quantity, a checkpoint that the run does not have, or none at all.
+    """
+    there = run.checkpoints()
+    if not there:
+        run.checkpoint_path()  # says that there is none
+    if not isinstance(checkpoints, str):
+        for step in checkpoints:
+            run.checkpoint_path(step)
+    found, reasons = [], []
+    for name in chosen(names):
+        why = why_not(name, run.experiment)
+        if why:
+            reasons.append(f"{name}: {why}")
+            continue
+        when = CATALOGUE[name].when
+        if when == "plan":
+            found.append(Task(name, PLAN, there[-1], name))
+            continue
+        wanted = steps_of(there, checkpoints or when) if isinstance(checkpoints, str) else sorted(set(checkpoints))
+        found += [Task(name, step, step, name) for step in wanted]
+    return found, reasons
+
+
+def steps_of(there: Sequence[int], word: str) -> list[int]:
+    """The checkpoints that a word stands for."""
+    if word not in ("all", "ends", "last"):
+        raise LabError(f"checkpoints are all, ends, last or steps, not '{word}'; this run has {listed(there)}")
+    return {"all": list(there), "ends": sorted({there[0], there[-1]}), "last": [there[-1]]}[word]
+
+
+def measure(
+    run: Run,
+    todo: Sequence[Task],
+    *,
+    images: int | None = None,
+    begin: Callable[[Task], None] = lambda task: None,
+    tell: Callable[[float], None] = lambda share: None,
+) -> Iterator[Outcome]:
+    """Make tables and keep them in the run's probes, one after the other.
+
+    Args:
+        run: Where the weights are and the tables go.
+        todo: From `tasks`.
+        images: Probe images at most, of which a quantity takes as many as it needs; up to IMAGES when left out.
+        begin: Called before each task.
+        tell: Told the share of the present task that is done.
+    """
+    test = _test_images(run, images)
+    for task in todo:
+        quantity = CATALOGUE[task.quantity]
+        begin(task)
+        yield _one(run, task, test.first(quantity.images or 1), tell, MEASURES[task.quantity])
+
+
+def against(
+    run: Run,
+    other: Run,
+    *,
+    checkpoints: str | Sequence[int] = "last",
+    other_checkpoint: int | None = None,
+    images: int | None = None,
+    begin: Callable[[Task], None] = lambda task: None,
+    tell: Callable[[float], None] = lambda share: None,
+) -> Iterator[Outcome]:
+    """CKA between the layers of two runs, or of one run at two checkpoints.
+
+    Args:
+        run: Whose probes the table goes to.
+        other: The other run; its layers stand in the columns other_….
+        checkpoints: Of the first run.
+        other_checkpoint: Of the other one; the last when left out.
+        images: Probe images; up to IMAGES when left out.
+        begin: Called before each task.
+        tell: Told the share of the present task that is done.
+
+    Raises:
+        LabError: If the nets do not see the same images.
+    """
+    require_same_images(run.experiment, other.experiment)
+    second = workbench.of_run(other, other_checkpoint)
+    step = int(second.step or 0)
+    test = _test_images(run, images)
+
+    def compare(given: Given) -> pd.DataFrame:
+        return representation.similarity(given, second.net).assign(other_run=other.id, other_step=step)
+
+    steps = steps_of(run.checkpoints(), checkpoints) if isinstance(checkpoints, str) else checkpoints
+    for own in steps:
+        task = Task(against_name(other.id, step), own, own, "similarity")
+        begin(task)
+        yield _one(run, task, test, tell, compare)
+
+
+def _test_images(run: Run, count: int | None) -> Batch:
+    if count is not None and count < 1:
+        raise LabError(f"--images is the number of probe images, so it cannot be {count}")
+    batch = probe_images(run.experiment, "test", IMAGES if count is None else count)
+    if count is not None and len(batch.labels) < count:
+        raise LabError(
+            f"{run.experiment.imageset} has {len(batch.labels)} test images here, so {count} of them cannot be taken"
+        )
+    return batch
+
+
+def _one(
+    run: Run,
+    task: Task,
+    test: Batch,
+    tell: Callable[[float], None],
+    function: Callable[[Given], pd.DataFrame],
+) -> Outcome:
+    began = time.perf_counter()
+    remarks: list[str] = []
+    rows, reason = 0, ""
+    try:
+        subject = workbench.of_run(run, task.checkpoint)
+        given = Given(
+            subject.net,
+            task.checkpoint,
+            run.experiment,
+            test,
+            functools.partial(probe_images, run.experiment, "train", len(test.images)),
+            len(subject.classes),
+            tell,
+            remarks.append,
+        )
+        table = function(given)
+        run.write_probe(task.name, task.step, table)
+        rows = len(table)
+    except LabError as error:
+        reason = str(error)
+    except Exception as error:  # whatever a net of another maker does; the other quantities go on
+        if run.experiment.family != FOREIGN:
+            raise
+        reason = f"this net could not be measured ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
+    return Outcome(task, rows, time.perf_counter() - began, reason, remarks)
