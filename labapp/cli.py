@@ -26,6 +26,7 @@ from tyro.conf import Positional, arg
 import labapp
 from labapp.config import LabError, listed, nearest
 from labapp.display import Display, console, percent
+from labapp.doctor import doctor
 from labapp.explain import explain
 from labapp.options import Options, Root, experiment, parse
 from labapp.probe import probe
@@ -55,13 +56,18 @@ def train(options: Options, root: Root = "runs") -> int:
     return 0
 
 
-def starter(root: Root = "runs") -> int:
+def starter(
+    root: Root = "runs", *, if_empty: Annotated[bool, arg(help="do nothing where the archive holds any run")] = False
+) -> int:
     """Record the starter comparison: plain, residual and dense nets side by side.
 
     Trains plain-20, residual-20, plain-56, residual-56 and a DenseNet-BC of 40 layers on the same images in the same
     order with the same recipe. Those that are finished in the archive are not trained again.
     """
     screen = console()
+    if if_empty and Path(root).is_dir() and list_runs(root):
+        screen.print(f"{root} holds runs already, so the starter comparison is not recorded again")
+        return 0
     results = record(STARTER, root, screen)
     screen.print(summary(results))
     screen.print(degradation(results))
@@ -129,6 +135,7 @@ def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs")
 COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
     "starter": starter,
+    "doctor": doctor,
     "explain": explain,
     "probe": probe,
     "runs list": runs_list,
