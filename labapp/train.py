@@ -29,7 +29,7 @@ from labapp.batches import Batch, batches, in_turn, seed_of
 from labapp.config import Experiment, LabError
 from labapp.imagesets import ImageSet, load_for
 from labapp.logbook import Logbook, Progress
-from labapp.nets import Net, build
+from labapp.nets.ordered import net_for
 from labapp.recording import Recorder, every, log_spaced
 from labapp.recording.schedule import Schedule
 from labapp.store import Run, RunWriter
@@ -228,13 +228,10 @@ def state_of(optimizer: torch.optim.Optimizer) -> bytes:
     return buffer.getvalue()
 
 
-def build_for(experiment: Experiment, images: ImageSet) -> Net:
+def build_for(experiment: Experiment, images: ImageSet) -> nn.Module:
     """The net of an experiment, for these images."""
-    return build(
-        **experiment.net_options(),
-        num_classes=images.num_classes,
-        image_size=images.image_size,
-        in_channels=images.channels,
+    return net_for(
+        experiment, num_classes=images.num_classes, image_size=images.image_size, in_channels=images.channels
     )
 
 

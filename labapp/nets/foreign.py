@@ -10,6 +10,7 @@ A net of torchvision's hands its weights on to the lab's own form of it: `load_t
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,12 +27,15 @@ from labapp.nets.places import Net
 WEIGHTS = (None, "default")
 
 
-def foreign(spec: str, *, weights: str | None = None, **options: Any) -> nn.Module:
+def foreign(
+    spec: str, *, weights: str | None = None, wanted: dict[str, Any] | None = None, **options: Any
+) -> nn.Module:
     """A net by source and name: torchvision:NAME, timm:NAME, or MODULE:CALLABLE from the user's own code.
 
     Args:
         spec: Source and name.
         weights: None for first weights, "default" for the source's best trained ones (downloaded on the first use).
+        wanted: Passed on to a callable of the user's own where it takes them.
         options: Passed on to the source, such as num_classes=10.
     """
     source, colon, name = spec.partition(":")
@@ -45,7 +49,7 @@ def foreign(spec: str, *, weights: str | None = None, **options: Any) -> nn.Modu
         return _timm(name, weights, options)
     if weights is not None:
         raise LabError(f"'{spec}' brings its own weights; leave weights out")
-    return _own(source, name, options)
+    return _own(source, name, options, wanted or {})
 
 
 def _torchvision(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
@@ -68,7 +72,7 @@ def _timm(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
     return _made(f"timm:{name}", make, fetches=weights is not None)
 
 
-def _own(module_name: str, name: str, options: dict[str, Any]) -> nn.Module:
+def _own(module_name: str, name: str, options: dict[str, Any], wanted: dict[str, Any]) -> nn.Module:
     with _here_on_path():
         try:
             module = importlib.import_module(module_name)
@@ -81,7 +85,18 @@ def _own(module_name: str, name: str, options: dict[str, Any]) -> nn.Module:
         if not callable(factory):
             callables = [word for word in dir(module) if callable(getattr(module, word))]
             raise LabError(f"the module '{module_name}' has no callable '{name}'{nearest(name, callables)}")
-        return _made(f"{module_name}:{name}", partial(factory, **options))
+        return _made(f"{module_name}:{name}", partial(factory, **_accepted(factory, wanted) | options))
+
+
+def _accepted(factory: object, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Those of the wanted options that a factory takes."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # a builtin without a signature
+        return {}
+    names = {parameter.name for parameter in parameters}
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return wanted if anything else {name: value for name, value in wanted.items() if name in names}
 
 
 @contextmanager
