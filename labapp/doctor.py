@@ -31,11 +31,8 @@ def doctor(
 
     A copy of the net trains for a few steps on one random batch, with and without a recorder in turn.
     """
-    for name, value in (
-        ("image-size", 1 if image_size is None else image_size),
-        ("batch-size", batch_size),
-        ("num-classes", num_classes),
-    ):
+    pixels = 1 if image_size is None else image_size
+    for name, value in {"image-size": pixels, "batch-size": batch_size, "num-classes": num_classes}.items():
         if value < 1:
             raise LabError(f"{name} must be at least 1, not {value}")
     screen = console()
