@@ -66,6 +66,16 @@ def test_one_batch_is_the_estimate_from_all_images(net: nn.Module, images: torch
     assert table.low.isna().all()  # one batch knows nothing of its spread
 
 
+def test_single_precision_is_enough_where_images_have_nearly_everything_in_common():
+    """Deep untrained features differ little from image to image; against the same nets in float64."""
+    nets = [small(seed, depth=56) for seed in (0, 1)]
+    images = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    single = matrix(similarity(nets[0], images.split(32), nets[1]))
+    wide = [copy.deepcopy(net).double() for net in nets]
+    exact = matrix(similarity(wide[0], images.double().split(32), wide[1]))
+    np.testing.assert_allclose(single, exact, atol=1e-5)
+
+
 def test_a_net_resembles_itself_and_its_copy(net: nn.Module, images: torch.Tensor):
     alone = similarity(net, images)
     for other in (copy.deepcopy(net), net.state_dict(), net):
