@@ -93,6 +93,8 @@ def explain(
         raise LabError("which image? give --image FILE, --index N of the test set, or --score N for many of them")
     if score < 0:
         raise LabError(f"--score counts test images, so it cannot be {score}")
+    if (index or score) and imageset is None and all(map(_is_spec, nets)):
+        raise LabError(f"{nets[0]} has no test set of its own; give --image FILE, or --imageset NAME for one")
     screen = console()
     screen.print("loading torch …")
     from labapp import workbench
@@ -101,8 +103,6 @@ def explain(
     asked = _nets(nets, checkpoints, root, weights, image_size, named)
     source: Run | Experiment | None = named or next((each.run for each in asked if each.run), None)
     samples = [workbench.from_file(file) for file in image]
-    if (index or score) and source is None:
-        raise LabError(f"{nets[0]} has no test set of its own; give --image FILE, or --imageset NAME for one")
     if source is not None:
         samples += [workbench.from_set(source, number) for number in index]
     if samples and len(targets) not in (1, len(samples)):

@@ -102,3 +102,21 @@ def _five_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def archive(_five_runs: Path, tmp_path: Path) -> Path:
     """The starter comparison in small: five finished runs, to do with as the test likes."""
     return Path(shutil.copytree(_five_runs, tmp_path / "runs"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of four real nets, one a family, trained for a few seconds: they have checkpoints to look into."""
+    from labapp.train import train
+
+    root = tmp_path_factory.mktemp("trained") / "runs"
+    small = {"steps": 30, "batch_size": 32, "train_images": 640, "test_images": 120, "checkpoints": 4, "device": "cpu"}
+    nets = (
+        {"family": "plain"},
+        {"family": "residual"},
+        {"family": "dense", "depth": 10},
+        {"family": "vgg", "depth": 11},
+    )
+    for net in nets:
+        train(Experiment(**{"depth": 8, "width": 4, "record": "none", "eval_every": 30} | net | small), root)
+    return root
