@@ -28,6 +28,8 @@ page = st.navigation(
         ],
         "Inside": [
             st.Page("views/gradcam.py", title="Grad-CAM", icon=":material/center_focus_strong:"),
+            st.Page("views/feature_reuse.py", title="Feature reuse", icon=":material/change_history:"),
+            st.Page("views/representation.py", title="Representation", icon=":material/grid_on:"),
         ],
     }
 )

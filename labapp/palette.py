@@ -128,6 +128,24 @@ QUANTITIES = {
         "The two parts of the gradient at a block's input, ∂L/∂x = ∂L/∂y · (1 + ∂F/∂x): what comes back through the "
         "branch over what comes back through the shortcut (He et al. 2016, eq. 5).",
     ),
+    "effective_rank": Quantity(
+        "effective rank",
+        "directions",
+        meaning="exp of the entropy of the covariance's eigenvalues (Roy & Vetterli 2007): how many directions the "
+        "features of the images spread over; a map counts by its channels' means.",
+    ),
+    "intrinsic_dimension": Quantity(
+        "intrinsic dimension",
+        "dimensions",
+        meaning="TwoNN (Facco et al. 2017): dimension of the surface on which the features lie, from the ratio of the "
+        "distances to the two nearest neighbours. The band is the 95 % interval.",
+    ),
+    "linear_probe": Quantity(
+        "probe accuracy",
+        "% of held-out images",
+        meaning="Accuracy of a linear classifier on this layer's features (Alain & Bengio 2016), trained on one half "
+        "of the images and scored on the other. The band is Wilson's 95 % interval.",
+    ),
     "slope": Quantity(
         "slope",
         "log₁₀ a layer",
@@ -155,6 +173,13 @@ METHODS = {  # of attribution, in the order in which they are offered
     "integrated-gradients": "integrated gradients",
     "guided-backprop": "guided backpropagation",
     "occlusion": "occlusion",
+}
+WEIGHTINGS = {  # of feature reuse: what a cell is in, and what it means
+    "weights": ("mean |w|", "mean size of the weights that read a source, as in Huang et al. 2017, Fig. 5"),
+    "bn-folded": ("mean |w·γ/σ|", "the same with the batch norm in front of the layer folded in"),
+    "activation": ("mean |w|·E|a|", "the same times the size of what arrives"),
+    "gradient": ("mean |w·∂L/∂w|, nats", "first-order change of the loss without the weight"),
+    "ablation": ("Δ loss, nats", "change of the loss when the target alone no longer sees the source"),
 }
 NORMS = {"batch": "batch norm", "layer": "layer norm", "group": "group norm", "none": "no norm"}
 

@@ -8,7 +8,9 @@ from labapp.charts.encodings import axis_title, log_axis
 from labapp.charts.gradients import profile_chart, slope_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
 from labapp.charts.maps import agreement_chart, drift_chart
+from labapp.charts.reuse import linear_bar, linear_domain, reuse_chart
 from labapp.charts.signals import signal_chart
+from labapp.charts.similarity import similarity_chart
 from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
@@ -18,10 +20,14 @@ __all__ = [
     "colour_domain",
     "drift_chart",
     "heatmap_chart",
+    "linear_bar",
+    "linear_domain",
     "log_axis",
     "loss_chart",
     "profile_chart",
+    "reuse_chart",
     "scale_chart",
     "signal_chart",
+    "similarity_chart",
     "slope_chart",
 ]

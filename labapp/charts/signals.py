@@ -23,6 +23,7 @@ from labapp.charts.encodings import (
 )
 
 CROSS = 17  # pixels of the sign for a value that its axis cannot show
+WHOLE = ("zero_fraction", "linear_probe")  # drawn from 0 to 100 %
 PARTS = {  # what hovering adds where a value is the ratio of two
     "dead_share": ("dead", "of channels"),
     "forward_ratio": ("‖branch‖", "‖shortcut‖"),
@@ -37,6 +38,7 @@ def signal_chart(
     span: tuple[float, float],
     band: tuple[float, float] | None = None,
     even: float | None = None,
+    interval: bool = False,
     height: int = 250,
 ) -> Chart:
     """One signal against relative depth, a line a run.
@@ -48,12 +50,15 @@ def signal_chart(
         span: Least and largest value at any step, so that the axis stands still while the step changes.
         band: A range to shade.
         even: A value to draw a rule at.
+        interval: Whether to shade from low to high; for linear axes.
         height: In pixels.
     """
     about = palette.quantity(quantity)
     percent = about.unit.startswith("%")
-    shown = shaped(rows.assign(value=(100 if percent else 1) * rows["value"].astype(float)), styles)
-    fine = np.isfinite(shown["value"]) if percent else positive(shown["value"]).notna()
+    numbers = ["value", "low", "high"] if interval else ["value"]
+    scaled = rows[numbers].astype(float) * (100 if percent else 1)
+    shown = shaped(rows.assign(**{name: scaled[name] for name in numbers}), styles)
+    fine = positive(shown["value"]).notna() if about.log else np.isfinite(shown["value"])
     y, fill = _vertical(about, quantity, span, band, percent)
     x = alt.X(
         "relative_depth:Q",
@@ -66,10 +71,16 @@ def signal_chart(
         alt.Tooltip(f"{field}:Q", title=title, format=NUMBER)
         for field, title in zip(("part", "whole"), PARTS.get(quantity, ()), strict=False)
     ]
+    if interval:
+        ends = (("low", "95 % interval from"), ("high", "to"))
+        tooltip += [alt.Tooltip(f"{field}:Q", title=title, format=NUMBER) for field, title in ends]
     base = alt.Chart(shown.assign(value=shown["value"].where(fine))).encode(x=x, y=y)
     layers: list[Any] = fill + [
         alt.Chart(pd.DataFrame({"value": [even]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(y="value:Q")
     ] * (even is not None)
+    if interval and shown["low"].notna().any():
+        shade = base.mark_area(line=False).encode(y=alt.Y("low:Q", title=about.unit or about.name), y2="high:Q")
+        layers.append(shade.encode(color=colour_of(styles), opacity=alt.value(0.14)))
     layers.append(base.mark_line(strokeWidth=1.6).encode(color=colour_of(styles), strokeDash=dash_of(styles)))
     layers.append(
         base.mark_point(filled=True, size=26, opacity=1).encode(color=colour_of(styles), shape=SHAPE, tooltip=tooltip)
@@ -93,12 +104,14 @@ def _vertical(
     about: palette.Quantity, quantity: str, span: tuple[float, float], band: tuple[float, float] | None, percent: bool
 ) -> tuple[alt.Y, list[Any]]:
     """The vertical axis, and the band to shade behind everything."""
-    if percent:
-        top = 100 if quantity == "zero_fraction" else max(5.0, 100 * span[1])
+    title = about.unit or about.name
+    if not about.log:
+        top = max(5.0, 100 * span[1]) if percent else span[1] or 1.0
+        top = 100.0 if quantity in WHOLE else top
         axis = alt.Axis(tickCount=5, minExtent=MARGIN, maxExtent=MARGIN)
-        return alt.Y("value:Q", title=about.unit, axis=axis, scale=alt.Scale(domain=[0, top], nice=True)), []
+        return alt.Y("value:Q", title=title, axis=axis, scale=alt.Scale(domain=[0, top], nice=True)), []
     options = log_axis([*span, *(band or ())], minExtent=MARGIN, maxExtent=MARGIN)
-    y = alt.Y("value:Q", title=about.unit, **options)
+    y = alt.Y("value:Q", title=title, **options)
     if band is None:
         return y, []
     edges = pd.DataFrame({"value": [band[0]], "high": [band[1]]})

@@ -25,6 +25,8 @@ from labapp.frames.layers import (
     read_layers,
     theory_profile,
 )
+from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
+from labapp.frames.reuse import SCALES, missed, nearest_step, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names
 from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
 from labapp.frames.thinning import MARKS, thinned
@@ -32,27 +34,40 @@ from labapp.frames.training import SUMMARY, curves, overview, read_curves, summa
 
 __all__ = [
     "BATCH_NORM_GROWTH",
+    "BY_DEPTH",
     "FROM_ZERO",
     "IDENTITY",
     "LAYER",
     "MARKS",
+    "SCALES",
     "SIGNALS",
     "SUMMARY",
     "UPDATES",
+    "across_depth",
     "at_step",
     "curves",
     "describe",
+    "ends",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
     "gradient_slope",
     "layer_table",
     "medians",
+    "missed",
     "names",
+    "nearest_step",
+    "observations",
     "overview",
+    "pair_similarity",
+    "pairs",
+    "preference",
     "read_curves",
     "read_layers",
     "read_signals",
+    "reuse",
+    "scaled",
+    "self_similarity",
     "signals",
     "summary",
     "theory_profile",

@@ -117,7 +117,7 @@ def medians(at: pd.DataFrame, quantity: str) -> pd.DataFrame:
     """The typical layer, and the outermost ones: over a run's layers with a finite value.
 
     Returns:
-        The columns of `IDENTITY`, then step, kind (of the first layer), median, low, high, layers; NaN where no layer has one.
+        The columns of `IDENTITY`, then step, kind (of the first layer), median, low, high, layers; NaN without values.
     """
     rows = at[at["quantity"] == quantity]
     finite = rows.assign(value=rows["value"].where(np.isfinite(rows["value"].astype(float))))

@@ -2,6 +2,7 @@
 
 from labapp.ui.maps import map_grid
 from labapp.ui.missing import PICTURE, broken, empty, none_chosen, start, starter_button
+from labapp.ui.probes import probe, probed, readable, unmeasured, unpaired
 from labapp.ui.sidebar import PACE, Room, frame, look_again_if_gone, room, swatch
 from labapp.ui.steps import PACE as PLAY
 from labapp.ui.steps import playing, step_slider
@@ -22,6 +23,9 @@ __all__ = [
     "none_chosen",
     "overview",
     "playing",
+    "probe",
+    "probed",
+    "readable",
     "room",
     "rows",
     "signals",
@@ -30,4 +34,6 @@ __all__ = [
     "step_slider",
     "styles",
     "swatch",
+    "unmeasured",
+    "unpaired",
 ]

@@ -22,19 +22,19 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
 
 def curves(runs: Sequence[Run], marks: int = frames.MARKS) -> pd.DataFrame:
     """`frames.curves`, cached."""
-    return frames.curves(runs, read=lambda run: _curves(*_token(run)), marks=marks)
+    return frames.curves(runs, read=lambda run: _curves(*token(run)), marks=marks)
 
 
 def layer_table(runs: Sequence[Run], quantity: str, kinds: tuple[str, ...], relative: bool = False) -> pd.DataFrame:
     """`frames.layer_table`, cached."""
     return frames.layer_table(
-        runs, quantity, kinds, relative, read=lambda run, what, which: _layers(*_token(run), what, which)
+        runs, quantity, kinds, relative, read=lambda run, what, which: _layers(*token(run), what, which)
     )
 
 
 def signals(runs: Sequence[Run]) -> pd.DataFrame:
     """`frames.signals`, cached."""
-    return frames.signals(runs, read=lambda run: _signals(*_token(run)))
+    return frames.signals(runs, read=lambda run: _signals(*token(run)))
 
 
 def styles(runs: Sequence[Run]) -> pd.DataFrame:
@@ -44,12 +44,12 @@ def styles(runs: Sequence[Run]) -> pd.DataFrame:
 
 def summary(run: Run) -> dict[str, Any]:
     """`frames.summary`, cached."""
-    return _summary(*_token(run))
+    return _summary(*token(run))
 
 
 def problems(run: Run) -> list[str]:
     """What of a run cannot be read, cached."""
-    return _problems(*_token(run))
+    return _problems(*token(run))
 
 
 def rows(table: pd.DataFrame) -> list[Any]:
@@ -57,7 +57,8 @@ def rows(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples())
 
 
-def _token(run: Run) -> tuple[str, str]:
+def token(run: Run) -> tuple[str, str]:
+    """What a cache of a run's tables looks at: its folder and its version."""
     return str(run.path.resolve()), run.version
 
 

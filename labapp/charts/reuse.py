@@ -1,0 +1,105 @@
+"""Which earlier features are used?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from labapp import palette
+from labapp.charts.encodings import NUMBER, Chart
+from labapp.charts.heatmap import ON_CANVAS
+
+SHORT = {"transition": "T", "classifier": "C"}  # targets that are framed
+TICKS = {"x": 7, "y": 7}  # labels of an axis at most
+
+
+def reuse_chart(
+    cells: pd.DataFrame, domain: tuple[float, float], unit: str, width: int = 0, height: int = 310, title: str = ""
+) -> Chart:
+    """A triangle: each source (from above) that each target (to the right) could use.
+
+    Args:
+        cells: From `frames.scaled`, of one block.
+        domain: Of the colours; that of all triangles of a net. Symmetric about 0 means diverging colours.
+        unit: What `raw` is in.
+        width: In pixels; 0 fills the column.
+        height: In pixels.
+        title: Above it.
+    """
+    shown = cells.assign(
+        column=[SHORT.get(kind, str(target)) for kind, target in zip(cells["kind"], cells["target"], strict=True)],
+        row=["in" if source == 0 else str(source) for source in cells["source"]],
+    )
+    columns = list(dict.fromkeys(shown.sort_values("target")["column"]))
+    rows = list(dict.fromkeys(shown.sort_values("source")["row"]))
+    x = alt.X("column:N", sort=columns, title="target", axis=_axis(columns, TICKS["x"]), scale=alt.Scale(padding=0))
+    y = alt.Y("row:N", sort=rows, title="source", axis=_axis(rows, TICKS["y"]), scale=alt.Scale(padding=0))
+    tooltip = [
+        alt.Tooltip("source_layer:N", title="source"),
+        alt.Tooltip("target_layer:N", title="read by"),
+        alt.Tooltip("kind:N", title="which is a"),
+        alt.Tooltip("raw:Q", title=unit, format=NUMBER),
+        alt.Tooltip("value:Q", title="as coloured", format=NUMBER),
+    ]
+    if len(shown) and shown["seeds"].max() > 1:
+        tooltip += [
+            alt.Tooltip("deviation:Q", title="deviation over seeds", format=NUMBER),
+            alt.Tooltip("seeds:Q", title="seeds"),
+        ]
+    base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltip)
+    known = alt.datum.value != None  # noqa: E711 - an expression for the browser
+    colour = alt.when(known).then(alt.Color("value:Q", scale=scale_of(domain), legend=None))
+    layers: list[Any] = [base.mark_rect().encode(color=colour.otherwise(alt.value(palette.MUTED)))]
+    framed = shown[shown["kind"].isin(list(SHORT)) & (len(columns) > 1)].drop_duplicates("column")
+    if len(framed):
+        layers.append(
+            alt.Chart(framed)
+            .mark_rect(filled=False, stroke=palette.MUTED, strokeWidth=2)
+            .encode(x=x, y=alt.value(0), y2=alt.value(alt.expr("height")), tooltip=["target_layer:N", "kind:N"])
+        )
+    size: dict[str, Any] = {"width": width or "container", "height": height}
+    head = {"title": alt.Title(title, anchor="start", fontSize=13)} if title else {}
+    return alt.layer(*layers, usermeta=ON_CANVAS).properties(**size, **head)
+
+
+def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Chart:
+    """The colour bar that triangles share."""
+    edges = np.linspace(*domain, 101)
+    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "value": (edges[:-1] + edges[1:]) / 2})
+    return (
+        alt.Chart(table, usermeta=ON_CANVAS)
+        .mark_rect()
+        .encode(
+            x=alt.X("low:Q", title=title, scale=alt.Scale(domain=list(domain), nice=False), axis=alt.Axis(tickCount=5)),
+            x2="high:Q",
+            y=alt.value(0),
+            y2=alt.value(alt.expr("height")),
+            color=alt.Color("value:Q", scale=scale_of(domain), legend=None),
+            stroke=alt.Stroke("value:Q", scale=scale_of(domain), legend=None),
+        )
+        .properties(height=62 if title is None else 92, width="container")
+    )
+
+
+def linear_domain(values: pd.Series, signed: bool, scale: str) -> tuple[float, float]:
+    """The span of a linear colour scale: known for scaled columns, else from 0 or symmetric about it."""
+    if scale != "raw":
+        return (-1.0, 1.0) if signed and scale == "column maximum" else (0.0, 1.0)
+    sizes = values.abs().to_numpy(float)
+    largest = float(sizes[np.isfinite(sizes)].max(initial=0.0)) or 1.0
+    return (-largest, largest) if signed else (0.0, largest)
+
+
+def scale_of(domain: tuple[float, float]) -> alt.Scale:
+    """Diverging colours about 0, else sequential ones."""
+    colours = palette.DIVERGING if domain[0] < 0 else palette.SEQUENTIAL
+    return alt.Scale(domain=list(domain), range=list(colours), clamp=True, interpolate="rgb")
+
+
+def _axis(labels: list[str], most: int) -> alt.Axis:
+    stride = -(-len(labels) // most)
+    named = [label for at, label in enumerate(labels) if at % stride == 0 or at == len(labels) - 1]
+    return alt.Axis(values=named, labelAngle=0, grid=False, ticks=False, domain=False, labelOverlap=False)

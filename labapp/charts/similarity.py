@@ -1,0 +1,68 @@
+"""Which layers resemble each other?"""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from labapp import palette
+from labapp.charts.encodings import NUMBER, Chart
+from labapp.charts.heatmap import ON_CANVAS
+
+LABELS = 8  # named layers of an axis
+
+
+def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int = 460) -> Chart:
+    """CKA of pairs of layers as squares, colours from 0 to 1, layers from the image outwards.
+
+    Args:
+        cells: From `frames.self_similarity` or `frames.pair_similarity`.
+        rows: Title of the vertical axis.
+        columns: Title of the horizontal axis.
+        height: In pixels.
+    """
+    scale = alt.Scale(domain=[0, 1], range=list(palette.SEQUENTIAL), clamp=True, interpolate="rgb")
+    shown = cells.assign(x=cells["column"] - 0.5, x2=cells["column"] + 0.5, y=cells["row"] - 0.5, y2=cells["row"] + 0.5)
+    legend = alt.Legend(title="CKA", gradientLength=160, orient="top", direction="horizontal", titleOrient="left")
+    known = alt.datum.cka != None  # noqa: E711 - an expression for the browser
+    colour = alt.when(known).then(alt.Color("cka:Q", scale=scale, legend=legend)).otherwise(alt.value(palette.MUTED))
+    edges = alt.when(known).then(alt.Stroke("cka:Q", scale=scale, legend=None)).otherwise(alt.value(palette.MUTED))
+    return alt.layer(
+        alt.Chart(shown)
+        .mark_rect(strokeWidth=0.6)
+        .encode(
+            x=alt.X("x:Q", title=columns, axis=_axis(cells, "column", "other_layer"), scale=_whole(cells["column"])),
+            x2="x2:Q",
+            y=alt.Y("y:Q", title=rows, axis=_axis(cells, "row", "layer"), scale=_whole(cells["row"], turned=True)),
+            y2="y2:Q",
+            color=colour,
+            stroke=edges,
+            tooltip=[
+                alt.Tooltip("layer:N", title="layer"),
+                alt.Tooltip("other_layer:N", title="and"),
+                alt.Tooltip("cka:Q", title="CKA", format=NUMBER),
+                alt.Tooltip("low:Q", title="95 % interval from", format=NUMBER),
+                alt.Tooltip("high:Q", title="to", format=NUMBER),
+                alt.Tooltip("images:Q", title="images"),
+                alt.Tooltip("note:N", title="note"),
+            ],
+        ),
+        usermeta=ON_CANVAS,
+    ).properties(height=height, width="container")
+
+
+def _whole(places: pd.Series, turned: bool = False) -> alt.Scale:
+    domain = [float(places.min()) - 0.5, float(places.max()) + 0.5]
+    return alt.Scale(domain=domain[::-1] if turned else domain, nice=False)
+
+
+def _axis(cells: pd.DataFrame, side: str, name: str) -> alt.Axis:
+    """A few layers by their names, shortened in the middle."""
+    layers = cells.drop_duplicates(side).sort_values(side)
+    layers = layers.iloc[:: -(-len(layers) // LABELS)]
+    words = " : ".join(
+        f"datum.value == {place} ? '{palette.short(layer, 16)}'"
+        for place, layer in zip(layers[side], layers[name], strict=True)
+    )
+    values = [int(place) for place in layers[side]]
+    return alt.Axis(values=values, labelExpr=f"{words} : ''", grid=False, labelAngle=-40 if side == "column" else 0)

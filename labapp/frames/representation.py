@@ -1,0 +1,119 @@
+"""What do layers represent, and when?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from labapp.catalogue import against_name, against_of
+from labapp.frames.layers import LAYER, states
+from labapp.frames.reuse import Read, nearest_step
+from labapp.frames.runs import IDENTITY, identities
+from labapp.frames.thinning import MARKS, joined, spaced
+from labapp.store import Run
+
+BY_DEPTH = ("effective_rank", "intrinsic_dimension", "linear_probe")
+PAIR = [*LAYER[1:], *(f"other_{name}" for name in LAYER[1:]), "cka", "low", "high", "images", "note"]
+
+
+def self_similarity(run: Run, step: int, read: Read | None = None, marks: int = MARKS) -> pd.DataFrame:
+    """CKA of all pairs of layers of one net, each pair once.
+
+    Returns:
+        LAYER without the step, the same with other_ before it, cka, low, high, images, note, step, row, column (places
+        of the two layers, row ≥ column); at most `marks` rows: of more layers evenly spaced ones are kept.
+    """
+    at = nearest_step(run, "similarity", step)
+    table = _placed((read or _read)(run, "similarity", at), at, int(np.sqrt(2 * marks)))
+    return table[table["row"] >= table["column"]].reset_index(drop=True)
+
+
+def pair_similarity(run: Run, other: Run, step: int, read: Read | None = None, marks: int = MARKS) -> pd.DataFrame:
+    """CKA of all layers of one net with all of another; empty where nobody compared them.
+
+    Returns:
+        As `self_similarity`, all rows and columns, the first net's layers in `layer`; and other_step.
+    """
+    found = pairs(run, other)
+    if not found:
+        return pd.DataFrame(columns=[*PAIR, "step", "other_step", "row", "column"])
+    mine, theirs = min(found, key=lambda pair: (abs(pair[0] - step), pair))
+    read = read or _read
+    if against_name(other.id, theirs) in run.probes() and mine in run.probes()[against_name(other.id, theirs)]:
+        table = read(run, against_name(other.id, theirs), mine)
+    else:  # the other one was asked; the same numbers, turned round
+        table = read(other, against_name(run.id, mine), theirs)
+        swapped = {name: f"other_{name}" for name in LAYER[1:]}
+        table = table.rename(columns=swapped | {there: here for here, there in swapped.items()})
+    return _placed(table, mine, int(np.sqrt(marks))).assign(other_step=theirs)
+
+
+def pairs(run: Run, other: Run) -> list[tuple[int, int]]:
+    """At which steps of the two runs were they compared?"""
+    forth = [
+        (mine, of[1])
+        for name, steps in run.probes().items()
+        if (of := against_of(name)) and of[0] == other.id
+        for mine in steps
+    ]
+    back = [
+        (of[1], theirs)
+        for name, steps in other.probes().items()
+        if (of := against_of(name)) and of[0] == run.id
+        for theirs in steps
+    ]
+    return sorted({*forth, *back})
+
+
+def ends(cells: pd.DataFrame) -> tuple[float, float]:
+    """CKA of the first layers of two nets, and of their last ones; of one net with itself, of its first with its last.
+
+    The second number is NaN for one net.
+    """
+    if cells.empty:
+        return float("nan"), float("nan")
+    rows, columns = cells["row"], cells["column"]
+
+    def at(row: int, column: int) -> float:
+        return float(cells.loc[(rows == row) & (columns == column), "cka"].iloc[0])
+
+    if "other_step" not in cells:
+        return at(rows.max(), columns.min()), float("nan")
+    return at(rows.min(), columns.min()), at(rows.max(), columns.max())
+
+
+def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks: int = MARKS) -> pd.DataFrame:
+    """Dimension and separability of each layer's features.
+
+    Returns:
+        The columns of `IDENTITY` and `LAYER`, then quantity (of `BY_DEPTH`), value, low, high, note, state ("finite",
+        "not finite"); each run at its measured step nearest to `step`, the earlier of two.
+    """
+    parts = []
+    for run, who in zip(runs, identities(runs), strict=True):
+        at = nearest_step(run, "by_depth", step)
+        table = (read or _read)(run, "by_depth", at)
+        table = table[table["quantity"].isin(BY_DEPTH)]
+        share = max(2, marks // max(1, len(runs)))
+        thin = [spaced(part, share) for _, part in table.groupby("quantity", sort=False)]
+        parts += [part.assign(step=at, **who) for part in thin]
+    found = joined(parts, [*IDENTITY, *LAYER, "quantity", "value", "low", "high", "note"])
+    value = found["value"].to_numpy(float)
+    return found.assign(state=states(~np.isfinite(value), np.zeros(len(value), dtype=bool)))
+
+
+def _placed(table: pd.DataFrame, step: int, most: int) -> pd.DataFrame:
+    """Number the layers of both sides, and keep at most so many of each."""
+    kept = {}
+    for side, name in (("row", "layer"), ("column", "other_layer")):
+        layers = list(dict.fromkeys(table[name]))
+        few = np.unique(np.linspace(0, len(layers) - 1, min(len(layers), most)).round().astype(int))
+        kept[side] = table[name].map({layers[at]: place for place, at in enumerate(few)})
+    chosen = table[PAIR].assign(step=step, **kept).dropna(subset=["row", "column"])
+    return chosen.astype({"row": int, "column": int}).reset_index(drop=True)
+
+
+def _read(run: Run, name: str, step: int) -> pd.DataFrame:
+    return run.probe(name, step)

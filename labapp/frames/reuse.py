@@ -1,0 +1,156 @@
+"""Which earlier features are used?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from labapp.config import LabError, listed, nearest
+from labapp.frames.runs import names
+from labapp.store import Run
+
+Read = Callable[[Run, str, int], pd.DataFrame]
+SCALES = ("column maximum", "raw", "column min–max")
+CELL = ["block", "source", "target", "kind"]
+
+
+def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = None) -> pd.DataFrame:
+    """The source × target cells of runs that agree in all but the seed.
+
+    Returns:
+        block (from 1), source (0 is what comes into the block), target, kind (of the target: layer, transition, block,
+        classifier), value (mean over the runs), deviation (between them, NaN for one), seeds, source_layer and
+        target_layer (paths), step (the measured one nearest to `step`, the earlier of two); one row a cell.
+
+    Raises:
+        LabError: If the runs have different cells.
+    """
+    parts = []
+    for run in runs:
+        at = nearest_step(run, "feature_reuse", step)
+        table = (read or _read)(run, "feature_reuse", at)
+        parts.append(table[table["weighting"] == weighting].assign(step=at))
+    columns = [*CELL, "value", "deviation", "seeds", "source_layer", "target_layer", "step"]
+    if not parts or parts[0].empty:
+        return pd.DataFrame(columns=columns)
+    if len({tuple(map(tuple, part[CELL].to_numpy())) for part in parts}) > 1:
+        raise LabError(f"{listed(names(runs))} have different blocks, so their cells cannot be laid over each other")
+    groups = pd.concat(parts, ignore_index=True).groupby(CELL, sort=False, as_index=False)
+    cells = groups.agg(
+        value=("value", lambda values: values.mean(skipna=False)),
+        deviation=("value", "std"),
+        seeds=("value", "size"),
+        step=("step", "max"),
+    )
+    called = layers_of_cells(runs[0], cells)
+    pairs = list(zip(cells["block"], cells["source"], cells["target"], strict=True))
+    return cells.assign(
+        source_layer=[called.get((block, source), f"source {source}") for block, source, _ in pairs],
+        target_layer=[called.get((block, target), f"target {target}") for block, _, target in pairs],
+    )[columns]
+
+
+def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]:
+    """The path of the layer behind each number of a block, as far as the recorded layers tell: (block, number) → path.
+
+    In a dense net number 0 is what comes into the block and the last one is the transition or the classifier; in a
+    residual or plain net the numbers count blocks, 0 is the stem.
+    """
+    info = run.layers_info
+    weights = [layer for layer in info if layer["kind"] in ("conv", "linear")]
+    if not weights:
+        return {}
+    if not set(cells["kind"]) & {"layer", "transition"}:
+        blocks = [layer["path"] for layer in info if layer["kind"] == "block"]
+        called = [weights[0]["path"], *blocks, weights[-1]["path"]]
+        return {(1, number): path for number, path in enumerate(called)}
+    found: dict[tuple[int, int], str] = {}
+    before, number, seen = weights[0]["path"], 0, list[str]()
+    for layer in weights[1:]:
+        inside = layer["block"]
+        if not inside:
+            if seen:  # what comes behind a block reads all of it
+                found[number, len(seen) + 1] = layer["path"]
+            before, seen = layer["path"], []
+            continue
+        if not seen:
+            number += 1
+            found[number, 0] = before
+        path = re.sub(rf"^({re.escape(inside)}\.[^.]+).*", r"\1", layer["path"])
+        if path not in seen:  # a bottleneck holds two convolutions
+            seen.append(path)
+            found[number, len(seen)] = path
+    return found
+
+
+def scaled(cells: pd.DataFrame, scale: str) -> pd.DataFrame:
+    """The same cells on another scale, each column (block, target) for itself; what hovering says stays in `raw`.
+
+    column maximum: divided by the column's largest size, so that values lie in −1 … 1; column min–max: (v − min) /
+    (max − min), which also hides how unequal a column is. NaN where a column has nothing to scale by.
+    """
+    if scale not in SCALES:
+        raise LabError(f"unknown scale '{scale}'; there are {listed(SCALES)}{nearest(scale, SCALES)}")
+    kept = cells.assign(raw=cells["value"])
+    if scale == "raw" or cells.empty:
+        return kept
+    columns = cells.groupby(["block", "target"])["value"]
+    if scale == "column maximum":
+        largest = cells["value"].abs().groupby([cells["block"], cells["target"]]).transform("max")
+        return kept.assign(value=cells["value"] / largest.where(largest > 0))
+    lowest = columns.transform("min")
+    span = columns.transform("max") - lowest
+    return kept.assign(value=(cells["value"] - lowest) / span.where(span > 0))
+
+
+def preference(cells: pd.DataFrame) -> float:
+    """How much more a layer reads its strongest source than the mean one, on the mean over the layers.
+
+    1 for equal weights; NaN where no layer has several sources, or a value is negative or not finite.
+    """
+    columns = cells[cells["kind"] == "layer"].groupby(["block", "target"])["value"]
+    sizes = columns.agg(["max", "mean", "min", "size"]).astype(float)
+    sizes = sizes[sizes["size"] > 1]
+    if sizes.empty or (sizes["min"] < 0).any() or not np.isfinite(cells["value"].to_numpy(float)).all():
+        return float("nan")
+    return float((sizes["max"] / sizes["mean"].where(sizes["mean"] > 0)).mean())
+
+
+def missed(cells: pd.DataFrame) -> pd.DataFrame:
+    """What does a net lose, on the mean over those who read it, without one source?
+
+    Returns:
+        source, source_layer, loss (nats), targets; what comes into the net, source 0, is left out; worst first.
+    """
+    groups = cells[cells["source"] > 0].groupby(["block", "source", "source_layer"], as_index=False)
+    table = groups.agg(loss=("value", "mean"), targets=("value", "size"))
+    return table.sort_values("loss", ascending=False, kind="stable", ignore_index=True)
+
+
+def observations(runs: Sequence[Run], weighting: str, step: int, read: Read | None = None) -> pd.DataFrame:
+    """The four observations of Huang et al. 2017, Fig. 5, in each run.
+
+    Returns:
+        run, observation (1 … 4), claim, number, threshold, seen (True, False, None), untrained, reason.
+    """
+    columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", "reason"]
+    parts = []
+    for run, name in zip(runs, names(runs), strict=True):
+        table = (read or _read)(run, "reuse_observations", nearest_step(run, "reuse_observations", step))
+        parts.append(table[table["weighting"] == weighting].assign(run=name))
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def nearest_step(run: Run, name: str, step: int) -> int:
+    """The step at which a quantity was measured that is nearest to `step`, the earlier of two."""
+    there = run.probes().get(name, [])
+    if not there:
+        raise LabError(f"run '{run.id}' has no probe '{name}'; `labapp probe {run.id}` makes one")
+    return min(there, key=lambda at: (abs(at - step), at))
+
+
+def _read(run: Run, name: str, step: int) -> pd.DataFrame:
+    return run.probe(name, step)
