@@ -167,7 +167,7 @@ def bad_picture(kind, tmp_path):
     [
         ("text", "is no picture"),
         ("dot", "has only 1×1 pixels"),
-        ("bomb", "has 50,000×50,000 pixels"),
+        ("bomb", "pixels; the lab reads at most 50 million"),
         ("missing", "there is no file"),
     ],
 )

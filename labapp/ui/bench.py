@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from labapp import desk
+from labapp.config import LabError
 from labapp.store import Run
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def survey(run: Run, name: str, method: str) -> desk.Job:
         energy = pd.DataFrame(workbench.energy_table(trained, untrained))
         return {"survey": trained, "energy": energy, "verdict": verdict, "cascade": pd.DataFrame(cascade)}
 
-    return desk.ask(("survey", *_stamp(run, run.checkpoints()[-1]), name, method), work, quick=False)
+    return desk.ask(("survey", *_stamp(run, run.checkpoints()[-1]), name, method, IMAGES), work, quick=False)
 
 
 def agreement(surveys: Sequence[Survey], stage: int | None) -> desk.Job:
@@ -132,11 +133,11 @@ def drift(looks: dict[str, Sequence[Look]], stage: int | None) -> desk.Job:
 
 def _stamp(run: Run, step: int) -> tuple[str, int, int]:
     """A checkpoint, and what changes with it."""
-    path = run.checkpoint_path(step)
     try:
+        path = run.checkpoint_path(step)
         about = path.stat()
-    except OSError:  # gone meanwhile, which the workbench says in a sentence
-        return str(path.absolute()), 0, 0
+    except (LabError, OSError):  # gone meanwhile, which the workbench says in a sentence
+        return f"{run.path.absolute()}, step {step}", 0, 0
     return str(path.absolute()), about.st_mtime_ns, about.st_size
 
 

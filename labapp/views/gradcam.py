@@ -99,7 +99,7 @@ def _body(room: ui.Room) -> None:
         for run in same for step in _steps(run, view)
     ]  # fmt: skip
     jobs += [job for _, _, job in looks]
-    desk.wait(jobs, AT_ONCE)
+    st.session_state["_unanswered"] = not desk.wait(jobs, AT_ONCE)
     grid = st.container()
     shown = [(run, step, job.value) for run, step, job in looks if job.done and not job.fault]
     for sentence in dict.fromkeys(job.fault for _, _, job in looks if job.done and job.fault):
@@ -205,10 +205,11 @@ def _step(runs: Sequence[Run]) -> int | None:
     if len(steps) < 2:
         return None
     key, playing = "checkpoint", st.session_state.get("_playing-maps", False)
-    if playing and not st.session_state.get("_looking", False):
+    if playing and not st.session_state.get("_unanswered", False):  # each checkpoint is seen before the next
         at = steps.index(st.session_state[key]) if st.session_state.get(key) in steps else 0
-        st.session_state[key] = steps[(at + 1) % len(steps)]
-        st.session_state["_playing-maps"] = at + 1 < len(steps) - 1
+        after = (at + 1) % len(steps)
+        st.session_state[key] = steps[after]
+        st.session_state["_playing-maps"] = after < len(steps) - 1
     if st.session_state.get(key) not in steps:
         st.session_state[key] = steps[-1]
     with st.container(horizontal=True, vertical_alignment="bottom"):
