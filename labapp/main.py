@@ -30,6 +30,7 @@ page = st.navigation(
             st.Page("views/gradcam.py", title="Grad-CAM", icon=":material/center_focus_strong:"),
             st.Page("views/feature_reuse.py", title="Feature reuse", icon=":material/change_history:"),
             st.Page("views/representation.py", title="Representation", icon=":material/grid_on:"),
+            st.Page("views/architecture.py", title="Architecture", icon=":material/account_tree:"),
         ],
     }
 )

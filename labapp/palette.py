@@ -142,7 +142,7 @@ QUANTITIES = {
     ),
     "linear_probe": Quantity(
         "probe accuracy",
-        "% of held-out images",
+        "% of images",
         meaning="Accuracy of a linear classifier on this layer's features (Alain & Bengio 2016), trained on one half "
         "of the images and scored on the other. The band is Wilson's 95 % interval.",
     ),

@@ -4,6 +4,7 @@ One function a picture: a table from `frames`, the styles from `palette.styles`,
 the page's light or dark theme. Hovering names the run and the layer; clicking a run in a legend leaves the others pale.
 """
 
+from labapp.charts.architecture import growth_chart, parts_chart, pyramid_chart
 from labapp.charts.encodings import axis_title, log_axis
 from labapp.charts.gradients import profile_chart, slope_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
@@ -19,12 +20,15 @@ __all__ = [
     "axis_title",
     "colour_domain",
     "drift_chart",
+    "growth_chart",
     "heatmap_chart",
     "linear_bar",
     "linear_domain",
     "log_axis",
     "loss_chart",
+    "parts_chart",
     "profile_chart",
+    "pyramid_chart",
     "reuse_chart",
     "scale_chart",
     "signal_chart",

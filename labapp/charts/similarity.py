@@ -23,7 +23,9 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
     """
     scale = alt.Scale(domain=[0, 1], range=list(palette.SEQUENTIAL), clamp=True, interpolate="rgb")
     shown = cells.assign(x=cells["column"] - 0.5, x2=cells["column"] + 0.5, y=cells["row"] - 0.5, y2=cells["row"] + 0.5)
-    legend = alt.Legend(title="CKA", gradientLength=160, orient="top", direction="horizontal", titleOrient="left")
+    legend = alt.Legend(
+        title="CKA", type="gradient", gradientLength=160, orient="top", direction="horizontal", titleOrient="left"
+    )
     known = alt.datum.cka != None  # noqa: E711 - an expression for the browser
     colour = alt.when(known).then(alt.Color("cka:Q", scale=scale, legend=legend)).otherwise(alt.value(palette.MUTED))
     edges = alt.when(known).then(alt.Stroke("cka:Q", scale=scale, legend=None)).otherwise(alt.value(palette.MUTED))

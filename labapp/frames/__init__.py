@@ -14,6 +14,8 @@ a mean or a fit; a fit that is left without points is NaN.
 The functions that read files take `read=`, so that the app can pass cached readers of the same signature.
 """
 
+from labapp.frames.architecture import PLAN, parts, pyramid, sizes
+from labapp.frames.architecture import layers as architecture
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.layers import (
     BATCH_NORM_GROWTH,
@@ -39,11 +41,13 @@ __all__ = [
     "IDENTITY",
     "LAYER",
     "MARKS",
+    "PLAN",
     "SCALES",
     "SIGNALS",
     "SUMMARY",
     "UPDATES",
     "across_depth",
+    "architecture",
     "at_step",
     "curves",
     "describe",
@@ -61,7 +65,9 @@ __all__ = [
     "overview",
     "pair_similarity",
     "pairs",
+    "parts",
     "preference",
+    "pyramid",
     "read_curves",
     "read_layers",
     "read_signals",
@@ -69,6 +75,7 @@ __all__ = [
     "scaled",
     "self_similarity",
     "signals",
+    "sizes",
     "summary",
     "theory_profile",
     "thinned",

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labapp.catalogue import against_name, against_of
-from labapp.frames.layers import LAYER, states
+from labapp.frames.layers import LAYER
 from labapp.frames.reuse import Read, nearest_step
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.thinning import MARKS, joined, spaced
@@ -100,8 +100,8 @@ def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks
         thin = [spaced(part, share) for _, part in table.groupby("quantity", sort=False)]
         parts += [part.assign(step=at, **who) for part in thin]
     found = joined(parts, [*IDENTITY, *LAYER, "quantity", "value", "low", "high", "note"])
-    value = found["value"].to_numpy(float)
-    return found.assign(state=states(~np.isfinite(value), np.zeros(len(value), dtype=bool)))
+    finite = np.isfinite(found["value"].to_numpy(float))
+    return found.assign(state=np.where(finite, "finite", "not finite"))
 
 
 def _placed(table: pd.DataFrame, step: int, most: int) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def _picture(room: ui.Room, have: Sequence[Run]) -> None:
     top = st.container()
     names = dict(zip((run.id for run in have), frames.names(have), strict=True))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        run = _choice("Layers of", have, names, "of")
+        run = _choice("Layers of", have, names, "of") or have[0]
         others = [other for other in have if other != run and _same_images(run, other)]
         other = _choice("compared with", others, names, "with", first=ITSELF)
         with st.container():
@@ -124,8 +124,8 @@ def _similarity(room: ui.Room, cells: pd.DataFrame, run: Run, other: Run | None,
             f"**Similarity of layers: {what}**", help="Linear CKA, unbiased; 1 is the same up to rotation and scale."
         )
         if len(cells):
-            steps = f"step {cells['step'].iloc[0]:,}"
-            steps += f" and {cells['other_step'].iloc[0]:,}" if other else ""
+            both = {f"{at:,}": None for name in ("step", "other_step") if name in cells for at in cells[name].iloc[:1]}
+            steps = f"step {' and '.join(both)}"
             st.caption(f"{steps}, {int(cells['images'].max()):,} test images" + _worry(cells))
     if cells.empty and other is not None:
         ui.unpaired(room, run, other)
@@ -149,17 +149,18 @@ def _worry(cells: pd.DataFrame) -> str:
 def _by_depth(depth: pd.DataFrame, looks: pd.DataFrame) -> None:
     for quantity in frames.BY_DEPTH:
         about, rows = palette.quantity(quantity), depth[depth["quantity"] == quantity]
-        st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
-        usable = rows["value"].dropna()
-        if usable.empty:
-            said = [note for note in dict.fromkeys(rows["note"]) if note]
-            st.caption(f"No value: {listed(said)}." if said else "No value.")
-            continue
-        st.altair_chart(
-            charts.signal_chart(rows, looks, quantity, (0.0, float(usable.max())), interval=True, height=190),
-            key=f"depth-{quantity}",
-            alt=f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
-        )
+        with st.container(gap=None):
+            st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
+            usable = rows["value"].dropna()
+            if usable.empty:
+                said = [note for note in dict.fromkeys(rows["note"]) if note]
+                st.caption(f"No value: {listed(said)}." if said else "No value.")
+                continue
+            st.altair_chart(
+                charts.signal_chart(rows, looks, quantity, (0.0, float(usable.max())), interval=True, height=175),
+                key=f"depth-{quantity}",
+                alt=f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+            )
 
 
 if __name__ == "__main__":
