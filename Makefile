@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs
 OUT    ?= figures
 PORT   ?= 8501
+FIGURES := degradation gradient_flow
 
 .DEFAULT_GOAL := help
 .PHONY: help app starter figures test lint format bench clean
@@ -35,10 +36,10 @@ starter: $(VENV)/.lab ## record plain, residual and dense nets side by side
 	@$(BIN)/python -m labapp starter --runs $(RUNS)
 
 figures: $(VENV)/.lab ## draw the papers' figures from the runs
-	@$(BIN)/python -m analysis --runs $(RUNS) --out $(OUT)
+	@for figure in $(FIGURES); do $(BIN)/python -m analysis.$$figure --runs $(RUNS) --out $(OUT) || exit $$?; done
 
 test: $(VENV)/.dev ## set up and run the tests
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.dev ## style, format and types
 	@$(BIN)/ruff check .

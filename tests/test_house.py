@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "catalogue": {"config"},
     "probes": {"config", "store", "catalogue", "batches", "imagesets", "nets", "diagnostics", "workbench"},
     "probe": {"config", "store", "catalogue", "options", "display", "probes"},
-    "frames": {"config", "store"},
+    "frames": {"config", "store", "catalogue"},
     "charts": {"palette"},
     "figures": {"palette"},
     "overlay": {"palette"},
