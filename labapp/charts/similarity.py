@@ -23,34 +23,35 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
     """
     scale = alt.Scale(domain=[0, 1], range=list(palette.SEQUENTIAL), clamp=True, interpolate="rgb")
     shown = cells.assign(x=cells["column"] - 0.5, x2=cells["column"] + 0.5, y=cells["row"] - 0.5, y2=cells["row"] + 0.5)
-    legend = alt.Legend(
-        title="CKA", type="gradient", gradientLength=160, orient="top", direction="horizontal", titleOrient="left"
-    )
-    known = alt.datum.cka != None  # noqa: E711 - an expression for the browser
-    colour = alt.when(known).then(alt.Color("cka:Q", scale=scale, legend=legend)).otherwise(alt.value(palette.MUTED))
-    edges = alt.when(known).then(alt.Stroke("cka:Q", scale=scale, legend=None)).otherwise(alt.value(palette.MUTED))
-    return alt.layer(
-        alt.Chart(shown)
+    x = alt.X("x:Q", title=columns, axis=_axis(cells, "column", "other_layer"), scale=_whole(cells["column"]))
+    y = alt.Y("y:Q", title=rows, axis=_axis(cells, "row", "layer"), scale=_whole(cells["row"], turned=True))
+    tooltip = [
+        alt.Tooltip("layer:N", title="layer"),
+        alt.Tooltip("other_layer:N", title="and"),
+        alt.Tooltip("cka:Q", title="CKA", format=NUMBER),
+        alt.Tooltip("low:Q", title="95 % interval from", format=NUMBER),
+        alt.Tooltip("high:Q", title="to", format=NUMBER),
+        alt.Tooltip("images:Q", title="images"),
+        alt.Tooltip("note:N", title="note"),
+    ]
+    known = shown["cka"].notna()
+    squares = [
+        alt.Chart(shown[known])
         .mark_rect(strokeWidth=0.6)
         .encode(
-            x=alt.X("x:Q", title=columns, axis=_axis(cells, "column", "other_layer"), scale=_whole(cells["column"])),
+            x=x,
             x2="x2:Q",
-            y=alt.Y("y:Q", title=rows, axis=_axis(cells, "row", "layer"), scale=_whole(cells["row"], turned=True)),
+            y=y,
             y2="y2:Q",
-            color=colour,
-            stroke=edges,
-            tooltip=[
-                alt.Tooltip("layer:N", title="layer"),
-                alt.Tooltip("other_layer:N", title="and"),
-                alt.Tooltip("cka:Q", title="CKA", format=NUMBER),
-                alt.Tooltip("low:Q", title="95 % interval from", format=NUMBER),
-                alt.Tooltip("high:Q", title="to", format=NUMBER),
-                alt.Tooltip("images:Q", title="images"),
-                alt.Tooltip("note:N", title="note"),
-            ],
-        ),
-        usermeta=ON_CANVAS,
-    ).properties(height=height, width="container")
+            color=alt.Color("cka:Q", scale=scale, legend=None),
+            stroke=alt.Stroke("cka:Q", scale=scale, legend=None),  # closes the hairlines between squares
+            tooltip=tooltip,
+        )
+    ]
+    if not known.all():
+        grey = alt.Chart(shown[~known]).mark_rect(color=palette.MUTED)
+        squares.append(grey.encode(x=x, x2="x2:Q", y=y, y2="y2:Q", tooltip=tooltip))
+    return alt.layer(*squares, usermeta=ON_CANVAS).properties(height=height, width="container")
 
 
 def _whole(places: pd.Series, turned: bool = False) -> alt.Scale:

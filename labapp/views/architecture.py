@@ -34,7 +34,7 @@ def answer(name: str, sizes: dict[str, float], image: tuple[int, ...]) -> str:
     """The page's question answered for `frames.sizes` and the shape of the first layer's output."""
     field = ""
     if pd.notna(sizes["receptive_field"]):
-        field = f"; its last map sees {palette.number(sizes['receptive_field'])} pixels a side"
+        field = f"; its last map sees {sizes['receptive_field']:,.0f} pixels a side"
         if image and sizes["receptive_field"] >= 2 * image[-1]:
             field += f", more than the image of {image[-1]} has"
     share = palette.percent(sizes["linear_share"])

@@ -48,18 +48,20 @@ def answer(dense: pd.DataFrame, start: pd.DataFrame, residual: pd.DataFrame, who
         )
     elif len(dense):
         worst = frames.missed(dense).dropna(subset="loss")
-        words += [f"later layers of {who[0]} miss {_called(worst)} most"] if len(worst) else []
+        words += [_missing(worst, "layer", who[0])] if len(worst) else []
     worst = frames.missed(residual).dropna(subset="loss")
     if len(worst):
-        words.append(f"later blocks of {who[1]} miss {_called(worst)} most")
+        words.append(_missing(worst, "block", who[1]))
     if not words:
         return f"At step {step:,} nothing finite was measured of {listed([name for name in who if name])}."
     return f"At step {step:,} {'; '.join(words)}."
 
 
-def _called(worst: pd.DataFrame) -> str:
+def _missing(worst: pd.DataFrame, what: str, who: str) -> str:
     row = ui.rows(worst)[0]
-    return f"{row.source_layer} ({'+' if row.loss >= 0 else ''}{palette.number(row.loss)} nats)"
+    if row.loss <= 0:
+        return f"no {what} of {who} is missed by those behind it"
+    return f"{what}s of {who} miss {row.source_layer} most (+{palette.number(row.loss)} nats)"
 
 
 def page() -> None:

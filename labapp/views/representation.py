@@ -45,9 +45,11 @@ def answer(depth: pd.DataFrame, cells: pd.DataFrame, run: str, other: str, step:
         )
     low, high = frames.ends(cells)
     if other and pd.notna(high):
-        words.append(f"its last layer and that of {other} have a CKA of {palette.number(high)}")
+        its = "its last layer" if words else f"the last layer of {run}"
+        words.append(f"{its} and that of {other} have a CKA of {palette.number(high)}")
     elif not other and pd.notna(low):
-        words.append(f"the two have a CKA of {palette.number(low)}" if words else f"CKA {palette.number(low)}")
+        two = "the two" if words else f"the first and the last layer of {run}"
+        words.append(f"{two} have a CKA of {palette.number(low)}")
     if not words:
         return f"At step {step:,} nothing finite was measured of {run}."
     return f"At step {step:,} {'; '.join(words)}."
@@ -130,6 +132,7 @@ def _similarity(room: ui.Room, cells: pd.DataFrame, run: Run, other: Run | None,
     if cells.empty and other is not None:
         ui.unpaired(room, run, other)
         return
+    st.altair_chart(charts.linear_bar((0.0, 1.0)), key="similarity-bar", alt="The colours of CKA, from 0 to 1")
     st.altair_chart(
         charts.similarity_chart(cells, f"layer of {whose}", f"layer of {names[other.id] if other else whose}"),
         key="similarity",

@@ -32,7 +32,7 @@ ABSENT = {
 
 def answer(at: pd.DataFrame, step: int) -> str:
     """The page's question answered for `frames.at_step`: how strongly layers respond, and what is dead."""
-    typical = frames.medians(at, "output_std").dropna(subset="median").sort_values("high", kind="stable")
+    typical = frames.medians(at, "output_std").dropna(subset="median")
     if typical.empty:
         return f"At step {step:,} no layer of the chosen runs has a finite response."
     first, last = _pair(typical)
@@ -55,9 +55,9 @@ def _pair(typical: pd.DataFrame) -> tuple[Any, Any]:
     both = typical.merge(typical, on="net_depth", suffixes=("", "_other"))
     both = both[(both["family"] == "residual") & (both["family_other"] == "plain")]
     if len(both):
-        best = both.sort_values("net_depth", kind="stable").iloc[-1]
-        typical = typical.set_index("run", drop=False).loc[[best["run"], best["run_other"]]]
-    rows = ui.rows(typical)
+        best = ui.rows(both.loc[[both["net_depth"].idxmax()]])[0]
+        typical = typical[typical["run"].isin([best.run, best.run_other])]
+    rows = ui.rows(typical.sort_values("high", kind="stable"))
     return rows[0], rows[-1]
 
 
@@ -75,7 +75,7 @@ def _branch(at: pd.DataFrame) -> str:
     split = frames.medians(at, "forward_ratio").dropna(subset="median")
     if split.empty:
         return ""
-    deepest = ui.rows(split.sort_values("net_depth", kind="stable"))[-1]
+    deepest = ui.rows(split.loc[[split["net_depth"].astype(int).idxmax()]])[0]
     return f"the median block of {deepest.run} adds {palette.number(deepest.median)}× what its shortcut carries"
 
 
