@@ -26,13 +26,19 @@ mean field theory of batch normalization*, Theorem 3.10).
 
 
 def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, what: str = "gradient") -> str:
-    """The page's question answered for `frames.gradient_slope` at one step: the steepest run and the flattest."""
+    """The page's question answered for `frames.gradient_slope` at one step.
+
+    Where there are both: the deepest plain net and the residual one of its depth. Else: the steepest run and the flattest.
+    """
     known = slopes.dropna(subset="factor")
     lost = [run for run in slopes["run"] if run not in set(known["run"])]
     ends = [f"In {listed(lost)} it cannot be told: fewer than two layers have a finite one."] if lost else []
     if known.empty:
         return f"At step {step:,} no layer of the chosen runs has a finite {what}."
     order = known.assign(steepness=known["slope"].abs()).sort_values("steepness", kind="stable")
+    pair = _pair(runs[runs["run"].isin(order["run"])])
+    if pair:
+        order = order.set_index("run").loc[[pair[1], pair[0]]].reset_index()
     steep, flat = ui.rows(order.iloc[[-1]])[0], ui.rows(order.iloc[[0]])[0]
     first_words = f"{_growth(steep, 'a layer towards the input')} in {steep.run}"
     plain = ui.rows(runs[runs["run"] == steep.run])[0]
@@ -40,8 +46,17 @@ def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, wha
         first_words += f" (theory {frames.BATCH_NORM_GROWTH:.3g}×)"
     if len(order) > 1:
         same = _verb(steep) == _verb(flat) == "grows"
-        first_words += f"; in {flat.run} {palette.number(flat.factor) + '×' if same else 'it ' + _growth(flat)}"
+        first_words += f"; in {flat.run} {_factor(flat) if same else 'it ' + _growth(flat)}"
     return " ".join([f"At step {step:,} the {what} {first_words}.", *ends])
+
+
+def _pair(runs: pd.DataFrame) -> tuple[str, str] | None:
+    """The deepest plain net and the residual net of its depth, or the deepest."""
+    plain, residual = (runs[runs["family"] == family].sort_values("net_depth") for family in ("plain", "residual"))
+    if plain.empty or residual.empty:
+        return None
+    same = residual[residual["net_depth"] == plain["net_depth"].iloc[-1]]
+    return plain["run"].iloc[-1], (residual if same.empty else same)["run"].iloc[-1]
 
 
 def _verb(row: Any) -> str:
@@ -53,7 +68,14 @@ def _verb(row: Any) -> str:
 
 def _growth(row: Any, unit: str = "") -> str:
     verb = _verb(row)
-    return f"{verb} from layer to layer" if "keeps" in verb else f"{verb} {palette.number(row.factor)}× {unit}".rstrip()
+    return f"{verb} from layer to layer" if "keeps" in verb else f"{verb} {_factor(row)} {unit}".rstrip()
+
+
+def _factor(row: Any) -> str:
+    """Growth a layer with the interval of its slope, where one is to be seen at this precision."""
+    low, high = (palette.number(10**-end) for end in (row.high, row.low))
+    interval = "" if pd.isna(row.low) or low == high else f" ({low}–{high})"
+    return f"{palette.number(row.factor)}×{interval}"
 
 
 def page() -> None:

@@ -78,7 +78,8 @@ def slopes(**factors):
 
 def runs(*names, norm="batch"):
     families = [name.split("-")[0] for name in names]
-    return pd.DataFrame({"run": names, "family": families, "norm": norm, "activation": "relu"})
+    depths = [int(name.split("-")[1]) for name in names]
+    return pd.DataFrame({"run": names, "family": families, "net_depth": depths, "norm": norm, "activation": "relu"})
 
 
 @pytest.mark.parametrize(
@@ -88,35 +89,42 @@ def runs(*names, norm="batch"):
             {"plain_56": 1.2, "residual_56": 1.06},
             "batch",
             True,
-            "At step 0 the gradient grows 1.20× a layer towards the input in plain-56 (theory 1.21×); "
-            "in residual-56 1.06×.",
+            "At step 0 the gradient grows 1.20× (1.17–1.23) a layer towards the input in plain-56 (theory 1.21×); "
+            "in residual-56 1.06× (1.04–1.08).",
+        ),
+        (
+            {"residual_110": 1.01, "plain_20": 1.19, "plain_56": 1.18, "residual_56": 1.06, "dense_40": 1.03},
+            "batch",
+            False,
+            "At step 0 the gradient grows 1.18× (1.15–1.21) a layer towards the input in plain-56; "
+            "in residual-56 1.06× (1.04–1.08).",
         ),
         (
             {"plain_56": 1.2},
             "batch",
             False,
-            "At step 0 the gradient grows 1.20× a layer towards the input in plain-56.",
+            "At step 0 the gradient grows 1.20× (1.17–1.23) a layer towards the input in plain-56.",
         ),
         (
             {"plain_56": 0.8, "residual_56": 1.06},
             "none",
             True,
-            "At step 0 the gradient shrinks to 0.800× a layer towards the input in plain-56; "
-            "in residual-56 it grows 1.06×.",
+            "At step 0 the gradient shrinks to 0.800× (0.782–0.819) a layer towards the input in plain-56; "
+            "in residual-56 it grows 1.06× (1.04–1.08).",
         ),
         (
             {"plain_56": np.nan, "residual_56": 1.06},
             "batch",
             True,
-            "At step 0 the gradient grows 1.06× a layer towards the input in residual-56. "
+            "At step 0 the gradient grows 1.06× (1.04–1.08) a layer towards the input in residual-56. "
             "In plain-56 it cannot be told: fewer than two layers have a finite one.",
         ),
         (
             {"plain_56": 0.99, "residual_56": 1.06},
             "batch",
             False,
-            "At step 0 the gradient grows 1.06× a layer towards the input in residual-56; "
-            "in plain-56 it keeps its size from layer to layer.",
+            "At step 0 the gradient keeps its size from layer to layer in plain-56; "
+            "in residual-56 it grows 1.06× (1.04–1.08).",
         ),
         (
             {"plain_56": 0.99},

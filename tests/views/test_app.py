@@ -135,7 +135,7 @@ def test_another_archive_is_opened_by_its_folder(archive, open_app, record, tmp_
 def test_gradient_flow_begins_with_the_answer(archive, open_app):
     app = open_app(archive, GRADIENTS)
     assert app.title[0].value == (
-        "At step 0 the gradient grows 1.20× a layer towards the input in plain-56 (theory 1.21×); in dense-40 1.05×."
+        "At step 0 the gradient grows 1.20× a layer towards the input in plain-56 (theory 1.21×); in residual-56 1.06×."
     )
     assert count_charts(app) == 3 + 5  # profile, slope, colour bar, and a heatmap a run
 
