@@ -186,7 +186,7 @@ def energy_words(values: NDArray[np.floating], energy: float) -> str:
     if not np.isfinite(values).all():
         return "not finite"
     if not (values > 0).any():
-        return "no evidence for it"
+        return "no evidence"
     return "" if np.isnan(energy) else f"{palette.percent(energy)} inside"
 
 

@@ -73,7 +73,7 @@ def test_pictures_and_maps_come_back_from_their_bytes():
     [
         ([0.0, 1.0], 0.5, "50 % inside"),
         ([0.0, 1.0], np.nan, ""),
-        ([0.0, -1.0], np.nan, "no evidence for it"),
+        ([0.0, -1.0], np.nan, "no evidence"),
         ([np.nan, 1.0], np.nan, "not finite"),
     ],
 )
