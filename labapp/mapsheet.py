@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from labapp import overlay
-from labapp.figures import STYLE, WIDTH, paper
+from labapp.figures import WIDTH, paper
 from labapp.overlay import SIDE, Sheet
 
 SMALLEST = 0.62  # inches of a picture; a sheet of more than fit into a page's width is wider
@@ -94,7 +94,7 @@ def encoded(sheet: Sheet, kind: str = "png") -> bytes:
     with paper():
         figure = figure_of(sheet, max(WIDTH, 0.9 + SMALLEST * _across(sheet)))
         FigureCanvasAgg(figure)
-        figure.savefig(buffer, format=kind, metadata=UNDATED[kind], dpi=STYLE["savefig.dpi"])
+        figure.savefig(buffer, format=kind, metadata=UNDATED[kind])
     return buffer.getvalue()
 
 
