@@ -1,0 +1,30 @@
+"""How does a tidy table look on paper?
+
+Axes-level functions with one vocabulary, `data, x, y, hue, ax`: they draw a table from `frames` on axes that the caller
+made, return these axes, and know nothing of files. Rows that share x and hue (seeds) become a line with their range.
+
+    with paper():
+        figure, axes = plt.subplots(...)
+        curve(data=table, x="step", y="error", hue="net", ax=axes[0], styles=styles)
+"""
+
+from labapp.figures.cells import frame_columns, heatmap, matrix
+from labapp.figures.lines import curve, profile, trace
+from labapp.figures.paper import STYLE, WIDTH, colormap, colour_bar, legend, paper
+from labapp.figures.shares import shares
+
+__all__ = [
+    "STYLE",
+    "WIDTH",
+    "colormap",
+    "colour_bar",
+    "curve",
+    "frame_columns",
+    "heatmap",
+    "legend",
+    "matrix",
+    "paper",
+    "profile",
+    "shares",
+    "trace",
+]

@@ -1,0 +1,81 @@
+"""How do cells become colours: layers over steps, or one layer against another?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from labapp import palette
+from labapp.figures.paper import colormap
+
+
+def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, relative: bool = False) -> Axes:
+    """Depth × step as coloured cells; `data` from `frames.gradient_heatmap`, of one run."""
+    rows, columns = (data.drop_duplicates(name).sort_values(name) for name in (f"{y}_end", f"{x}_end"))
+    grid = data.pivot_table(index=f"{y}_end", columns=f"{x}_end", values=hue, dropna=False)
+    ax.set_facecolor(palette.ALARM)  # shows through where a cell has no value
+    ax.pcolormesh(
+        np.append(columns[x], columns[f"{x}_end"].iloc[-1]),
+        np.append(rows[f"{y}_start"], rows[f"{y}_end"].iloc[-1]),
+        np.ma.masked_invalid(grid.to_numpy(float)),
+        norm=norm,
+        cmap=colormap(relative),
+        rasterized=True,
+        linewidth=0,
+    )
+    ax.grid(visible=False)
+    ax.set(xlabel=palette.quantity(x).title, ylabel="layer")
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return ax
+
+
+def matrix(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, relative: bool = False) -> Axes:
+    """One cell a pair of whole numbers, the first row above; grey where the value is not finite.
+
+    Args:
+        data: One row a pair.
+        x: Column of the table, to the right.
+        y: Column of the table, downwards.
+        hue: What is coloured.
+        ax: Where.
+        norm: Of the colours.
+        relative: Diverging colours.
+    """
+    columns, rows = (np.arange(data[name].min(), data[name].max() + 1) for name in (x, y))
+    grid = data.pivot_table(index=y, columns=x, values=hue, dropna=False).reindex(index=rows, columns=columns)
+    edges = np.append(columns - 0.5, columns[-1] + 0.5), np.append(rows - 0.5, rows[-1] + 0.5)
+    empty = data[~np.isfinite(data[hue].astype(float))]
+    for at in zip(empty[x], empty[y], strict=True):
+        ax.add_patch(Rectangle((at[0] - 0.5, at[1] - 0.5), 1, 1, color=palette.MUTED, linewidth=0))
+    ax.pcolormesh(
+        *edges,
+        np.ma.masked_invalid(grid.to_numpy(float)),
+        norm=norm,
+        cmap=colormap(relative),
+        rasterized=True,
+        linewidth=0,
+    )
+    ax.grid(visible=False)
+    ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[-1, 0]], aspect="equal", xlabel=x, ylabel=y)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(6, integer=True))
+    return ax
+
+
+def frame_columns(ax: Axes, columns: pd.DataFrame) -> Axes:
+    """A frame around whole columns of a matrix, such as those of a transition.
+
+    Args:
+        ax: With the matrix.
+        columns: target, first and last (rows) of each.
+    """
+    for target, first, last in columns.itertuples(index=False):
+        ax.add_patch(
+            Rectangle((target - 0.5, first - 0.5), 1, last - first + 1, fill=False, edgecolor="black", linewidth=0.8)
+        )
+    return ax

@@ -1,0 +1,95 @@
+"""What do all figures have in common: sizes, fonts, colours, one legend and one colour bar a figure?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from labapp import palette
+
+WIDTH = 6.75  # inches, two columns of a paper
+STYLE: Any = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "figure.dpi": 100,
+    "font.size": 8,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,  # text stays text
+    "savefig.dpi": 300,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "labapp",  # the same table gives the same bytes
+    "xtick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "ytick.labelsize": 7.5,
+    "ytick.major.width": 0.6,
+}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Fonts, sizes and thin lines for a page, for as long as the context lasts."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def colour_bar(
+    figure: Figure,
+    axes: Sequence[Axes],
+    norm: Normalize,
+    title: str,
+    relative: bool = False,
+    *,
+    powers: bool = True,
+    extend: str = "neither",
+) -> None:
+    """One scale for all heatmaps of a figure, labelled in powers of ten or, without `powers`, as it is."""
+    bar = figure.colorbar(
+        ScalarMappable(norm, colormap(relative)), ax=axes, shrink=0.8, aspect=30, pad=0.015, extend=extend
+    )
+    bar.set_label(title.replace(" (", "\n(", 1))  # two lines: one would be longer than a single row of panels
+    bar.outline.set_linewidth(0.4)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=powers))
+    if powers:
+        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda power, _: f"$10^{{{power:g}}}$"))
+
+
+def legend(figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False) -> None:
+    """One legend for all panels, above them."""
+    handles = [
+        Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
+               marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=name)
+        for name, look in looks_of(styles, hue).items()
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)), handlelength=3, borderpad=0)
+
+
+def colormap(relative: bool = False) -> LinearSegmentedColormap:
+    """The screen's colour scale, continuous."""
+    colours = palette.DIVERGING if relative else palette.SEQUENTIAL
+    return LinearSegmentedColormap.from_list("labapp", list(colours))
+
+
+def looks_of(styles: pd.DataFrame, hue: str) -> dict[str, dict[str, Any]]:
+    """Colour, dash and marker by the name in a column of `palette.styles`."""
+    looks: list[Any] = styles.to_dict("records")
+    return {str(look[hue]): look for look in looks}
