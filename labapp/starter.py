@@ -19,7 +19,7 @@ from labapp.display import Display, figures, percent
 from labapp.logbook import first_over_last
 from labapp.store import Run, list_runs
 
-RECIPE = {"steps": 300, "batch_size": 64, "learning_rate": 0.1, "schedule": "cosine", "warmup_steps": 60}
+RECIPE = {"steps": 300, "batch_size": 64, "learning_rate": 0.1, "schedule": "cosine", "warmup_steps": 100}
 STARTER = (
     Experiment(family="plain", depth=20, width=8, record_every=5, **RECIPE),
     Experiment(family="residual", depth=20, width=8, record_every=5, **RECIPE),
