@@ -1,0 +1,44 @@
+"""How do maps and tables become files?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from labapp.config import LabError
+
+
+def write_tables(tables: dict[str, list[dict[str, Any]]], folder: Path) -> list[Path]:
+    """One CSV file a table; none for an empty one."""
+    paths = []
+    for name, rows in tables.items():
+        if rows:
+            paths.append(folder / f"{name}.csv")
+            pd.DataFrame(rows).to_csv(paths[-1], index=False, float_format="%.6g")
+    return paths
+
+
+def make_folder(out: str) -> Path:
+    """The folder, made if need be; a sentence where it cannot be written to."""
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "maps.npz").touch()
+    except OSError as error:
+        raise LabError(f"cannot write into {folder}: {error.strerror}; choose another --out") from None
+    (folder / "maps.npz").unlink()
+    return folder
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Bytes as a file."""
+    path.write_bytes(content)
+    return path
+
+
+def slug(words: str) -> str:
+    """Words as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", words).strip("-")

@@ -1,0 +1,97 @@
+"""Which nets are meant on the command line?
+
+A run by its id, its folder or its net's name, at one or more checkpoints; or torchvision:NAME, timm:NAME or
+MODULE:FACTORY.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labapp.config import Experiment, LabError, listed, nearest
+from labapp.store import Run, list_runs
+
+if TYPE_CHECKING:
+    from labapp.workbench import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One net at one checkpoint, under the name it has in the files."""
+
+    name: str
+    subject: Subject
+    run: Run | None
+
+    @property
+    def title(self) -> str:
+        """The net, and its step where it is from a run."""
+        return self.name if self.subject.step is None else f"{self.name}, step {self.subject.step:,}"
+
+
+def find_nets(
+    words: Sequence[str],
+    checkpoints: Sequence[str],
+    root: str,
+    weights: str | None,
+    size: int | None,
+    source: Experiment | None,
+) -> list[Asked]:
+    """The nets that the words name, each at each checkpoint."""
+    from labapp import workbench
+
+    asked: list[Asked] = []
+    runs = {word: _run(word, root) for word in words if not is_spec(word)}
+    if weights is not None and len(words) - len(runs) != 1:
+        raise LabError("--weights belongs to one net that is not from a run, such as mymodule:factory")
+    short = [run.name for run in runs.values()]
+    for word in words:
+        if word not in runs:
+            like = None if source is None else workbench.reading_of(source)
+            asked.append(Asked(word, workbench.of_spec(word, weights, image_size=size, like=like), None))
+            continue
+        run = runs[word]
+        name = run.name if short.count(run.name) == 1 else run.id
+        asked += [Asked(name, workbench.of_run(run, step), run) for step in _steps(run, checkpoints)]
+    return asked
+
+
+def is_spec(word: str) -> bool:
+    """Whether a word names a net that is not from a run."""
+    return ":" in word and not Path(word).exists()
+
+
+def _run(word: str, root: str) -> Run:
+    """A run by its id, its folder, or its net's name where only one run has it."""
+    if (Path(root) / word).is_dir():
+        return Run(Path(root) / word)
+    if Path(word).is_dir():
+        return Run(Path(word))
+    runs = list_runs(root)
+    same = [run for run in runs if run.name == word]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise LabError(f"{len(same)} runs are a {word}; give one of {listed((run.id for run in same), 'or')}")
+    known = [word for run in runs for word in (run.id, run.name)]
+    raise LabError(
+        f"there is no run '{word}' in {root}{nearest(word, known)}; other nets are named torchvision:NAME or "
+        "MODULE:FACTORY"
+    )
+
+
+def _steps(run: Run, wanted: Sequence[str]) -> list[int | None]:
+    there = run.checkpoints()
+    if not wanted:
+        return [None]
+    if list(wanted) == ["all"]:
+        return [*there] or [None]
+    steps = list[int | None]()
+    for word in wanted:
+        if not word.isdecimal():
+            raise LabError(f"--checkpoints takes all or steps, not '{word}'; run '{run.id}' has {listed(there)}")
+        steps.append(int(word))
+    return steps
