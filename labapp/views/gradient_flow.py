@@ -28,7 +28,8 @@ mean field theory of batch normalization*, Theorem 3.10).
 def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, what: str = "gradient") -> str:
     """The page's question answered for `frames.gradient_slope` at one step.
 
-    Where there are both: the deepest plain net and the residual one of its depth. Else: the steepest run and the flattest.
+    Where there are both: the deepest plain net and the residual one of its depth. Else the steepest run and the
+    flattest one.
     """
     known = slopes.dropna(subset="factor")
     lost = [run for run in slopes["run"] if run not in set(known["run"])]
