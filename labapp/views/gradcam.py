@@ -120,6 +120,9 @@ def _body(room: ui.Room) -> None:
     )
     what = "digit" if same[0].experiment.imageset == "cluttered-digits" else "object"
     top.title(answer(energy, here, what, view.stage), help=MEANING, anchor=False)
+    without = [run.id for run in room.chosen if run not in runs]
+    if without:
+        top.caption(f"Left out, because no checkpoint was kept: {listed(without)}.")
     if len(sets) > 1:
         others = listed(run.name for run in runs if run not in same)
         top.caption(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")

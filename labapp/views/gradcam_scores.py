@@ -132,10 +132,10 @@ def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
                 "trained": _interval(energies["trained"]),
                 "untrained": _interval(energies["untrained"]),
                 "difference": _interval(energies["difference"]),
+                "verdict": verdicts[str(name)],
                 "uniform": palette.percent(energies["uniform"].mean),
                 "pointing": _interval(hits["trained"]),
                 "correct": palette.percent(right[str(name)]),
-                "verdict": verdicts[str(name)],
                 "images": f"{energies['trained'].images} / {energies['untrained'].images}",
             }
         )
@@ -144,7 +144,7 @@ def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
         alt="Energy inside the mask over many test images, trained beside random weights, and the sanity check",
         column_config={
             "run": "Run", "layer": "Layer", "trained": "Energy inside", "untrained": "Random net",
-            "difference": "Difference, image by image", "uniform": "Even map", "pointing": "Pointing game",
+            "difference": "Difference, paired", "uniform": "Even map", "pointing": "Pointing game",
             "correct": "Accuracy", "verdict": "The map …", "images": "Images, trained / random",
         },
     )  # fmt: skip

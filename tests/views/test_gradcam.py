@@ -227,6 +227,14 @@ def test_runs_without_a_checkpoint(archive, open_page):
     assert "--checkpoints" in app.caption[-1].value or any("--checkpoints" in each.value for each in app.caption)
 
 
+def test_a_run_without_a_checkpoint_is_named(trained, open_page, tmp_path, record):
+    root = Path(shutil.copytree(trained, tmp_path / "runs"))
+    bare = record(root, family="residual", depth=20)
+    app = open_page(root)
+    assert any(bare.id in caption.value for caption in app.caption)
+    assert rows(app) == 4
+
+
 def test_an_empty_archive(tmp_path, open_page):
     assert open_page(tmp_path / "nothing").title[0].value == "Nothing is recorded here yet."
 
