@@ -76,6 +76,14 @@ def frame_columns(ax: Axes, columns: pd.DataFrame) -> Axes:
     """
     for target, first, last in columns.itertuples(index=False):
         ax.add_patch(
-            Rectangle((target - 0.5, first - 0.5), 1, last - first + 1, fill=False, edgecolor="black", linewidth=0.8)
+            Rectangle(
+                (target - 0.5, first - 0.5),
+                1,
+                last - first + 1,
+                fill=False,
+                edgecolor="black",
+                linewidth=0.8,
+                clip_on=False,
+            )
         )
     return ax

@@ -1,0 +1,115 @@
+"""Which earlier features does each layer use?
+
+Huang et al. 2017, figure 5, for every dense net: one triangle a block, the cell (source, target) the mean absolute
+weight that the target gives to the source, divided by the column's largest; transition and classifier columns framed.
+Beside it the counterpart for residual and plain nets, whose weights belong to no single source: the loss that a block
+adds when it alone no longer sees what an earlier one has made (Veit et al. 2016). Several seeds become their mean.
+
+    labapp probe RUN … --quantities feature_reuse
+    python -m analysis.feature_reuse --runs runs --out figures
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.colors import Normalize
+
+from analysis.probed import last, probed
+from analysis.publish import command, looks, publish
+from labapp import frames, palette
+from labapp.figures import WIDTH, colour_bar, frame_columns, matrix
+from labapp.store import Run
+
+WEIGHTING, SCALE = "weights", "column maximum"
+CLIP = 0.98  # of the sizes of Δ loss; a few cells (the stem, the first block of a stage) are far beyond all others
+COLUMNS = ["net", "weighting", "block", "source", "target", "kind", "value", "raw", "deviation", "seeds", "step"]
+
+
+def draw(runs: list[Run], out: Path) -> list[Path]:
+    """Write feature_reuse.* for dense nets and block_ablation.* for residual ones, those that there are."""
+    there = probed(runs, "feature_reuse")
+    nets = _nets(there)
+    dense = {net: own for net, own in nets.items() if own[0].experiment.family == "dense"}
+    added = {net: own for net, own in nets.items() if own[0].experiment.family == "residual"}
+    written = []
+    if dense:
+        written += draw_triangles(dense, out)
+    if added:
+        written += draw_ablation(added, out)
+    return written or draw_ablation(nets, out)
+
+
+def _nets(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs of each net, that differ in the seed alone, in the order of the figures."""
+    named = list(frames.describe(runs)["net"])
+    return {net: [run for run, own in zip(runs, named, strict=True) if own == net] for net in looks(runs)["net"]}
+
+
+def cells_of(net: str, runs: Sequence[Run], weighting: str, scale: str) -> pd.DataFrame:
+    """The cells of one net after training, with the columns COLUMNS."""
+    cells = frames.reuse(runs, weighting, last(runs[0], "feature_reuse"))
+    return frames.scaled(cells, scale).assign(net=net, weighting=weighting)[COLUMNS]
+
+
+def draw_triangles(nets: dict[str, list[Run]], out: Path) -> list[Path]:
+    """One row a dense net, one triangle a block."""
+    tables = {net: cells_of(net, runs, WEIGHTING, SCALE) for net, runs in nets.items()}
+    across = max(table["block"].max() for table in tables.values())
+    size = (WIDTH, 0.35 + 2.15 * len(nets))
+    figure, axes = plt.subplots(len(nets), across, figsize=size, layout="constrained", squeeze=False)
+    norm = Normalize(0, 1)
+    for row, (net, table) in zip(axes, tables.items(), strict=True):
+        for block, ax in enumerate(row, start=1):
+            rows = table[table["block"] == block]
+            if rows.empty:
+                ax.set_axis_off()
+                continue
+            matrix(data=rows, x="target", y="source", hue="value", ax=ax, norm=norm)
+            framed = rows[rows["kind"] != "layer"].groupby("target")["source"].agg(["min", "max"]).reset_index()
+            frame_columns(ax, framed)
+            ends = "classifier" if "classifier" in set(rows["kind"]) else "transition"
+            ax.set(title=f"{net}, block {block}", xlabel=f"target layer (framed: {ends})", ylabel="source layer")
+            if block > 1:
+                ax.set_ylabel("")
+    title = f"{palette.WEIGHTINGS[WEIGHTING][0]}, column maximum = 1"
+    colour_bar(figure, list(axes.flat), norm, title, powers=False)
+    return publish(figure, pd.concat(tables.values()), out, "feature_reuse")
+
+
+def draw_ablation(nets: dict[str, list[Run]], out: Path) -> list[Path]:
+    """One panel a net: Δ loss of a target without a source, the whole net as one block."""
+    tables = {net: cells_of(net, runs, "ablation", "raw") for net, runs in nets.items()}
+    values = pd.concat(tables.values())["value"]
+    finite = values[np.isfinite(values)]
+    limit = float(finite.abs().quantile(CLIP)) or 1.0 if len(finite) else 1.0
+    beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}
+    norm = Normalize(-limit, limit)
+    across = min(3, len(nets))
+    down = -(-len(nets) // across)
+    size = (WIDTH if across > 1 else WIDTH * 0.6, 0.35 + (2.6 if across < 3 else 2.2) * down)
+    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
+    for place, ax in enumerate(axes.flat):
+        if place >= len(nets):
+            ax.set_axis_off()
+            continue
+        net = list(nets)[place]
+        matrix(data=tables[net], x="target", y="source", hue="value", ax=ax, norm=norm, relative=True)
+        ends = tables[net][tables[net]["kind"] == "classifier"]
+        frame_columns(ax, ends.groupby("target")["source"].agg(["min", "max"]).reset_index())
+        ax.set(title=net, xlabel="target block (framed: classifier)", ylabel="source block (0: stem)")
+        if place % across:
+            ax.set_ylabel("")
+    title = "Δ loss without the source (nats)"
+    extend = beyond.get((bool(values.min() < -limit), bool(values.max() > limit)), "neither")
+    colour_bar(figure, list(axes.flat), norm, title, True, powers=False, extend=extend)
+    return publish(figure, pd.concat(tables.values()), out, "block_ablation")
+
+
+if __name__ == "__main__":
+    sys.exit(command(draw, __doc__))

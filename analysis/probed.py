@@ -1,0 +1,37 @@
+"""Which runs hold the probes that a figure shows, and which command makes them where they are missing?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from labapp.catalogue import why_not
+from labapp.config import LabError
+from labapp.store import Run
+
+
+def probed(runs: Sequence[Run], name: str) -> list[Run]:
+    """The runs that hold a table of this quantity; a word to standard error about each other one that could.
+
+    Raises:
+        LabError: If there is none: how to make one, or why there can be none.
+    """
+    there = [run for run in runs if run.probes().get(name)]
+    reasons = {run: why_not(name, run.experiment) for run in runs if run not in there}
+    wanting = [run for run, reason in reasons.items() if not reason]
+    if not there:
+        if not wanting:
+            raise LabError(f"{runs[0].id} has no {name}: {reasons[runs[0]]}")
+        raise LabError(f"these runs hold no {name}; `{_command(wanting, name)}` measures it")
+    if wanting:
+        print(f"left out: {len(wanting)} runs without {name}; `{_command(wanting, name)}` measures it", file=sys.stderr)  # noqa: T201
+    return there
+
+
+def _command(runs: Sequence[Run], name: str) -> str:
+    return f"labapp probe {' '.join(run.id for run in runs)} --quantities {name} --root {runs[0].path.parent}"
+
+
+def last(run: Run, name: str) -> int:
+    """The last checkpoint at which a quantity was measured."""
+    return run.probes()[name][-1]
