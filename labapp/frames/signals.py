@@ -121,7 +121,7 @@ def medians(at: pd.DataFrame, quantity: str) -> pd.DataFrame:
     """
     rows = at[at["quantity"] == quantity]
     finite = rows.assign(value=rows["value"].where(np.isfinite(rows["value"].astype(float))))
-    groups = finite.groupby([*IDENTITY, "step"], sort=False, as_index=False, observed=True)
+    groups = finite.groupby([*IDENTITY, "step"], sort=False, as_index=False, observed=True, dropna=False)
     return groups.agg(
         kind=("kind", "first"),
         median=("value", "median"),

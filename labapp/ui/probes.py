@@ -15,7 +15,7 @@ import streamlit as st
 
 from labapp import launch
 from labapp.catalogue import CATALOGUE, why_not
-from labapp.config import LabError, listed
+from labapp.config import FOREIGN, LabError, listed
 from labapp.store import Run
 from labapp.ui.missing import start
 from labapp.ui.sidebar import PACE, Room
@@ -30,10 +30,14 @@ def probe(run: Run, name: str, step: int) -> pd.DataFrame:
 
 
 def probed(runs: Iterable[Run], names: Sequence[str]) -> list[Run]:
-    """The runs that hold all these tables, as far as they apply to their nets, and one of them at least."""
+    """The runs that hold all these tables, as far as they apply to their nets, and one of them at least.
+
+    Of a net of another maker nobody knows what applies until it was tried: the first table decides.
+    """
     found = []
     for run in runs:
         wanted, there = applying(run, names), run.probes()
+        wanted = wanted[:1] if run.experiment.family == FOREIGN else wanted
         if wanted and all(name in there for name in wanted):
             found.append(run)
     return found

@@ -38,7 +38,7 @@ def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool
     if len(steps) < 2:
         st.caption(f"{label} {steps[0]:,}, the only one")
         return steps[0]
-    if key not in state and not first:
+    if key not in state and key not in st.query_params and not first:
         state[key] = steps[-1]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         icon = ":material/pause:" if now else ":material/play_arrow:"

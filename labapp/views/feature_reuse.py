@@ -96,8 +96,8 @@ def _picture(room: ui.Room, have: Sequence[Run]) -> None:
     ui.look_again_if_gone(room.chosen)
     top = st.container()
     groups = _alike(have)
-    dense = {name: runs for name, runs in groups.items() if runs[0].experiment.family == "dense"}
-    summed = {name: runs for name, runs in groups.items() if runs[0].experiment.family != "dense"}
+    dense = {name: runs for name, runs in groups.items() if all(map(_is_dense, runs))}
+    summed = {name: runs for name, runs in groups.items() if name not in dense}
     with st.container(horizontal=True, vertical_alignment="top"):
         first, second = _choice("Dense net", dense, "dense"), _choice("Residual net", summed, "summed")
         weighting, scale = _controls(bool(dense))
@@ -127,6 +127,11 @@ def _alike(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for run, name in zip(runs, frames.describe(runs)["net"], strict=True):
         groups.setdefault(name, []).append(run)
     return groups
+
+
+def _is_dense(run: Run) -> bool:
+    """Whether a net concatenates, whoever made it: only then there are observations."""
+    return "reuse_observations" in run.probes()
 
 
 def _choice(label: str, groups: dict[str, list[Run]], key: str) -> list[Run]:

@@ -55,7 +55,7 @@ def _pair(typical: pd.DataFrame) -> tuple[Any, Any]:
     both = typical.merge(typical, on="net_depth", suffixes=("", "_other"))
     both = both[(both["family"] == "residual") & (both["family_other"] == "plain")]
     if len(both):
-        best = ui.rows(both.loc[[both["net_depth"].idxmax()]])[0]
+        best = ui.rows(both.loc[[both["net_depth"].astype(float).idxmax()]])[0]
         typical = typical[typical["run"].isin([best.run, best.run_other])]
     rows = ui.rows(typical.sort_values("high", kind="stable"))
     return rows[0], rows[-1]
@@ -75,7 +75,7 @@ def _branch(at: pd.DataFrame) -> str:
     split = frames.medians(at, "forward_ratio").dropna(subset="median")
     if split.empty:
         return ""
-    deepest = ui.rows(split.loc[[split["net_depth"].astype(int).idxmax()]])[0]
+    deepest = ui.rows(split.loc[[split["net_depth"].astype(float).fillna(0.0).idxmax()]])[0]
     return f"the median block of {deepest.run} adds {palette.number(deepest.median)}× what its shortcut carries"
 
 

@@ -1,0 +1,214 @@
+"""The pictures of Signals, Feature reuse, Representation and Architecture, read back from their specifications."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from labapp import charts, frames, palette
+
+RUNS = pd.DataFrame({"run": ["plain-8", "residual-8"], "family": ["plain", "residual"], "net_depth": 8, "seed": 0})
+LOOKS = palette.styles(RUNS)
+
+
+def drawn(chart):
+    """Each layer of a chart: its mark, its encodings and its rows."""
+    spec = chart.to_dict()
+    return [
+        (layer["mark"], layer["encoding"], spec["datasets"][(layer.get("data") or spec["data"])["name"]])
+        for layer in spec.get("layer", [spec])
+    ]
+
+
+def fields(encodings):
+    return [tip["field"] for tip in encodings.get("tooltip", [])]
+
+
+def rows(quantity, values, state="finite", **more):
+    """One quantity at one step, the same in both runs."""
+    table = pd.DataFrame({"value": np.asarray(values, dtype=float), "depth": range(1, len(values) + 1)})
+    table = table.assign(
+        quantity=quantity, step=10, layer="stage1.block1.conv1", kind="conv", stage=1, block="", part=2.0, whole=8.0,
+        relative_depth=np.linspace(0, 1, len(values)), state=state, **more,
+    )  # fmt: skip
+    return pd.concat([table.assign(run=run) for run in RUNS["run"]], ignore_index=True)
+
+
+# signals
+
+
+@pytest.mark.parametrize("quantity", frames.SIGNALS)
+def test_a_signal_is_a_line_a_run_with_its_layers_named(quantity):
+    (line, encodings, _), (point, hits, shown) = drawn(
+        charts.signal_chart(rows(quantity, [0.1, 0.2, 0.3]), LOOKS, quantity, (0.1, 0.3))
+    )
+    assert (line["type"], point["type"]) == ("line", "point")
+    assert encodings["color"]["scale"] == {"domain": list(LOOKS["run"]), "range": list(LOOKS["colour"])}
+    assert encodings["strokeDash"]["scale"]["range"] == [dash or [1, 0] for dash in LOOKS["dash"]]
+    assert fields(hits)[:6] == ["layer", "run", "depth", "stage", "step", "value"]
+    assert encodings["y"]["title"] == palette.quantity(quantity).unit
+    assert len(shown) == 6
+
+
+def test_shares_are_per_cent_and_say_of_how_many():
+    _, (_, hits, shown) = drawn(charts.signal_chart(rows("dead_share", [0, 0.25]), LOOKS, "dead_share", (0.25, 0.25)))
+    assert [row["value"] for row in shown] == [0, 25, 0, 25]
+    assert fields(hits)[-2:] == ["part", "whole"]
+
+
+def test_updates_have_a_shaded_band_that_the_axis_holds():
+    chart = charts.signal_chart(rows("update_ratio", [1e-3, 1e-3]), LOOKS, "update_ratio", (1e-3, 1e-3), frames.UPDATES)
+    (band, encodings, edges), *_ = drawn(chart)
+    assert band["type"] == "rect"
+    assert edges == [{"value": 1e-4, "high": 1e-2}]
+    low, high = encodings["y"]["scale"]["domain"]
+    assert low < 1e-4 < 1e-2 < high
+
+
+def test_what_a_log_axis_cannot_show_stands_on_it_as_a_cross():
+    table = rows("output_std", [1.0, np.nan], "not finite")
+    cross, encodings, shown = drawn(charts.signal_chart(table, LOOKS, "output_std", (1.0, 1.0)))[-1]
+    assert cross["text"] == "×"
+    assert encodings["y"]["value"] == {"expr": "height - 7"}
+    assert len(shown) == 2
+    assert "state" in fields(encodings)
+
+
+def test_an_interval_is_shaded_where_there_is_one():
+    table = rows("intrinsic_dimension", [3.0, 4.0], low=2.0, high=5.0)
+    (area, encodings, shown), *_, (_, hits, _) = drawn(
+        charts.signal_chart(table, LOOKS, "intrinsic_dimension", (0, 5), interval=True)
+    )
+    assert area["type"] == "area"
+    assert (encodings["y"]["field"], encodings["y2"]["field"]) == ("low", "high")
+    assert {row["high"] for row in shown} == {5.0}
+    assert fields(hits)[-2:] == ["low", "high"]
+    none = charts.signal_chart(table.assign(low=np.nan, high=np.nan), LOOKS, "effective_rank", (0, 5), interval=True)
+    assert [mark["type"] for mark, _, _ in drawn(none)] == ["line", "point"]
+
+
+# feature reuse
+
+
+def triangle(kind="classifier", seeds=1):
+    table = pd.DataFrame(
+        [(1, s, t, kind if t == 3 else "layer", s + t / 10) for t in (1, 2, 3) for s in range(t)],
+        columns=["block", "source", "target", "kind", "value"],
+    )
+    return table.assign(
+        raw=table["value"], deviation=0.1, seeds=seeds, source_layer="block1.layer1", target_layer="head.classifier"
+    )
+
+
+@pytest.mark.parametrize(("kind", "sign"), [("transition", "T"), ("classifier", "C")])
+def test_a_triangle_has_a_square_a_pair_and_a_frame_for_what_comes_behind(kind, sign):
+    (square, encodings, shown), (frame, around, framed) = drawn(charts.reuse_chart(triangle(kind), (0, 1), "nats"))
+    assert (square["type"], frame["type"], frame["filled"]) == ("rect", "rect", False)
+    assert len(shown) == 6
+    assert encodings["x"]["sort"] == ["1", "2", sign]
+    assert encodings["y"]["sort"] == ["in", "1", "2"]
+    assert [row["column"] for row in framed] == [sign]
+    assert around["y2"]["value"] == {"expr": "height"}
+    assert fields(encodings)[:4] == ["source_layer", "target_layer", "kind", "raw"]
+
+
+def test_a_triangle_of_several_seeds_tells_their_spread():
+    (_, encodings, _), *_ = drawn(charts.reuse_chart(triangle(seeds=3), (0, 1), "nats"))
+    assert fields(encodings)[-2:] == ["deviation", "seeds"]
+
+
+def test_a_cell_without_value_is_grey():
+    (_, encodings, _), *_ = drawn(charts.reuse_chart(triangle().assign(value=np.nan), (0, 1), "nats"))
+    assert encodings["color"]["value"] == palette.MUTED
+    assert "null" in encodings["color"]["condition"]["test"]
+
+
+@pytest.mark.parametrize(
+    ("values", "signed", "scale", "domain"),
+    [
+        ([0.2, 0.4], False, "raw", (0, 0.4)),
+        ([-0.5, 0.2], True, "raw", (-0.5, 0.5)),
+        ([0.2, 0.4], False, "column maximum", (0, 1)),
+        ([-0.5, 0.2], True, "column maximum", (-1, 1)),
+        ([-0.5, 0.2], True, "column min–max", (0, 1)),
+        ([np.nan, np.inf], False, "raw", (0, 1)),
+        ([], True, "raw", (-1, 1)),
+    ],
+)
+def test_colours_span_what_the_scale_promises(values, signed, scale, domain):
+    assert charts.linear_domain(pd.Series(values, dtype=float), signed, scale) == domain
+    (_, encodings, shown), *_ = drawn(charts.linear_bar(domain))
+    colours = palette.DIVERGING if domain[0] < 0 else palette.SEQUENTIAL
+    assert encodings["color"]["scale"]["range"] == list(colours)
+    assert (shown[0]["low"], shown[-1]["high"]) == pytest.approx(domain)
+
+
+# representation
+
+
+def square(cka):
+    table = pd.DataFrame([(i, j) for i in range(40) for j in range(40)], columns=["row", "column"])
+    return table.assign(
+        cka=cka, low=0.1, high=0.9, images=60, note="", layer=[f"stage1.block{i}.branch.conv1" for i in table["row"]],
+        other_layer=[f"stage1.block{i}.branch.conv1" for i in table["column"]],
+    )  # fmt: skip
+
+
+def test_similarity_names_some_layers_shortened_and_all_of_them_whole_on_hover():
+    (tile, encodings, shown), *rest = drawn(charts.similarity_chart(square(0.5), "one", "two"))
+    assert tile["type"] == "rect"
+    assert not rest
+    assert len(shown) == 1600 <= frames.MARKS
+    assert encodings["y"]["scale"]["domain"] == [39.5, -0.5]  # the image is above
+    assert encodings["color"]["scale"]["domain"] == [0, 1]
+    assert len(encodings["x"]["axis"]["values"]) <= 8
+    assert palette.short("stage1.block0.branch.conv1", 16) in encodings["x"]["axis"]["labelExpr"]
+    assert fields(encodings)[:5] == ["layer", "other_layer", "cka", "low", "high"]
+    assert shown[0]["layer"] == "stage1.block0.branch.conv1"
+
+
+def test_pairs_without_value_are_grey():
+    table = square(0.5)
+    table.loc[:9, "cka"] = np.nan
+    (_, _, known), (grey, _, unknown) = drawn(charts.similarity_chart(table, "one", "two"))
+    assert (len(known), len(unknown), grey["color"]) == (1590, 10, palette.MUTED)
+
+
+# architecture
+
+
+def test_a_bar_holds_every_part_and_its_name_tells_the_share_of_linear_layers():
+    parts = pd.DataFrame(
+        {
+            "run": "vgg-16", "family": "vgg", "part": ["stage 1", "stage 2", "linear"], "order": [1, 2, 1002],
+            "parameters": [1, 10, 89], "share": [0.01, 0.1, 0.89], "start": [0, 0.01, 0.11], "end": [0.01, 0.11, 1],
+            "layers": 2,
+        }
+    )  # fmt: skip
+    (bar, encodings, shown), _, (_, _, named) = drawn(charts.parts_chart(parts))
+    assert bar["type"] == "bar"
+    assert {row["name"] for row in shown} == {"vgg-16, FC 89 %"}
+    assert {row["colour"] for row in shown} == {palette.colour("vgg")}
+    assert [row["strength"] for row in shown] == pytest.approx([0.5, 0.75, 1])
+    assert [row["part"] for row in named] == ["stage 2", "linear"]  # a name needs room
+    assert fields(encodings) == ["run", "part", "parameters", "percent", "layers"]
+
+
+def test_the_pyramid_is_numbers_on_colours_the_coarsest_level_above():
+    table = pd.DataFrame(
+        [(level, stage, 1.0, 0.5) for level in ("p2", "p3") for stage in ("conv2_x", "conv3_x")],
+        columns=["level", "stage", "gradient_norm", "through_lateral"],
+    )
+    (_, encodings, shown), (text, _, _) = drawn(charts.pyramid_chart(table))
+    assert encodings["y"]["sort"] == ["p3", "p2"]
+    assert (text["type"], len(shown)) == ("text", 4)
+
+
+def test_growth_tells_what_each_part_adds():
+    table = pd.DataFrame(
+        {"step": [0, 1, 2], "part": ["stem", "layer", "transition"], "block": 1, "layer": "a", "channels_in": 3,
+         "channels_new": 4, "channels": [16, 20, 10], "compression": [np.nan, np.nan, 0.5]}
+    )  # fmt: skip
+    _, (point, encodings, shown) = drawn(charts.growth_chart(table))
+    assert point["color"] == palette.colour("dense")
+    assert {"layer", "part", "channels", "compression"} <= set(fields(encodings))
+    assert [row["channels"] for row in shown] == [16, 20, 10]
