@@ -76,7 +76,9 @@ def test_over_checkpoints_with_a_drift(trained, tmp_path, capsys):
     drift = pd.read_csv(tmp_path / "o" / "drift.csv")
     assert drift[drift["measure"] == "formed"]["step"].tolist() == steps
     assert drift[drift["measure"] == "drift"]["step"].tolist() == steps[1:]
-    assert set(pd.read_csv(tmp_path / "o" / "scores.csv")["step"]) == set(steps)
+    scores = pd.read_csv(tmp_path / "o" / "scores.csv")
+    assert set(scores["step"]) == set(steps)
+    assert set(scores["target"]) == set(scores[scores["step"] == steps[-1]]["predicted"])  # one class for all
 
 
 @pytest.mark.parametrize(

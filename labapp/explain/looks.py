@@ -42,8 +42,13 @@ def write_looks(
         target = targets[number if len(targets) > 1 else 0]
         for method in methods:
             shown: list[tuple[Asked, Look, list[LayerMap]]] = []
+            ends = {each.name: each.subject for each in asked}  # a net's last checkpoint
             for each in asked:
-                found = workbench.look(each.subject, sample, method, target, wanted)
+                meant: str | int = target
+                if target == "predicted" and ends[each.name] is not each.subject:
+                    # one class for all checkpoints: else maps would differ because they speak of different things
+                    meant = workbench.look(ends[each.name], sample, method, target, wanted).target
+                found = workbench.look(each.subject, sample, method, meant, wanted)
                 picked = {"stages": found.stages, "depths": found.at_depths(), "blocks": list(found.layers)}
                 shown.append((each, found, list(found.layers) if wanted else picked[layers[0]]))
             for each, found, maps in shown:

@@ -94,10 +94,7 @@ def _body(room: ui.Room) -> None:
         return
     view = _controls(same, sample)
     names = dict(zip([run.id for run in same], ui.styles(same)["run"], strict=True))
-    looks = [] if sample is None else [
-        (run, step, bench.look(run, step, sample, view.method, view.target))
-        for run in same for step in _steps(run, view)
-    ]  # fmt: skip
+    looks = [] if sample is None else [look for run in same for look in _looks(run, sample, view)]
     jobs += [job for _, _, job in looks]
     st.session_state["_unanswered"] = not desk.wait(jobs, AT_ONCE)
     grid = st.container()
@@ -224,6 +221,17 @@ def _step(runs: Sequence[Run]) -> int | None:
     if pressed:
         st.session_state["_playing-maps"] = not playing
     return int(step)
+
+
+def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, desk.Job]]:
+    """The questions about one run; over checkpoints, all about the class that it predicts in the end."""
+    steps, target = _steps(run, view), view.target
+    if len(steps) > 1 and target == "predicted":
+        end = bench.look(run, steps[-1], sample, view.method, target)
+        if not desk.wait([end], AT_ONCE) or end.fault:
+            return [(run, steps[-1], end)]
+        target = str(end.value.target)
+    return [(run, step, bench.look(run, step, sample, view.method, target)) for step in steps]
 
 
 def _steps(run: Run, view: View) -> list[int]:

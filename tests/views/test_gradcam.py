@@ -118,6 +118,14 @@ def test_columns(trained, open_page, columns, header):
     assert len(app.get("vega_lite_chart")) == (2 if columns == "checkpoints" else 1)  # how the map forms
 
 
+def test_over_checkpoints_all_maps_speak_of_the_class_predicted_in_the_end(trained, open_page):
+    app = open_page(trained)
+    app.segmented_control(key="columns").set_value("checkpoints")
+    settled(app.selectbox(key="class").set_value("predicted").run())
+    assert rows(app) == 4
+    assert "says" not in grid(app)  # what stands under the image is of the last checkpoint
+
+
 def test_method_class_scale_and_opacity(trained, open_page):
     app = open_page(trained)
     seen = {grid(app)}
