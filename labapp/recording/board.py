@@ -4,6 +4,7 @@ A row a place, a column a sum. Only sums are kept, because sums join: over the m
 and over the processes of one DDP run. `tables` turns them into the recorded quantities, on the host.
 """
 
+import ctypes
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,9 +14,8 @@ from torch import Tensor
 from labapp.recording.graph import Route
 from labapp.recording.kernels import Compiled, Portable, library
 
-# Offsets of the columns. Four sums of the output, of its gradient and of a block's input; three of the two paths'
-# gradients.
-OUTPUT, GRADIENT, INPUT, PATHS, WIDTH = 0, 4, 8, 12, 15
+# Offsets of the columns: four sums of the output, its gradient and a block's input; then of the paths' gradients.
+OUTPUT, GRADIENT, INPUT, PATHS, WIDTH = 0, 4, 8, 12, 16
 SUM, SQUARE, POSITIVE, NONFINITE = range(4)
 
 
@@ -26,16 +26,19 @@ class Sums:
     Attributes:
         step: the optimizer step.
         table: (rows, WIDTH) float64.
-        values: (rows, 2) number of output and of gradient values behind the sums; exact, known without a look at the
-        data. alive: for each row the (C,) bytes that say which channels had a positive value. pending: what
-        `Portable` left on a device: (flat position, tensor) pairs. masks: the same for `alive`. exponents: (row,
-        "output" or "gradient") -> (256,) counts. links: block row -> (row of the branch's end, row of the shortcut's
-        end); None where it is the block's input. weights: norms of the weights before the step, and of their changes.
-        gradients, used: norms of all parameters' gradients after the backward pass, and as the optimizer saw them
-        where
-            something changed them in between; present: which parameters had a gradient.
-        micro: sums of the squared gradient norms of the micro-batches; backwards: their number.
-        scale: the loss scale in force; skipped: whether the optimizer did not step.
+        values: (rows, 2) number of output and of gradient values behind the sums; known without a look at the data.
+        alive: for each row the (C,) bytes that say which channels had a positive value.
+        pending: what `Portable` left on a device, as (flat position, tensor) pairs.
+        masks: the same for `alive`.
+        exponents: (row, "output" or "gradient") -> (256,) counts.
+        links: block row -> (row of the branch's end, row of the shortcut's end, None where that is the block's input).
+        shared: block row -> row of the branch's end whose gradient is the one that came through the shortcut.
+        weights: norms of the weights before the step, and of their changes.
+        gradients: norms of all parameters' gradients after the backward pass; `present` says which had one.
+        used: the same as the optimizer saw them, where something changed them in between.
+        micro: sums of the squared gradient norms of the micro-batches, of which there were `backwards`.
+        scale: the loss scale in force.
+        skipped: whether the optimizer did not step.
     """
 
     step: int
@@ -46,6 +49,7 @@ class Sums:
     masks: list[tuple[int, Tensor]] = field(default_factory=list)
     exponents: dict[tuple[int, str], np.ndarray | Tensor] = field(default_factory=dict)
     links: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
+    shared: dict[int, int] = field(default_factory=dict)
     weights: tuple[Tensor, Tensor] | None = None
     gradients: Tensor | None = None
     used: Tensor | None = None
@@ -73,6 +77,13 @@ class Sums:
                 self.alive[row] = self.alive[row] | part if row in self.alive else part
                 at += mask.numel()
             self.masks.clear()
+        for block, branch in self.shared.items():
+            if self.values[block, 1]:
+                self.table[branch, GRADIENT + SQUARE : GRADIENT + NONFINITE + 1] = (
+                    *(self.table[block, PATHS + 2], 0),
+                    self.table[block, PATHS + 3],
+                )
+                self.values[branch, 1] = self.values[branch, 0]
         self.exponents = {
             key: counts.cpu().numpy() if isinstance(counts, Tensor) else counts
             for key, counts in self.exponents.items()
@@ -89,46 +100,47 @@ class Board:
         self.rows = rows
         self._table = torch.zeros(rows, WIDTH, dtype=torch.float64)
         self._base = self._table.data_ptr()
-        self._alive: dict[int, Tensor] = {}
+        self._alive: dict[int, tuple[Tensor, int]] = {}  # bytes, and where they lie
         self._exponents: dict[tuple[int, str], Tensor] = {}
         self.clear()
 
     def clear(self) -> None:
         """Empties the board for the next step."""
         self._table.zero_()
-        self._values = [[0, 0] for _ in range(self.rows)]
-        self._seen: set[int] = set()
+        self._values = [0] * (2 * self.rows)
+        self._seen: dict[int, int] = {}  # row -> channels
         self._counted: dict[tuple[int, str], Tensor] = {}
         self._pending: list[tuple[int, Tensor]] = []
         self._masks: list[tuple[int, Tensor]] = []
 
     def moments(self, row: int, tensor: Tensor, axis: int) -> None:
         """The four sums of a layer's output, and which channels along `axis` had a positive value."""
-        self._values[row][0] += tensor.numel()
+        self._values[2 * row] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
-            alive = self._alive.get(row)
-            if alive is None or alive.numel() != tensor.shape[axis]:
-                alive = self._alive[row] = torch.zeros(tensor.shape[axis], dtype=torch.uint8)
+            channels = tensor.shape[axis]
             if row not in self._seen:
-                alive.zero_()
-                self._seen.add(row)
-            self.compiled.moments(tensor, axis, self._base + 8 * WIDTH * row, alive.data_ptr())
+                if row not in self._alive or self._alive[row][0].numel() != channels:
+                    marks = torch.zeros(channels, dtype=torch.uint8)
+                    self._alive[row] = (marks, marks.data_ptr())
+                ctypes.memset(self._alive[row][1], 0, channels)
+                self._seen[row] = channels
+            self.compiled.moments(tensor, axis, self._base + 8 * WIDTH * row, self._alive[row][1])
         else:
-            sums, alive = self.portable.moments(tensor.detach(), axis)
+            sums, living = self.portable.moments(tensor.detach(), axis)
             self._pending.append((WIDTH * row + OUTPUT, sums))
-            self._masks.append((row, alive))
+            self._masks.append((row, living))
 
     def energy(self, row: int, offset: int, tensor: Tensor) -> None:
         """The four sums of any tensor, into the columns from `offset`."""
         if offset != INPUT:
-            self._values[row][offset // 4] += tensor.numel()
+            self._values[2 * row + offset // 4] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
             self.compiled.energy(tensor, self._base + 8 * (WIDTH * row + offset))
         else:
             self._pending.append((WIDTH * row + offset, self.portable.energy(tensor.detach())))
 
     def inner(self, row: int, branch: Tensor, shortcut: Tensor) -> None:
-        """⟨b,s⟩, ⟨b,b⟩ and ⟨s,s⟩ of the two paths' gradients."""
+        """⟨b,s⟩, ⟨b,b⟩, ⟨s,s⟩ of the two paths' gradients, and the NaN and infinite values of s."""
         if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
             self.compiled.inner(branch, shortcut, self._base + 8 * (WIDTH * row + PATHS))
         else:
@@ -154,8 +166,8 @@ class Board:
         return Sums(
             step,
             self._table[:rows].numpy().copy(),
-            np.array(self._values[:rows], dtype=np.int64).reshape(rows, 2),
-            {row: self._alive[row].numpy().copy() for row in self._seen},
+            np.array(self._values[: 2 * rows], dtype=np.int64).reshape(rows, 2),
+            {row: np.frombuffer(ctypes.string_at(self._alive[row][1], c), np.uint8) for row, c in self._seen.items()},
             self._pending,
             self._masks,
             {key: counts.clone() for key, counts in self._counted.items()},

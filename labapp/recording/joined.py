@@ -33,11 +33,11 @@ def join(waiting: Sequence[Sums]) -> bool:
     for sums in waiting:
         table = torch.from_numpy(sums.table)
         table[:, GRADIENT + 1] /= world**2
-        table[:, PATHS:] /= world**2
+        table[:, PATHS : PATHS + 3] /= world**2
         sums.table[:] = reduce(table).numpy()
         sums.values[:] = reduce(torch.from_numpy(sums.values)).numpy()
         for row in sorted(sums.alive):
-            sums.alive[row][:] = reduce(torch.from_numpy(sums.alive[row]), dist.ReduceOp.MAX).numpy()
+            sums.alive[row] = reduce(torch.from_numpy(sums.alive[row].copy()), dist.ReduceOp.MAX).numpy()
         for key in sorted(sums.exponents):
             counts = sums.exponents[key]
             sums.exponents[key] = reduce(torch.as_tensor(counts)).numpy()

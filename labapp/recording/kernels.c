@@ -234,33 +234,35 @@ void labapp_norms(const float *const *now, const float *const *before, const int
     }
 }
 
-/* out[3] += <a, b>, <a, a>, <b, b> of two arrays of n values in the same order. */
+/* out[4] += <a, b>, <a, a>, <b, b> of two arrays of n values in the same order, and the non-finite values of b. */
 void labapp_inner(const float *a, const float *b, int64_t n, double *out, int threads) {
-    double parts[MAX_THREADS][3];
+    double parts[MAX_THREADS][4];
     if (threads > MAX_THREADS) threads = MAX_THREADS;
     if (n < 16384 || threads < 1) threads = 1;
 #pragma omp parallel for num_threads(threads) schedule(static, 1) if (threads > 1)
     for (int t = 0; t < threads; t++) {
         int64_t i, to;
-        double ab = 0, aa = 0, bb = 0;
+        double ab = 0, aa = 0, bb = 0, bad = 0;
         share(n, t, threads, &i, &to);
         while (i + LANES <= to) {
             int64_t vectors = (to - i) / LANES;
             if (vectors > BLOCK) vectors = BLOCK;
             vf sab = {0}, saa = {0}, sbb = {0};
+            vi sbad = {0};
             for (int64_t k = 0; k < vectors; k++, i += LANES) {
                 vf u = *(const vf *)(a + i), v = *(const vf *)(b + i);
-                sab += u * v; saa += u * u; sbb += v * v;
+                sab += u * v; saa += u * u; sbb += v * v; sbad -= not_finite(v);
             }
-            ab += lanes_f(sab); aa += lanes_f(saa); bb += lanes_f(sbb);
+            ab += lanes_f(sab); aa += lanes_f(saa); bb += lanes_f(sbb); bad += lanes_i(sbad);
         }
         for (; i < to; i++) {
-            ab += (double)a[i] * b[i]; aa += (double)a[i] * a[i]; bb += (double)b[i] * b[i];
+            sums one = run_of(b + i, 1);
+            ab += (double)a[i] * b[i]; aa += (double)a[i] * a[i]; bb += one.square; bad += one.nonfinite;
         }
-        parts[t][0] = ab; parts[t][1] = aa; parts[t][2] = bb;
+        parts[t][0] = ab; parts[t][1] = aa; parts[t][2] = bb; parts[t][3] = bad;
     }
     for (int t = 0; t < threads; t++)
-        for (int k = 0; k < 3; k++) out[k] += parts[t][k];
+        for (int k = 0; k < 4; k++) out[k] += parts[t][k];
 }
 
 /* counts[256] += the histogram of the float32 exponent field: bin e holds 2^(e-127) <= |x| < 2^(e-126); 0 holds zero and subnormals, 255 NaN and Inf.

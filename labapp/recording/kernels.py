@@ -181,7 +181,7 @@ class Compiled:
         return out[:, 0], out[:, 1]
 
     def inner(self, a: Tensor, b: Tensor, out: int) -> None:
-        """Adds ⟨a,b⟩, ⟨a,a⟩ and ⟨b,b⟩ at address `out`."""
+        """Adds ⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b at address `out`."""
         a = dense(a)
         if a.stride() != b.stride():
             b = torch.empty_like(a).copy_(b)
@@ -234,9 +234,10 @@ class Portable:
         return torch.stack(torch._foreach_norm(wide, 2))
 
     def inner(self, a: Tensor, b: Tensor) -> Tensor:
-        """(3,) tensor: ⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩."""
+        """(4,) tensor: ⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b."""
         a, b = self.wide(a).reshape(-1), self.wide(b).reshape(-1)
-        return torch.stack([torch.dot(a, b), torch.dot(a, a), torch.dot(b, b)])
+        bad = (b.numel() - torch.isfinite(b).sum()).to(b.dtype)
+        return torch.stack([torch.dot(a, b), torch.dot(a, a), torch.dot(b, b), bad])
 
     def exponents(self, tensor: Tensor) -> Tensor:
         """(256,) counts of float32 exponents."""

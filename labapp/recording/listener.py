@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from labapp.recording import graph
-from labapp.recording.board import GRADIENT, INPUT, Board, Row
+from labapp.recording.board import GRADIENT, INPUT, PATHS, SQUARE, Board, Row, Sums
 from labapp.recording.hooks import Hooks, after_backward, in_backward, tensors_in
 from labapp.recording.places import Spot
 
@@ -31,6 +31,7 @@ class Listener:
         seconds: time spent in hooks.
         faults: what went wrong in a hook, and how often; never raised into training.
         skipped_outputs: outputs that were no floating-point tensor, or tensors of a tuple after the first.
+        shared: block row -> row of its branch's end, where both have one gradient, which is then read once.
         checkpointed: paths that a backward pass ran anew; keyword_only: blocks that get their input by keyword.
     """
 
@@ -47,6 +48,7 @@ class Listener:
         self.skipped_outputs = 0
         self.checkpointed: set[str] = set()
         self.keyword_only: set[str] = set()
+        self.shared: dict[int, int] = {}
         self._index: dict[tuple[str, int], int] = {}
         self._plan: list[tuple[Spot, bool]] | None = None  # (module, whether its gradient is wanted), once it is known
         self._calls: dict[str, int] = {}
@@ -64,10 +66,12 @@ class Listener:
         self.links = {}
         self._hooks, self._histograms, self._backward_ended, self._queued = hooks, histograms, backward_ended, False
         hooks.before(self.model, self._forward_begins)
-        for spot, gradient in self._plan if self._plan is not None else self._everything():
-            if spot.kind == "block":
-                hooks.before(spot.module, partial(self._guarded, self._block_begins, spot))
-            hooks.after(spot.module, partial(self._output, spot, gradient))
+        if self._plan is None:
+            self._functions = self._made_for(self._everything())
+        for module, before, after in self._functions:
+            if before is not None:
+                hooks.before(module, before)
+            hooks.after(module, after)
         if self._plan is None:
             hooks.after(self.model, partial(self._guarded, self._forward_ends))
             self._order: dict[str, int] = {}
@@ -93,6 +97,17 @@ class Listener:
             (known.get(path) or Spot(path, module, "part"), True)
             for path, module in self.model.named_modules()
             if path and type(module) not in (nn.ModuleList, nn.ModuleDict)  # they are never called
+        ]
+
+    def _made_for(self, plan: list[tuple[Spot, bool]]) -> list[tuple[nn.Module, Any, Any]]:
+        """(module, hook before, hook after) of each place, made once."""
+        return [
+            (
+                spot.module,
+                partial(self._guarded, self._block_begins, spot) if spot.kind == "block" else None,
+                partial(self._output, spot, gradient),
+            )
+            for spot, gradient in plan
         ]
 
     def _guarded(self, function: Callable[..., None], *args: Any) -> None:
@@ -292,6 +307,24 @@ class Listener:
         self._plan = [
             (spot, spot.path in shown) for spot, _ in self._everything() if spot.path in shown or spot.path in needed
         ]
+        self._functions = self._made_for(self._plan)
+
+    def share(self, sums: Sums) -> None:
+        """Finds, in the first step, the branches that only their sum uses: their gradient is that of the sum.
+
+        It is measured, not assumed: both were read in that step, and are the same. A histogram needs it to itself.
+        """
+        if self._plan is None or self._histograms or sums.pending:
+            return
+        for block, (branch, _) in sums.links.items():
+            if branch is None or self.rows[block].split != "branch+shortcut" or sums.values[branch, 1] == 0:
+                continue
+            own, through = sums.table[branch, GRADIENT + SQUARE], sums.table[block, PATHS + 2]
+            if abs(own - through) <= 1e-5 * own:
+                self.shared[block] = branch
+        paths = {self.rows[branch].path for branch in self.shared.values()}
+        self._plan = [(spot, gradient and spot.path not in paths) for spot, gradient in self._plan]
+        self._functions = self._made_for(self._plan)
 
     def _rank(self, index: int) -> tuple[int, int, int]:
         row = self.rows[index]

@@ -278,7 +278,9 @@ class Recorder:
         elif first:
             self.listener.without_outputs()
         sums = self.listener.board.take(step, len(self.listener.rows))
-        sums.links = self.listener.links
+        sums.links, sums.shared = self.listener.links, dict(self.listener.shared)
+        if first:
+            self.listener.share(sums)
         self.weights.end(sums)
         sums.skipped = self.optimizer is not None and not self.weights.stepped
         self._waiting.append(sums)

@@ -61,21 +61,25 @@ class Weights:
         self.backwards += 1
         if self.scaler is not None and self.scaler.is_enabled() and self.scaler._scale is not None:
             self._scale = self.scaler._scale.detach().clone()  # the scale in force in this backward
+        gradients = [p.grad for p in self.parameters]
+        self._there = [g is not None and g.layout is torch.strided for g in gradients]
+        present = [g for g, there in zip(gradients, self._there, strict=True) if there and g is not None]
         with torch.no_grad():
-            self._gradients = self._norms()
-            if self.noise:
-                self._add_micro_batch()
-        self._versions = [g._version for g in self._present()]
-        self._there = [p.grad is not None and p.grad.layout is torch.strided for p in self.parameters]
+            self._gradients = self._norms(present)
+            if self.noise and present:
+                self._add_micro_batch(present)
+        self._versions = [g._version for g in present]
 
     def before_step(self) -> None:
         """Reads the gradients again where they were clipped or unscaled since the backward pass ended."""
         self.stepped = True
         if self._gradients is None:
             self.gradients_complete()
-        elif [g._version for g in self._present()] != self._versions:
+            return
+        present = self._present()
+        if [g._version for g in present] != self._versions:
             with torch.no_grad():
-                self._used = self._norms()
+                self._used = self._norms(present)
 
     def end(self, sums: Sums) -> None:
         """Adds the step's norms to its sums."""
@@ -92,9 +96,8 @@ class Weights:
     def _present(self) -> list[Tensor]:
         return [p.grad for p in self.parameters if p.grad is not None and p.grad.layout is torch.strided]
 
-    def _norms(self) -> Tensor:
+    def _norms(self, present: list[Tensor]) -> Tensor:
         """(P,) norms of the parameters' gradients, NaN for those that have none."""
-        present = self._present()
         if not present:
             return torch.full((len(self.parameters),), torch.nan)
         return self._spread(norms(present)[0])
@@ -103,12 +106,10 @@ class Weights:
         if len(values) == len(self.parameters):
             return values
         full = values.new_full((len(self.parameters),), torch.nan)
-        there = [p.grad is not None and p.grad.layout is torch.strided for p in self.parameters]
-        full[torch.tensor(there, device=full.device)] = values
+        full[torch.tensor(self._there, device=full.device)] = values
         return full
 
-    def _add_micro_batch(self) -> None:
-        present = self._present()
+    def _add_micro_batch(self, present: list[Tensor]) -> None:
         fresh = list(torch._foreach_sub(present, self._kept)) if self._kept else present
         squares = self._spread(norms(fresh)[0] ** 2)
         self._micro = squares if self._micro is None else self._micro + squares

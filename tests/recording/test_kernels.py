@@ -102,15 +102,19 @@ def test_half_precision_sums_do_not_overflow(dtype):
 
 def test_inner_products_whatever_the_memory_format():
     a, b = torch.randn(4, 6, 8, 8), torch.randn(4, 6, 8, 8)
-    expected = [(a.double() * b).sum().item(), (a.double() ** 2).sum().item(), (b.double() ** 2).sum().item()]
+    expected = [(a.double() * b).sum().item(), (a.double() ** 2).sum().item(), (b.double() ** 2).sum().item(), 0]
     for u in layouts(a):
         if u.shape != a.shape or not torch.equal(u, a):
             continue
         for v in (b, b.to(memory_format=torch.channels_last)):
-            out = torch.zeros(3, dtype=torch.float64)
+            out = torch.zeros(4, dtype=torch.float64)
             compiled().inner(u, v, out.data_ptr())
             assert out.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)
             assert Portable().inner(u, v).tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)
+    b[1, 2, 3, 4:7] = torch.nan
+    out = torch.zeros(4, dtype=torch.float64)
+    compiled().inner(a, b, out.data_ptr())
+    assert out[3].item() == Portable().inner(a, b)[3].item() == 3
 
 
 def test_exponents_equal_frexp():
