@@ -24,12 +24,13 @@ from labapp.figures import WIDTH, colormap, shares
 from labapp.store import Run
 
 HEADINGS = {
-    "weight_layers": "weight\nlayers",
+    "weight_layers": "layers",
     "parameters": "parameters",
     "multiply_adds": "multiply-\nadds",
     "receptive_field": "receptive\nfield (px)",
     "linear_share": "linear\nshare",
 }
+PLACES = (0.65, 1.85, 2.85, 3.95, 4.9)  # right ends of the columns
 
 
 def draw(runs: list[Run], out: Path) -> list[Path]:
@@ -49,11 +50,11 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     by_name = dict(zip(labels, handles, strict=True))
     figure.legend([by_name[name] for name in names], names, loc="outside upper left", ncols=len(names), handlelength=1)
     words.set_axis_off()
-    words.set_xlim(0, len(HEADINGS))
-    for column, (key, heading) in enumerate(HEADINGS.items()):
+    words.set_xlim(0, PLACES[-1])
+    for place_of, (key, heading) in zip(PLACES, HEADINGS.items(), strict=True):
         words.annotate(
             heading,
-            (column + 0.95, 1),
+            (place_of, 1),
             xycoords=("data", "axes fraction"),
             ha="right",
             va="bottom",
@@ -61,7 +62,7 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
             fontsize=7.5,
         )
         for place, value in enumerate(sizes[key]):
-            words.annotate(_word(key, value), (column + 0.95, place), ha="right", va="center", fontsize=7.5)
+            words.annotate(_word(key, value), (place_of, place), ha="right", va="center", fontsize=7.5)
     table = sizes.merge(parts.pivot_table(index="net", columns="part", values="parameters"), on="net")
     return publish(figure, table, out, "architecture_table")
 
@@ -79,7 +80,7 @@ def _word(key: str, value: float) -> str:
         return palette.percent(value)
     if key in ("parameters", "multiply_adds"):
         return mpl.ticker.EngFormatter(places=2, sep=" ")(value)
-    return palette.number(value)
+    return f"{value:,.0f}" if value == round(value) else palette.number(value)
 
 
 if __name__ == "__main__":

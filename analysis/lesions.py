@@ -1,9 +1,10 @@
 """How badly does each net take the loss of one block, or another order of its blocks?
 
 Veit et al. 2016, figures 3 and 5: left, the error after deleting one block or layer, against its place in the net;
-right, the error after random exchanges of two blocks of one shape, one after the other, the band over several orders (in
-the table with Kendall's rank correlation of the order with the trained one). In a residual net hardly any deletion matters; in a plain net or VGG each leaves chance. Layers that change the shape
-cannot be left out and have no point. Several seeds become their mean with the range.
+right, the error after random exchanges of two blocks of one shape, one after the other, with the band over several
+orders (the table also has Kendall's rank correlation of the order with the trained one). In a residual net hardly any
+deletion matters; in a plain net or VGG each leaves chance. Layers that change the shape cannot be left out and have no
+point. Several seeds become their mean with the range.
 
     labapp probe RUN … --quantities lesions permutations
     python -m analysis.lesions --runs runs --out figures
@@ -34,6 +35,7 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     blocks = deleted.groupby("run")["position"].transform("max").clip(lower=2)
     deleted = deleted.assign(place=(deleted["position"] - 1) / (blocks - 1), error=1 - deleted["accuracy"])
     ordered = _tables([run for run in there if run.probes().get("permutations")], "permutations")
+    ordered = ordered[(ordered["swaps"] == 0) | (ordered["kendall_tau"] < 1)]  # without orders that came back
     styles = looks(there)
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
     shown = deleted[deleted["lesion"] == "delete"].assign(error=lambda t: 100 * t["error"])
@@ -84,7 +86,9 @@ def _tables(runs: Sequence[Run], name: str) -> pd.DataFrame:
     for run, (_, who) in zip(runs, about.iterrows(), strict=True):
         step = last(run, name)
         parts.append(run.probe(name, step).assign(net=who["net"], run=who["run"], seed=who["seed"], step=step))
-    empty = pd.DataFrame(columns=["net", "run", "seed", "step", "accuracy", "kendall_tau"]).astype({"accuracy": float})
+    empty = pd.DataFrame(columns=["net", "run", "seed", "step", "swaps", "accuracy", "kendall_tau"]).astype(
+        {"accuracy": float}
+    )
     return pd.concat(parts, ignore_index=True) if parts else empty
 
 

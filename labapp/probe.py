@@ -9,6 +9,7 @@ On a terminal a bar shows how far it is; in a log each table is a line.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,6 +67,8 @@ def probe(
     found = [_run(word, root) for word in runs]
     other = None if against is None else _run(against, root)
     console().print("loading torch …")
+    # threads that wait asleep: beside a training, threads that wait awake made a probe take up to twenty times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from labapp import probes
 
     measured = False
