@@ -29,7 +29,7 @@ from labapp.frames.layers import (
 )
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import SCALES, missed, nearest_step, observations, preference, reuse, scaled
-from labapp.frames.runs import IDENTITY, describe, names
+from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
@@ -80,4 +80,5 @@ __all__ = [
     "theory_profile",
     "thinned",
     "totals",
+    "usual_of",
 ]

@@ -65,13 +65,20 @@ def names(runs: Sequence[Run], seeds: bool = True) -> list[str]:
     result = []
     for run, own in zip(runs, settings, strict=True):
         twins = [other for twin, other in zip(runs, settings, strict=True) if twin.name == run.name]
-        usual = _settings(Experiment(family=run.experiment.family, form=run.experiment.form), seeds) | {"seed": None}
+        usual = _settings(usual_of(run.experiment), seeds) | {"seed": None}
         differing = [key for key, value in own.items() if any(other[key] != value for other in twins)]
         parts = [run.name, *(_in_words(key, own[key]) for key in differing if own[key] != usual[key])]
         if seeds and twins.count(own) > 1:  # the same experiment again: only the folder tells them apart
             parts.append(run.id.removeprefix(f"{run.name}-"))
         result.append(", ".join(parts))
     return result
+
+
+def usual_of(experiment: Experiment) -> Experiment:
+    """The experiment of this net in which nothing else was asked for."""
+    if experiment.net is not None:  # of another maker
+        return Experiment(net=experiment.net)
+    return Experiment(family=experiment.family, form=experiment.form)
 
 
 def _settings(experiment: Experiment, seeds: bool) -> dict[str, Any]:

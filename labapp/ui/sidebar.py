@@ -18,8 +18,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from labapp import launch, palette
-from labapp.config import Experiment, LabError
+from labapp import frames, launch, palette
+from labapp.config import LabError
 from labapp.store import Run, broken_runs, list_runs
 from labapp.ui.tables import overview, problems, rows, styles, summary
 
@@ -115,7 +115,7 @@ def _labels(runs: list[Run]) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     for run in reversed(runs):
-        usual = Experiment(family=run.experiment.family)
+        usual = frames.usual_of(run.experiment)
         facts = [palette.NORMS[run.experiment.norm]] if run.experiment.norm != usual.norm else []
         facts += [run.experiment.activation] if run.experiment.activation != usual.activation else []
         facts += [f"seed {run.experiment.seed}"] if run.experiment.seed else []

@@ -71,7 +71,7 @@ def _pair(tested: pd.DataFrame) -> tuple[Any, Any]:
     """The worst run, and the best one, of the same depth where that already makes a clear difference."""
     rows = ui.rows(tested)
     low, high = rows[0], rows[-1]
-    equals = [row for row in rows if row.net_depth == low.net_depth]
+    equals = [row for row in rows if row is low or row.net_depth == low.net_depth]  # a net without a depth equals none
     return (low, equals[-1]) if equals[-1].accuracy - low.accuracy >= CLEAR else (low, high)
 
 

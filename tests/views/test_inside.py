@@ -12,7 +12,8 @@ import pytest
 import labapp
 from labapp import launch, palette
 from labapp.catalogue import against_name
-from labapp.store import list_runs
+from labapp.config import Experiment
+from labapp.store import RunWriter, list_runs
 from labapp.ui import probes
 
 MAIN = Path(labapp.__file__).resolve().parent / "main.py"
@@ -206,6 +207,20 @@ def test_rows_of_the_table_can_be_chosen(probed, open_page):
 
 def test_of_repetitions_the_architecture_shows_one(probed, open_page):
     assert open_page(probed, "architecture").selectbox(key="net").options == ["dense-10", "residual-8", "plain-8"]
+
+
+# nets of other makers
+
+
+def test_every_page_opens_on_a_net_of_another_maker(open_page, record, tmp_path):
+    record(tmp_path)
+    with RunWriter.create(tmp_path, Experiment(net="torchvision:resnet18", steps=1)) as writer:
+        writer.write("evals", {"step": [1], "split": ["test"], "loss": [2.0], "accuracy": [0.1]})
+        writer.finish("finished")
+    for page in ("overview", "gradient_flow", *PAGES):
+        app = open_page(tmp_path, page)
+        assert "resnet18" in app.multiselect(key="runs").options
+        assert app.title[0].value
 
 
 # empty and broken states
