@@ -102,15 +102,17 @@ def _cell(layer: LayerMap, hover: str) -> overlay.Cell:
 
 
 def _downloads(sheet: overlay.Sheet, names: dict[str, str], shown: Shown) -> None:
+    # a file is made when its button is pressed, which a page that draws itself anew meanwhile would forget
+    busy = bool(st.session_state.get("_looking", False))
     with st.container(horizontal=True):
         for kind, mime in {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}.items():
             st.download_button(
                 kind.upper(), _later(sheet, kind), f"maps.{kind}", mime, key=f"download-{kind}",
-                icon=":material/download:", on_click="ignore",
+                icon=":material/download:", on_click="ignore", disabled=busy,
             )  # fmt: skip
         st.download_button(
             "Raw maps", lambda: overlay.raw(_raw(names, shown)), "maps.npz", "application/octet-stream",
-            key="download-raw", icon=":material/download:", on_click="ignore",
+            key="download-raw", icon=":material/download:", on_click="ignore", disabled=busy,
             help="Signed maps at each layer's resolution, for numpy.load",
         )  # fmt: skip
 
