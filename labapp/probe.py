@@ -75,8 +75,7 @@ def probe(
     for run in found:
         with Display(run) as display:
             if other is not None:
-                count = len(run.checkpoints()) if wanted == "all" else 1 if isinstance(wanted, str) else len(wanted)
-                display.expect(count)
+                display.expect(len(probes.steps_of(run, wanted or "last")))
                 outcomes = probes.against(
                     run,
                     other,

@@ -120,3 +120,57 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for net in nets:
         train(Experiment(**{"depth": 8, "width": 4, "record": "none", "eval_every": 30} | net | small), root)
     return root
+
+
+SMALL_NETS: dict[str, dict[str, object]] = {  # a net a family, as small as they come
+    "plain": {"family": "plain", "depth": 14, "width": 4},
+    "residual": {"family": "residual", "depth": 14, "width": 4, "preactivation": True},
+    "original": {"family": "residual", "depth": 14, "width": 4},
+    "dense": {"family": "dense", "depth": 13, "growth_rate": 4},
+    "vgg": {"family": "vgg", "depth": 11, "width": 4},
+}
+
+
+@pytest.fixture(scope="session")
+def _digit_nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The nets of SMALL_NETS, trained for a moment on digits; the run's id is the net's name there."""
+    from labapp.train import train
+
+    root = tmp_path_factory.mktemp("digit-nets") / "runs"
+    for name, net in SMALL_NETS.items():
+        about = {
+            "imageset": "digits",
+            "steps": 12,
+            "batch_size": 32,
+            "checkpoints": 2,
+            "eval_every": 12,
+            "device": "cpu",
+        }
+        train(Experiment(**net | about, record_every=4, learning_rate=0.05, test_images=200), root, run_id=name)
+    return root
+
+
+@pytest.fixture
+def digit_nets(_digit_nets: Path, tmp_path: Path) -> Path:
+    """Small trained nets of every family, to do with as the test likes."""
+    return Path(shutil.copytree(_digit_nets, tmp_path / "nets"))
+
+
+@pytest.fixture(scope="session")
+def _probed_nets(_digit_nets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with all their probes, on 48 images."""
+    from labapp import probes
+
+    root = Path(shutil.copytree(_digit_nets, tmp_path_factory.mktemp("probed") / "runs"))
+    for name in SMALL_NETS:
+        run = Run(root / name)
+        todo, _ = probes.tasks(run, checkpoints="ends")
+        for outcome in probes.measure(run, todo, images=48):
+            assert not outcome.reason, outcome
+    return root
+
+
+@pytest.fixture
+def probed_nets(_probed_nets: Path, tmp_path: Path) -> Path:
+    """Small trained nets of every family with their probes, to do with as the test likes."""
+    return Path(shutil.copytree(_probed_nets, tmp_path / "probed"))

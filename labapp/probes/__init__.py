@@ -11,6 +11,6 @@ table. Nets and random numbers are afterwards as they were.
 """
 
 from labapp.probes.given import Batch, Given, probe_images
-from labapp.probes.measure import MEASURES, Outcome, Task, against, measure, tasks
+from labapp.probes.measure import MEASURES, Outcome, Task, against, measure, steps_of, tasks
 
-__all__ = ["MEASURES", "Batch", "Given", "Outcome", "Task", "against", "measure", "probe_images", "tasks"]
+__all__ = ["MEASURES", "Batch", "Given", "Outcome", "Task", "against", "measure", "probe_images", "steps_of", "tasks"]

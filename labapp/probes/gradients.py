@@ -15,6 +15,7 @@ from labapp.diagnostics import level_gradients as levels
 from labapp.diagnostics import path_lengths as paths
 from labapp.diagnostics import shattering as shattered
 from labapp.diagnostics.chains import chain_of
+from labapp.diagnostics.conditions import require_finite_weights
 from labapp.nets.pyramid import pyramid
 from labapp.probes.given import SEED, Given
 
@@ -102,6 +103,7 @@ def _placed(given: Given, table: pd.DataFrame) -> pd.DataFrame:
 
 def level_gradients(given: Given) -> pd.DataFrame:
     """See `labapp.diagnostics.level_gradients`; of a new pyramid on the net's weights."""
+    require_finite_weights(given.net)  # a rectifier makes 0 of a gradient that is NaN
     with torch.random.fork_rng([]):
         torch.manual_seed(SEED)
         fpn = pyramid(given.net, channels=CHANNELS).eval()

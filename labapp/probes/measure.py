@@ -82,12 +82,9 @@ def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] 
     Raises:
         LabError: For an unknown quantity, a checkpoint that the run does not have, or none at all.
     """
-    there = run.checkpoints()
-    if not there:
-        run.checkpoint_path()  # says that there is none
-    if not isinstance(checkpoints, str):
-        for step in checkpoints:
-            run.checkpoint_path(step)
+    there = steps_of(run, "all")
+    if checkpoints:
+        steps_of(run, checkpoints)  # says that one is not there, before anything is measured
     found, reasons = [], []
     for name in chosen(names):
         why = why_not(name, run.experiment)
@@ -98,16 +95,26 @@ def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] 
         if when == "plan":
             found.append(Task(name, PLAN, there[-1], name))
             continue
-        wanted = steps_of(there, checkpoints or when) if isinstance(checkpoints, str) else sorted(set(checkpoints))
-        found += [Task(name, step, step, name) for step in wanted]
+        found += [Task(name, step, step, name) for step in steps_of(run, checkpoints or when)]
     return found, reasons
 
 
-def steps_of(there: Sequence[int], word: str) -> list[int]:
-    """The checkpoints that a word stands for."""
-    if word not in ("all", "ends", "last"):
-        raise LabError(f"checkpoints are all, ends, last or steps, not '{word}'; this run has {listed(there)}")
-    return {"all": list(there), "ends": sorted({there[0], there[-1]}), "last": [there[-1]]}[word]
+def steps_of(run: Run, wanted: str | Sequence[int]) -> list[int]:
+    """The checkpoints of a run that are meant by all, ends or last, or by their steps.
+
+    Raises:
+        LabError: If there is none, or not that one.
+    """
+    if not isinstance(wanted, str):
+        for step in wanted:
+            run.checkpoint_path(step)
+        return sorted(set(wanted))
+    there = run.checkpoints()
+    if wanted not in ("all", "ends", "last"):
+        raise LabError(f"checkpoints are all, ends, last or steps, not '{wanted}'; this run has {listed(there)}")
+    if not there:
+        run.checkpoint_path()  # says that there is none
+    return {"all": there, "ends": sorted({there[0], there[-1]}), "last": [there[-1]]}[wanted]
 
 
 def measure(
@@ -166,8 +173,7 @@ def against(
     def compare(given: Given) -> pd.DataFrame:
         return representation.similarity(given, second.net).assign(other_run=other.id, other_step=step)
 
-    steps = steps_of(run.checkpoints(), checkpoints) if isinstance(checkpoints, str) else checkpoints
-    for own in steps:
+    for own in steps_of(run, checkpoints):
         task = Task(against_name(other.id, step), own, own, "similarity")
         begin(task)
         yield _one(run, task, test, tell, compare)
