@@ -110,6 +110,13 @@ def enlarged(picture: Pixels, side: int) -> Pixels:
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
+def at_most(picture: Pixels, side: int) -> Pixels:
+    """A square picture shrunk to `side` pixels where it has more."""
+    if picture.shape[0] <= side:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC))
+
+
 def raw(maps: dict[str, Values]) -> bytes:
     """Maps by name as the bytes of an .npz file."""
     buffer = io.BytesIO()

@@ -57,6 +57,8 @@ def test_a_blend_is_the_grey_picture_below_and_the_colours_above():
     assert overlay.blend(picture, over, 0.0, 8)[0, 0].tolist() == [76, 76, 76]
     assert overlay.blend(picture, over, 1.0, 8)[7, 7].tolist() == [0, 0, 255]
     assert overlay.enlarged(picture, 10).shape == (8, 8, 3)
+    assert overlay.at_most(picture, 2).shape == (2, 2, 3)
+    assert overlay.at_most(picture, 9) is picture
 
 
 def test_pictures_and_maps_come_back_from_their_bytes():

@@ -321,6 +321,11 @@ def test_pictures_of_all_kinds_can_be_looked_at(run, tmp_path, kind):
     assert np.isnan(found.layers[-1].energy)
 
 
+def test_a_large_picture_is_kept_small(tmp_path):
+    Image.new("RGB", (3000, 1200)).save(tmp_path / "large.png")
+    assert from_file(tmp_path / "large.png").picture.shape == (512, 512, 3)
+
+
 # surveys
 
 

@@ -18,6 +18,7 @@ from labapp import overlay
 from labapp.overlay import Sheet, scale_title
 
 SMALL, LARGE = 64, 136  # pixels of a cell: of many columns, and of few
+SHARP = 2 * LARGE  # pixels of a picture that fine screens can show
 ROOM = 750  # pixels of a page's width beside the names
 LAYER = "position:absolute;inset:0;width:100%;height:100%;border-radius:3px"
 
@@ -31,23 +32,24 @@ def map_grid(sheet: Sheet, columns: Sequence[str], looks: Sequence[tuple[str, st
         looks: A row's swatch (the address of a picture) and what hovering it says.
     """
     side = int(np.clip(ROOM / (len(columns) + 1) - 8, SMALL, LARGE))
-    below = overlay.address(overlay.grey(sheet.picture))
+    picture = overlay.at_most(sheet.picture, SHARP)  # it stands in every cell
+    below, original = overlay.address(overlay.grey(picture)), overlay.address(picture)
     border = outline_address(sheet.mask) if sheet.mask is not None else ""
     head = "".join(f"<th style='{_CELL};padding-bottom:4px'>{html.escape(name)}</th>" for name in ["image", *columns])
     rows = []
     for row, (swatch, hover) in zip(sheet.rows, looks, strict=True):
-        original = _stack(overlay.address(sheet.picture), "", border, 1, side, f"{row.title}: the image")
-        cells = [f"<td style='{_CELL}'>{original}<div style='{_SMALL}'>{html.escape(row.detail)}</div></td>"]
+        first = _stack(original, "", border, 1, side, f"{row.title}: the image")
+        cells = [f"<td style='{_CELL}'>{first}<div style='{_SMALL}'>{html.escape(row.detail)}</div></td>"]
         for cell, name in zip(row.cells, columns, strict=True):
             if cell is None:
                 cells.append(f"<td style='{_CELL};opacity:.5'>–</td>")
                 continue
-            picture = _stack(
+            shown = _stack(
                 below, overlay.address(sheet.shown(cell)), border, sheet.opacity, side,
                 f"{row.title}, {name}: {cell.above} {cell.below}",
             )  # fmt: skip
             cells.append(
-                f"<td style='{_CELL}' title='{html.escape(cell.above, quote=True)}'>{picture}"
+                f"<td style='{_CELL}' title='{html.escape(cell.above, quote=True)}'>{shown}"
                 f"<div style='{_SMALL}'>{html.escape(cell.below)}</div></td>"
             )
         name = (

@@ -18,6 +18,8 @@ from labapp.imagesets import ImageSet, load_for
 from labapp.pictures import read_picture, square
 from labapp.store import Run
 
+LARGEST = 512  # pixels a side that are kept of a user's picture; more than the nets read
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -46,7 +48,7 @@ def from_set(source: Run | Experiment, index: int) -> Sample:
 
 def from_picture(picture: NDArray[np.uint8], name: str = "picture") -> Sample:
     """A user's picture (H, W, 3); its middle is asked about."""
-    return Sample(name, square(picture, min(picture.shape[:2])))
+    return Sample(name, square(picture, min(*picture.shape[:2], LARGEST)))
 
 
 def from_file(source: str | Path | BinaryIO) -> Sample:
