@@ -124,3 +124,48 @@ def test_paper_leaves_the_settings_as_they_were():
     with figures.paper():
         mpl.rcParams["font.size"] = 99
     assert mpl.rcParams["font.size"] == before
+
+
+def test_a_matrix_has_its_first_row_above_and_shows_what_is_not_finite(ax):
+    data = table(target=[1, 2, 2, 3], source=[0, 0, 1, 2], value=[1.0, 0.5, np.nan, 0.25])
+    assert figures.matrix(data=data, x="target", y="source", hue="value", ax=ax, norm=Normalize(0, 1)) is ax
+    mesh = ax.collections[0]
+    assert mesh.get_array().shape == (3, 3)
+    np.testing.assert_allclose(mesh.get_array()[0, :2], [1, 0.5])
+    assert mesh.get_array().mask.sum() == 6  # five pairs that are not there, one without a value
+    (grey,) = ax.patches
+    assert grey.get_xy() == (1.5, 0.5)
+    assert to_rgb(grey.get_facecolor()) == to_rgb(palette.MUTED)
+    low, high = ax.get_ylim()
+    assert low > high
+
+
+def test_whole_columns_are_framed(ax):
+    figures.frame_columns(ax, table(target=[7], first=[0], last=[6]))
+    (frame,) = ax.patches
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((6.5, -0.5), 1, 7)
+    assert not frame.get_fill()
+
+
+def test_a_trace_is_linear_and_marks_what_it_cannot_draw(ax):
+    data = table(relative_depth=[0, 0.5, 1], value=[-1.0, np.inf, 3.0], net="vgg")
+    figures.trace(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("vgg"))
+    assert ax.get_yscale() == "linear"
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [-1, 3])
+    crosses = next(line for line in ax.lines if line.get_marker() == "x")
+    np.testing.assert_allclose(crosses.get_xdata(), [0.5])
+
+
+def test_shares_are_one_bar_a_net_from_above(ax):
+    data = table(net=["a", "a", "b"], part=["conv", "linear", "conv"], start=[0, 0.7, 0], end=[0.7, 1, 1])
+    figures.shares(data=data, y="net", hue="part", ax=ax, colours={"conv": "#000000", "linear": "#FF0000"})
+    bars = sorted((bar.get_y() + bar.get_height() / 2, bar.get_x(), bar.get_width()) for bar in ax.patches)
+    np.testing.assert_allclose(bars, [(0, 0, 0.7), (0, 0.7, 0.3), (1, 0, 1)])
+    low, high = ax.get_ylim()
+    assert low > high
+
+
+def test_a_scale_without_powers_says_its_own_numbers(ax):
+    figures.colour_bar(ax.figure, [ax], Normalize(0, 1), "linear CKA", powers=False)
+    ax.figure.canvas.draw()
+    assert "0.2" in [label.get_text() for label in ax.figure.axes[-1].get_yticklabels()]
