@@ -2,8 +2,8 @@
 
 Huang et al. 2017, figure 5, for every dense net: one triangle a block, the cell (source, target) the mean absolute
 weight that the target gives to the source, divided by the column's largest; transition and classifier columns framed.
-Beside it the counterpart for residual nets, whose weights belong to no single source: the loss that a block adds when it
-alone no longer sees what an earlier one has made (Veit et al. 2016). Plain nets and VGG, whose layers see one source
+Beside it the counterpart for residual nets, whose weights belong to no single source: the loss that a block adds when
+it alone no longer sees what an earlier one has made (Veit et al. 2016). Plain nets and VGG, whose layers see one source
 each, are drawn in the same way when there are no others. Several seeds become their mean.
 
     labapp probe RUN … --quantities feature_reuse
