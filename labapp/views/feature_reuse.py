@@ -61,7 +61,7 @@ def _missing(worst: pd.DataFrame, what: str, who: str) -> str:
     row = ui.rows(worst)[0]
     if row.loss <= 0:
         return f"no {what} of {who} is missed by those behind it"
-    return f"{what}s of {who} miss {row.source_layer} most (+{palette.number(row.loss)} nats)"
+    return f"{who} misses {row.source_layer} most (+{palette.number(row.loss)} nats)"
 
 
 def page() -> None:

@@ -71,7 +71,7 @@ NOTHING = reuse("layer", lambda s, t: 0.0).head(0)
             reuse("layer", lambda s, t: 1.0 + (s == 0)), reuse("layer", lambda s, t: 1.0, 0),
             reuse("block", lambda s, t: s / 10),
             "At step 6 a layer of dense-40 reads its strongest source 1.42× as strongly as the mean one (1.00× at step "
-            "0); blocks of residual-20 miss layer2 most (+0.200 nats).",
+            "0); residual-20 misses layer2 most (+0.200 nats).",
         ),
         (
             NOTHING, NOTHING, reuse("block", lambda s, t: -float(s)),
@@ -79,7 +79,7 @@ NOTHING = reuse("layer", lambda s, t: 0.0).head(0)
         ),
         (
             reuse("layer", lambda s, t: s - 0.5), NOTHING, NOTHING,
-            "At step 6 layers of dense-40 miss layer2 most (+1.50 nats).",
+            "At step 6 dense-40 misses layer2 most (+1.50 nats).",
         ),
         (
             reuse("layer", lambda s, t: np.nan), NOTHING, NOTHING,
