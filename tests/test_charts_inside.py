@@ -38,19 +38,20 @@ def rows(quantity, values, state="finite", **more):
 
 @pytest.mark.parametrize("quantity", frames.SIGNALS)
 def test_a_signal_is_a_line_a_run_with_its_layers_named(quantity):
-    (line, encodings, _), (point, hits, shown) = drawn(
+    (line, encodings, _), (point, shape, _), (_, hits, shown) = drawn(
         charts.signal_chart(rows(quantity, [0.1, 0.2, 0.3]), LOOKS, quantity, (0.1, 0.3))
     )
     assert (line["type"], point["type"]) == ("line", "point")
     assert encodings["color"]["scale"] == {"domain": list(LOOKS["run"]), "range": list(LOOKS["colour"])}
     assert encodings["strokeDash"]["scale"]["range"] == [dash or [1, 0] for dash in LOOKS["dash"]]
+    assert shape["shape"]["field"] == "shape"
     assert fields(hits)[:6] == ["layer", "run", "depth", "stage", "step", "value"]
     assert encodings["y"]["title"] == palette.quantity(quantity).unit
     assert len(shown) == 6
 
 
 def test_shares_are_per_cent_and_say_of_how_many():
-    _, (_, hits, shown) = drawn(charts.signal_chart(rows("dead_share", [0, 0.25]), LOOKS, "dead_share", (0.25, 0.25)))
+    *_, (_, hits, shown) = drawn(charts.signal_chart(rows("dead_share", [0, 0.25]), LOOKS, "dead_share", (0.25, 0.25)))
     assert [row["value"] for row in shown] == [0, 25, 0, 25]
     assert fields(hits)[-2:] == ["part", "whole"]
 
@@ -83,7 +84,7 @@ def test_an_interval_is_shaded_where_there_is_one():
     assert {row["high"] for row in shown} == {5.0}
     assert fields(hits)[-2:] == ["low", "high"]
     none = charts.signal_chart(table.assign(low=np.nan, high=np.nan), LOOKS, "effective_rank", (0, 5), interval=True)
-    assert [mark["type"] for mark, _, _ in drawn(none)] == ["line", "point"]
+    assert [mark["type"] for mark, _, _ in drawn(none)] == ["line", "point", "point"]
 
 
 # feature reuse

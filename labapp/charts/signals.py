@@ -82,9 +82,8 @@ def signal_chart(
         shade = base.mark_area(line=False).encode(y=alt.Y("low:Q", title=about.unit or about.name), y2="high:Q")
         layers.append(shade.encode(color=colour_of(styles), opacity=alt.value(0.14)))
     layers.append(base.mark_line(strokeWidth=1.6).encode(color=colour_of(styles), strokeDash=dash_of(styles)))
-    layers.append(
-        base.mark_point(filled=True, size=26, opacity=1).encode(color=colour_of(styles), shape=SHAPE, tooltip=tooltip)
-    )
+    layers.append(base.mark_point(filled=True, size=26, opacity=1).encode(color=colour_of(styles), shape=SHAPE))
+    layers.append(base.mark_point(size=140, opacity=0).encode(tooltip=tooltip))  # a small point is hard to hit
     bad = shown[~fine]
     if len(bad):
         layers.append(
