@@ -28,19 +28,34 @@ from labapp.store import Run, list_runs
 if TYPE_CHECKING:
     from labapp.probes import Outcome, Task
 
-Runs = Annotated[tuple[str, ...], arg(metavar="RUN", help="runs by id, folder or name")]
+Runs = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name")]
 Quantities = Annotated[
-    tuple[str, ...], arg(metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: all that apply to the net)")
+    tuple[str, ...],
+    arg(help_behavior_hint="", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: all that apply to the net)"),
 ]
 Checkpoints = Annotated[
     tuple[str, ...],
-    arg(metavar="STEP", help="all, ends, last, or steps (default: as each quantity needs, the costly ones at few)"),
+    arg(
+        help_behavior_hint="",
+        metavar="STEP",
+        help="all, ends, last, or steps (default: as each quantity needs, the costly ones at few)",
+    ),
 ]
-Images = Annotated[int | None, arg(metavar="N", help="test images at most (default: 512, fewer where that is enough)")]
+Images = Annotated[
+    int | None,
+    arg(help_behavior_hint="", metavar="N", help="test images at most (default: 512, fewer where that is enough)"),
+]
 Against = Annotated[
-    str | None, arg(metavar="RUN", help="compare layers with those of this run instead; the run itself is allowed")
+    str | None,
+    arg(
+        help_behavior_hint="",
+        metavar="RUN",
+        help="compare layers with those of this run instead; the run itself is allowed",
+    ),
 ]
-AgainstStep = Annotated[int | None, arg(metavar="STEP", help="the checkpoint of the other run (default: its last)")]
+AgainstStep = Annotated[
+    int | None, arg(help_behavior_hint="", metavar="STEP", help="the checkpoint of the other run (default: its last)")
+]
 
 
 def probe(
