@@ -77,14 +77,15 @@ def starter(
 def runs_list(root: Root = "runs") -> int:
     """List the runs of the archive, newest first."""
     runs, screen = list_runs(root), console()
-    table = Table(title=f"{len(runs)} runs in {root}", title_justify="left", box=box.SIMPLE, pad_edge=False)
-    for column in ("run", "images", "seed", "steps", "test", "seconds", "status"):
-        # folded where there is no room: a name cut short cannot be typed
-        table.add_column(column, overflow="fold", justify="right" if column in ("steps", "test", "seconds") else "left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for column in ("run", "steps", "test", "time", "status", "images"):
+        # What has no room is folded, but never a run's name: it is there to be typed or copied.
+        right = column in ("steps", "test", "time")
+        table.add_column(column, overflow="fold", no_wrap=column != "images", justify="right" if right else "left")
     for run in runs:
-        what, steps = run.experiment, "/".join(map(str, run.progress))
-        words = (run.id, what.imageset, str(what.seed), steps)
-        table.add_row(*words, percent(final_accuracy(run, "test")), f"{run.seconds:.0f}", run.status)
+        steps, test = "/".join(map(str, run.progress)), percent(final_accuracy(run, "test"))
+        table.add_row(run.id, steps, test, f"{run.seconds:.0f} s", run.status, run.experiment.imageset)
+    screen.print(f"{len(runs)} runs in {root}\n")
     screen.print(table)
     for path, sentence in broken_runs(root):
         screen.print(f"{path.name}: {sentence}")
