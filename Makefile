@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs
 OUT    ?= figures
 PORT   ?= 8501
-FIGURES := degradation gradient_flow layer_responses residual_split
+FIGURES := degradation gradient_flow layer_responses residual_split gradcam
 
 .DEFAULT_GOAL := help
 .PHONY: help app starter figures test lint format bench clean
