@@ -1,8 +1,8 @@
 """What does the lab show first? Five nets, the same images in the same order, the same recipe.
 
 Plain nets get worse with depth and residual ones do not (He et al. 2015, Fig. 6); a DenseNet-BC of about the same depth
-stands beside them. Warm-up and cosine are for all five: at a rate of 0.1 from the first step on, residual-56 of this
-width needs luck to start at all, as He et al. found for ResNet-110 (§4.2).
+stands beside them. Warm-up and cosine are for all five: residual-56 of this width needs a long warm-up to start from
+every seed (with 60 steps one of three stayed at chance), as He et al. found for ResNet-110 (§4.2).
 """
 
 import math
