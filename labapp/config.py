@@ -177,10 +177,8 @@ class Experiment(BaseModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
     nesterov: bool = Field(False, description="Nesterov's momentum")
     weight_decay: NonNegativeFloat = Field(1e-4, description="of SGD, on all parameters")
-    schedule: str = Field(
-        "constant", description="constant, cosine, he or densenet (a tenth after 1/2, again after 3/4)"
-    )
-    warmup_steps: NonNegativeInt = Field(0, description="steps in which the learning rate rises from zero")
+    schedule: str = Field("cosine", description="constant, cosine, he or densenet (a tenth after 1/2, again after 3/4)")
+    warmup_steps: NonNegativeInt = Field(0, description="the learning rate rises over so many; lab: a third of steps")
     clip_norm: PositiveFloat | None = Field(None, description="clip the total gradient norm to this")
     accumulate: PositiveInt = Field(1, description="micro-batches of one optimizer step")
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of images and the augmentation")
@@ -248,6 +246,9 @@ class Experiment(BaseModel):
                 kinds = f"{listed(families)} nets"
                 raise LabError(f"{name} belongs to {kinds}; this one is {self.family}, so leave {name} out")
         self._fill(**RECIPES[self.recipe])
+        if self.recipe == "lab" and "schedule" not in self.model_fields_set:
+            # deep residual nets of small width need the warm-up to start, see labapp/starter.py
+            self._fill(warmup_steps=self.steps // 3)
         self._fill(augment=self.recipe != "lab" and self.imageset in PHOTOGRAPHS)
         if self.family != FOREIGN:
             {"dense": self._settle_dense, "vgg": self._settle_vgg}.get(self.family, self._settle_residual)()

@@ -36,6 +36,7 @@ from labapp.diagnostics.undisturbed import undisturbed
 COLUMNS = ("lesion", "block", "other", "loss", "accuracy", "loss_change", "accuracy_change", "reason")
 LESIONED = {"residual": "residual", "plain": "plain", "vgg": "layer"}  # family → kind of unit
 Step = Callable[[Tensor], Tensor]
+REDRAWS = 20  # orders drawn before it is believed that only the trained one can come out
 
 
 class Site(NamedTuple):
@@ -117,7 +118,8 @@ def permutations(
 
     Returns:
         swaps, repeat, kendall_tau (rank correlation of the order with the trained one: 1 unchanged, −1 reversed), loss,
-        accuracy, loss_change, accuracy_change. The first row is the net as it is.
+        accuracy, loss_change, accuracy_change. The first row is the net as it is. NaN where so many exchanges can only
+        lead back to the trained order, which would look like a net that does not mind.
 
     Raises:
         LabError: If no two blocks of the net have the same shape.
@@ -137,21 +139,34 @@ def permutations(
         rows: list[list[float]] = [[0, 0, 1.0, *_score(_steps(chain.units), images, labels, batch_size)]]
         for count in swaps:
             for repeat in range(repeats):
-                order = list(range(len(chain.units)))
-                pair = -1
-                for _ in range(count):
-                    # never the same pair twice in a row, which would undo the exchange
-                    choices = [number for number in range(len(pairs)) if number != pair or len(pairs) == 1]
-                    pair = int(random.choice(choices))
-                    a, b = pairs[pair]
-                    order[a.at], order[b.at] = order[b.at], order[a.at]
-                steps = _steps([chain.units[at] for at in order])
+                order = _exchanged(len(chain.units), pairs, count, random)
                 tau = kendall_tau([order[site.at] for site in sites])
+                if order == sorted(order):  # a single pair, exchanged an even number of times: no other order exists
+                    rows.append([count, repeat, tau, math.nan, math.nan])
+                    continue
+                steps = _steps([chain.units[at] for at in order])
                 rows.append([count, repeat, tau, *_score(steps, images, labels, batch_size)])
     table = pd.DataFrame(rows, columns=["swaps", "repeat", "kendall_tau", "loss", "accuracy"])
     for quantity in ("loss", "accuracy"):
         table[f"{quantity}_change"] = table[quantity] - table[quantity].iloc[0]
     return table.astype({"swaps": int, "repeat": int})
+
+
+def _exchanged(units: int, pairs: list[tuple[Site, Site]], count: int, random: np.random.Generator) -> list[int]:
+    """An order after `count` random exchanges; drawn anew, a few times, where they lead back to the trained order."""
+    order = list(range(units))
+    for _ in range(REDRAWS):
+        order = list(range(units))
+        pair = -1
+        for _ in range(count):
+            # never the same pair twice in a row, which would undo the exchange
+            choices = [number for number in range(len(pairs)) if number != pair or len(pairs) == 1]
+            pair = int(random.choice(choices))
+            a, b = pairs[pair]
+            order[a.at], order[b.at] = order[b.at], order[a.at]
+        if order != sorted(order):
+            break
+    return order
 
 
 def kendall_tau(order: Sequence[int]) -> float:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from labapp.config import LabError
+from labapp.diagnostics.conditions import require_finite_weights
 from labapp.diagnostics.undisturbed import undisturbed
 from labapp.nets.pyramid import Pyramid
 
@@ -34,6 +35,7 @@ def level_gradients(pyramid: Pyramid, images: Tensor, *, directions: int = 4, se
         raise LabError(f"directions must be at least 1, not {directions}")
     if images.dim() != 4 or not len(images):
         raise LabError(f"images have the shape {tuple(images.shape)}; give (N, C, H, W) with at least one image")
+    require_finite_weights(pyramid)  # a rectifier would turn NaN gradients into zeros
     device = next(pyramid.parameters()).device
     draw = torch.Generator().manual_seed(seed)
     rows = []

@@ -184,3 +184,16 @@ def test_nets_in_which_nothing_can_be_exchanged(images: Tensor, labels: Tensor) 
         model.get_submodule("stem.conv").weight[0] = float("nan")
     with pytest.raises(LabError, match="holds NaN"):
         lesions(model, images, labels)
+
+
+def test_exchanges_that_can_only_lead_back_are_no_measurement():
+    """VGG-11 on small images has one pair of layers of one shape: two exchanges of it are none."""
+    torch.manual_seed(0)
+    net = build("vgg", configuration="A", width=4, head="gap", image_size=32).eval()
+    images, labels = torch.randn(6, 3, 32, 32), torch.arange(6)
+    table = permutations(net, images, labels, swaps=(1, 2, 4), repeats=1).set_index("swaps")
+    assert table.loc[[2, 4], ["loss", "accuracy", "loss_change"]].isna().all(axis=None)
+    assert table.loc[1, "loss"] == table.loc[1, "loss"]
+    residual = build("residual", depth=20, width=4, image_size=16).eval()
+    many = permutations(residual, torch.randn(6, 3, 16, 16), labels, swaps=(2, 4), repeats=20)
+    assert (many["kendall_tau"].iloc[1:] < 1).all()

@@ -69,3 +69,12 @@ def test_users_mistakes_are_one_sentence(small: Pyramid, images: torch.Tensor):
         level_gradients(small, images, directions=0)
     with pytest.raises(LabError, match=r"give \(N, C, H, W\)"):
         level_gradients(small, images[0])
+
+
+def test_nan_weights_are_one_sentence_not_zeros():
+    torch.manual_seed(0)
+    net = build("residual", depth=8, width=4, image_size=16)
+    with torch.no_grad():
+        net.stem.conv.weight[0, 0, 0, 0] = torch.nan
+    with pytest.raises(LabError, match="finite"):
+        level_gradients(pyramid(net, channels=4), torch.randn(1, 3, 16, 16))
