@@ -31,6 +31,7 @@ import torchvision
 from torch import Tensor, nn
 
 from analysis.publish import publish
+from labapp import palette
 from labapp.figures import WIDTH, paper
 from labapp.nets import build
 from labapp.recording import Recorder, every
@@ -178,7 +179,7 @@ OURS: dict[str, tuple[Tool, int]] = {
     "labapp, every step": (every_step, 1),
     "labapp, every 10th step": (every_tenth, 10),
     "labapp, attached but idle": (idle, 1),
-    "labapp, every step, histograms every 10th": (with_histograms, 10),
+    "labapp, histograms every 10th": (with_histograms, 10),
 }
 PEERS: dict[str, tuple[str, Tool]] = {
     "TensorBoard scalars": ("tensorboard", lambda m, o, x: tensorboard(m, False)),
@@ -277,25 +278,30 @@ def draw(table: pd.DataFrame, pairs: pd.DataFrame, out: Path) -> list[Path]:
     """Write overhead.{png,svg,pdf,csv}, the pairs behind it and the table as Markdown."""
     nets = list(table["net"].unique())
     tools = list(table["tool"].unique())[::-1]
+    columns = min(2, len(nets))
+    rows_of_panels = -(-len(nets) // columns)
+    size = (WIDTH, 0.6 + rows_of_panels * (0.35 + 0.19 * len(tools)))
     figure, axes = plt.subplots(
-        1, len(nets), figsize=(WIDTH, 0.9 + 0.22 * len(tools)), layout="constrained", sharey=True, squeeze=False
+        *(rows_of_panels, columns), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
     )
-    for ax, net in zip(axes[0], nets, strict=True):
+    top = max(1.2, float(table["ratio_75"].max()) * 1.1)
+    for ax, net in zip(axes.flat, nets, strict=False):
         rows = table[table["net"] == net].set_index("tool").reindex(tools)
         ours = [tool.startswith("labapp") for tool in tools]
-        for mine, colour in ((True, "#2A78CF"), (False, "#6B6B6B")):
+        for mine, colour in ((True, palette.colour("residual")), (False, palette.colour("foreign"))):
             at = [i for i, own in enumerate(ours) if own is mine]
             part = rows.iloc[at]
             spread = np.abs(part[["ratio_25", "ratio_75"]].to_numpy().T - part["ratio"].to_numpy())
             ax.errorbar(part["ratio"], at, xerr=spread, fmt="o", ms=4, color=colour, lw=1)
         ax.axvline(1, color="0.6", lw=0.8, zorder=0)
-        ax.set(title=net, xscale="log", xlabel="step time over a bare step")
+        ax.set(title=net, xscale="log", xlim=(0.96, top))
+        ax.set_xticks([tick for tick in (1, 1.2, 1.5, 2, 3, 5, 10) if tick < top])
         ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
-        ax.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
-        top = max(1.2, float(table["ratio"].max()) * 1.2)
-        ax.set(xlim=(0.97, top))
-        ax.set_xticks([tick for tick in (1, 1.5, 2, 3, 5, 10) if tick < top])
+        ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    for ax in axes.flat[len(nets) :]:
+        ax.set_visible(False)
     axes[0, 0].set_yticks(range(len(tools)), tools)
+    figure.supxlabel("step time over a bare step (median, middle half of the pairs)", fontsize="medium")
     written = publish(figure, table, out, "overhead")
     raw, text = out / "overhead-pairs.csv", out / "overhead.md"
     pairs.to_csv(raw, index=False, float_format="%.6g")
