@@ -31,7 +31,7 @@ from labapp.explain import explain
 from labapp.options import Options, Root, experiment, parse
 from labapp.probe import probe
 from labapp.starter import STARTER, degradation, final_accuracy, record, summary
-from labapp.store import Run, broken_runs, list_runs, remove_run
+from labapp.store import broken_runs, find_run, list_runs, remove_run
 
 RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or its folder")]
 
@@ -96,8 +96,7 @@ def runs_show(run: Positional[RunName] = "", root: Root = "runs") -> int:
     """Show what a run was, where it ran, how it ended, and its layers."""
     if not run:
         raise LabError("which run? `labapp runs list` shows them, `labapp runs show RUN` tells about one")
-    folder, screen = Path(root) / run, console()
-    shown = Run(Path(run) if Path(run).is_dir() and not folder.is_dir() else folder)
+    shown, screen = find_run(run, root), console()
     done, steps = shown.progress
     screen.print(f"{shown.id}: {shown.status}, step {done} of {steps}, {shown.seconds:.0f} s", style="bold")
     if shown.message:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -20,10 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tyro.conf import Positional, arg
 
 from labapp.catalogue import CATALOGUE, WHEN, chosen
-from labapp.config import LabError, listed, nearest
+from labapp.config import LabError
 from labapp.display import console
 from labapp.options import Root
-from labapp.store import Run, list_runs
+from labapp.store import Run, find_run
 
 if TYPE_CHECKING:
     from labapp.probes import Outcome, Task
@@ -79,8 +78,8 @@ def probe(
         raise LabError("only similarity compares two runs; leave --quantities out beside --against")
     chosen(quantities)
     wanted = _checkpoints(checkpoints)
-    found = [_run(word, root) for word in runs]
-    other = None if against is None else _run(against, root)
+    found = [find_run(word, root) for word in runs]
+    other = None if against is None else find_run(against, root)
     console().print("loading torch …")
     # threads that wait asleep: beside a training, threads that wait awake made a probe take up to twenty times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -121,21 +120,6 @@ def _checkpoints(words: Sequence[str]) -> str | list[int]:
         if not word.isdecimal():
             raise LabError(f"--checkpoints takes all, ends, last or steps, not '{word}'")
     return [int(word) for word in words]
-
-
-def _run(word: str, root: str) -> Run:
-    """A run by its id, its folder, or its net's name where only one run has it."""
-    for path in (Path(root) / word, Path(word)):
-        if path.is_dir():
-            return Run(path)
-    there = list_runs(root)
-    same = [run for run in there if run.name == word]
-    if len(same) > 1:
-        raise LabError(f"{len(same)} runs are a {word}; give one of {listed((run.id for run in same), 'or')}")
-    if not same:
-        known = [name for run in there for name in (run.id, run.name)]
-        raise LabError(f"there is no run '{word}' in {root}{nearest(word, known) or '; `labapp runs list` shows them'}")
-    return same[0]
 
 
 class Display:

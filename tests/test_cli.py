@@ -133,7 +133,7 @@ MISTAKES = {
     "runs list": "there is no archive at runs",
     "runs list --root file": "file is a file, not an archive",
     "runs show": "which run?",
-    "runs show it --root archive": "there is no run at archive/it",
+    "runs show it --root archive": "there is no run 'it' in archive",
     "runs show bare --root archive": "archive/bare holds no run.json",
     "runs remove": "which run?",
     "runs remove it --root archive": "archive holds no run 'it'",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from labapp.config import Experiment, LabError, listed, nearest
-from labapp.store import Run, list_runs
+from labapp.config import Experiment, LabError, listed
+from labapp.store import Run, find_run
 
 if TYPE_CHECKING:
     from labapp.workbench import Subject
@@ -44,7 +44,7 @@ def find_nets(
     from labapp import workbench
 
     asked: list[Asked] = []
-    runs = {word: _run(word, root) for word in words if not is_spec(word)}
+    runs = {word: find_run(word, root) for word in words if not is_spec(word)}
     if weights is not None and len(words) - len(runs) != 1:
         raise LabError("--weights belongs to one net that is not from a run, such as mymodule:factory")
     short = [run.name for run in runs.values()]
@@ -62,25 +62,6 @@ def find_nets(
 def is_spec(word: str) -> bool:
     """Whether a word names a net that is not from a run."""
     return ":" in word and not Path(word).exists()
-
-
-def _run(word: str, root: str) -> Run:
-    """A run by its id, its folder, or its net's name where only one run has it."""
-    if (Path(root) / word).is_dir():
-        return Run(Path(root) / word)
-    if Path(word).is_dir():
-        return Run(Path(word))
-    runs = list_runs(root)
-    same = [run for run in runs if run.name == word]
-    if len(same) == 1:
-        return same[0]
-    if same:
-        raise LabError(f"{len(same)} runs are a {word}; give one of {listed((run.id for run in same), 'or')}")
-    known = [word for run in runs for word in (run.id, run.name)]
-    raise LabError(
-        f"there is no run '{word}' in {root}{nearest(word, known)}; other nets are named torchvision:NAME or "
-        "MODULE:FACTORY"
-    )
 
 
 def _steps(run: Run, wanted: Sequence[str]) -> list[int | None]:

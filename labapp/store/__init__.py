@@ -15,7 +15,7 @@ Append-only, crash-safe, readable while written. Any tool that reads Parquet can
 """
 
 from labapp.store.machine import process_identity
-from labapp.store.run import STATUSES, Record, Run, broken_runs, list_runs, remove_run
+from labapp.store.run import STATUSES, Record, Run, broken_runs, find_run, list_runs, remove_run
 from labapp.store.tables import QUANTITIES, TABLES
 from labapp.store.writer import RunWriter
 
@@ -27,6 +27,7 @@ __all__ = [
     "Run",
     "RunWriter",
     "broken_runs",
+    "find_run",
     "list_runs",
     "process_identity",
     "remove_run",

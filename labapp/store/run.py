@@ -324,6 +324,26 @@ def list_runs(root: str | Path) -> list[Run]:
     return sorted(runs, key=lambda run: (run.started, run.id), reverse=True)
 
 
+def find_run(word: str | Path, root: str | Path) -> Run:
+    """A run by its id, its folder, or its net's name where only one run has it.
+
+    Raises:
+        LabError: If there is none, or more than one of that name.
+    """
+    for path in (Path(root) / word, Path(word)):
+        if path.is_dir():
+            return Run(path)
+    there = list_runs(root)
+    same = [run for run in there if run.name == word]
+    if len(same) > 1:
+        raise LabError(f"{len(same)} runs are a {word}; give one of {listed((run.id for run in same), 'or')}")
+    if not same:
+        known = [name for run in there for name in (run.id, run.name)]
+        near = nearest(word, known) or "; `labapp runs list` shows them"
+        raise LabError(f"there is no run '{word}' in {root}{near}")
+    return same[0]
+
+
 def broken_runs(root: str | Path) -> list[tuple[Path, str]]:
     """The folders of an archive that cannot be read as runs, each with the reason."""
     return [(path, found) for path in _run_folders(root) if isinstance(found := _opened(path), str)]
