@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -231,7 +232,10 @@ def test_ctrl_c_ends_the_run_as_stopped_with_what_was_recorded(tmp_path):
     options = "--depth 8 --width 4 --steps 100000 --batch-size 16 --train-images 64 --test-images 40 --record-every 1"
     command = [sys.executable, "-m", "labapp", "train", *options.split(), "--root", str(tmp_path / "runs")]
     root = Path(__file__).parent.parent
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # What is started in the background of a script ignores Ctrl-C, and hands that on.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, cwd=root, **pipes, preexec_fn=listening) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.glob("runs/*/steps/*.parquet")):
             assert process.poll() is None, process.communicate()

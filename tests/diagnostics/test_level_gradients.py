@@ -76,5 +76,5 @@ def test_nan_weights_are_one_sentence_not_zeros():
     net = build("residual", depth=8, width=4, image_size=16)
     with torch.no_grad():
         net.stem.conv.weight[0, 0, 0, 0] = torch.nan
-    with pytest.raises(LabError, match="finite"):
+    with pytest.raises(LabError, match="NaN or infinity"):
         level_gradients(pyramid(net, channels=4), torch.randn(1, 3, 16, 16))

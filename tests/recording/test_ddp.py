@@ -1,5 +1,7 @@
 """Rule 10: two processes record what one process records on the joined batch."""
 
+import gc
+
 import pandas as pd
 import pytest
 import torch
@@ -44,6 +46,9 @@ def worker(rank, address, folder):
             recorder.table(name).to_pickle(f"{folder}/{name}.pkl")
     else:
         assert recorder.table().empty  # one process writes for all
+    dist.barrier()
+    del recorder, model  # they hold the group, whose threads must end before the process does
+    gc.collect()
     dist.destroy_process_group()
 
 
