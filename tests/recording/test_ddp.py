@@ -9,6 +9,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
+from labapp.config import LabError
 from labapp.recording import Recorder, every
 
 
@@ -40,6 +41,8 @@ def worker(rank, address, folder):
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     x, y = data()
     model = nn.parallel.DistributedDataParallel(net())
+    with pytest.raises(LabError, match="same steps"):
+        Recorder(model, budget=0.02)
     recorder = steps(model, x.chunk(2)[rank], y.chunk(2)[rank])
     if rank == 0:
         for name in ("layers", "totals", "histograms"):
