@@ -98,9 +98,7 @@ class Recorder:
                 f"budget={budget!r}: give the share of training time recording may take, above 0 and up to 1"
             )
         if budget is not None and self._joined:
-            raise LabError(
-                "a budget goes by each process's own clock, and all have to record the same steps; give when="
-            )
+            raise LabError("a budget goes by one process's clock, and all have to record the same steps; give when=")
         self.optimizer, self.when, self.sink = optimizer, when or every(10), sink
         self.histograms, self.budget = histograms, budget
         spots = find_spots(self.model)
