@@ -27,6 +27,7 @@ from labapp.diagnostics.measured import ROUNDING, Measured, missing, usable
 
 LEAST_IMAGES = 4  # n (n − 3) > 0; and with fewer than 3 images any two layers agree
 PANEL = 16  # rows; for 64 images on one core 16 takes 0.76 of the whole product's time, 8 and 32 take 0.84 and 0.81
+SLICES = 4  # of the features, where several threads share a product
 
 
 def linear_cka(X: Tensor, Y: Tensor, *, unbiased: bool = True) -> Measured:
@@ -72,6 +73,10 @@ def half_gram(features: Tensor) -> tuple[Tensor, Tensor]:
     first = rows[0]
     rows = rows - first
     n = len(rows)
+    if torch.get_num_threads() > 1 and rows.shape[1] % SLICES == 0:
+        # A small product of long rows keeps one core busy; slices of the rows keep them all, at twice the arithmetic.
+        slices = rows.view(n, SLICES, -1).transpose(0, 1)
+        return torch.bmm(slices, slices.mT).sum(0), first.dot(first)
     products = rows.new_zeros(n, n)
     for start in range(0, n, PANEL):
         end = start + PANEL

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labapp.config import LabError
-from labapp.diagnostics.linear_cka import centred, gram, hsic, linear_cka
+from labapp.diagnostics.linear_cka import centred, gram, half_gram, hsic, linear_cka
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -111,3 +111,20 @@ def test_what_cannot_be_compared():
         linear_cka(X, X[:5])
     with pytest.raises(LabError, match="one row an image"):
         linear_cka(X[:, 0], X[:, 0])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("shape", [(32, 16, 8, 8), (7, 3, 5, 5), (5, 9)])
+def test_products_are_the_same_on_one_thread_and_on_several(threads, shape):
+    features = torch.randn(*shape, generator=torch.Generator().manual_seed(0)) + 3
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        products, power = half_gram(features)
+    finally:
+        torch.set_num_threads(before)
+    rows = features.flatten(1).double()
+    expected = (rows - rows[0]) @ (rows - rows[0]).T
+    # float32 sums of D products, each rounded at 6e-8 of the largest
+    assert torch.allclose(products.double().tril(), expected.tril(), rtol=1e-5, atol=1e-5 * expected.diagonal().max())
+    assert power.item() == pytest.approx((rows[0] ** 2).sum().item(), rel=1e-5)
