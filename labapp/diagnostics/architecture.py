@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from labapp.config import LabError
 from labapp.diagnostics.receptive_field import Field, Fields
-from labapp.diagnostics.tensors import first_tensor, tensors_in
+from labapp.diagnostics.tensors import first_tensor
 from labapp.diagnostics.undisturbed import undisturbed
-from labapp.recording.hooks import Hooks
+from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.places import Spot, find_spots
 
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.tensors import tensors_in
-from labapp.recording.hooks import Hooks
+from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.places import Layers, Spot, choose, find_spots
 
 Hear = Callable[[int, Tensor], None]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from labapp.diagnostics.tensors import tensors_in
+from labapp.recording.hooks import tensors_in
 
 POOLS = ("max_pool", "avg_pool", "lp_pool")
 GLOBAL = ("scaled_dot_product_attention", "multi_head_attention_forward", "matmul", "bmm")

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from labapp.config import LabError
 from labapp.diagnostics.interval import share_interval
 from labapp.diagnostics.measured import labels_of
-from labapp.diagnostics.tensors import first_tensor, tensors_in
+from labapp.diagnostics.tensors import first_tensor
 from labapp.diagnostics.undisturbed import undisturbed
-from labapp.recording.hooks import Hooks
+from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.places import find_spots
 
 ROUNDING = 1e-3  # a change of the output below this share of it is one of summing in another order

@@ -1,31 +1,15 @@
-"""Which tensors are in whatever a module, a loader or a function has returned?"""
+"""Which tensor comes first in whatever a module, a loader or a function has returned?"""
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
 
 from labapp.config import LabError
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """The tensors of floating-point numbers in tuples, lists, dictionaries and dataclasses, in order."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point():
-            yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from tensors_in(inner)
-    elif isinstance(value, tuple | list):
-        for inner in value:
-            yield from tensors_in(inner)
-    elif hasattr(value, "__dataclass_fields__"):
-        for name in value.__dataclass_fields__:
-            yield from tensors_in(getattr(value, name))
+from labapp.recording.hooks import tensors_in
 
 
 def first_tensor(value: Any) -> Tensor:
-    """The first of them.
+    """The first floating-point tensor in it.
 
     Raises:
         LabError: If there is none.
