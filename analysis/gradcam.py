@@ -21,12 +21,13 @@ import pandas as pd
 from matplotlib.figure import SubFigure
 
 from analysis.publish import command, looks, publish
-from labapp import frames, overlay, palette, workbench
+from labapp import frames, palette
 from labapp.config import LabError
-from labapp.figures import WIDTH
-from labapp.mapsheet import draw_sheet, figure_of, height_of, tight
+from labapp.figures import WIDTH, overlay
+from labapp.figures.mapsheet import draw_sheet, figure_of, height_of, tight
+from labapp.probes import explanations
+from labapp.probes.explanations import LayerMap, Look, Sample, Subject
 from labapp.store import Run
-from labapp.workbench import LayerMap, Look, Sample, Subject
 
 SEARCHED = 48  # test images among which one is sought that all nets get right
 IMAGES = 128  # for a mean with its interval
@@ -49,11 +50,11 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
 def draw_families(runs: Sequence[Run], out: Path) -> list[Path]:
     """One image through a net of each family, the deepest; at four depths."""
     chosen = of_each_family(runs)
-    nets = [workbench.of_run(run) for run in chosen]
+    nets = [explanations.of_run(run) for run in chosen]
     sample = first_right(nets, chosen)
     rows, table, maps = [], [], {}
     for run, net, name in zip(chosen, nets, frames.names(chosen), strict=True):
-        found = workbench.look(net, sample, target="true")
+        found = explanations.look(net, sample, target="true")
         layers = found.at_depths(len(DEPTHS))
         rows.append(overlay.Row(name, [_cell(layer, str(layer.path)) for layer in layers], _says(found)))
         table += [_row(run, name, sample, found, layer) for layer in layers]
@@ -68,19 +69,19 @@ def draw_training(runs: Sequence[Run], out: Path) -> list[Path]:
     """Two nets at each checkpoint they share, and the energy of their maps over many images."""
     steps = sorted(set.intersection(*(set(run.checkpoints()) for run in runs)))
     names = frames.names(runs)
-    sample = first_right([workbench.of_run(run) for run in runs], runs)
+    sample = first_right([explanations.of_run(run) for run in runs], runs)
     rows, table, maps, energies = [], [], {}, []
     for run, name in zip(runs, names, strict=True):
         cells = []
         for step in steps:
-            net = workbench.of_run(run, step)
-            found = workbench.look(net, sample, target="true")
+            net = explanations.of_run(run, step)
+            found = explanations.look(net, sample, target="true")
             layer = {each.stage: each for each in found.layers}.get(STAGE, found.layers[-1])
             cells.append(_cell(layer))
             table.append(_row(run, name, sample, found, layer))
             maps[f"{name}/step-{step}/{layer.path}"] = layer.evidence
-            many = workbench.survey(net, run, count=IMAGES)
-            rows_of = [row for row in workbench.energy_table(many, many) if row["stage"] == layer.stage]
+            many = explanations.survey(net, run, count=IMAGES)
+            rows_of = [row for row in explanations.energy_table(many, many) if row["stage"] == layer.stage]
             energies += [
                 {"run": run.id, "net": name if row["net"] == "trained" else "even map", "step": step}
                 | {key: row[key] for key in ("layer", "stage", "mean", "low", "high", "images")}
@@ -125,9 +126,9 @@ def pair(runs: Sequence[Run]) -> list[Run]:
 
 def first_right(nets: Sequence[Subject], runs: Sequence[Run]) -> Sample:
     """The first test image that all nets classify correctly; the first one, where none of those searched is."""
-    right = [workbench.survey(net, run, count=SEARCHED).correct for net, run in zip(nets, runs, strict=True)]
+    right = [explanations.survey(net, run, count=SEARCHED).correct for net, run in zip(nets, runs, strict=True)]
     every = [index for index in range(min(map(len, right))) if all(each[index] for each in right)]
-    return workbench.from_set(runs[0], every[0] if every else 0)
+    return explanations.from_set(runs[0], every[0] if every else 0)
 
 
 def _energy(figure: SubFigure, curves: pd.DataFrame, runs: Sequence[Run]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from labapp.catalogue import why_not
 from labapp.config import LabError
+from labapp.probes.catalogue import why_not
 from labapp.store import Run
 
 

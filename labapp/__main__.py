@@ -2,7 +2,7 @@
 
 import sys
 
-from labapp.cli import main
+from labapp.commands.cli import main
 
 if __name__ == "__main__":  # processes that a training starts import this file too
     sys.exit(main())

@@ -1,6 +1,6 @@
 """The front door: `streamlit run labapp/main.py`.
 
-Sets up the window, the frame around every page and the pages themselves; what a page shows is in `labapp/views/`.
+Sets up the window, the frame around every page and the pages themselves; what a page shows is in `labapp/app/views/`.
 """
 
 import sys
@@ -16,23 +16,23 @@ sys.path[:] = [
 
 import streamlit as st  # noqa: E402
 
-from labapp import ui  # noqa: E402
+from labapp import app  # noqa: E402
 
 st.set_page_config(page_title="labapp", page_icon=":material/ssid_chart:", layout="wide", initial_sidebar_state=340)
 page = st.navigation(
     {
         "Runs": [
-            st.Page("views/overview.py", title="Overview", icon=":material/show_chart:", default=True),
-            st.Page("views/gradient_flow.py", title="Gradient flow", icon=":material/stacked_line_chart:"),
-            st.Page("views/signals.py", title="Signals", icon=":material/sensors:"),
+            st.Page("app/views/overview.py", title="Overview", icon=":material/show_chart:", default=True),
+            st.Page("app/views/gradient_flow.py", title="Gradient flow", icon=":material/stacked_line_chart:"),
+            st.Page("app/views/signals.py", title="Signals", icon=":material/sensors:"),
         ],
         "Inside": [
-            st.Page("views/gradcam.py", title="Grad-CAM", icon=":material/center_focus_strong:"),
-            st.Page("views/feature_reuse.py", title="Feature reuse", icon=":material/change_history:"),
-            st.Page("views/representation.py", title="Representation", icon=":material/grid_on:"),
-            st.Page("views/architecture.py", title="Architecture", icon=":material/account_tree:"),
+            st.Page("app/views/gradcam.py", title="Grad-CAM", icon=":material/center_focus_strong:"),
+            st.Page("app/views/feature_reuse.py", title="Feature reuse", icon=":material/change_history:"),
+            st.Page("app/views/representation.py", title="Representation", icon=":material/grid_on:"),
+            st.Page("app/views/architecture.py", title="Architecture", icon=":material/account_tree:"),
         ],
     }
 )
-ui.frame()
+app.frame()
 page.run()

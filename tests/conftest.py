@@ -107,7 +107,7 @@ def archive(_five_runs: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of four real nets, one a family, trained for a few seconds: they have checkpoints to look into."""
-    from labapp.train import train
+    from labapp.training.loop import train
 
     root = tmp_path_factory.mktemp("trained") / "runs"
     small = {"steps": 30, "batch_size": 32, "train_images": 640, "test_images": 120, "checkpoints": 4, "device": "cpu"}
@@ -134,7 +134,7 @@ SMALL_NETS: dict[str, dict[str, object]] = {  # a net a family, as small as they
 @pytest.fixture(scope="session")
 def _digit_nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The nets of SMALL_NETS, trained for a moment on digits; the run's id is the net's name there."""
-    from labapp.train import train
+    from labapp.training.loop import train
 
     root = tmp_path_factory.mktemp("digit-nets") / "runs"
     for name, net in SMALL_NETS.items():
@@ -159,13 +159,13 @@ def digit_nets(_digit_nets: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def _probed_nets(_digit_nets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with all their probes, on 48 images."""
-    from labapp import probes
+    from labapp.probes import measure
 
     root = Path(shutil.copytree(_digit_nets, tmp_path_factory.mktemp("probed") / "runs"))
     for name in SMALL_NETS:
         run = Run(root / name)
-        todo, _ = probes.tasks(run, checkpoints="ends")
-        for outcome in probes.measure(run, todo, images=48):
+        todo, _ = measure.tasks(run, checkpoints="ends")
+        for outcome in measure.measure(run, todo, images=48):
             assert not outcome.reason, outcome
     return root
 

@@ -10,70 +10,40 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 LAB = PROJECT / "labapp"
 
-READING = {"config", "store", "frames", "charts", "palette", "launch", "catalogue"}
 # room -> what it may import from labapp. A room is a file or a folder of labapp.
 MAY_IMPORT = {
+    # the archive
     "config": set(),
-    "palette": set(),
-    "pictures": {"config"},
     "store": {"config"},
+    # the laboratory
     "nets": {"config"},
-    "clutter": {"config"},
-    "downloads": {"config"},
-    "imagesets": {"config", "clutter", "downloads"},
-    "batches": {"config", "imagesets"},
+    "imagesets": {"config"},
     "recording": {"config"},
     "diagnostics": {"config", "nets", "recording"},  # of recording only hooks and places, see below
-    "theory": {"config"},
-    "logbook": {"config", "store"},
-    "train": {"config", "store", "nets", "imagesets", "batches", "recording", "logbook"},
-    "display": {"config", "logbook"},
-    "options": {"config"},
-    "starter": {"config", "store", "train", "logbook", "display"},
-    "workbench": {"config", "store", "nets", "imagesets", "diagnostics", "pictures"},
-    "doctor": {"config", "display", "nets", "recording"},
-    "explain": {"config", "store", "options", "display", "workbench", "overlay", "mapsheet", "palette"},
-    "catalogue": {"config"},
-    "probes": {"config", "store", "catalogue", "batches", "imagesets", "nets", "diagnostics", "workbench"},
-    "probe": {"config", "store", "catalogue", "options", "display", "probes"},
-    "frames": {"config", "store", "catalogue"},
+    "probes": {"config", "store", "imagesets", "nets", "diagnostics"},
+    "training": {"config", "store", "nets", "imagesets", "recording"},
+    "commands": {"config", "store", "nets", "recording", "training", "probes", "figures", "palette", "__version__"},
+    "__main__": {"commands"},
+    # the reading room
+    "palette": set(),
+    "frames": {"config", "store", "probes"},  # of probes only the catalogue, see below
     "charts": {"palette"},
     "figures": {"palette"},
-    "overlay": {"palette"},
-    "mapsheet": {"palette", "figures", "overlay"},
-    "launch": {"config", "store"},
-    "desk": {"config"},
-    "views": {*READING, "ui", "desk", "overlay", "mapsheet", "workbench"},  # workbench inside functions only, see below
-    "ui": {*READING, "desk", "overlay", "workbench"},
-    "main": {"ui", "views"},
+    "app": {"config", "store", "frames", "charts", "figures", "palette", "probes"},
+    "main": {"app"},
 }
-LABORATORY = {
-    *(
-        "nets",
-        "clutter",
-        "downloads",
-        "imagesets",
-        "batches",
-        "recording",
-        "diagnostics",
-        "train",
-        "workbench",
-        "probes",
-        "probe",
-    ),
-    *("cli", "starter", "explain", "doctor"),
-}
+LABORATORY = {"nets", "imagesets", "recording", "diagnostics", "probes", "training", "commands"}
 MAY_USE = {
     "torch": LABORATORY,
     "torchvision": LABORATORY,
     "captum": {"diagnostics"},
-    "lightning_fabric": {"train", "cli"},
-    "streamlit": {"ui", "views", "main"},
+    "lightning_fabric": {"training", "commands"},
+    "streamlit": {"app", "main"},
     "altair": {"charts"},
-    "matplotlib": {"figures", "mapsheet"},
+    "matplotlib": {"figures"},
     "seaborn": {"figures"},
-    "tyro": {"cli", "options", "doctor", "explain", "probe"},
-    "rich": {"cli", "display", "doctor", "starter", "options", "explain", "probe"},
+    "tyro": {"commands"},
+    "rich": {"commands"},
 }
 HOOK_CALLS = {
     *("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_hook"),
@@ -85,7 +55,7 @@ def room_of(path: Path) -> str:
     return path.relative_to(LAB).parts[0].removesuffix(".py")
 
 
-SOURCES = sorted(path for path in LAB.rglob("*.py") if room_of(path) not in {"__init__", "__main__"})
+SOURCES = sorted(path for path in LAB.rglob("*.py") if room_of(path) != "__init__")
 
 
 def imports(tree: ast.AST) -> list[str]:
@@ -106,18 +76,19 @@ def relative(path: Path) -> str:
 def test_imports_point_as_the_floor_plan_says(path):
     room = room_of(path)
     tree = ast.parse(path.read_text())
-    if room not in MAY_IMPORT and room != "cli":
+    if room not in MAY_IMPORT:
         pytest.fail(f"{relative(path)} has no room; give it one in CONTRIBUTING.md and here")
     for name in imports(tree):
         parts = name.split(".")
         if parts[0] == "labapp" and len(parts) > 1:
             other = parts[1]
-            allowed = room == "cli" or other in {room, "__version__"} or other in MAY_IMPORT[room]
-            assert allowed, f"{relative(path)} ({room}) imports {name}"
+            assert other == room or other in MAY_IMPORT[room], f"{relative(path)} ({room}) imports {name}"
             if room == "diagnostics" and other == "recording":
                 assert parts[2] in {"hooks", "places"}, (
                     f"{relative(path)} may import recording.hooks and .places, not {name}"
                 )
+            if room == "frames" and other == "probes":
+                assert parts[2] == "catalogue", f"{relative(path)} may import probes.catalogue, not {name}"
         if parts[0] in MAY_USE:
             assert room in MAY_USE[parts[0]], f"{relative(path)} ({room}) uses {parts[0]}"
 
@@ -148,21 +119,22 @@ def test_no_module_of_the_lab_hides_a_package():
 
 
 @pytest.mark.parametrize(
-    "module", ["config", "store", "frames", "palette", "charts", "figures", "launch", "ui", "views.gradcam"]
+    "module",
+    ["config", "store", "frames", "palette", "charts", "figures", "probes.catalogue", "app", "app.views.gradcam"],
 )
 def test_the_reading_room_opens_without_torch(module):
     code = f"import labapp.{module}, sys; sys.exit(int('torch' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("path", sorted([*(LAB / "views").glob("*.py"), *(LAB / "ui").glob("*.py")]), ids=relative)
+@pytest.mark.parametrize("path", sorted((LAB / "app").rglob("*.py")), ids=relative)
 def test_the_one_door_to_torch_opens_inside_functions_only(path):
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            assert not any(name.startswith("labapp.workbench") for name in imports(node)), relative(path)
+            assert not any(name.startswith("labapp.probes.explanations") for name in imports(node)), relative(path)
 
 
-@pytest.mark.parametrize("module", ["train", "nets", "recording"])
+@pytest.mark.parametrize("module", ["training.loop", "nets", "recording"])
 def test_the_laboratory_works_without_the_screen(module):
     code = f"import labapp.{module}, sys; sys.exit(int('streamlit' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,7 +8,7 @@ function of the input comes to look like white noise, in a residual net much mor
 example i and g_i = ∂s_i/∂h_l(i) its gradient at the output h_l of a layer (all channels and positions as one vector):
 
 * cosine between examples: the mean over pairs i ≠ j of ⟨g_i, g_j⟩ / (‖g_i‖ ‖g_j‖). For He's ReLU net on orthogonal
-  inputs it is Π κ₀(ρ_l), 0.105 behind 5 layers and 0.0337 behind 10 (`labapp.theory.gradient_cosine`): like L⁻³.
+  inputs it is Π κ₀(ρ_l), 0.105 behind 5 layers and 0.0337 behind 10 (`labapp.frames.theory.gradient_cosine`): like L⁻³.
 * autocorrelation along a line: for inputs x_t at equal steps from one image to another and g_t centred over t,
   Σ_t ⟨g_t, g_{t+τ}⟩ / Σ_t ‖g_t‖² (their §2, Fig. 2). White noise has 0 from lag 1 on; in a linear net the gradient is
   constant and nothing is left to correlate: NaN.

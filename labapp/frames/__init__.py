@@ -16,8 +16,7 @@ The functions that read files take `read=`, so that the app can pass cached read
 
 from labapp.frames.architecture import PLAN, parts, pyramid, sizes
 from labapp.frames.architecture import layers as architecture
-from labapp.frames.heatmap import gradient_heatmap
-from labapp.frames.layers import (
+from labapp.frames.gradients import (
     BATCH_NORM_GROWTH,
     LAYER,
     gradient_profile,
@@ -27,6 +26,7 @@ from labapp.frames.layers import (
     read_layers,
     theory_profile,
 )
+from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import SCALES, missed, nearest_step, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from labapp.frames.layers import states
+from labapp.frames.gradients import states
 from labapp.frames.runs import IDENTITY
 from labapp.frames.thinning import MARKS, bins, joined
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from labapp.catalogue import against_name, against_of
-from labapp.frames.layers import LAYER
+from labapp.frames.gradients import LAYER
 from labapp.frames.reuse import Read, nearest_step
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.thinning import MARKS, joined, spaced
+from labapp.probes.catalogue import against_name, against_of
 from labapp.store import Run
 
 BY_DEPTH = ("effective_rank", "intrinsic_dimension", "linear_probe")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from labapp.frames.layers import LAYER, states
+from labapp.frames.gradients import LAYER, states
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run

@@ -15,8 +15,8 @@ from typing import Any
 
 from labapp.config import BELONGS_TO, FAMILIES, Experiment, LabError, listed, nearest
 from labapp.nets.densenet import dense_net
-from labapp.nets.layers import Layers
-from labapp.nets.places import Net, Place
+from labapp.nets.factory import Layers
+from labapp.nets.net import Net, Place
 from labapp.nets.resnet import plain_net, residual_net
 from labapp.nets.starts import initialise
 from labapp.nets.vgg import start_head, vgg_net

@@ -13,8 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from labapp.nets.layers import Layers, chain, preactivated
-from labapp.nets.places import Block, Net
+from labapp.nets.factory import Layers, chain, preactivated
+from labapp.nets.net import Block, Net
 
 IMAGENET_BLOCKS = {  # layers of the four blocks, Table 1; 161 (with k = 48) in the first versions of the paper
     121: (6, 12, 24, 16),

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from labapp.config import LabError, nearest
-from labapp.nets.places import Net
+from labapp.nets.net import Net
 
 WEIGHTS = (None, "default")
 

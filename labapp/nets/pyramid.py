@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 
 from labapp.config import LabError
-from labapp.nets.places import Place
+from labapp.nets.net import Place
 from labapp.nets.stages import Stages, stages
 
 CHANNELS = 256  # of every level, §3

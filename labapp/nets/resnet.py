@@ -19,8 +19,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labapp.nets.layers import Layers, chain, preactivated
-from labapp.nets.places import Block, Net
+from labapp.nets.factory import Layers, chain, preactivated
+from labapp.nets.net import Block, Net
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
 IMAGENET_BLOCKS = {  # 2015, Table 1

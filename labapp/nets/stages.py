@@ -24,7 +24,7 @@ from torchvision import models
 
 from labapp.config import LabError
 from labapp.nets.densenet import DenseBlock
-from labapp.nets.places import Net, Place
+from labapp.nets.net import Net, Place
 
 LOGITS = "logits"
 PROBE = 256  # pixels of the image that tells channels and strides; a multiple of every stride

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from labapp.config import LabError
-from labapp.nets.places import Block
+from labapp.nets.net import Block
 
 RECTIFIERS = ("relu", "leaky_relu", "gelu")  # they halve a signal's mean square, so the gain is √2
 

@@ -21,8 +21,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from labapp.nets.layers import Layers, chain
-from labapp.nets.places import Net
+from labapp.nets.factory import Layers, chain
+from labapp.nets.net import Net
 
 CONFIGURATIONS = {  # sizes of the convolutions of the five stages
     "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from labapp.batches import generator
 from labapp.config import Experiment, LabError
 from labapp.imagesets import ImageSet, load_for
+from labapp.imagesets.order import generator
 
 SEED = 0  # of the draw of images: a part of the definition of every probe
 SAME = ("imageset", "image_size", "data", "test_images")  # of two experiments that are shown the same images

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from labapp import workbench
-from labapp.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
 from labapp.config import FOREIGN, LabError, listed
-from labapp.probes import gradients, plan, representation, reuse
+from labapp.probes import explanations, gradients, plan, representation, reuse
+from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
 from labapp.probes.given import Batch, Given, probe_images, require_same_images
 from labapp.store import Run
 
@@ -166,7 +165,7 @@ def against(
         LabError: If the nets do not see the same images.
     """
     require_same_images(run.experiment, other.experiment)
-    second = workbench.of_run(other, other_checkpoint)
+    second = explanations.of_run(other, other_checkpoint)
     step = int(second.step or 0)
     test = _test_images(run, images)
 
@@ -201,7 +200,7 @@ def _one(
     remarks: list[str] = []
     rows, reason = 0, ""
     try:
-        subject = workbench.of_run(run, task.checkpoint)
+        subject = explanations.of_run(run, task.checkpoint)
         given = Given(
             subject.net,
             task.checkpoint,

@@ -6,7 +6,7 @@ import pytest
 
 from analysis import gradcam
 from analysis.publish import command
-from labapp import workbench
+from labapp.probes import explanations
 from labapp.store import list_runs
 
 
@@ -41,8 +41,8 @@ def test_both_figures_with_the_numbers_and_the_maps_behind_them(trained, out, tm
 
     runs = {each.name: each for each in list_runs(trained)}
     index = int(families["image"].iloc[0].split()[-1])
-    sample = workbench.from_set(runs["residual-8"], index)
-    shown = workbench.look(workbench.of_run(runs["residual-8"]), sample, target="true").layers[-1]
+    sample = explanations.from_set(runs["residual-8"], index)
+    shown = explanations.look(explanations.of_run(runs["residual-8"]), sample, target="true").layers[-1]
     np.testing.assert_array_equal(maps[f"residual-8/{shown.path}"], shown.evidence)
 
     training = pd.read_csv(out / "gradcam_training.csv")
@@ -65,9 +65,9 @@ def test_one_family_alone_has_no_pair(trained, tmp_path):
 
 def test_the_image_is_one_that_all_nets_get_right_if_there_is_one(trained):
     runs = list_runs(trained)
-    nets = [workbench.of_run(each) for each in runs]
+    nets = [explanations.of_run(each) for each in runs]
     chosen = int(gradcam.first_right(nets, runs).name.split()[-1])
-    right = np.stack([workbench.survey(net, each, count=12).correct for net, each in zip(nets, runs, strict=True)])
+    right = np.stack([explanations.survey(net, each, count=12).correct for net, each in zip(nets, runs, strict=True)])
     assert chosen == (int(right.all(0).argmax()) if right.all(0).any() else 0)
 
 

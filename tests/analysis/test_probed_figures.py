@@ -15,7 +15,7 @@ from analysis import (
     similarity,
 )
 from analysis.publish import command
-from labapp import probes
+from labapp.probes import measure
 from labapp.store import Run
 
 FILES = {
@@ -105,7 +105,7 @@ def test_only_residual_nets_are_split(probed_nets, tmp_path, capsys):
 
 
 def test_pairs_that_were_compared_are_drawn(probed_nets, tmp_path):
-    list(probes.against(Run(probed_nets / "residual"), Run(probed_nets / "vgg"), images=48))
+    list(measure.against(Run(probed_nets / "residual"), Run(probed_nets / "vgg"), images=48))
     assert run(similarity, "--runs", probed_nets, "--out", tmp_path) == 0
     table = pd.read_csv(tmp_path / "similarity_pairs.csv")
     assert len(table) == table["layer"].nunique() * table["other_layer"].nunique()

@@ -11,9 +11,9 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labapp import theory
 from labapp.config import LabError
 from labapp.diagnostics.feature_reuse import WEIGHTINGS, feature_reuse, over_seeds, scaled
+from labapp.frames import theory
 from labapp.nets import Net, build
 
 

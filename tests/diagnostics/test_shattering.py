@@ -9,7 +9,6 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from labapp import theory
 from labapp.config import LabError
 from labapp.diagnostics.shattering import (
     autocorrelation,
@@ -17,6 +16,7 @@ from labapp.diagnostics.shattering import (
     gradient_cosine,
     mean_cosine,
 )
+from labapp.frames import theory
 from labapp.nets import Net, build
 
 

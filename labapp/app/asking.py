@@ -1,0 +1,149 @@
+"""What do the pages ask about nets and images, and how is a question told from another?
+
+Each function asks in the background and gives back a job. `probes.explanations`, and torch with it, is imported by the
+thread that answers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from labapp.app import background
+from labapp.config import LabError
+from labapp.store import Run
+
+if TYPE_CHECKING:
+    from labapp.probes.explanations import LayerMap, Look, Sample, Survey
+
+IMAGES = 128  # of the test set, for a mean with an interval
+
+
+def image_set(run: Run) -> tuple[Any, ...]:
+    """What tells the test images of two runs apart."""
+    what = run.experiment
+    return what.imageset, what.image_size, what.data, what.test_images
+
+
+def upload(file: Any) -> background.Job:
+    """A user's file as a `Sample`."""
+
+    def work(tell: Any) -> Sample:
+        from labapp.probes import explanations
+
+        return explanations.from_file(file)
+
+    return background.ask(("upload", file.name, hashlib.sha256(file.getvalue()).hexdigest()), work)
+
+
+def strip(run: Run, first: int, count: int) -> background.Job:
+    """So many test images from `first` on, a list of `Sample`."""
+
+    def work(tell: Any) -> list[Sample]:
+        from labapp.probes import explanations
+
+        return explanations.strip(run, list(range(first, first + count)))
+
+    return background.ask(("strip", image_set(run), first, count), work)
+
+
+def image(run: Run, index: int) -> background.Job:
+    """One test image, a `Sample`."""
+
+    def work(tell: Any) -> Sample:
+        from labapp.probes import explanations
+
+        return explanations.from_set(run, index)
+
+    return background.ask(("image", image_set(run), index), work)
+
+
+def look(run: Run, step: int, sample: Sample, method: str, target: str) -> background.Job:
+    """One net's maps of one image, a `Look`."""
+
+    def work(tell: Any) -> Look:
+        from labapp.probes import explanations
+
+        tell(0.0, f"{run.name}, step {step}")
+        return explanations.look(explanations.of_run(run, step), sample, method, target)
+
+    return background.ask(("look", *_stamp(run, step), *_of(sample), method, target), work)
+
+
+def faithfulness(run: Run, step: int, sample: Sample, shown: Look, layers: Sequence[LayerMap]) -> background.Job:
+    """Deletion, insertion, infidelity and sensitivity of some maps of a look; rows."""
+
+    def work(tell: Any) -> list[dict[str, Any]]:
+        from labapp.probes import explanations
+
+        return explanations.faithfulness(explanations.of_run(run, step), sample, shown, layers, tell)
+
+    asked = tuple(layer.path for layer in layers)
+    return background.ask(
+        ("faithful", *_stamp(run, step), *_of(sample), shown.method, shown.target, asked), work, quick=False
+    )
+
+
+def survey(run: Run, name: str, method: str) -> background.Job:
+    """Maps of many test images beside those of random weights, and the sanity check.
+
+    A dictionary of survey, energy (a table), verdict and cascade (a table).
+    """
+
+    def work(tell: Any) -> dict[str, Any]:
+        from labapp.probes import explanations
+
+        net = explanations.of_run(run)
+        trained = explanations.survey(net, run, method, IMAGES, _part(tell, 0.0, 0.4)).named(name)
+        random = explanations.untrained_of(net, run)
+        untrained = explanations.survey(random, run, method, IMAGES, _part(tell, 0.4, 0.8))
+        verdict, cascade = explanations.check_sanity(net, run, method, tell=_part(tell, 0.8, 1.0))
+        energy = pd.DataFrame(explanations.energy_table(trained, untrained))
+        return {"survey": trained, "energy": energy, "verdict": verdict, "cascade": pd.DataFrame(cascade)}
+
+    return background.ask(("survey", *_stamp(run, run.checkpoints()[-1]), name, method, IMAGES), work, quick=False)
+
+
+def agreement(surveys: Sequence[Survey], stage: int | None) -> background.Job:
+    """Rank correlation and overlap of the maps of every pair of nets, a table."""
+
+    def work(tell: Any) -> pd.DataFrame:
+        from labapp.probes import explanations
+
+        return pd.DataFrame(explanations.agreement_of(surveys, stage))
+
+    return background.ask(("agreement", stage, *((each.name, each.method, id(each)) for each in surveys)), work)
+
+
+def drift(looks: dict[str, Sequence[Look]], stage: int | None) -> background.Job:
+    """How each net's map forms over its checkpoints, a table with the column run."""
+
+    def work(tell: Any) -> pd.DataFrame:
+        from labapp.probes import explanations
+
+        return pd.concat(
+            [pd.DataFrame(explanations.drift_of(each, stage)).assign(run=name) for name, each in looks.items()]
+        )
+
+    return background.ask(("drift", stage, *((name, id(one)) for name, each in looks.items() for one in each)), work)
+
+
+def _stamp(run: Run, step: int) -> tuple[str, int, int]:
+    """A checkpoint, and what changes with it."""
+    try:
+        path = run.checkpoint_path(step)
+        about = path.stat()
+    except (LabError, OSError):  # gone meanwhile, which the answer says in a sentence
+        return f"{run.path.absolute()}, step {step}", 0, 0
+    return str(path.absolute()), about.st_mtime_ns, about.st_size
+
+
+def _of(sample: Sample) -> tuple[str, int | None]:
+    return hashlib.sha256(sample.picture.tobytes()).hexdigest(), sample.label
+
+
+def _part(tell: Any, low: float, high: float) -> Any:
+    return lambda share, what: tell(low + (high - low) * share, what)

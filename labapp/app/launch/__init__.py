@@ -1,0 +1,201 @@
+"""How does the app start the laboratory as a process, watch it and stop it?
+
+    launch = start(["starter"], root="runs")      # python -m labapp starter --root runs, detached
+    launches("runs")[0].status                    # "running", "finished", "failed", "stopped" or "lost"
+    stop(launch)
+
+A launch is two files in the archive, `.launches/<id>.json` and `<id>.log`. They outlive the app: whoever opens the
+archive next sees the same launches.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labapp.app.launch.supervisor import SIGNALS, write
+from labapp.config import Experiment, LabError
+from labapp.store import process_identity
+
+FOLDER = ".launches"
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A command of the laboratory that was started from here, as its record tells."""
+
+    path: Path
+    arguments: tuple[str, ...]
+    pid: int  # of the supervisor; also the process group
+    born: str | None  # when the system says that process began, because process numbers come round again
+    host: str
+    started: float
+    returncode: int | None
+    stopped: bool
+
+    @property
+    def id(self) -> str:
+        """The name of its record."""
+        return self.path.stem
+
+    @property
+    def log(self) -> Path:
+        """What the command printed."""
+        return self.path.with_suffix(".log")
+
+    @property
+    def status(self) -> str:
+        """running, finished, failed, stopped, or lost (its supervisor is gone and could not say how it ended)."""
+        if self.returncode is not None:
+            return "stopped" if self.stopped else "failed" if self.returncode else "finished"
+        if self.host and self.host != socket.gethostname():
+            return "running"  # on another machine that shares this folder; nobody here can tell better
+        return "running" if self.born and process_identity(self.pid) == self.born else "lost"
+
+    def tail(self, lines: int = 12) -> list[str]:
+        """The last lines that the command printed, without empty ones."""
+        if not self.log.is_file():
+            return []
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - 64_000))
+            text = file.read().decode(errors="replace")
+        return [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()][-lines:]
+
+
+def start(arguments: Sequence[str], root: str | Path) -> Launch:
+    """Start `python -m labapp ARGUMENTS --root ROOT`; one starter comparison at a time."""
+    root = Path(root).resolve()
+    folder = root / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            if arguments[0] == "starter" and any(other.arguments[0] == "starter" for other in running(root)):
+                raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
+            path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(2)}.json"
+            path.write_text("{}", encoding="utf-8")
+            write(path, arguments=[*arguments], root=str(root), started=time.time())
+            with path.with_suffix(".log").open("wb") as log, _held_back(SIGNALS):
+                supervisor = subprocess.Popen(
+                    [sys.executable, str(SUPERVISOR), str(path)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=_environment(),
+                    start_new_session=True,
+                )
+            _children.append(supervisor)
+            born = process_identity(supervisor.pid)
+            write(path, pid=supervisor.pid, born=born, host=socket.gethostname())
+    except OSError as error:
+        raise LabError(
+            f"nothing can be recorded into {root}: {error.strerror or error}; choose another folder"
+        ) from None
+    return load(path)
+
+
+def load(path: Path) -> Launch:
+    """A launch as its record tells now."""
+    _reap()
+    record = _read(path)
+    return Launch(
+        path=path,
+        arguments=tuple(record["arguments"]),
+        pid=record.get("pid", 0),
+        born=record.get("born"),
+        host=record.get("host", ""),
+        started=record["started"],
+        returncode=record.get("returncode"),
+        stopped=record.get("stopped", False),
+    )
+
+
+def launches(root: str | Path) -> list[Launch]:
+    """All launches into an archive, newest first; a record that cannot be read is passed over."""
+    found = []
+    for path in sorted((Path(root) / FOLDER).glob("*.json"), reverse=True):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found.append(load(path.resolve()))
+    return found
+
+
+def running(root: str | Path) -> list[Launch]:
+    """The launches that have not ended, newest first."""
+    return [launch for launch in launches(root) if launch.status == "running"]
+
+
+def stop(launch: Launch, wait: float = 0.0) -> Launch:
+    """Ask a launch to end as Ctrl-C does; its supervisor sees to it. Waits at most so many seconds for the end."""
+    if load(launch.path).status == "running":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(launch.pid, signal.SIGINT)
+    until = time.monotonic() + wait
+    while (now := load(launch.path)).status == "running" and time.monotonic() < until:
+        time.sleep(0.05)
+    return now
+
+
+def arguments_for(experiment: Experiment) -> list[str]:
+    """The command that trains this experiment: `train`, then every value that was chosen rather than settled."""
+    words = ["train"]
+    for name in sorted(experiment.model_fields_set):
+        value, flag = getattr(experiment, name), name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", str(value)]
+    return words
+
+
+_children: list[subprocess.Popen[bytes]] = []  # supervisors that this process started and must wait for
+
+
+def _reap() -> None:
+    """Take note of supervisors that ended, else they would stay on as zombies that look alive."""
+    _children[:] = [child for child in _children if child.poll() is None]
+
+
+def _environment() -> dict[str, str]:
+    paths = [str(PROJECT), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "PYTHONUNBUFFERED": "1",
+        "COLUMNS": "160",  # a sentence stays on one line of the log
+        "NO_COLOR": "1",
+        "TERM": "dumb",
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time looks and starts; the lock goes with its holder, however that ends."""
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _held_back(signals: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let a process that is started here receive these signals only once it says that it is ready for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,109 @@
+"""How does a grid of maps look on a page?
+
+A table: a row a net, a column a layer or checkpoint; in every cell the grey picture, the map's colours over it and the
+mask's outline, three pictures one on the other, so that the opacity is the page's and the pixels stay few.
+"""
+
+from __future__ import annotations
+
+import html
+import urllib.parse
+from collections.abc import Sequence
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from labapp.figures import overlay
+from labapp.figures.overlay import Sheet, scale_title
+
+SMALL, LARGE = 64, 136  # pixels of a cell: of many columns, and of few
+SHARP = 2 * LARGE  # pixels of a picture that fine screens can show
+ROOM = 750  # pixels of a page's width beside the names
+LAYER = "position:absolute;inset:0;width:100%;height:100%;border-radius:3px"
+
+
+def map_grid(sheet: Sheet, columns: Sequence[str], looks: Sequence[tuple[str, str]]) -> None:
+    """Draw a sheet.
+
+    Args:
+        sheet: The maps.
+        columns: What stands above each column.
+        looks: A row's swatch (the address of a picture) and what hovering it says.
+    """
+    side = int(np.clip(ROOM / (len(columns) + 1) - 8, SMALL, LARGE))
+    picture = overlay.at_most(sheet.picture, SHARP)  # it stands in every cell
+    below, original = overlay.address(overlay.grey(picture)), overlay.address(picture)
+    border = outline_address(sheet.mask) if sheet.mask is not None else ""
+    head = "".join(f"<th style='{_CELL};padding-bottom:4px'>{html.escape(name)}</th>" for name in ["image", *columns])
+    rows = []
+    for row, (swatch, hover) in zip(sheet.rows, looks, strict=True):
+        first = _stack(original, "", border, 1, side, f"{row.title}: the image")
+        cells = [f"<td style='{_CELL}'>{first}<div style='{_SMALL}'>{html.escape(row.detail)}</div></td>"]
+        for cell, name in zip(row.cells, columns, strict=True):
+            if cell is None:
+                cells.append(f"<td style='{_CELL};opacity:.5'>–</td>")
+                continue
+            shown = _stack(
+                below, overlay.address(sheet.shown(cell)), border, sheet.opacity, side,
+                f"{row.title}, {name}: {cell.above} {cell.below}",
+            )  # fmt: skip
+            cells.append(
+                f"<td style='{_CELL}' title='{html.escape(cell.above, quote=True)}'>{shown}"
+                f"<div style='{_SMALL}'>{html.escape(cell.below)}</div></td>"
+            )
+        name = (
+            f"<th scope='row' style='text-align:left;padding-right:12px;font-weight:600;min-width:110px' "
+            f"title='{html.escape(hover, quote=True)}'><img src=\"{swatch}\" width='34' alt=''><br>"
+            f"{html.escape(row.title)}</th>"
+        )
+        rows.append(f"<tr>{name}{''.join(cells)}</tr>")
+    st.html(
+        "<div style='overflow-x:auto'><table style='border-collapse:collapse;font-size:.85rem'>"
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>" + _bar(sheet)
+    )
+
+
+def outline_address(mask: NDArray[np.bool_]) -> str:
+    """The border of a mask as a picture of lines, white on dark so that it shows on any colour."""
+    height, width = mask.shape
+    path = "".join(f"M{a[0]} {a[1]}L{b[0]} {b[1]}" for a, b in overlay.outline(mask))
+    line = "fill='none' stroke-linecap='round' vector-effect='non-scaling-stroke'"
+    drawing = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}'>"
+        f"<path d='{path}' {line} stroke='#000' stroke-opacity='.55' stroke-width='3'/>"
+        f"<path d='{path}' {line} stroke='#fff' stroke-width='1.3'/></svg>"
+    )
+    return "data:image/svg+xml;utf8," + urllib.parse.quote(drawing)
+
+
+def _stack(below: str, over: str, border: str, opacity: float, side: int, says: str) -> str:
+    says = html.escape(says, quote=True)
+    parts = [f"<img src=\"{below}\" alt='{says}' style='{LAYER};image-rendering:pixelated'>"]
+    if over:
+        parts.append(f"<img src=\"{over}\" alt='' style='{LAYER};opacity:{opacity:g}'>")
+    if border:
+        parts.append(f"<img src=\"{border}\" alt='' style='{LAYER}'>")
+    return f"<div style='position:relative;width:{side}px;height:{side}px;margin:auto'>{''.join(parts)}</div>"
+
+
+def _bar(sheet: Sheet) -> str:
+    """The one colour scale, with its ends and its middle."""
+    stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in overlay.scale_colours(sheet.signed, 24))
+    low = -sheet.limit if sheet.signed else 0.0
+    marks = [low, (low + sheet.limit) / 2, sheet.limit]
+    beyond = sheet.scale == "even"
+    words = [f"{mark:.3g}".replace("-", "−") for mark in marks]
+    words[0] = f"≤ {words[0]}" if beyond and sheet.signed else words[0]
+    words[-1] = f"≥ {words[-1]}" if beyond else words[-1]
+    labels = "".join(f"<span>{word}</span>" for word in words)
+    return (
+        "<div style='max-width:560px;margin-top:10px;font-size:.8rem'>"
+        f"<div style='height:12px;border-radius:3px;background:linear-gradient(to right,{stops})'></div>"
+        f"<div style='display:flex;justify-content:space-between'>{labels}</div>"
+        f"<div style='opacity:.7'>{scale_title(sheet.scale, sheet.signed)}</div></div>"
+    )
+
+
+_CELL = "padding:2px 4px;text-align:center;font-weight:400;vertical-align:top"
+_SMALL = "font-size:.78rem;opacity:.75;line-height:1.2;padding:2px 0 6px"

@@ -1,0 +1,112 @@
+"""What does a page say when there is nothing to show?
+
+What is missing, why, and the one thing to do next.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from labapp import palette
+from labapp.app import launch
+from labapp.app.sidebar import PACE, Room, job_name
+from labapp.config import LabError
+
+
+def none_chosen(place: Room) -> None:
+    """No run is chosen: say so, and where to choose."""
+    st.title("No run is chosen.", anchor=False)
+    st.caption(f"Choose some of the {len(place.runs)} runs in the sidebar.")
+
+
+def broken(place: Room) -> None:
+    """One sentence for each thing in the archive that cannot be read."""
+    if place.broken:
+        st.warning("\n\n".join(place.broken), icon=":material/broken_image:")
+
+
+def starter_button(root: Path, primary: bool = False) -> None:
+    """Start the starter comparison, unless it is running."""
+    busy = any(job.arguments[0] == "starter" for job in launch.running(root))
+    pressed = st.button(
+        "Starter comparison",
+        icon=":material/play_arrow:",
+        key="starter",
+        type="primary" if primary else "secondary",
+        disabled=busy,
+        help="Trains plain and residual nets of 20 and 56 layers and a dense net on the same images, same recipe",
+    )
+    if pressed:
+        start(["starter"], root)
+
+
+def start(arguments: list[str], root: Path) -> None:
+    """Start the laboratory and look at the archive again; a refusal is shown as its sentence."""
+    try:
+        launch.start(arguments, root)
+    except LabError as error:
+        st.error(str(error))
+    else:
+        st.rerun()
+
+
+def empty(place: Room) -> None:
+    """An archive without runs: one picture, one sentence, one button."""
+    jobs = launch.launches(place.root)
+    running = [job for job in jobs if job.status == "running"]
+    with st.container(horizontal_alignment="center"):
+        st.space("large")
+        st.image(PICTURE, width=520, alt="A plain net and a residual net, and the gradient on its way back")
+        if running:
+            st.title("The first run is about to begin.", anchor=False, text_alignment="center")
+            st.fragment(_last_word, run_every=PACE)(running[0])
+        else:
+            st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
+            st.markdown(
+                f"Record five nets side by side into `{place.root}` and watch them train; it takes a few minutes.",
+                text_alignment="center",
+            )
+            starter_button(place.root, primary=True)
+        if jobs and jobs[0].status in ("failed", "lost"):
+            st.error(f"{job_name(jobs[0])} ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
+        broken(place)
+
+
+def _last_word(job: launch.Launch) -> None:
+    """What a launch printed last, while there is no run to look at."""
+    st.caption(" ".join(job.tail(1)) or "The laboratory is starting.", text_alignment="center")
+
+
+def _drawing() -> str:
+    """A plain and a residual net as SVG, and the gradient on its way back: in the one it passes every layer."""
+    ink, parts = palette.MUTED, []
+    for row, (name, colour) in enumerate(
+        (("plain", palette.colour("plain")), ("residual", palette.colour("residual")))
+    ):
+        top = 22 + 92 * row
+        parts.append(f"<text x='8' y='{top + 25}' font-size='14' font-family='sans-serif' fill='{ink}'>{name}</text>")
+        for layer in range(8):
+            left = 92 + 48 * layer
+            parts.append(
+                f"<rect x='{left}' y='{top}' width='30' height='40' rx='4' fill='{colour}' fill-opacity='.18' "
+                f"stroke='{colour}' stroke-width='1.6'/>"
+            )
+            parts.append(f"<path d='M{left + 30} {top + 20} h18' stroke='{ink}' stroke-width='1.4'/>")
+            if name == "residual" and layer % 2 == 0:
+                parts.append(
+                    f"<path d='M{left - 9} {top + 20} v-14 q0 -16 16 -16 h64 q16 0 16 16 v14' fill='none' "
+                    f"stroke='{colour}' stroke-width='2'/>"
+                )
+        parts.append(f"<path d='M74 {top + 20} h18' stroke='{ink}' stroke-width='1.4'/>")
+        parts.append(
+            f"<path d='M478 {top + 56} H92' stroke='{colour}' stroke-width='2' stroke-dasharray='5 4'/>"
+            f"<path d='M92 {top + 56} l9 -4.5 v9 z' fill='{colour}'/>"
+        )
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 500 190' width='500' height='190'>{''.join(parts)}</svg>"
+    )
+
+
+PICTURE = _drawing()

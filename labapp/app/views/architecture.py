@@ -1,0 +1,228 @@
+"""What is this net?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from labapp import app, charts, frames, palette
+from labapp.config import LabError, listed
+from labapp.store import Run
+
+PLAN = ("architecture", "stages", "stacks", "growth")
+MEASURED = ("level_gradients", "spatial_order", "accepted_sizes")
+MEANING = """
+**Multiply-adds**: products summed in convolutions and linear layers, for one image. **Receptive field**: pixels a side
+that can change one position of the layer's output. **FC share**: parameters in linear layers over all parameters, 86 to
+93 % in the VGG nets of 2014 (Simonyan & Zisserman), where global average pooling leaves hardly any.
+"""
+PARTS = "Convolutions by stage from pale to strong, then normalisation, then linear layers (FC) in full at the end."
+STAGES = """What the net hands on at each resolution, as a backbone for detection or segmentation; names as in He et al.
+2015, Table 1."""
+STACKS = """A stack of 3×3 kernels sees as much as one large kernel, with fewer weights and more rectifiers between
+(Simonyan & Zisserman 2014, §2.3); from 64 to 64 channels, without bias."""
+PYRAMID = """A pyramid (Lin et al. 2017) newly initialised on this net's stages: norm of the gradient that a unit error
+at every position of a level sends into each stage, for one image. A level reaches finer stages only through the net."""
+GROWTH = "Each layer adds k channels to what it read; a transition keeps a share θ of them (Huang et al. 2017, §3)."
+ROWS = {"layers with parameters": "parameters", "all layers": "all", "blocks": "blocks"}
+HEIGHT = 420  # pixels of the table of layers
+
+
+def answer(name: str, sizes: dict[str, float], image: tuple[int, ...]) -> str:
+    """The page's question answered for `frames.sizes` and the shape of the first layer's output."""
+    field = ""
+    if pd.notna(sizes["receptive_field"]):
+        field = f"; its last map sees {sizes['receptive_field']:,.0f} pixels a side"
+        if image and sizes["receptive_field"] >= 2 * image[-1]:
+            field += f", more than the image of {image[-1]} has"
+    share = palette.percent(sizes["linear_share"])
+    return (
+        f"{name} has {amount(sizes['parameters'])} parameters, {share} of them in linear layers, and makes "
+        f"{amount(sizes['multiply_adds'])} multiply-adds for an image{field}."
+    )
+
+
+def amount(number: float) -> str:
+    """A count as people say it: 272 k, 1.02 M, 4.09 G."""
+    for size, sign in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{palette.number(number / size)}{sign}"
+    return palette.number(number)
+
+
+def page() -> None:
+    """Draw the page."""
+    room = app.room()
+    if not room.runs:
+        app.empty(room)
+    elif not room.chosen:
+        app.none_chosen(room)
+    else:
+        have = app.probed(room.chosen, PLAN)
+        lack = [run for run in room.chosen if run not in have]
+        if have:
+            _picture(room, have)
+        if lack:
+            whose = listed(run.name for run in lack)
+            app.unmeasured(room, lack, PLAN, f"The architecture of {whose}", primary=not have)
+    app.broken(room)
+
+
+def _picture(room: app.Room, have: Sequence[Run]) -> None:
+    top = st.container()
+    names = dict(zip(frames.names(have, seeds=False), have, strict=True))  # of repetitions one is enough
+    if st.session_state.get("net") not in (None, *names):
+        del st.session_state["net"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Net", list(names), key="net", bind="query-params", width=230)
+        shown = st.segmented_control(
+            "Rows", list(ROWS), default="layers with parameters", key="rows", bind="query-params", required=True
+        )
+    run = names[name]
+    try:
+        table = frames.architecture(run, app.probe)
+        parts = frames.parts(list(names.values()), app.probe)
+    except LabError as error:
+        top.title("This table cannot be read.", anchor=False)
+        st.error(str(error))
+        return
+    image = tuple(int(side) for side in str(table["shape"].iloc[0]).split("×")) if len(table) else ()
+    top.title(answer(name, frames.sizes(table), image), help=MEANING, anchor=False)
+    _layers(table, ROWS[shown])
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.markdown("**Parameters by part**", help=PARTS)
+        st.altair_chart(
+            charts.parts_chart(parts), key="parts", alt=f"Share of the parameters by part, for {listed(names)}"
+        )
+    with right:
+        _stages(run)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _measured(room, run)
+    with right:
+        _stacks(run)
+        if "growth" in run.probes():
+            _growth(run)
+
+
+def _layers(table: pd.DataFrame, which: str) -> None:
+    rows = {
+        "parameters": table[(table["kind"] != "block") & (table["parameters"] > 0)],
+        "all": table[table["kind"] != "block"],
+        "blocks": table[table["kind"] == "block"],
+    }[which]
+    if rows.empty:
+        st.caption("This net has no blocks; choose its layers.")
+        return
+    number = st.column_config.NumberColumn
+    st.dataframe(
+        rows[["depth", "layer", "kind", "stage", "shape", "parameters", "multiply_adds", "receptive_field"]],
+        hide_index=True,
+        height=min(HEIGHT, 36 * (len(rows) + 1)),
+        key=f"layers-{which}",
+        placeholder="–",
+        alt="Every layer: shape, parameters, multiply-adds and receptive field",
+        column_config={
+            "depth": number("Depth", width="small", help="Place in the order of execution"),
+            "layer": st.column_config.TextColumn("Layer", width="medium"),
+            "kind": "Kind",
+            "stage": number("Stage", width="small", help="Counts spatial resolutions"),
+            "shape": st.column_config.TextColumn("Output", help="Channels × height × width"),
+            "parameters": number("Parameters", format="localized"),
+            "multiply_adds": number("Multiply-adds", format="localized", help="For one image"),
+            "receptive_field": number("Receptive field", format="%.0f px", help="Pixels a side"),
+        },
+    )
+
+
+def _stages(run: Run) -> None:
+    table = app.readable(run, "stages", frames.PLAN)
+    st.markdown("**Features by stage**", help=STAGES)
+    if table.empty:
+        return
+    shape = [f"{row.channels} × {row.height} × {row.width}" for row in app.rows(table)]
+    stride = ["–" if row.stride == 0 else f"{row.stride:,} px" for row in app.rows(table)]
+    st.table(
+        pd.DataFrame({"Map": table["stage"], "Shape": shape, "Stride": stride}), hide_index=True, border="horizontal"
+    )
+
+
+def _stacks(run: Run) -> None:
+    table = app.readable(run, "stacks", frames.PLAN)
+    st.markdown("**Why 3×3 in a stack**", help=STACKS)
+    if table.empty:
+        return
+    shown = pd.DataFrame(
+        {
+            "Stack": table["stack"],
+            "Sees": [f"{size} × {size}" for size in table["receptive_field"]],
+            "Weights": [f"{weights:,}" for weights in table["weights"]],
+            "Rectifiers": table["activations"],
+        }
+    )
+    st.table(shown, hide_index=True, border="horizontal")
+
+
+def _measured(room: app.Room, run: Run) -> None:
+    """The pyramid, and what the head makes of positions and image sizes."""
+    st.markdown("**Feature pyramid**", help=PYRAMID)
+    there = run.probes()
+    missing = [name for name in MEASURED if name not in there]
+    if "level_gradients" in there:
+        step = there["level_gradients"][-1]
+        levels = frames.pyramid(run, step, app.probe)
+        st.caption(f"Gradient norm of each level at each stage, at step {step:,}.")
+        st.altair_chart(charts.pyramid_chart(levels), key="pyramid", alt="Gradient norm of each level at each stage")
+    if "accepted_sizes" in there:
+        st.markdown(f"**Images it takes.** {accepted(app.readable(run, 'accepted_sizes', frames.PLAN))}")
+    if "spatial_order" in there:
+        step = there["spatial_order"][-1]
+        st.markdown(f"**Order of positions.** {order(app.readable(run, 'spatial_order', step), step)}")
+    if missing:
+        app.unmeasured(room, [run], missing, "", primary=False)
+
+
+def accepted(table: pd.DataFrame) -> str:
+    """Which image sizes a net takes, in a sentence."""
+    yes, no = (list(table.loc[table["accepted"] == known, "size"]) for known in (True, False))
+    if not no:
+        return f"All sizes that were tried, {listed(map(str, yes))} pixels a side."
+    refused = f"not {listed(map(str, no))}"
+    return f"{listed(map(str, yes))} pixels a side, {refused}." if yes else f"None that was tried, {refused}."
+
+
+def order(table: pd.DataFrame, step: int) -> str:
+    """What permuting the positions of the last map does, in a sentence."""
+    if table.empty:
+        return "Not measured."
+    row = app.rows(table)[0]
+    change = palette.percent(row.decisions_changed)
+    if pd.isna(row.decisions_changed):
+        return f"{str(row.note).capitalize() or 'No value'}."
+    why = f", because {row.note}" if row.note else ""
+    return (
+        f"When the {row.positions:,} positions of the last map change places, {change} of the decisions change and the "
+        f"accuracy goes from {palette.percent(row.accuracy)} to {palette.percent(row.accuracy_permuted)} at step "
+        f"{step:,}{why}."
+    )
+
+
+def _growth(run: Run) -> None:
+    table = app.readable(run, "growth", frames.PLAN)
+    if table.empty:
+        return
+    st.markdown("**Growth and compression**", help=GROWTH)
+    layers, kept = table[table["part"] == "layer"], table["compression"].dropna()
+    added = listed(map(str, sorted(layers["channels_new"].unique())))
+    share = f"; transitions keep {palette.percent(kept.mean())}" if len(kept) else ""
+    st.caption(f"Every layer adds {added} channels{share}.")
+    st.altair_chart(
+        charts.growth_chart(table, run.experiment.family), key="growth", alt="Channels behind each part of the net"
+    )
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,222 @@
+"""Which earlier features are used?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from labapp import app, charts, frames, palette
+from labapp.config import LabError, listed
+from labapp.store import Run
+
+NAMES = ("feature_reuse", "reuse_observations")
+ACROSS = 3  # triangles in a row
+ONE_SOURCE = ("plain", "vgg")
+MEANING = """
+**Dense nets.** Cell (s, l): the mean size of the weights by which layer l reads the channels of source s, as in Huang
+et al. 2017, Fig. 5 (*weights*); the same with the batch norm in front folded in; times what arrives (*activation*);
+times its gradient, in nats; or the change of the loss when l alone no longer sees s (*ablation*, in nats). Source *in*
+is what comes into the block; **T** is the transition, **C** the classifier, framed. Compare inside a column: targets
+differ in fan-in and scale.
+
+**Residual nets** add instead of concatenating, so weights belong to no single source. What remains is ablation: what
+block l loses when the stream that it reads lacks what block s has added (Veit et al. 2016, the unravelled view).
+"""
+
+
+def answer(dense: pd.DataFrame, start: pd.DataFrame, residual: pd.DataFrame, who: tuple[str, str], step: int) -> str:
+    """The page's question answered.
+
+    Args:
+        dense: `frames.reuse` of the dense net shown, on the raw scale; may be empty.
+        start: The same at its first measured step.
+        residual: That of the residual net by ablation; may be empty.
+        who: The two nets' names.
+        step: The step shown.
+    """
+    words = []
+    strongest = frames.preference(dense)
+    if pd.notna(strongest):
+        first = frames.preference(start)
+        before = f" ({palette.number(first)}× at step {start['step'].max():,})" if len(start) else ""
+        before = before if pd.notna(first) and start["step"].max() < dense["step"].max() else ""
+        words.append(
+            f"a layer of {who[0]} reads its strongest source {palette.number(strongest)}× as strongly as the mean "
+            f"one{before}"
+        )
+    elif len(dense):
+        worst = frames.missed(dense).dropna(subset="loss")
+        words += [_missing(worst, "layer", who[0])] if len(worst) else []
+    worst = frames.missed(residual).dropna(subset="loss")
+    if len(worst):
+        words.append(_missing(worst, "block", who[1]))
+    if not words:
+        return f"At step {step:,} nothing finite was measured of {listed([name for name in who if name])}."
+    return f"At step {step:,} {'; '.join(words)}."
+
+
+def _missing(worst: pd.DataFrame, what: str, who: str) -> str:
+    row = app.rows(worst)[0]
+    if row.loss <= 0:
+        return f"no {what} of {who} is missed by those behind it"
+    return f"{who} misses {row.source_layer} most (+{palette.number(row.loss)} nats)"
+
+
+def page() -> None:
+    """Draw the page."""
+    room = app.room()
+    if not room.runs:
+        app.empty(room)
+    elif not room.chosen:
+        app.none_chosen(room)
+    elif all(run.experiment.family in ONE_SOURCE for run in room.chosen):
+        _one_source(room)
+    else:
+        many = [run for run in room.chosen if run.experiment.family not in ONE_SOURCE]
+        have = app.probed(many, NAMES)
+        lack = [run for run in many if run not in have]
+        if have:
+            st.fragment(_picture, run_every=app.PLAY if app.playing("reuse-step") else None)(room, have)
+        if lack:
+            whose = listed(run.name for run in lack)
+            app.unmeasured(room, lack, NAMES, f"Which features {whose} reuses", primary=not have)
+    app.broken(room)
+
+
+def _one_source(room: app.Room) -> None:
+    counts = {run.name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info) for run in room.chosen}
+    words = listed(f"all {count} layers of {name}" if count else name for name, count in counts.items())
+    st.title(f"{words[0].upper()}{words[1:]} read one source each, the layer before.", anchor=False, help=MEANING)
+    st.caption("Choose a dense net, which reads all layers before, or a residual one, which reads their sum.")
+
+
+def _picture(room: app.Room, have: Sequence[Run]) -> None:
+    app.look_again_if_gone(room.chosen)
+    top = st.container()
+    groups = _alike(have)
+    dense = {name: runs for name, runs in groups.items() if all(map(_is_dense, runs))}
+    summed = {name: runs for name, runs in groups.items() if name not in dense}
+    with st.container(horizontal=True, vertical_alignment="top"):
+        first, second = _choice("Dense net", dense, "dense"), _choice("Residual net", summed, "summed")
+        weighting, scale = _controls(bool(dense))
+    steps = sorted({step for run in [*first, *second] for step in run.probes()["feature_reuse"]})
+    step = app.step_slider(steps, "reuse-step", first=False)
+    try:
+        cells, start = (frames.reuse(first, weighting, at, app.probe) for at in (step, steps[0]))
+        counterpart = frames.reuse(second, "ablation", step, app.probe)
+    except LabError as error:
+        top.title("These tables cannot be read.", anchor=False)
+        st.error(str(error))
+        return
+    who = (frames.names(first, seeds=False)[0] if first else "", frames.names(second, seeds=False)[0] if second else "")
+    top.title(answer(cells, start, counterpart, who, step), help=MEANING, anchor=False)
+    left, right = st.columns([5, 2], gap="medium") if first and second else (st.container(), st.container())
+    with left:
+        _triangles(cells, who[0], weighting, scale)
+    with right:
+        _triangles(counterpart, who[1], "ablation", scale)
+    if first:
+        _observations(first, weighting, step)
+
+
+def _alike(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs that agree in all but the seed, by the name that they share."""
+    groups: dict[str, list[Run]] = {}
+    for run, name in zip(runs, frames.describe(runs)["net"], strict=True):
+        groups.setdefault(name, []).append(run)
+    return groups
+
+
+def _is_dense(run: Run) -> bool:
+    """Whether a net concatenates, whoever made it: only then there are observations."""
+    return "reuse_observations" in run.probes()
+
+
+def _choice(label: str, groups: dict[str, list[Run]], key: str) -> list[Run]:
+    if len(groups) < 2:
+        return next(iter(groups.values()), [])
+    if st.session_state.get(key) not in (None, *groups):
+        del st.session_state[key]
+    return groups[st.selectbox(label, list(groups), key=key, bind="query-params", width=190)]
+
+
+def _controls(dense: bool) -> tuple[str, str]:
+    weighting = "ablation"
+    if dense:
+        weighting = st.segmented_control(
+            "Weighting", list(palette.WEIGHTINGS), default="weights", key="weighting", bind="query-params",
+            required=True,
+            help="\n\n".join(f"**{name}**: {meaning}" for name, (_, meaning) in palette.WEIGHTINGS.items()),
+        )  # fmt: skip
+    scale = st.segmented_control(
+        "Colour scale", list(frames.SCALES), default="column maximum", key="reuse-scale", bind="query-params",
+        required=True, help="Columns are scaled each for itself: by the largest size in it, or from its least to its "
+        "largest value, which hides how unequal it is. Raw compares columns too.",
+    )  # fmt: skip
+    return weighting, scale
+
+
+def _triangles(cells: pd.DataFrame, who: str, weighting: str, scale: str) -> None:
+    """The triangles of one net under their colour bar."""
+    if cells.empty:
+        return
+    unit = palette.WEIGHTINGS[weighting][0]
+    shown = frames.scaled(cells, scale)
+    signed = weighting == "ablation"
+    domain = charts.linear_domain(shown["value"], signed, scale)
+    seeds = int(cells["seeds"].max())
+    name = unit if scale == "raw" else f"{unit}, {scale}"
+    with st.container(gap=None):
+        st.markdown(f"**{who}**" + (f", mean of {seeds} seeds" if seeds > 1 else ""))
+        st.caption(name)
+        st.altair_chart(charts.linear_bar(domain), key=f"bar-{who}-{weighting}", alt=f"Colours of {name}")
+    blocks = sorted(cells["block"].unique())
+    for at in range(0, len(blocks), ACROSS):
+        row = blocks[at : at + ACROSS]
+        for block, column in zip(row, st.columns(min(ACROSS, len(blocks))), strict=False):
+            own = shown[shown["block"] == block]
+            with column:
+                st.altair_chart(
+                    charts.reuse_chart(own, domain, unit, title=f"block {block}" if len(blocks) > 1 else "all blocks"),
+                    key=f"reuse-{who}-{block}",
+                    alt=f"{name} of each source for each target in block {block} of {who}",
+                )
+
+
+def _observations(runs: Sequence[Run], weighting: str, step: int) -> None:
+    """What Huang et al. read off their Fig. 5, and whether it shows here."""
+    used = "weights" if weighting == "ablation" else weighting
+    table = frames.observations(runs, used, step, app.probe)
+    st.subheader(
+        "The paper's four observations", anchor=False,
+        help="Huang et al. 2017, §5 *Feature Reuse*, of DenseNet-40 with k = 12 on CIFAR-10. The paper gives no "
+        "thresholds; these are the lab's. What Fig. 5 shows is disputed (DenseNet issue 53), so look at several seeds.",
+    )  # fmt: skip
+    if used != weighting:
+        st.caption("Read off the weights, because ablation has no shares.")
+    for (_, rows), column in zip(table.groupby("observation"), st.columns(4), strict=False):
+        with column, st.container(border=True, height="stretch"):
+            st.markdown(verdict(rows))
+            st.markdown(f"{rows['claim'].iloc[0].capitalize()}.")
+            for row in app.rows(rows):
+                said = row.reason or f"{palette.number(row.number)}, seen from {palette.number(row.threshold)}"
+                equal = (
+                    "" if row.reason or pd.isna(row.untrained) else f"; equal weights {palette.number(row.untrained)}"
+                )
+                st.caption(f"{row.run}: {said}{equal}")
+
+
+def verdict(rows: pd.DataFrame) -> str:
+    """Seen, not seen, or in how many of the runs."""
+    told = [bool(seen) for seen in rows["seen"] if seen is not None and not pd.isna(seen)]
+    if not told:
+        return ":material/help: **cannot be told**"
+    if len(told) > 1 and 0 < sum(told) < len(told):
+        return f":material/contrast: **seen in {sum(told)} of {len(told)}**"
+    return ":material/check_circle: **seen**" if told[0] else ":material/cancel: **not seen**"
+
+
+if __name__ == "__main__":
+    page()

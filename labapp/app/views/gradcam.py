@@ -1,0 +1,260 @@
+"""Where does each net look, and is it believable?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from labapp import app, palette
+from labapp.app import asking, background
+from labapp.app.views import gradcam_grid, gradcam_scores
+from labapp.app.views.gradcam_grid import COLUMNS, View, at_stage
+from labapp.config import LabError, listed
+from labapp.figures import overlay
+from labapp.store import Run
+
+if TYPE_CHECKING:
+    from labapp.probes.explanations import Sample
+
+PACE = 0.5  # seconds between looks at a question that is being worked on, and between two checkpoints of a play
+AT_ONCE = 2.0  # seconds for which the page waits for an answer before it shows how far it is
+STRIP = 12  # images to choose from
+MEANING = """
+**Grad-CAM** at a layer with maps A_k: Σ_k w_k A_k, w_k the mean over places of ∂s_c/∂A_k, s_c the score of the class
+before the softmax (Selvaraju et al. 2017, eq. 1–2). Shown is its positive part, unless evidence against is asked for.
+
+**Energy on the digit**: the share of the map's positive part that lies inside the mask (Wang et al. 2020, §4.3). A map
+that says nothing scores the mask's share of the image; a net with first weights is the other thing to compare with.
+
+**Depends on the weights**: the maps change when the weights are made random from the top (Adebayo et al. 2018).
+"""
+
+
+def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | None = None) -> str:
+    """The page's question answered, over many images where they have been looked at, else for the image shown.
+
+    Args:
+        energy: Rows of one stage: run, net (trained | untrained | uniform), mean, images.
+        here: run, energy of the image shown, at the same stage.
+        what: What the mask is of: "digit".
+        stage: The stage that was chosen; None for each net's last.
+    """
+    whose = f"stage-{stage} " if stage else ""
+    trained = energy[(energy["net"] == "trained") & energy["mean"].notna()] if len(energy) else energy
+    if len(trained):
+        best = app.rows(trained.sort_values("mean"))[-1]
+        rest = energy[energy["run"] == best.run].set_index("net")["mean"]
+        return (
+            f"{best.run} puts {palette.percent(best.mean)} of its {whose}map's energy on the {what} (random net "
+            f"{palette.percent(rest.get('untrained', float('nan')))}, even map "
+            f"{palette.percent(rest.get('uniform', float('nan')))})."
+        )
+    known = here.dropna(subset="energy").sort_values("energy")
+    if known.empty:
+        return (
+            f"{listed(here['run'])} look here; no mask says where they should."
+            if len(here)
+            else "No net has looked yet."
+        )
+    best = app.rows(known)[-1]
+    return f"In this image {best.run} puts {palette.percent(best.energy)} of its {whose}map's energy on the {what}."
+
+
+def page() -> None:
+    """Draw the page."""
+    room = app.room()
+    if not room.runs:
+        app.empty(room)
+        return
+    if not room.chosen:
+        app.none_chosen(room)
+        return
+    busy = st.session_state.get("_looking", False)
+    st.fragment(_body, run_every=PACE if busy else None)(room)
+    app.broken(room)
+
+
+def _body(room: app.Room) -> None:
+    top = st.container()
+    runs = [run for run in room.chosen if run.checkpoints()]
+    sets = {asking.image_set(run) for run in runs}
+    if not runs:
+        top.title("None of the chosen runs kept a checkpoint.", anchor=False)
+        st.caption("A map needs a net's weights: train one with `--checkpoints` above 0, or choose another run.")
+        return
+    same = [run for run in runs if asking.image_set(run) == asking.image_set(runs[0])]
+    progress = st.container(height=48, border=False)  # of one height, so that the page does not jump when it is done
+    try:
+        sample, jobs = _choose_image(same[0])
+    except LabError as error:
+        top.title("This picture cannot be looked at.", anchor=False)
+        st.error(str(error))
+        return
+    view = _controls(same, sample)
+    names = dict(zip([run.id for run in same], app.styles(same)["run"], strict=True))
+    looks = [] if sample is None else [look for run in same for look in _looks(run, sample, view)]
+    jobs += [job for _, _, job in looks]
+    st.session_state["_unanswered"] = not background.wait(jobs, AT_ONCE)
+    grid = st.container()
+    shown = [(run, step, job.value) for run, step, job in looks if job.done and not job.fault]
+    for sentence in dict.fromkeys(job.fault for _, _, job in looks if job.done and job.fault):
+        st.error(sentence)
+    scores = st.container()
+    slow = gradcam_scores.ask(same, names, view.method)
+    with scores:
+        energy, more = gradcam_scores.draw(same, names, sample, shown, view, slow)
+    if not all(job.done for job in slow):
+        energy = energy.iloc[:0]  # the answer names the best of all runs
+    slow += more
+    here = pd.DataFrame(
+        [
+            (names[run.id], at_stage(look, view.stage).energy)
+            for run, look in {run: look for run, _, look in shown}.items()
+        ],
+        columns=["run", "energy"],
+    )
+    what = "digit" if same[0].experiment.imageset == "cluttered-digits" else "object"
+    top.title(answer(energy, here, what, view.stage), help=MEANING, anchor=False)
+    without = [run.id for run in room.chosen if run not in runs]
+    if without:
+        top.caption(f"Left out, because no checkpoint was kept: {listed(without)}.")
+    if len(sets) > 1:
+        others = listed(run.name for run in runs if run not in same)
+        top.caption(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")
+    if sample is not None and shown:
+        with grid:
+            gradcam_grid.draw(same, names, sample, shown, view)
+    _progress(progress, [*jobs, *slow])
+
+
+def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:
+    """A strip of test images, a number, and an upload that takes their place."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        index = st.number_input(
+            "Image", min_value=0, step=1, key="image", bind="query-params", width=130,
+            help="Its number in the test set",
+        )  # fmt: skip
+        with st.popover("Your own picture", icon=":material/upload:"):
+            upload = st.file_uploader("A picture; its middle is shown to the nets", key="upload")
+    if upload is not None:
+        job = asking.upload(upload)
+        background.wait([job], AT_ONCE)
+        return (job.value if job.done else None), [job]
+    first = int(index) // STRIP * STRIP
+    job = asking.strip(run, first, STRIP)
+    background.wait([job], AT_ONCE)
+    if not job.done:
+        return None, [job]
+    samples = job.value
+    for column, sample, number in zip(
+        st.columns(STRIP, gap="small"), samples, range(first, first + STRIP), strict=False
+    ):
+        with column:
+            st.image(overlay.enlarged(sample.picture, 96), alt=f"{sample.name}, class {sample.label}", width="stretch")
+            st.button(
+                str(number), key=f"pick-{number - first}", width="stretch", on_click=_pick, args=(number,),
+                type="primary" if number == index else "secondary",
+            )  # fmt: skip
+    if int(index) - first >= len(samples):
+        one = asking.image(run, int(index))
+        background.wait([one], AT_ONCE)
+        return (one.value if one.done else None), [job, one]
+    return samples[int(index) - first], [job]
+
+
+def _pick(number: int) -> None:
+    st.session_state["image"] = number
+
+
+def _controls(runs: Sequence[Run], sample: Sample | None) -> View:
+    classes = [str(name) for name in (runs[0].environment.get("images") or {}).get("classes", ())]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        columns = st.segmented_control(
+            "Columns", COLUMNS, default="stages", key="columns", bind="query-params", required=True,
+            help="The last layer of each resolution; four blocks evenly spread over the depth; every block; or one "
+            "layer at every checkpoint",
+        )  # fmt: skip
+        method = st.selectbox(
+            "Method", list(palette.METHODS), key="method", bind="query-params", width=190,
+            format_func=palette.METHODS.__getitem__,
+        )  # fmt: skip
+        known = sample is None or sample.label is not None
+        targets = [*(["true"] if known else []), "predicted", *classes]
+        if st.session_state.get("class") not in (None, *targets):
+            st.session_state["class"] = "predicted"
+        target = st.selectbox("Class", targets, key="class", bind="query-params", width=130)
+        stage = st.selectbox(
+            "Stage", ["last", 1, 2, 3, 4, 5], key="stage", bind="query-params", width=100,
+            help="Of the answer, the scores over many images, and the checkpoints: a spatial resolution, 1 the finest",
+        )  # fmt: skip
+        scale = st.segmented_control(
+            "Colour scale", list(overlay.SCALES), default="even", key="colours", bind="query-params", required=True,
+            help="Even: 1 is a map spread evenly over the image. Score: units of the class score, sizes compare.",
+        )  # fmt: skip
+        signed = st.toggle("Evidence against", key="signed", bind="query-params")
+        opacity = st.slider("Overlay", 0.0, 1.0, 0.65, 0.05, key="overlay", bind="query-params", width=150)
+    step = None if columns == "checkpoints" else _step(runs)
+    return View(columns, method, target, stage if isinstance(stage, int) else None, step, scale, signed, opacity)
+
+
+def _step(runs: Sequence[Run]) -> int | None:
+    """A slider over the checkpoints of all runs, and a button that plays them; None for the last of each."""
+    steps = sorted({step for run in runs for step in run.checkpoints()})
+    if len(steps) < 2:
+        return None
+    key, playing = "checkpoint", st.session_state.get("_playing-maps", False)
+    if playing and not st.session_state.get("_unanswered", False):  # each checkpoint is seen before the next
+        at = steps.index(st.session_state[key]) if st.session_state.get(key) in steps else 0
+        after = (at + 1) % len(steps)
+        st.session_state[key] = steps[after]
+        st.session_state["_playing-maps"] = after < len(steps) - 1
+    if st.session_state.get(key) not in steps:
+        st.session_state[key] = steps[-1]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        pressed = st.button(
+            "Pause" if playing else "Play", key="play-maps",
+            icon=":material/pause:" if playing else ":material/play_arrow:",
+        )  # fmt: skip
+        step = st.select_slider("Checkpoint", steps, key=key, bind="query-params", format_func=lambda at: f"{at}")
+    if pressed:
+        st.session_state["_playing-maps"] = not playing
+    return int(step)
+
+
+def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, background.Job]]:
+    """The questions about one run; over checkpoints, all about the class that it predicts in the end."""
+    steps, target = _steps(run, view), view.target
+    if len(steps) > 1 and target == "predicted":
+        end = asking.look(run, steps[-1], sample, view.method, target)
+        if not background.wait([end], AT_ONCE) or end.fault:
+            return [(run, steps[-1], end)]
+        target = str(end.value.target)
+    return [(run, step, asking.look(run, step, sample, view.method, target)) for step in steps]
+
+
+def _steps(run: Run, view: View) -> list[int]:
+    """The checkpoints of a run that a view shows: all, or the last one not behind the slider's."""
+    there = run.checkpoints()
+    if view.columns == "checkpoints":
+        return there
+    return [max([step for step in there if view.step is None or step <= view.step], default=there[0])]
+
+
+def _progress(place: Any, jobs: Sequence[background.Job]) -> None:
+    """How far the questions are; the page looks again until all are answered."""
+    waiting = [job for job in jobs if not job.done]
+    if waiting:
+        done = sum(job.share if not job.done else 1.0 for job in jobs) / len(jobs)
+        now = next((job for job in waiting if job.share > 0), waiting[0])
+        place.progress(min(1.0, done), text=f"Asking the nets: {now.message}")
+    busy = bool(waiting) or st.session_state.get("_playing-maps", False)
+    if busy != st.session_state.get("_looking", False):
+        st.session_state["_looking"] = busy
+        st.rerun()  # the whole page, because the pace is set where the fragment is called
+
+
+if __name__ == "__main__":
+    page()

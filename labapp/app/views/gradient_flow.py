@@ -1,0 +1,212 @@
+"""Does the signal reach the first layer?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from labapp import app, charts, frames, palette
+from labapp.config import listed
+
+FRAMES = 40  # a play over all steps shows so many pictures
+PACE = 0.4  # seconds between two of them
+GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
+SCALES = {"absolute": False, "relative to last layer": True}
+MEANING = f"""
+**Gradient at a layer's output**, ‖∂L/∂h‖: the Euclidean norm, over the whole batch, of the mean loss's gradient with
+respect to the layer's output h. **Slope**: least squares of log₁₀ of that norm over the layer's depth; 10^(−slope) is
+the growth a layer on the way back to the image.
+
+**Theory**: behind ReLU and batch norm the gradient of a net without shortcuts grows by √(π/(π−1)) ≈
+{frames.BATCH_NORM_GROWTH:.3f} a layer towards the image, at initialisation and for large batches (Yang et al. 2019, *A
+mean field theory of batch normalization*, Theorem 3.10).
+"""
+
+
+def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, what: str = "gradient") -> str:
+    """The page's question answered for `frames.gradient_slope` at one step.
+
+    Where there are both: the deepest plain net and the residual one of its depth. Else the steepest run and the
+    flattest one.
+    """
+    known = slopes.dropna(subset="factor")
+    lost = [run for run in slopes["run"] if run not in set(known["run"])]
+    ends = [f"In {listed(lost)} it cannot be told: fewer than two layers have a finite one."] if lost else []
+    if known.empty:
+        return f"At step {step:,} no layer of the chosen runs has a finite {what}."
+    order = known.assign(steepness=known["slope"].abs()).sort_values("steepness", kind="stable")
+    pair = _pair(runs[runs["run"].isin(order["run"])])
+    if pair:
+        order = order.set_index("run").loc[[pair[1], pair[0]]].reset_index()
+    steep, flat = app.rows(order.iloc[[-1]])[0], app.rows(order.iloc[[0]])[0]
+    first_words = f"{_growth(steep, 'a layer towards the input')} in {steep.run}"
+    plain = app.rows(runs[runs["run"] == steep.run])[0]
+    if first and what == "gradient" and (plain.family, plain.norm, plain.activation) == ("plain", "batch", "relu"):
+        first_words += f" (theory {frames.BATCH_NORM_GROWTH:.3g}×)"
+    if len(order) > 1:
+        same = _verb(steep) == _verb(flat) == "grows"
+        first_words += f"; in {flat.run} {_factor(flat) if same else 'it ' + _growth(flat)}"
+    return " ".join([f"At step {step:,} the {what} {first_words}.", *ends])
+
+
+def _pair(runs: pd.DataFrame) -> tuple[str, str] | None:
+    """The deepest plain net and the residual net of its depth, or the deepest."""
+    plain, residual = (runs[runs["family"] == family].sort_values("net_depth") for family in ("plain", "residual"))
+    if plain.empty or residual.empty:
+        return None
+    same = residual[residual["net_depth"] == plain["net_depth"].iloc[-1]]
+    return plain["run"].iloc[-1], (residual if same.empty else same)["run"].iloc[-1]
+
+
+def _verb(row: Any) -> str:
+    """What the interval of a slope allows to be said."""
+    if row.low <= 0 <= row.high:
+        return "keeps its size"
+    return "grows" if row.factor > 1 else "shrinks to"
+
+
+def _growth(row: Any, unit: str = "") -> str:
+    verb = _verb(row)
+    return f"{verb} from layer to layer" if "keeps" in verb else f"{verb} {_factor(row)} {unit}".rstrip()
+
+
+def _factor(row: Any) -> str:
+    """Growth a layer with the interval of its slope, where one is to be seen at this precision."""
+    low, high = (palette.number(10**-end) for end in (row.high, row.low))
+    interval = "" if pd.isna(row.low) or low == high else f" ({low}–{high})"
+    return f"{palette.number(row.factor)}×{interval}"
+
+
+def page() -> None:
+    """Draw the page."""
+    room = app.room()
+    if not room.runs:
+        app.empty(room)
+        return
+    if not room.chosen:
+        app.none_chosen(room)
+        return
+    playing = st.session_state.get("_playing", False)
+    st.fragment(_picture, run_every=PACE if playing else app.PACE if room.live else None)(room)
+    app.broken(room)
+
+
+def _picture(room: app.Room) -> None:
+    app.look_again_if_gone(room.chosen)
+    top = st.container()
+    quantity, relative, kind = _controls(room)
+    table = app.layer_table(room.chosen, quantity, (kind,), relative)
+    runs, looks = frames.describe(room.chosen), app.styles(room.chosen)
+    if table.empty:
+        top.title("Nothing is recorded for this choice.", anchor=False)
+        st.caption(
+            f"None of the chosen runs has recorded the {palette.quantity(quantity).name} of {palette.KINDS[kind]}."
+        )
+        return
+    steps = sorted(int(step) for step in table["step"].unique())
+    controls = st.container()
+    left, right = st.columns([3, 2], gap="medium")
+    with controls:
+        step = _step(steps)
+    slopes = frames.gradient_slope(table)
+    profile = frames.gradient_profile(table, step)
+    at = profile[["run", "step"]].drop_duplicates()
+    what = "gradient" if quantity == "output_grad_norm" else "weights' gradient"
+    theory = None
+    if step == steps[0] and quantity == "output_grad_norm" and kind == "conv":
+        theory = frames.theory_profile(profile, runs)
+    with top:
+        st.title(
+            answer(slopes.merge(at, on=["run", "step"]), runs, step, step == steps[0], what), help=MEANING, anchor=False
+        )
+    with left:
+        st.altair_chart(
+            charts.profile_chart(profile, looks, quantity, relative, theory, _span(table)),
+            key="profile",
+            alt=f"{charts.axis_title(quantity, relative)} against relative depth at step {step}",
+        )
+    with right:
+        st.altair_chart(
+            charts.slope_chart(frames.thinned(slopes), looks, step),
+            key="slope",
+            alt=f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
+        )
+    if theory is not None and len(theory):
+        st.caption(
+            "Dotted: theory for batch norm and ReLU without shortcuts, from the last layer back (Yang et al. 2019)."
+        )
+    _heatmaps(table, runs, quantity, relative)
+
+
+def _controls(room: app.Room) -> tuple[str, bool, str]:
+    with st.container(horizontal=True, vertical_alignment="top"):
+        gradient = st.segmented_control(
+            "Gradient of", list(GRADIENTS), default="outputs", key="gradient", bind="query-params", required=True
+        )
+        scale = st.segmented_control(
+            "Scale", list(SCALES), default="absolute", key="scale", bind="query-params", required=True
+        )
+        present = {info["kind"] for run in room.chosen for info in run.layers_info}
+        kinds = [kind for kind in palette.KINDS if kind in present] or ["conv"]
+        kind = st.selectbox(
+            "Layers", kinds, key="layers", bind="query-params", width=190, format_func=lambda name: palette.KINDS[name]
+        )
+    return GRADIENTS[gradient], SCALES[scale], kind
+
+
+def _step(steps: list[int]) -> int:
+    """A slider over the recorded steps, and a button that plays them."""
+    playing = st.session_state.get("_playing", False)
+    if playing:
+        now = steps.index(st.session_state["step"]) if st.session_state.get("step") in steps else 0
+        last = len(steps) - 1
+        after = 0 if now == last else min(now + max(1, len(steps) // FRAMES), last)
+        st.session_state["step"] = steps[after]
+        st.session_state["_playing"] = after < last
+    elif "step" in st.session_state and st.session_state["step"] not in steps:
+        wanted = st.session_state["step"]
+        st.session_state["step"] = min(steps, key=lambda step: abs(step - wanted))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        icon = ":material/pause:" if playing else ":material/play_arrow:"
+        pressed = st.button("Pause" if playing else "Play", icon=icon, key="play", disabled=len(steps) < 2)
+        if len(steps) > 1:
+            step = st.select_slider("Step", steps, key="step", bind="query-params", format_func=lambda at: f"{at}")
+        else:
+            step = steps[0]
+    if pressed:
+        st.session_state["_playing"] = not playing
+    if playing != st.session_state.get("_playing", False):
+        st.rerun()  # the whole page, because the pace is set where the fragment is called
+    return int(step)
+
+
+def _span(table: pd.DataFrame) -> tuple[float, float]:
+    """The vertical axis over all steps, so that it stands still while they play."""
+    value = table["value"]
+    usable = value[(value > 0) & (value < float("inf"))]
+    return (float(usable.min()), float(usable.max())) if len(usable) else (0.1, 1.0)
+
+
+def _heatmaps(table: pd.DataFrame, runs: pd.DataFrame, quantity: str, relative: bool) -> None:
+    cells = frames.gradient_heatmap(table)
+    domain = charts.colour_domain(cells["value"], relative)
+    st.subheader("Every layer at every step", anchor=False)
+    st.altair_chart(
+        charts.scale_chart(quantity, domain, relative), key="scale-bar", alt="The colour scale of the heatmaps"
+    )
+    names = [run for run in runs["run"] if (cells["run"] == run).any()]
+    across = min(3, len(names))
+    for at in range(0, len(names), across):
+        for run, column in zip(names[at : at + across], st.columns(across), strict=False):
+            with column:
+                st.altair_chart(
+                    charts.heatmap_chart(cells[cells["run"] == run], quantity, domain, relative),
+                    key=f"heatmap-{run}",
+                    alt=f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
+                )
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,170 @@
+"""What do layers represent, and when?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from labapp import app, charts, frames, palette
+from labapp.config import LabError, listed
+from labapp.store import Run
+
+NAMES = ("similarity", "by_depth")
+ITSELF = "itself"
+MEANING = """
+**CKA** (linear, unbiased; Kornblith et al. 2019, Nguyen et al. 2021): how alike two layers arrange the same images, 1
+when one's features are a rotation and scaling of the other's, 0 when they have nothing in common. Few images for many
+features make it uncertain: hovering tells the interval.
+
+**Effective rank**: exp of the entropy of the covariance's eigenvalues (Roy & Vetterli 2007), of the channels' means.
+**Intrinsic dimension**: TwoNN (Facco et al. 2017), from the distances to the two nearest neighbours. **Probe
+accuracy**: a linear classifier on a layer's features, trained on one half of the images, scored on the other (Alain &
+Bengio 2016).
+"""
+
+
+def answer(depth: pd.DataFrame, cells: pd.DataFrame, run: str, other: str, step: int) -> str:
+    """The page's question answered.
+
+    Args:
+        depth: From `frames.across_depth`.
+        cells: From `frames.self_similarity`, or `frames.pair_similarity` where `other` is named.
+        run: Name of the run whose layers are compared.
+        other: Name of the one they are compared with; "" for itself.
+        step: The step shown.
+    """
+    own = depth[(depth["quantity"] == "linear_probe") & (depth["run"] == run)].dropna(subset="value")
+    words = []
+    if len(own):
+        first, last = app.rows(own.sort_values("depth", kind="stable").iloc[[0, -1]])
+        words.append(
+            f"a linear probe names the class of {palette.percent(last.value)} of the images from the last layer of "
+            f"{run}, of {palette.percent(first.value)} from the first"
+        )
+    low, high = frames.ends(cells)
+    if other and pd.notna(high):
+        its = "its last layer" if words else f"the last layer of {run}"
+        words.append(f"{its} and that of {other} have a CKA of {palette.number(high)}")
+    elif not other and pd.notna(low):
+        two = "the two" if words else f"the first and the last layer of {run}"
+        words.append(f"{two} have a CKA of {palette.number(low)}")
+    if not words:
+        return f"At step {step:,} nothing finite was measured of {run}."
+    return f"At step {step:,} {'; '.join(words)}."
+
+
+def page() -> None:
+    """Draw the page."""
+    room = app.room()
+    if not room.runs:
+        app.empty(room)
+    elif not room.chosen:
+        app.none_chosen(room)
+    else:
+        have = app.probed(room.chosen, NAMES)
+        lack = [run for run in room.chosen if run not in have]
+        if have:
+            st.fragment(_picture, run_every=app.PLAY if app.playing("probe-step") else None)(room, have)
+        if lack:
+            whose = listed(run.name for run in lack)
+            app.unmeasured(room, lack, NAMES, f"What the layers of {whose} represent", primary=not have)
+    app.broken(room)
+
+
+def _picture(room: app.Room, have: Sequence[Run]) -> None:
+    app.look_again_if_gone(room.chosen)
+    top = st.container()
+    names = dict(zip((run.id for run in have), frames.names(have), strict=True))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        run = _choice("Layers of", have, names, "of") or have[0]
+        others = [other for other in have if other != run and _same_images(run, other)]
+        other = _choice("compared with", others, names, "with", first=ITSELF)
+        with st.container():
+            steps = sorted({step for one in have for step in one.probes()["by_depth"]})
+            step = app.step_slider(steps, "probe-step", "Checkpoint", first=False)
+    try:
+        depth = frames.across_depth(have, step, app.probe)
+        cells = _cells(run, other, step)
+    except LabError as error:
+        top.title("These tables cannot be read.", anchor=False)
+        st.error(str(error))
+        return
+    top.title(answer(depth, cells, names[run.id], names[other.id] if other else "", step), help=MEANING, anchor=False)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _similarity(room, cells, run, other, names)
+    with right:
+        _by_depth(depth, app.styles(have))
+
+
+def _same_images(run: Run, other: Run) -> bool:
+    fields = ("imageset", "image_size", "data")
+    return all(getattr(run.experiment, name) == getattr(other.experiment, name) for name in fields)
+
+
+def _choice(label: str, runs: Sequence[Run], names: dict[str, str], key: str, first: str = "") -> Run | None:
+    options = [*([first] if first else []), *(names[run.id] for run in runs)]
+    if st.session_state.get(key) not in (None, *options):
+        del st.session_state[key]
+    picked = st.selectbox(label, options, key=key, bind="query-params", width=210)
+    return next((run for run in runs if names[run.id] == picked), None)
+
+
+def _cells(run: Run, other: Run | None, step: int) -> pd.DataFrame:
+    if other is None:
+        return frames.self_similarity(run, step, app.probe)
+    return frames.pair_similarity(run, other, step, app.probe)
+
+
+def _similarity(room: app.Room, cells: pd.DataFrame, run: Run, other: Run | None, names: dict[str, str]) -> None:
+    whose = names[run.id]
+    what = f"{whose} and {names[other.id]}" if other else f"{whose} with itself"
+    with st.container(gap=None):
+        st.markdown(
+            f"**Similarity of layers: {what}**", help="Linear CKA, unbiased; 1 is the same up to rotation and scale."
+        )
+        if len(cells):
+            both = {f"{at:,}": None for name in ("step", "other_step") if name in cells for at in cells[name].iloc[:1]}
+            steps = f"step {' and '.join(both)}"
+            st.caption(f"{steps}, {int(cells['images'].max()):,} test images" + _worry(cells))
+    if cells.empty and other is not None:
+        app.unpaired(room, run, other)
+        return
+    st.altair_chart(charts.linear_bar((0.0, 1.0)), key="similarity-bar", alt="The colours of CKA, from 0 to 1")
+    st.altair_chart(
+        charts.similarity_chart(cells, f"layer of {whose}", f"layer of {names[other.id] if other else whose}"),
+        key="similarity",
+        alt=f"CKA of the layers of {what}",
+    )
+
+
+def _worry(cells: pd.DataFrame) -> str:
+    """What the notes of the pairs come down to."""
+    unknown = int(cells["cka"].isna().sum())
+    few = int(cells["note"].str.contains("read the interval").sum())
+    words = [f"{unknown:,} of {len(cells):,} pairs have no value (grey)"] if unknown else []
+    words += ["fewer images than features, so look at the intervals"] if few else []
+    return "".join(f"; {word}" for word in words)
+
+
+def _by_depth(depth: pd.DataFrame, looks: pd.DataFrame) -> None:
+    for quantity in frames.BY_DEPTH:
+        about, rows = palette.quantity(quantity), depth[depth["quantity"] == quantity]
+        with st.container(gap=None):
+            st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
+            usable = rows["value"].dropna()
+            if usable.empty:
+                said = [note for note in dict.fromkeys(rows["note"]) if note]
+                st.caption(f"No value: {listed(said)}." if said else "No value.")
+                continue
+            st.altair_chart(
+                charts.signal_chart(rows, looks, quantity, (0.0, float(usable.max())), interval=True, height=175),
+                key=f"depth-{quantity}",
+                alt=f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+            )
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,155 @@
+"""What do the layers do with the signal?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from labapp import app, charts, frames, palette
+from labapp.config import listed
+
+ACROSS = 3  # small multiples in a row
+MEANING = f"""
+Each picture shows one quantity of every layer at one step, measured while the net trained on its batch. The answer
+gives the range over the layers of two runs: of a residual and a plain net of one depth where both are chosen. He et al.
+2015 (§4.2, Fig. 7) found that residual nets respond less than plain ones, and the less the deeper they are.
+
+**Healthy updates**: ‖Δw‖/‖w‖ between {frames.UPDATES[0]:g} and {frames.UPDATES[1]:g}, a rule of thumb around 10⁻³
+(Karpathy, *CS231n*).
+"""
+ABSENT = {
+    "output_std": "No layer of the chosen runs has recorded its response.",
+    "zero_fraction": "None of the chosen nets has a rectifier, so none of its values is silenced.",
+    "dead_share": "None of the chosen nets has a rectifier, so no channel can be dead.",
+    "update_ratio": "The chosen runs have not recorded what their optimizer did.",
+    "forward_ratio": "Only residual nets have a branch and a shortcut; none is chosen.",
+    "backward_ratio": "Only residual nets have a branch and a shortcut; none is chosen.",
+}
+
+
+def answer(at: pd.DataFrame, step: int) -> str:
+    """The page's question answered for `frames.at_step`: how strongly layers respond, and what is dead."""
+    typical = frames.medians(at, "output_std").dropna(subset="median")
+    if typical.empty:
+        return f"At step {step:,} no layer of the chosen runs has a finite response."
+    first, last = _pair(typical)
+    words = f"At step {step:,} layers respond with a standard deviation {_range(first)}"
+    words += f", {_range(last)}" if last.run != first.run else ""
+    return f"{words}; {_dead(frames.totals(at)) or _branch(at) or 'no channel is dead'}."
+
+
+def _range(row: Any) -> str:
+    low, high = palette.number(row.low), palette.number(row.high)
+    return f"{f'of {low}' if low == high else f'from {low} to {high}'} in {row.run}"
+
+
+def _pair(typical: pd.DataFrame) -> tuple[Any, Any]:
+    """A residual and a plain net of the same, greatest, depth; without such, the runs of the least and the largest.
+
+    Behind a normalisation and at a convolution a response means different things: only the more usual place counts.
+    """
+    typical = typical[typical["kind"] == typical["kind"].mode().iloc[-1]]
+    both = typical.merge(typical, on="net_depth", suffixes=("", "_other"))
+    both = both[(both["family"] == "residual") & (both["family_other"] == "plain")]
+    if len(both):
+        best = app.rows(both.loc[[both["net_depth"].astype(float).idxmax()]])[0]
+        typical = typical[typical["run"].isin([best.run, best.run_other])]
+    rows = app.rows(typical.sort_values("high", kind="stable"))
+    return rows[0], rows[-1]
+
+
+def _dead(totals: pd.DataFrame) -> str:
+    hurt = totals[totals["dead"] > 0]
+    if hurt.empty:
+        return ""
+    worst, *others = app.rows(hurt.assign(share=hurt["dead"] / hurt["channels"]).sort_values("share", ascending=False))
+    more = f", and some of {others[0].run if len(others) == 1 else f'{len(others)} other runs'}" if others else ""
+    return f"{palette.percent(worst.share)} of the channels of {worst.run} are dead{more}"
+
+
+def _branch(at: pd.DataFrame) -> str:
+    """What the branches of the deepest residual net add."""
+    split = frames.medians(at, "forward_ratio").dropna(subset="median")
+    if split.empty:
+        return ""
+    deepest = app.rows(split.loc[[split["net_depth"].astype(float).fillna(0.0).idxmax()]])[0]
+    return f"the median block of {deepest.run} adds {palette.number(deepest.median)}× what its shortcut carries"
+
+
+def page() -> None:
+    """Draw the page."""
+    room = app.room()
+    if not room.runs:
+        app.empty(room)
+        return
+    if not room.chosen:
+        app.none_chosen(room)
+        return
+    st.fragment(_picture, run_every=app.PLAY if app.playing("step") else app.PACE if room.live else None)(room)
+    app.broken(room)
+
+
+def _picture(room: app.Room) -> None:
+    app.look_again_if_gone(room.chosen)
+    top = st.container()
+    table = app.signals(room.chosen)
+    if table.empty:
+        top.title("Nothing is recorded for this choice.", anchor=False)
+        st.caption("The chosen runs have recorded no layers; `labapp train --record every` does.")
+        return
+    step = app.step_slider(sorted(int(step) for step in table["step"].unique()), "step", first=False)
+    at = frames.at_step(table, step)
+    top.title(answer(at, step), help=MEANING, anchor=False)
+    looks, totals = app.styles(room.chosen), frames.totals(at)
+    spans = {name: _span(rows["value"]) for name, rows in table.groupby("quantity", sort=False)}
+    for start in range(0, len(frames.SIGNALS), ACROSS):
+        for quantity, column in zip(frames.SIGNALS[start : start + ACROSS], st.columns(ACROSS), strict=False):
+            with column:
+                _multiple(at[at["quantity"] == quantity], looks, quantity, spans.get(quantity), totals)
+
+
+def _multiple(
+    rows: pd.DataFrame, looks: pd.DataFrame, quantity: str, span: tuple[float, float] | None, totals: pd.DataFrame
+) -> None:
+    about = palette.quantity(quantity)
+    with st.container(gap=None):
+        st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
+        st.caption(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals))
+    if rows.empty or span is None:
+        return
+    band = frames.UPDATES if quantity == "update_ratio" else None
+    even = 1.0 if quantity.endswith("_ratio") and band is None else None
+    st.altair_chart(
+        charts.signal_chart(rows, looks, quantity, span, band, even),
+        key=f"signal-{quantity}",
+        alt=f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+    )
+
+
+def _below(rows: pd.DataFrame, quantity: str, totals: pd.DataFrame) -> str:
+    """One line under a title: what this picture comes down to."""
+    if quantity == "dead_share":
+        return f"{int(totals['dead'].sum()):,} of {int(totals['channels'].sum()):,} channels, all runs together"
+    if quantity == "update_ratio":
+        low, high = (f"10{str(round(np.log10(edge))).translate(palette.SUPERSCRIPT)}" for edge in frames.UPDATES)
+        return f"{totals['healthy'].sum():,} of {totals['layers'].sum():,} layers between {low} and {high} (shaded)"
+    typical = frames.medians(rows, quantity)["median"].dropna()
+    if typical.empty:
+        return "no finite value"
+    scale = 100 if quantity in frames.FROM_ZERO else 1
+    ends = [palette.number(scale * value) for value in (typical.min(), typical.max())]
+    unit = " %" if quantity in frames.FROM_ZERO else ""
+    return f"median layer {ends[0] if ends[0] == ends[1] else f'{ends[0]} to {ends[1]}'}{unit}"
+
+
+def _span(value: pd.Series) -> tuple[float, float]:
+    """The vertical axis over all steps, so that it stands still while they play."""
+    usable = value[(value > 0) & (value < float("inf"))]
+    return (float(usable.min()), float(usable.max())) if len(usable) else (0.1, 1.0)
+
+
+if __name__ == "__main__":
+    page()

@@ -1,0 +1,215 @@
+"""What can be asked of the laboratory from a command line?
+
+    labapp train --family residual --depth 56 --width 8
+    labapp starter
+    labapp explain RUN --index 3
+    labapp probe RUN
+    labapp runs list | show RUN | remove RUN
+
+A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
+imported where it is used: `labapp runs list` does without torch.
+"""
+
+import contextlib
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+from rich import box
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+import labapp
+from labapp.commands.doctor import doctor
+from labapp.commands.explain import explain
+from labapp.commands.options import Options, Root, experiment, parse
+from labapp.commands.probe import probe
+from labapp.commands.progress import Display, console, percent
+from labapp.commands.starter import degradation, final_accuracy, record, summary
+from labapp.config import LabError, listed, nearest
+from labapp.store import broken_runs, find_run, list_runs, remove_run
+from labapp.training.starter import STARTER
+
+RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or its folder")]
+
+
+def train(options: Options, root: Root = "runs") -> int:
+    """Train one net and record it into the archive.
+
+    What is left out is settled by the recipe, the family or the form.
+    """
+    chosen = experiment(options)
+    screen = console()
+    screen.print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
+    from labapp.training.loop import train as train_one
+
+    with Display([chosen]) as display:
+        run = train_one(chosen, root, progress=display.next())
+    screen.print(
+        f"{run.status} in {run.seconds:.0f} s, test accuracy {percent(final_accuracy(run, 'test'))}: {run.path}"
+    )
+    if run.message:
+        screen.print(run.message)
+    return 0
+
+
+def starter(
+    root: Root = "runs", *, if_empty: Annotated[bool, arg(help="do nothing where the archive holds any run")] = False
+) -> int:
+    """Record the starter comparison: plain, residual and dense nets side by side.
+
+    Trains plain-20, residual-20, plain-56, residual-56 and a DenseNet-BC of 40 layers on the same images in the same
+    order with the same recipe. Those that are finished in the archive are not trained again.
+    """
+    screen = console()
+    if if_empty and Path(root).is_dir() and list_runs(root):
+        screen.print(f"{root} holds runs already, so the starter comparison is not recorded again")
+        return 0
+    results = record(STARTER, root, screen)
+    screen.print(summary(results))
+    screen.print(degradation(results))
+    return 1 if any(result.run is None for result in results) else 0
+
+
+def runs_list(root: Root = "runs") -> int:
+    """List the runs of the archive, newest first."""
+    runs, screen = list_runs(root), console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for column in ("run", "steps", "test", "time", "status", "images"):
+        # What has no room is folded, but never a run's name: it is there to be typed or copied.
+        right = column in ("steps", "test", "time")
+        table.add_column(column, overflow="fold", no_wrap=column != "images", justify="right" if right else "left")
+    for run in runs:
+        steps, test = "/".join(map(str, run.progress)), percent(final_accuracy(run, "test"))
+        table.add_row(run.id, steps, test, f"{run.seconds:.0f} s", run.status, run.experiment.imageset)
+    screen.print(f"{len(runs)} runs in {root}\n")
+    screen.print(table)
+    for path, sentence in broken_runs(root):
+        screen.print(f"{path.name}: {sentence}")
+    return 0
+
+
+def runs_show(run: Positional[RunName] = "", root: Root = "runs") -> int:
+    """Show what a run was, where it ran, how it ended, and its layers."""
+    if not run:
+        raise LabError("which run? `labapp runs list` shows them, `labapp runs show RUN` tells about one")
+    shown, screen = find_run(run, root), console()
+    done, steps = shown.progress
+    screen.print(f"{shown.id}: {shown.status}, step {done} of {steps}, {shown.seconds:.0f} s", style="bold")
+    if shown.message:
+        screen.print(shown.message)
+
+    facts = Table("what", "value", show_header=False)
+    for section in (shown.experiment.model_dump(exclude_none=True), shown.environment, shown.recorder):
+        for name, value in section.items():
+            facts.add_row(name, str(value))
+        facts.add_section()
+    facts.add_row("attempts", str(len(shown.attempts)))
+    facts.add_row("checkpoints", ", ".join(map(str, shown.checkpoints())) or "none")
+    screen.print(facts)
+
+    names = ("depth", "path", "kind", "stage", "shape", "parameters")
+    layers = Table(*names, title=f"{len(shown.layers_info)} recorded layers", title_justify="left")
+    for layer in shown.layers_info:
+        words = layer | {"shape": "×".join(map(str, layer.get("shape") or ()))}
+        layers.add_row(*(str(words.get(name, "")) for name in names))
+    screen.print(layers)
+    for problem in shown.problems:
+        screen.print(problem)
+    return 0
+
+
+def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs") -> int:
+    """Remove runs from the archive; one that is being written stays."""
+    if not runs:
+        raise LabError("which run? `labapp runs list` shows them, `labapp runs remove RUN` removes one")
+    for run in runs:
+        remove_run(root, run)
+        console().print(f"removed {run}")
+    return 0
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "train": train,
+    "starter": starter,
+    "doctor": doctor,
+    "explain": explain,
+    "probe": probe,
+    "runs list": runs_list,
+    "runs show": runs_show,
+    "runs remove": runs_remove,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code: 2 for a mistake, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with _termination_as_interrupt(), _short_warnings():
+            return _run(words)
+    except LabError as error:
+        print(f"labapp: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("labapp: stopped; what was recorded until now is in the archive", file=sys.stderr)
+        return 130
+    except SystemExit:  # a command's help was printed
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["--version"]:
+        console().print(labapp.__version__)
+        return 0
+    if not words or words[0] in ("-h", "--help", "help"):
+        return _overview()
+    if words[0] == "runs" and (len(words) == 1 or words[1].startswith("-")):
+        words = ["runs", "list", *words[1:]]
+    length = 2 if words[0] == "runs" else 1
+    name = " ".join(words[:length])
+    if name not in COMMANDS:
+        raise LabError(f"unknown command '{name}'; there are {listed(COMMANDS)}{nearest(name, COMMANDS)}")
+    return parse(COMMANDS[name], name, words[length:])()
+
+
+def _overview() -> int:
+    screen = console()
+    screen.print("usage: labapp COMMAND [OPTIONS]    (labapp COMMAND --help lists its options)\n")
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, command in COMMANDS.items():
+        table.add_row(name, (command.__doc__ or "").splitlines()[0])
+    table.add_row("--version", "Say which version this is.")
+    screen.print(table)
+    return 0
+
+
+@contextlib.contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """A run that is asked to end (SIGTERM) closes its files as it does on Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _short_warnings() -> Iterator[None]:
+    """A warning is a line, without the place in the code that gave it."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"labapp: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before

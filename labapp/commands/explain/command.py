@@ -1,0 +1,87 @@
+"""Which words does `labapp explain` take, and what do they set going?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from labapp.commands.explain.files import make_folder
+from labapp.commands.explain.looks import write_looks
+from labapp.commands.explain.nets import find_nets, is_spec
+from labapp.commands.explain.surveys import write_surveys
+from labapp.commands.options import Root
+from labapp.commands.progress import console
+from labapp.config import Experiment, LabError
+from labapp.store import Run
+
+LEAST = 100  # images from which a score is worth an interval
+
+Net = Annotated[str, arg(metavar="NET", help="a run, torchvision:NAME, timm:NAME or your MODULE:FACTORY")]
+Images = Annotated[tuple[str, ...], arg(metavar="FILE", help="pictures of your own")]
+Indices = Annotated[tuple[int, ...], arg(metavar="N", help="images of the runs' test set")]
+Layers = Annotated[
+    tuple[str, ...], arg(metavar="LAYER", help="stages, depths (four), blocks; or paths, globs and kinds of layers")
+]
+Methods = Annotated[tuple[str, ...], arg(metavar="METHOD", help="gradcam, gradcam++, layercam, saliency, …")]
+Checkpoints = Annotated[tuple[str, ...], arg(metavar="STEP", help="all, or steps of the runs (default: the last)")]
+Targets = Annotated[
+    tuple[str, ...], arg(metavar="CLASS", help="predicted, true, or a class; one, or one an image (default: predicted)")
+]
+Out = Annotated[str, arg(metavar="DIR", help="where the files go")]
+Weights = Annotated[str | None, arg(metavar="FILE", help="a state dict for a net that is not from a run")]
+SetName = Annotated[str | None, arg(metavar="NAME", help="for such a net: the set that images and classes are from")]
+Pixels = Annotated[int | None, arg(metavar="INT", help="for such a net: pixels a side that it reads (default: 224)")]
+Score = Annotated[int, arg(metavar="N", help=f"also score so many test images, with intervals ({LEAST} or more)")]
+Faithful = Annotated[bool, arg(help="score deletion, insertion, infidelity and sensitivity of each map")]
+Signed = Annotated[bool, arg(help="show evidence against the class too")]
+
+
+def explain(
+    nets: Positional[tuple[Net, ...]] = (),
+    image: Images = (),
+    index: Indices = (),
+    layers: Layers = ("stages",),
+    methods: Methods = ("gradcam",),
+    checkpoints: Checkpoints = (),
+    targets: Targets = ("predicted",),
+    out: Out = "explained",
+    weights: Weights = None,
+    imageset: SetName = None,
+    image_size: Pixels = None,
+    score: Score = 0,
+    faithfulness: Faithful = True,
+    signed: Signed = False,
+    root: Root = "runs",
+) -> int:
+    """Show where nets look in an image, and score whether to believe it."""
+    if not nets:
+        raise LabError("which net? give a run, torchvision:NAME or MODULE:FACTORY; `labapp runs list` shows the runs")
+    if not image and not index and not score:
+        raise LabError("which image? give --image FILE, --index N of the test set, or --score N for many of them")
+    if score < 0:
+        raise LabError(f"--score counts test images, so it cannot be {score}")
+    if (index or score) and imageset is None and all(map(is_spec, nets)):
+        raise LabError(f"{nets[0]} has no test set of its own; give --image FILE, or --imageset NAME for one")
+    screen = console()
+    screen.print("loading torch …")
+    from labapp.probes import explanations
+
+    named = None if imageset is None else Experiment(imageset=imageset)
+    asked = find_nets(nets, checkpoints, root, weights, image_size, named)
+    source: Run | Experiment | None = named or next((each.run for each in asked if each.run), None)
+    samples = [explanations.from_file(file) for file in image]
+    if source is not None:
+        samples += [explanations.from_set(source, number) for number in index]
+    if samples and len(targets) not in (1, len(samples)):
+        raise LabError(f"{len(targets)} targets do not fit {len(samples)} images; give one, or one an image")
+    folder = make_folder(out)
+    written: list[Path] = []
+    if samples:
+        written += write_looks(asked, samples, layers, methods, targets, folder, faithfulness, signed)
+    if score and source is not None:
+        written += write_surveys(asked, source, methods, score, folder)
+    for path in written:
+        screen.print(str(path))
+    return 0

@@ -1,0 +1,146 @@
+"""What does each net make of each image? A sheet an image and method, the raw maps, a row of scores a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from labapp import palette
+from labapp.commands.explain.files import slug, write, write_tables
+from labapp.commands.explain.nets import Asked
+from labapp.commands.progress import console, percent
+
+if TYPE_CHECKING:
+    from labapp.figures.overlay import Cell, Sheet
+    from labapp.probes.explanations import LayerMap, Look, Sample
+
+GROUPS = ("stages", "depths", "blocks")  # of layers, by one word
+
+
+def write_looks(
+    asked: Sequence[Asked],
+    samples: Sequence[Sample],
+    layers: Sequence[str],
+    methods: Sequence[str],
+    targets: Sequence[str],
+    folder: Path,
+    faithful: bool,
+    signed: bool,
+) -> list[Path]:
+    """Ask every net about every image, and write what it says."""
+    from labapp.figures import mapsheet
+    from labapp.probes import explanations
+
+    written: list[Path] = []
+    raw: dict[str, np.ndarray] = {}
+    rows: list[dict[str, Any]] = []
+    drifts: list[dict[str, Any]] = []
+    wanted = None if len(layers) == 1 and layers[0] in GROUPS else list(layers)
+    for number, sample in enumerate(samples):
+        target = targets[number if len(targets) > 1 else 0]
+        for method in methods:
+            shown: list[tuple[Asked, Look, list[LayerMap]]] = []
+            ends = {each.name: each.subject for each in asked}  # a net's last checkpoint
+            for each in asked:
+                meant: str | int = target
+                if target == "predicted" and ends[each.name] is not each.subject:
+                    # one class for all checkpoints: else maps would differ because they speak of different things
+                    meant = explanations.look(ends[each.name], sample, method, target, wanted).target
+                found = explanations.look(each.subject, sample, method, meant, wanted)
+                picked = {"stages": found.stages, "depths": found.at_depths(), "blocks": list(found.layers)}
+                shown.append((each, found, list(found.layers) if wanted else picked[layers[0]]))
+            for each, found, maps in shown:
+                console().print(f"{each.title}, {sample.name}, {method}: {_says(found)}")
+                scores = explanations.faithfulness(each.subject, sample, found, maps) if faithful else [{}] * len(maps)
+                for layer, more in zip(maps, scores, strict=True):
+                    rows.append(_row(each, sample, found, layer) | more)
+                    raw["/".join((slug(each.title), slug(sample.name), method, layer.path))] = layer.evidence
+            sheet = _sheet(shown, sample, method, signed)
+            written.append(write(folder / f"{slug(sample.name)}.{method}.png", mapsheet.encoded(sheet)))
+            _singles(sheet, shown, sample, method, folder)
+            drifts += _drift(shown, sample, method)
+    np.savez_compressed(folder / "maps.npz", **raw)  # type: ignore[arg-type]
+    written.append(folder / "maps.npz")
+    return [*written, *write_tables({"scores": rows, "drift": drifts}, folder)]
+
+
+def _says(found: Look) -> str:
+    right = "predicted" if found.target == found.predicted else f"it predicts {found.predicted_name}"
+    return f"asked about {found.target_name} ({percent(found.probability)}, {right})"
+
+
+def _row(each: Asked, sample: Sample, found: Look, layer: LayerMap) -> dict[str, Any]:
+    share = float("nan") if sample.mask is None else float(sample.mask.mean())
+    return {
+        "net": each.name,
+        "run": each.run.id if each.run else "",
+        "step": each.subject.step,
+        "image": sample.name,
+        "method": found.method,
+        "layer": layer.path,
+        "stage": layer.stage,
+        "height": layer.evidence.shape[0],
+        "width": layer.evidence.shape[1],
+        "target": found.target_name,
+        "predicted": found.predicted_name,
+        "true": "" if sample.label is None else each.subject.class_name(sample.label),
+        "probability": found.probability,
+        "energy": layer.energy,
+        "mask_share": share,
+        "pointing": layer.hit,
+    }
+
+
+def _sheet(shown: Sequence[tuple[Asked, Look, list[LayerMap]]], sample: Sample, method: str, signed: bool) -> Sheet:
+    """The pictures of one image and method; nets of other image sizes are laid over the same picture."""
+    from labapp.figures import overlay
+
+    rows = []
+    across = max(len(maps) for *_, maps in shown)
+    for each, found, maps in shown:
+        cells: list[Cell | None] = [
+            overlay.Cell(
+                layer.over_image, palette.short(layer.path, 18), overlay.energy_words(layer.evidence, layer.energy)
+            )
+            for layer in maps
+        ]
+        detail = f"{found.target_name}: {percent(found.probability)}"
+        rows.append(overlay.Row(each.title, cells + [None] * (across - len(cells)), detail))
+    return overlay.Sheet(
+        sample.picture, rows, sample.mask, signed=signed, title=f"{sample.name}, {palette.METHODS[method]}"
+    )
+
+
+def _singles(
+    sheet: Sheet,
+    shown: Sequence[tuple[Asked, Look, list[LayerMap]]],
+    sample: Sample,
+    method: str,
+    folder: Path,
+) -> None:
+    """One picture a map, on the sheet's scale."""
+    from labapp.figures import overlay
+
+    (folder / "maps").mkdir(exist_ok=True)
+    for (each, _, maps), row in zip(shown, sheet.rows, strict=True):
+        for layer, cell in zip(maps, row.cells, strict=False):
+            if cell is not None:
+                name = ".".join((slug(each.title), slug(sample.name), method, slug(layer.path), "png"))
+                pixels = overlay.blend(sheet.picture, sheet.shown(cell), sheet.opacity, overlay.SIDE)
+                write(folder / "maps" / name, overlay.png(pixels))
+
+
+def _drift(shown: Sequence[tuple[Asked, Look, list[LayerMap]]], sample: Sample, method: str) -> list[dict[str, Any]]:
+    from labapp.probes import explanations
+
+    rows = []
+    for name in dict.fromkeys(each.name for each, *_ in shown):
+        looks = [found for each, found, _ in shown if each.name == name]
+        if len(looks) > 1:
+            about = {"net": name, "image": sample.name, "method": method, "layer": looks[-1].layers[-1].path}
+            for row in explanations.drift_of(looks):
+                rows.append(about | {key: row[key] for key in ("step", "measure", "mean")})
+    return rows

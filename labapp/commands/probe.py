@@ -1,0 +1,184 @@
+"""How is a run probed from the command line?
+
+    labapp probe RUN                                      # everything that applies to its net
+    labapp probe RUN --quantities lesions --checkpoints last
+    labapp probe RUN --against OTHER                      # which layers of two runs resemble each other?
+
+On a terminal a bar shows how far it is; in a log each table is a line.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from tyro.conf import Positional, arg
+
+from labapp.commands.options import Root
+from labapp.commands.progress import console
+from labapp.config import LabError
+from labapp.probes.catalogue import CATALOGUE, WHEN, chosen
+from labapp.store import Run, find_run
+
+if TYPE_CHECKING:
+    from labapp.probes.measure import Outcome, Task
+
+Runs = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name")]
+Quantities = Annotated[
+    tuple[str, ...],
+    arg(help_behavior_hint="", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: all that apply to the net)"),
+]
+Checkpoints = Annotated[
+    tuple[str, ...],
+    arg(
+        help_behavior_hint="",
+        metavar="STEP",
+        help="all, ends, last, or steps (default: as each quantity needs, the costly ones at few)",
+    ),
+]
+Images = Annotated[
+    int | None,
+    arg(help_behavior_hint="", metavar="N", help="test images at most (default: 512, fewer where that is enough)"),
+]
+Against = Annotated[
+    str | None,
+    arg(
+        help_behavior_hint="",
+        metavar="RUN",
+        help="compare layers with those of this run instead; the run itself is allowed",
+    ),
+]
+AgainstStep = Annotated[
+    int | None, arg(help_behavior_hint="", metavar="STEP", help="the checkpoint of the other run (default: its last)")
+]
+
+
+def probe(
+    runs: Positional[Runs] = (),
+    quantities: Quantities = (),
+    checkpoints: Checkpoints = (),
+    images: Images = None,
+    against: Against = None,
+    against_checkpoint: AgainstStep = None,
+    root: Root = "runs",
+) -> int:
+    """Measure what a run's checkpoints know: feature reuse, similarity, dimension, lesions, paths, architecture.
+
+    Tables go to the run's folder probes/; those that are there are made anew.
+    """
+    if not runs:
+        raise LabError("which run? `labapp runs list` shows them, `labapp probe RUN` measures one")
+    if against_checkpoint is not None and against is None:
+        raise LabError("--against-checkpoint belongs to another run; name it with --against RUN")
+    if against is not None and set(quantities) - {"similarity"}:
+        raise LabError("only similarity compares two runs; leave --quantities out beside --against")
+    chosen(quantities)
+    wanted = _checkpoints(checkpoints)
+    found = [find_run(word, root) for word in runs]
+    other = None if against is None else find_run(against, root)
+    console().print("loading torch …")
+    # threads that wait asleep: beside a training, threads that wait awake made a probe take up to twenty times as long
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    from labapp.probes import measure
+
+    measured = False
+    for run in found:
+        with Display(run) as display:
+            if other is not None:
+                display.expect(len(measure.steps_of(run, wanted or "last")))
+                outcomes = measure.against(
+                    run,
+                    other,
+                    checkpoints=wanted or "last",
+                    other_checkpoint=against_checkpoint,
+                    images=images,
+                    begin=display.begin,
+                    tell=display.tell,
+                )
+            else:
+                todo, reasons = measure.tasks(run, quantities, wanted)
+                display.expect(len(todo))
+                for reason in reasons:
+                    display.say(reason)
+                outcomes = measure.measure(run, todo, images=images, begin=display.begin, tell=display.tell)
+            for outcome in outcomes:
+                display.end(outcome)
+            measured = display.close() or measured
+    return 0 if measured else 2
+
+
+def _checkpoints(words: Sequence[str]) -> str | list[int]:
+    if not words:
+        return ""
+    if len(words) == 1 and words[0] in WHEN and words[0] != "plan":
+        return words[0]
+    for word in words:
+        if not word.isdecimal():
+            raise LabError(f"--checkpoints takes all, ends, last or steps, not '{word}'")
+    return [int(word) for word in words]
+
+
+class Display:
+    """How far the probing of one run is: a bar on a terminal, a line a table in a log."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.done = self.tables = self.total = 0
+        self.began = time.monotonic()
+        self.screen = console()
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        self.bar = Progress(*columns, console=self.screen, disable=not self.screen.is_terminal)
+        self.task = self.bar.add_task("", total=None)
+
+    def expect(self, total: int) -> None:
+        """So many tables are to be made."""
+        self.total = total
+        self.bar.update(self.task, total=total)
+
+    def begin(self, task: Task) -> None:
+        """This one is next."""
+        self.bar.update(self.task, description=self._called(task))
+
+    def tell(self, share: float) -> None:
+        """The share of the present one that is done."""
+        self.bar.update(self.task, completed=self.done + min(share, 1.0))
+
+    def end(self, outcome: Outcome) -> None:
+        """It is made, or is not."""
+        self.done += 1
+        self.tables += not outcome.reason
+        self.bar.update(self.task, completed=self.done)
+        result = outcome.reason or f"{outcome.rows} rows, {outcome.seconds:.1f} s"
+        if outcome.reason or not self.screen.is_terminal:
+            self.say(f"[{self.done}/{self.total}] {self._called(outcome.task)}: {result}")
+        for remark in outcome.remarks:
+            self.say(f"{self._called(outcome.task)}: {remark}")
+
+    def say(self, sentence: str) -> None:
+        """A line that stays."""
+        self.bar.console.print(sentence)
+
+    def close(self) -> bool:
+        """The last line; whether there is any table."""
+        self.bar.stop()
+        seconds = time.monotonic() - self.began
+        self.say(f"probed {self.run.id}: {self.tables} tables in {seconds:.0f} s, in {self.run.path / 'probes'}")
+        return self.tables > 0
+
+    def _called(self, task: Task) -> str:
+        if CATALOGUE[task.quantity].when == "plan":
+            return task.name
+        return f"{task.name} at step {task.step}"
+
+    def __enter__(self) -> Self:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()

@@ -1,0 +1,104 @@
+"""How far is the training? A bar on a terminal, a line now and then in a log.
+
+with Display([experiment]) as display:
+    train(experiment, root, progress=display.next())
+"""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from labapp.config import Experiment
+from labapp.training.logbook import Moment
+
+LOG_SECONDS = 5.0  # between two lines where no one sees a bar
+WIDE = 160  # columns, where nobody can say how many there are
+
+
+def console() -> Console:
+    """A console that does not break lines in a pipe or a file as if it were a narrow terminal."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
+    return Console(width=width, highlight=False, markup=False)
+
+
+def percent(share: float) -> str:
+    """A share in per cent with one decimal, "95.6 %"."""
+    return "–" if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def figures(number: float) -> str:
+    """Three significant digits, "1.23e+04"; a dash for what was not measured."""
+    return "–" if math.isnan(number) else f"{number:.3g}"
+
+
+def told(moment: Moment) -> str:
+    """Loss, accuracy and gradient ratio in words."""
+    return (
+        f"loss {figures(moment.loss)}, accuracy {percent(moment.accuracy)}, test {percent(moment.test_accuracy)}, "
+        f"gradient first/last {figures(moment.ratio)}"
+    )
+
+
+class Display:
+    """Shows trainings one after the other and, of several, how far all of them are.
+
+    Args:
+        experiments: What will be trained, in this order.
+    """
+
+    def __init__(self, experiments: Sequence[Experiment]) -> None:
+        self.names = [experiment.name for experiment in experiments]
+        self.steps = [experiment.steps for experiment in experiments]
+        self.at = -1
+        self._bars: Progress | None = None
+        self._tasks: list[TaskID] = []
+        self._said = -math.inf
+
+    def next(self) -> Callable[[Moment], None]:
+        """What to call after every step of the next training."""
+        self.at += 1
+        self._said = -math.inf
+        return self.show
+
+    def show(self, moment: Moment) -> None:
+        """Where the present training stands."""
+        if console().is_terminal:
+            self._draw(moment)
+        elif moment.final or time.monotonic() - self._said > LOG_SECONDS:
+            self._said = time.monotonic()
+            which = f"[{self.at + 1}/{len(self.names)}] " if len(self.names) > 1 else ""
+            step = f"step {moment.step}/{moment.steps}"
+            console().print(f"{which}{self.names[self.at]}: {step}, {told(moment)}")
+
+    def _draw(self, moment: Moment) -> None:
+        if self._bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, TextColumn("{task.fields[told]}"), console=console())
+            self._tasks = [self._bars.add_task("all", total=sum(self.steps), told="")] if len(self.names) > 1 else []
+            self._bars.start()
+        while len(self._tasks) < self.at + 1 + (len(self.names) > 1):
+            self._tasks.append(self._bars.add_task(self.names[self.at], total=moment.steps, told=""))
+        self._bars.update(self._tasks[-1], completed=moment.step, told=told(moment))
+        if len(self.names) > 1:
+            self._bars.update(self._tasks[0], completed=sum(self.steps[: self.at]) + moment.step)
+        elif moment.final:
+            self._bars.stop()  # here, because in another process nobody leaves the block
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_bars": None, "_tasks": []}  # bars are drawn by a thread, which does not travel

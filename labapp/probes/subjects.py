@@ -1,0 +1,240 @@
+"""Which net is asked, and how does it read a picture?
+
+A subject is a net with weights, and the size, channels and normalisation of the images it was trained on. It comes
+from a run and a checkpoint, from torchvision or timm by name, or from the user's own module with a state-dict file.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from labapp.config import FOREIGN, Experiment, LabError
+from labapp.diagnostics.sanity import restarted
+from labapp.imagesets import load_for
+from labapp.nets import build
+from labapp.nets.foreign import foreign
+from labapp.probes.lock import locked
+from labapp.probes.pictures import square
+from labapp.store import Run
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # torchvision's and timm's normalisation
+KEPT = 48  # nets in memory; four runs with twelve checkpoints each
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A net in evaluation mode, and how it reads a picture.
+
+    Attributes:
+        name: Family and depth, or the name it was asked for by.
+        step: Updates at its checkpoint; None for a net that is not from a run.
+        net: From images (N, channels, size, size) to class scores (N, classes).
+        size: Pixels a side.
+        channels: 1 or 3.
+        mean: By channel, of images from 0 to 1.
+        std: By channel.
+        classes: Their names; empty if they are not known.
+    """
+
+    name: str
+    step: int | None
+    net: nn.Module
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...] = ()
+
+    def read(self, picture: NDArray[np.uint8]) -> Tensor:
+        """A picture (H, W, 3) as this net sees it, (1, channels, size, size): its middle, normalised."""
+        if picture.shape[:2] != (self.size, self.size):
+            picture = square(picture, self.size)
+        pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+        if self.channels == 1:  # a grey set shows its pixels in all three colours, so this gives them back
+            pixels = pixels.mean(1, keepdim=True)
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (pixels - mean) / std
+
+    def class_name(self, index: int) -> str:
+        """What the class is called, its number where that is not known."""
+        return self.classes[index] if index < len(self.classes) else str(index)
+
+
+@locked
+def of_run(run: Run, step: int | None = None) -> Subject:
+    """The net of a run after `step` updates, by default the last checkpoint.
+
+    Raises:
+        LabError: If there is no such checkpoint, or it is gone, damaged or of another net.
+    """
+    path = run.checkpoint_path(step)
+    try:
+        about = path.stat()
+    except OSError:
+        raise LabError(_gone(path)) from None
+    return _of_checkpoint(run.path.absolute(), path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _of_checkpoint(folder: Path, path: Path, *seen: int) -> Subject:
+    run = Run(folder)
+    images = _images_of(run)
+    net = _net_of(run.experiment, images)
+    _load(net, _state(path), f"checkpoint {path.name} of run '{run.id}'")
+    return Subject(run.name, int(path.stem.removeprefix("step-")), net.eval(), **images)
+
+
+def _images_of(run: Run) -> dict[str, Any]:
+    """How the images of a run are read: as it wrote down, else as its image set says."""
+    about = run.environment.get("images") or {}
+    if not {"image_size", "channels", "mean", "std", "classes"} <= set(about):
+        found = load_for(run.experiment, "test")
+        about = {name: getattr(found, name) for name in ("image_size", "channels", "mean", "std", "classes")}
+    return {
+        "size": int(about["image_size"]),
+        "channels": int(about["channels"]),
+        "mean": tuple(about["mean"]),
+        "std": tuple(about["std"]),
+        "classes": tuple(map(str, about["classes"])),
+    }
+
+
+def _net_of(experiment: Experiment, images: dict[str, Any]) -> nn.Module:
+    classes = len(images["classes"])
+    if experiment.family == FOREIGN:
+        spec = str(experiment.net)
+        by_name = spec.partition(":")[0] in ("torchvision", "timm")
+        return foreign(spec, num_classes=classes) if by_name else foreign(spec)
+    options = experiment.net_options()
+    return build(**options, num_classes=classes, image_size=images["size"], in_channels=images["channels"])
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the images of a set are read: what a subject says of it, without a net."""
+
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+
+
+def reading_of(experiment: Experiment) -> Reading:
+    """How the images of an experiment's set are read."""
+    images = load_for(experiment, "test")
+    return Reading(images.image_size, images.channels, tuple(images.mean), tuple(images.std), images.classes)
+
+
+@locked
+def of_spec(
+    spec: str, weights: str | Path | None = None, *, image_size: int | None = None, like: Reading | None = None
+) -> Subject:
+    """A net that is not from a run: torchvision:NAME and timm:NAME with pretrained weights, or MODULE:FACTORY.
+
+    Where pretrained weights cannot be had, a warning says so and the net has first weights.
+
+    Args:
+        spec: Source and name.
+        weights: A state-dict file, .safetensors or what `torch.load(weights_only=True)` reads.
+        image_size: Pixels a side it was trained at; 224 when left out.
+        like: The images it reads instead of ImageNet's.
+    """
+    source = spec.partition(":")[0]
+    net = None
+    if weights is None and source in ("torchvision", "timm"):
+        try:
+            net = foreign(spec, weights="default")
+        except LabError as error:
+            if not isinstance(error.__cause__, OSError | RuntimeError | ValueError):
+                raise
+            warnings.warn(f"{error}; {spec} is shown with random weights", stacklevel=3)
+    net = net if net is not None else foreign(spec)
+    if weights is not None:
+        _load(net, _state(Path(weights)), str(weights))
+    elif source not in ("torchvision", "timm"):
+        warnings.warn(f"{spec} comes without a weights file, so it is shown as its factory made it", stacklevel=3)
+    first = next((module for module in net.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = first.in_channels if first is not None else 3
+    if like is not None:
+        fitting = like.channels == channels
+        if not fitting:
+            raise LabError(f"{spec} reads images of {channels} channels, and these have {like.channels}")
+        return Subject(spec, None, net.eval(), image_size or like.size, channels, like.mean, like.std, like.classes)
+    mean, std = (IMAGENET["mean"], IMAGENET["std"]) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+    return Subject(spec, None, net.eval(), image_size or 224, channels, mean, std, _classes(spec))
+
+
+def restarted_of(subject: Subject, seed: int = 0) -> Subject:
+    """The same net with weights drawn anew, in all other ways equal."""
+    net = restarted(subject.net, seed)
+    about = {name: getattr(subject, name) for name in ("size", "channels", "mean", "std", "classes")}
+    return Subject(subject.name, None, net.eval(), **about)
+
+
+def untrained_of(subject: Subject, run: Run | None = None) -> Subject:
+    """The net before its training: the run's checkpoint of step 0, where it has none weights drawn anew."""
+    return of_run(run, 0) if run is not None and 0 in run.checkpoints() else restarted_of(subject)
+
+
+def _classes(spec: str) -> tuple[str, ...]:
+    """ImageNet's names as torchvision's weights bring them; they are known without fetching the weights."""
+    source, _, name = spec.partition(":")
+    if source != "torchvision":
+        return ()
+    from torchvision import models
+
+    return tuple(models.get_model_weights(name).DEFAULT.meta.get("categories", ()))
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """A file of weights as tensors by name; no pickled code is ever run."""
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise LabError(_gone(path)) from None
+    except SafetensorError as error:
+        raise LabError(f"{path} is damaged and cannot be read ({error})") from None
+    except OSError as error:
+        raise LabError(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception:  # pickled code that is refused, and whatever a damaged file makes of the reader
+        raise LabError(
+            f"{path} holds no plain state dict; save one with torch.save(net.state_dict(), …) or as safetensors"
+        ) from None
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
+            found = found[wrapper]
+    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
+        raise LabError(f"{path} holds no state dict: weights by name, as torch.save(net.state_dict(), …) writes them")
+    wrapped = all(str(name).startswith("module.") for name in found)  # of a net trained by several processes
+    return {str(name).removeprefix("module.") if wrapped else str(name): value for name, value in found.items()}
+
+
+def _load(net: nn.Module, state: dict[str, Tensor], what: str) -> None:
+    own = net.state_dict()
+    wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
+    extra = [name for name in state if name not in own]
+    if wrong or extra:
+        first = wrong[0] if wrong else extra[0]
+        there = tuple(state[first].shape) if first in state else "nothing"
+        here = tuple(own[first].shape) if first in own else "nothing"
+        raise LabError(f"{what} holds weights of another net: {there} for '{first}', where this net has {here}")
+    net.load_state_dict(state)
+
+
+def _gone(path: Path) -> str:
+    return f"there is no weights file {path}; it may have been removed meanwhile"

@@ -1,0 +1,39 @@
+"""What does the lab show first? Five nets, the same images in the same order, the same recipe.
+
+Plain nets get worse with depth and residual ones do not (He et al. 2015, Fig. 6); a DenseNet-BC of about the same depth
+stands beside them. Warm-up and cosine are for all five: residual-56 of this width needs a long warm-up to start from
+every seed (with 60 steps one of three stayed at chance), as He et al. found for ResNet-110 (§4.2).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from labapp.config import Experiment, LabError
+from labapp.store import Run, list_runs
+
+RECIPE = {"steps": 300, "batch_size": 64, "learning_rate": 0.1, "schedule": "cosine", "warmup_steps": 100}
+STARTER = (
+    Experiment(family="plain", depth=20, width=8, record_every=5, **RECIPE),
+    Experiment(family="residual", depth=20, width=8, record_every=5, **RECIPE),
+    Experiment(family="plain", depth=56, width=8, record_every=5, **RECIPE),
+    Experiment(family="residual", depth=56, width=8, record_every=5, **RECIPE),
+    Experiment(family="dense", depth=40, bottleneck=True, compression=0.5, growth_rate=8, record_every=5, **RECIPE),
+)
+
+
+class Result(NamedTuple):
+    """How one of the five ended: its run, or why there is none."""
+
+    experiment: Experiment
+    run: Run | None
+    fault: str = ""
+
+
+def finished(experiments: Sequence[Experiment], root: str | Path) -> dict[Experiment, Run]:
+    """Which experiments have a finished run in the archive, the newest of each."""
+    try:
+        runs = [run for run in list_runs(root) if run.status == "finished"]
+    except LabError:  # no archive yet
+        return {}
+    return {run.experiment: run for run in reversed(runs) if run.experiment in experiments}

@@ -1,0 +1,62 @@
+"""The app's pages, opened from its entrypoint on real small runs that were probed."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import labapp
+from labapp.commands import cli
+from labapp.config import Experiment
+from labapp.store import list_runs
+
+MAIN = Path(labapp.__file__).resolve().parent / "main.py"
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
+    """Open a page of the app on an archive, with an address."""
+    path = list(sys.path)
+
+    def opened(root: Path, page: str, **address: str) -> AppTest:
+        monkeypatch.setenv("LABAPP_RUNS", str(root))
+        app = AppTest.from_file(str(MAIN), default_timeout=60)
+        for name, value in address.items():
+            app.query_params[name] = value
+        app.run()
+        app.switch_page(f"app/views/{page}.py").run()
+        assert not app.exception, app.exception[0].stack_trace
+        return app
+
+    yield opened
+    sys.path[:] = path
+
+
+@pytest.fixture(scope="session")
+def _probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from labapp.training.loop import train
+
+    root = tmp_path_factory.mktemp("probed") / "runs"
+    nets = (
+        {"family": "plain", "depth": 8},
+        {"family": "residual", "depth": 8},
+        {"family": "residual", "depth": 8, "seed": 1},
+        {"family": "dense", "depth": 10, "growth_rate": 4},
+    )
+    small = {"steps": 6, "batch_size": 16, "train_images": 160, "test_images": 60, "checkpoints": 2, "device": "cpu"}
+    for net in nets:
+        train(Experiment(**{"width": 4, "record_every": 2, "eval_every": 6} | net | small), root)
+    ids = [run.id for run in list_runs(root)]
+    names = "architecture stages stacks growth feature_reuse reuse_observations similarity by_depth level_gradients"
+    assert cli.main(["probe", *ids, "--quantities", *names.split(), "--root", str(root)]) == 0
+    return root
+
+
+@pytest.fixture
+def probed(_probed: Path, tmp_path: Path) -> Path:
+    """A plain, two residual (seeds 0 and 1) and a dense net, trained for six steps and probed."""
+    return Path(shutil.copytree(_probed, tmp_path / "runs"))

@@ -1,0 +1,107 @@
+"""Questions in the background: asked once, answered in their order, given up when nobody waits."""
+
+import threading
+import time
+
+import pytest
+
+from labapp.app import background
+from labapp.config import LabError
+
+
+@pytest.fixture
+def key():
+    return object()  # of this test alone
+
+
+def test_the_same_question_is_worked_on_once(key):
+    times = []
+    jobs = [background.ask((key, 1), lambda tell: times.append(1) or 42) for _ in range(3)]
+    assert background.wait(jobs, 5)
+    assert [job.value for job in jobs] == [42] * 3
+    assert times == [1]
+
+
+def test_a_page_sees_how_far_it_is(key):
+    go = threading.Event()
+
+    def work(tell):
+        tell(0.5, "half of it")
+        go.wait(5)
+        return "whole"
+
+    job = background.ask((key, 2), work, quick=False)
+    while job.share < 0.5:
+        time.sleep(0.005)
+    assert (job.done, job.message) == (False, "half of it")
+    assert not background.wait([job], 0.02)
+    go.set()
+    assert background.wait([job], 5)
+    assert (job.share, job.value) == (1.0, "whole")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (LabError("there is no run"), "there is no run"),
+        (RuntimeError("out of luck\nand more"), r"this net could not be asked \(RuntimeError: out of luck\)"),
+        (KeyError(), r"this net could not be asked \(KeyError: \)"),
+        (MemoryError(), "not enough memory"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence(key, error, sentence):
+    def work(tell):
+        raise error
+
+    job = background.ask((key, 3), work)
+    assert background.wait([job], 5)
+    with pytest.raises(LabError, match=sentence) as caught:
+        _ = job.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_quick_question_does_not_wait_for_a_long_one(key):
+    order = []
+    begun = threading.Event()
+
+    def long(tell):
+        for part in range(50):
+            begun.set()
+            tell(part / 50, "…")
+            time.sleep(0.01)
+        order.append("long")
+
+    slow = background.ask((key, 4), long, quick=False)
+    begun.wait(5)
+    quick = background.ask((key, 5), lambda tell: order.append("quick"))
+    assert background.wait([slow, quick], 10)
+    assert order == ["quick", "long"]
+
+
+def test_a_question_that_nobody_waits_for_is_given_up_and_can_be_asked_again(key, monkeypatch):
+    monkeypatch.setattr(background, "PATIENCE", 0.05)
+    parts = []
+
+    def work(tell):
+        for part in range(40):
+            tell(part / 40, "…")
+            parts.append(part)
+            time.sleep(0.01)
+        return "done"
+
+    job = background.ask((key, 6), work, quick=False)
+    while not job.done:
+        time.sleep(0.01)  # looks at the job, but does not ask
+    assert len(parts) < 40
+    assert "given up" in job.fault
+    again = background.ask((key, 6), work, quick=False)
+    assert background.wait([again], 10)  # waiting is asking
+    assert again.value == "done"
+
+
+def test_the_oldest_answers_are_forgotten(key, monkeypatch):
+    monkeypatch.setattr(background, "KEPT", 3)
+    jobs = [background.ask((key, "kept", number), lambda tell: None) for number in range(5)]
+    assert background.wait(jobs, 5)
+    assert background.ask((key, "kept", 4), lambda tell: None) is jobs[4]
+    assert background.ask((key, "kept", 0), lambda tell: None) is not jobs[0]

@@ -1,0 +1,154 @@
+"""The laboratory started as a real process, watched and stopped."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from labapp.app import launch
+from labapp.config import Experiment, LabError
+from labapp.store import Run, list_runs
+
+TINY = ["--family", "plain", "--depth", "8", "--width", "2", "--batch-size", "8", "--train-images", "16"]
+TINY += ["--test-images", "8", "--checkpoints", "0"]
+PATIENT = 120  # seconds; importing torch on a busy machine takes many of them
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path):
+    """Whatever a test leaves running is ended with it."""
+    yield
+    for job in launch.running(tmp_path):
+        os.killpg(job.pid, signal.SIGKILL)
+    while any(launch.load(job.path).status == "running" for job in launch.launches(tmp_path)):
+        time.sleep(0.05)
+
+
+def wait_until(condition, seconds=PATIENT):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.1)
+    return found
+
+
+def ended(job):
+    wait_until(lambda: launch.load(job.path).status != "running")
+    return launch.load(job.path)
+
+
+def test_a_training_runs_to_its_end_and_leaves_a_run(tmp_path):
+    job = launch.start(["train", *TINY, "--steps", "2"], tmp_path)
+    assert job.status == "running"
+    assert job.log.parent == tmp_path / ".launches"
+    assert launch.running(tmp_path)[0].id == job.id
+    job = ended(job)
+    assert (job.status, job.returncode) == ("finished", 0), job.tail()
+    assert not launch.running(tmp_path)
+    (run,) = list_runs(tmp_path)  # the launches' own folder is not taken for a run
+    assert (run.status, run.progress) == ("finished", (2, 2))
+
+
+def test_a_refusal_is_kept_in_its_own_words(tmp_path):
+    job = ended(launch.start(["train", "--family", "rezidual"], tmp_path))
+    assert (job.status, job.returncode) == ("failed", 2)
+    assert "did you mean 'residual'?" in " ".join(job.tail(3))
+    assert not any("Traceback" in line for line in job.tail(50))
+
+
+def test_stop_ends_a_training_in_order(tmp_path):
+    job = launch.start(["train", *TINY, "--steps", "1000000"], tmp_path)
+    wait_until(lambda: any(run.progress[0] > 0 for run in list_runs(tmp_path)))
+    job = launch.stop(job, wait=PATIENT)
+    assert job.status == "stopped", job.tail()
+    (run,) = list_runs(tmp_path)
+    assert run.status == "stopped"
+    assert 0 <= run.progress[0] - len(run.steps(columns=["step"])) <= 1  # a stop may fall between a step and its row
+    assert launch.stop(job).status == "stopped"  # again does no harm
+
+
+def test_another_app_sees_the_launch_and_can_stop_it(tmp_path):
+    """What is known of a launch lies in the archive, not in the process that began it."""
+    job = launch.start(["train", *TINY, "--steps", "1000000"], tmp_path)
+    wait_until(lambda: list_runs(tmp_path))
+    children, launch._children = launch._children, []  # as after a restart
+    try:
+        (seen,) = launch.running(tmp_path)
+        assert (seen.id, seen.arguments[0]) == (job.id, "train")
+        assert launch.stop(seen, wait=PATIENT).status == "stopped"
+    finally:
+        launch._children = children
+
+
+def test_a_second_starter_is_refused_while_one_runs(tmp_path):
+    job = launch.start(["starter"], tmp_path)
+    with pytest.raises(LabError, match="is already being recorded into"):
+        launch.start(["starter"], tmp_path)
+    assert launch.stop(job, wait=PATIENT).status == "stopped"
+    assert len(launch.launches(tmp_path)) == 1
+
+
+def test_a_supervisor_that_was_killed_is_lost(tmp_path):
+    job = launch.start(["train", *TINY, "--steps", "1000000"], tmp_path)
+    os.killpg(job.pid, signal.SIGKILL)
+    assert ended(job).status == "lost"
+
+
+def test_a_number_that_came_round_again_is_not_taken_for_the_launch(tmp_path):
+    job = ended(launch.start(["train", "--family", "rezidual"], tmp_path))
+    record = json.loads(job.path.read_text())
+    del record["returncode"]
+    job.path.write_text(json.dumps(record | {"pid": os.getpid()}))
+    assert launch.load(job.path).status == "lost"
+
+
+def test_a_launch_whose_app_died_before_it_began_is_lost(tmp_path):
+    path = tmp_path / launch.FOLDER / "20260101-000000-train-aaaa.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"arguments": ["train"], "root": str(tmp_path), "started": 0.0}))
+    assert launch.load(path).status == "lost"
+    assert launch.stop(launch.load(path)).status == "lost"
+
+
+def test_an_archive_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LabError, match=r"nothing can be recorded into .*file") as caught:
+        launch.start(["starter"], tmp_path / "file")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_record_is_passed_over(tmp_path):
+    folder = tmp_path / launch.FOLDER
+    folder.mkdir()
+    (folder / "20260101-000000-train-aaaa.json").write_text('{"argu')
+    assert launch.launches(tmp_path) == []
+
+
+def test_an_archive_without_launches(tmp_path):
+    assert launch.launches(tmp_path / "nowhere") == []
+
+
+def test_the_log_is_read_from_its_end(tmp_path):
+    job = launch.Launch(tmp_path / "a.json", ("train",), 0, None, "", 0.0, 0, False)
+    assert job.tail() == []
+    job.log.write_bytes(b"x" * 100_000 + b"\nfirst\r50 %\r100 %\n\n  last \xff \n")
+    assert job.tail(3) == ["50 %", "100 %", "  last \ufffd"]
+
+
+def test_the_command_says_what_was_chosen_and_nothing_else(tmp_path):
+    chosen = Experiment(family="plain", depth=56, learning_rate=0.05, nesterov=True, imageset="digits")
+    words = launch.arguments_for(chosen)
+    assert words[0] == "train"
+    assert " ".join(words[1:]) == "--depth 56 --family plain --imageset digits --learning-rate 0.05 --nesterov"
+
+
+def test_the_command_trains_that_very_experiment(tmp_path):
+    chosen = Experiment(
+        family="dense", depth=10, growth_rate=2, bottleneck=True, compression=0.5, steps=1, batch_size=8,
+        train_images=16, test_images=8, nesterov=False, seed=7, checkpoints=0,
+    )  # fmt: skip
+    job = ended(launch.start(launch.arguments_for(chosen), tmp_path))
+    assert job.status == "finished", job.tail()
+    assert Run(list_runs(tmp_path)[0].path).experiment == chosen
