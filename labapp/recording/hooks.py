@@ -5,6 +5,8 @@ forward hook sees the output; a hook on that tensor sees its gradient; a hook on
 sends back.
 """
 
+import functools
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
@@ -14,7 +16,23 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Variable
 from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
+
+
+class Silent(functools.partial):
+    """A hook that copies and pickles as a function that does nothing, so that a model can be copied within a step.
+
+    The stand-in is made of the standard library alone: whoever loads such a model needs no labapp.
+    """
+
+    def __reduce__(self) -> tuple:
+        return functools.partial, (sys.audit, "labapp.recording")
+
+    def __deepcopy__(self, memo: dict) -> Callable[..., None]:
+        return functools.partial(sys.audit, "labapp.recording")
+
+    __copy__ = __reduce__
 
 
 class Hooks:
@@ -42,13 +60,21 @@ class Hooks:
         module._forward_pre_hooks_with_kwargs[number] = True
         self._placed.append((module._forward_pre_hooks_with_kwargs, number))
 
-    def after(self, module: nn.Module, function: Callable[[nn.Module, tuple, Any], None]) -> None:
-        """Calls ``function(module, args, output)`` after the module's forward."""
-        self._put(module._forward_hooks, function)
+    def after(self, module: nn.Module, function: Callable[[nn.Module, tuple, Any], None], always: bool = False) -> None:
+        """Calls ``function(module, args, output)`` after the module's forward; `always`, even where that raised."""
+        number = self._put(module._forward_hooks, function)
+        if always:
+            module._forward_hooks_always_called[number] = True
+            self._placed.append((module._forward_hooks_always_called, number))
 
-    def stepping(self, optimizer: Optimizer, function: Callable[[Optimizer, tuple, dict], None]) -> None:
-        """Calls ``function(optimizer, args, kwargs)`` when the optimizer is about to step."""
-        self._handles.append(optimizer.register_step_pre_hook(function))
+    def stepping(
+        self,
+        before: Callable[[Optimizer, tuple, dict], tuple[tuple, dict] | None],
+        after: Callable[[Optimizer, tuple, dict], None],
+    ) -> None:
+        """Calls ``before`` and ``after`` around the step of *every* optimizer, so of those that a wrapper drives too."""
+        self._handles.append(register_optimizer_step_pre_hook(before))
+        self._handles.append(register_optimizer_step_post_hook(after))
 
     def gradient(self, tensor: Tensor, function: Callable[[Tensor], None]) -> None:
         """Calls ``function(gradient)`` once the gradient of this tensor, as it is now, is complete."""
@@ -62,6 +88,10 @@ class Hooks:
     def node(self, node: Any, function: Callable[[tuple, tuple], None]) -> None:
         """Calls ``function(grad_inputs, grad_outputs)`` after this autograd node has run."""
         self._handles.append(node.register_hook(function))
+
+    def into(self, node: Any, function: Callable[[tuple], None]) -> None:
+        """Calls ``function(grad_outputs)`` before this autograd node runs."""
+        self._handles.append(node.register_prehook(function))
 
     def remove(self) -> None:
         """Removes the hooks; may be called twice."""
@@ -77,6 +107,11 @@ class Hooks:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.remove()
+
+
+def after_steps(optimizer: Optimizer, function: Callable[[Optimizer, tuple, dict], None]) -> Any:
+    """Calls ``function(optimizer, args, kwargs)`` after every step of an optimizer, until the handle is removed."""
+    return optimizer.register_step_post_hook(function)
 
 
 def after_backward(function: Callable[[], None]) -> None:
@@ -106,4 +141,4 @@ def tensors_in(output: Any) -> Iterator[Tensor]:
             yield from tensors_in(value)
     elif hasattr(output, "__dataclass_fields__"):
         for name in output.__dataclass_fields__:
-            yield from tensors_in(getattr(output, name))
+            yield from tensors_in(getattr(output, name, None))
