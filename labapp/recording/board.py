@@ -1,215 +1,197 @@
-"""Where do one step's numbers lie between the hook that takes them and the flush that reads them?
+"""Where do the numbers of one forward pass lie between the hooks that take them and the flush that reads them?
 
-A row a place, a column a sum. Only sums are kept, because sums join: over the micro-batches of one optimizer step,
-and over the processes of one DDP run. `tables` turns them into the recorded quantities, on the host.
+A row a place, a column a sum. Only sums are kept, because sums join: over the forward passes of one optimizer step
+(micro-batches), and over the processes of one DDP run. `sums` joins them, `tables` turns them into quantities.
 """
 
-import ctypes
-from dataclasses import dataclass, field
+from collections import Counter
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from labapp.recording.graph import Route
 from labapp.recording.kernels import Compiled, Portable, library
+from labapp.recording.spread import Sample, sample
 
 # Offsets of the columns: four sums of the output, its gradient and a block's input; then of the paths' gradients.
 OUTPUT, GRADIENT, INPUT, PATHS, WIDTH = 0, 4, 8, 12, 16
 SUM, SQUARE, POSITIVE, NONFINITE = range(4)
+LARGEST = 1 << 16  # rows; a loop unrolled further is recorded up to here
 
 
-@dataclass
-class Sums:
-    """The sums of one recorded step, possibly still on the device.
+class Link(NamedTuple):
+    """A residual block in one forward pass: the rows at which its two paths end.
 
-    Attributes:
-        step: the optimizer step.
-        table: (rows, WIDTH) float64.
-        values: (rows, 2) number of output and of gradient values behind the sums; known without a look at the data.
-        alive: for each row the (C,) bytes that say which channels had a positive value.
-        pending: what `Portable` left on a device, as (flat position, tensor) pairs.
-        masks: the same for `alive`.
-        exponents: (row, "output" or "gradient") -> (256,) counts.
-        links: block row -> (row of the branch's end, row of the shortcut's end, None where that is the block's input).
-        shared: block row -> row of the branch's end whose gradient is the one that came through the shortcut.
-        weights: norms of the weights before the step, and of their changes.
-        gradients: norms of all parameters' gradients after the backward pass; `present` says which had one.
-        used: the same as the optimizer saw them, where something changed them in between.
-        micro: sums of the squared gradient norms of the micro-batches, of which there were `backwards`.
-        scale: the loss scale in force.
-        skipped: whether the optimizer did not step.
+    None where no place ends there; for the shortcut, where it is the block's own input.
     """
 
-    step: int
-    table: np.ndarray
-    values: np.ndarray
-    alive: dict[int, np.ndarray]
-    pending: list[tuple[int, Tensor]] = field(default_factory=list)
-    masks: list[tuple[int, Tensor]] = field(default_factory=list)
-    exponents: dict[tuple[int, str], np.ndarray | Tensor] = field(default_factory=dict)
-    links: dict[int, tuple[int | None, int | None]] = field(default_factory=dict)
-    shared: dict[int, int] = field(default_factory=dict)
-    weights: tuple[Tensor, Tensor] | None = None
-    gradients: Tensor | None = None
-    used: Tensor | None = None
-    present: np.ndarray | None = None
-    micro: Tensor | None = None
-    backwards: int = 0
-    scale: Tensor | None = None
-    skipped: bool = False
-
-    def land(self) -> None:
-        """Brings everything to the host: one copy for all sums, one for all masks."""
-        if self.pending:
-            flat = self.table.reshape(-1)
-            landed = torch.cat([t.detach().reshape(-1) for _, t in self.pending]).cpu().double().numpy()
-            at = 0
-            for position, tensor in self.pending:
-                flat[position : position + tensor.numel()] += landed[at : at + tensor.numel()]
-                at += tensor.numel()
-            self.pending.clear()
-        if self.masks:
-            landed = torch.cat([mask for _, mask in self.masks]).cpu().numpy()
-            at = 0
-            for row, mask in self.masks:
-                part = landed[at : at + mask.numel()].astype(np.uint8)
-                self.alive[row] = self.alive[row] | part if row in self.alive else part
-                at += mask.numel()
-            self.masks.clear()
-        for block, branch in self.shared.items():
-            if self.values[block, 1]:
-                self.table[branch, GRADIENT + SQUARE : GRADIENT + NONFINITE + 1] = (
-                    *(self.table[block, PATHS + 2], 0),
-                    self.table[block, PATHS + 3],
-                )
-                self.values[branch, 1] = self.values[branch, 0]
-        self.exponents = {
-            key: counts.cpu().numpy() if isinstance(counts, Tensor) else counts
-            for key, counts in self.exponents.items()
-        }
+    branch: int | None
+    shortcut: int | None
 
 
 class Board:
-    """Takes the numbers of one step at a time, in buffers whose addresses do not move within a step."""
+    """The sums of one forward pass, and of the backward passes through its outputs.
+
+    Attributes:
+        calls: how often each module was called in this forward.
+        links: block row -> its `Link`.
+        void: row -> why its gradient cannot be told.
+        complete: whether the forward of the whole net returned; None where it was never called as a whole.
+        felt: whether any gradient came.
+        shared: (block, end of its branch) rows that have one gradient, read once.
+        log: (path, call) of what a reentrant checkpoint ran without a graph, in order.
+    """
 
     def __init__(self, rows: int) -> None:
         found, self.implementation = library()
         self.compiled = Compiled(found) if found else None
         self.portable = Portable()
         self.rows = rows
-        self._table = torch.zeros(rows, WIDTH, dtype=torch.float64)
-        self._base = self._table.data_ptr()
-        self._alive: dict[int, tuple[Tensor, int]] = {}  # bytes, and where they lie
-        self._exponents: dict[tuple[int, str], Tensor] = {}
+        self._alive: dict[int, Tensor] = {}
+        self._lay(torch.zeros(rows, WIDTH, dtype=torch.float64, device="cpu"))
         self.clear()
 
+    def _lay(self, table: Tensor) -> None:
+        self.table = table
+        self._slots = table.view(-1, 4).unbind()  # of row r, the columns from offset o: slot 4r + o/4
+
     def clear(self) -> None:
-        """Empties the board for the next step."""
-        self._table.zero_()
-        self._values = [0] * (2 * self.rows)
-        self._seen: dict[int, int] = {}  # row -> channels
-        self._counted: dict[tuple[int, str], Tensor] = {}
-        self._pending: list[tuple[int, Tensor]] = []
+        """Empties the board for another forward pass."""
+        self.table.zero_()
+        self.outputs, self.gradients, self.inputs, self.paths = ([0] * self.rows for _ in range(4))  # values behind sums
+        self.calls: Counter[str] = Counter()
+        self.links: dict[int, Link] = {}
+        self.void: dict[int, str] = {}
+        self.complete: bool | None = None
+        self.felt = False
+        self.last_pass = [0] * self.rows  # in which a row's gradient came
+        self.ends: dict[int, int] = {}  # row of a branch's end -> its block
+        self.held: dict[int, Tensor] = {}  # row of a branch's end -> its gradient, until that of the sum is known
+        self.shared: set[tuple[int, int]] = set()
+        self.log: list[tuple[str, int]] = []
+        self.log_at: dict[tuple[str, int], list[int]] = {}
+        self.channels: dict[int, int] = {}  # row -> channels, 0 where two calls differ
+        self._marked: set[int] = set()  # rows whose channels are marked in `_alive`
+        self.counted: dict[tuple[int, str], Tensor] = {}
+        self.samples: dict[tuple[int, str], Sample] = {}
+        self.pending: list[tuple[int, int, Tensor]] = []
         self._masks: list[tuple[int, Tensor]] = []
 
+    def reserve(self, row: int) -> None:
+        """Makes room for a row."""
+        if row < self.rows:
+            return
+        more = max(self.rows, row + 1 - self.rows)
+        self._lay(torch.cat([self.table, self.table.new_zeros(more, WIDTH)]))
+        for values in (self.outputs, self.gradients, self.inputs, self.paths, self.last_pass):
+            values.extend([0] * more)
+        self.rows += more
+
+    def forget_gradients(self) -> None:
+        """Empties what backward passes gave: they turned out not to be those of the training loss."""
+        self.table[:, GRADIENT:INPUT] = 0
+        self.table[:, PATHS:] = 0
+        self.gradients, self.paths, self.last_pass = ([0] * self.rows for _ in range(3))
+        self.held.clear()
+        self.shared.clear()
+        self.pending = [entry for entry in self.pending if entry[1] in (OUTPUT, INPUT)]
+        for kept in (self.counted, self.samples):
+            for key in [key for key in kept if key[1] == "gradient"]:
+                del kept[key]
+        self.void.clear()
+        self.felt = False
+
+    # What hooks take -------------------------------------------------------------------------------------------
+
     def moments(self, row: int, tensor: Tensor, axis: int) -> None:
-        """The four sums of a layer's output, and which channels along `axis` had a positive value."""
-        self._values[2 * row] += tensor.numel()
+        """The four sums of a layer's output, and which channels along `axis` had a positive value.
+
+        Where two calls of one row differ in their number of channels, no channel is marked.
+        """
+        channels = tensor.shape[axis]
+        if self.channels.setdefault(row, channels) != channels:
+            self.channels[row] = 0
+            self.energy(row, OUTPUT, tensor)
+            return
+        self.outputs[row] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
-            channels = tensor.shape[axis]
-            if row not in self._seen:
-                if row not in self._alive or self._alive[row][0].numel() != channels:
-                    marks = torch.zeros(channels, dtype=torch.uint8)
-                    self._alive[row] = (marks, marks.data_ptr())
-                ctypes.memset(self._alive[row][1], 0, channels)
-                self._seen[row] = channels
-            self.compiled.moments(tensor, axis, self._base + 8 * WIDTH * row, self._alive[row][1])
+            if row not in self._marked:
+                if row not in self._alive or self._alive[row].numel() != channels:
+                    self._alive[row] = torch.empty(channels, dtype=torch.uint8, device="cpu")
+                self._alive[row].zero_()
+                self._marked.add(row)
+            self.compiled.moments(tensor, axis, self._slots[4 * row], self._alive[row])
         else:
-            sums, living = self.portable.moments(tensor.detach(), axis)
-            self._pending.append((WIDTH * row + OUTPUT, sums))
+            sums, living = self.portable.moments(tensor, axis)
+            self.pending.append((row, OUTPUT, sums))
             self._masks.append((row, living))
 
     def energy(self, row: int, offset: int, tensor: Tensor) -> None:
-        """The four sums of any tensor, into the columns from `offset`."""
-        if offset != INPUT:
-            self._values[2 * row + offset // 4] += tensor.numel()
+        """The four sums of any tensor, into the columns from `offset`; of all but outputs the squares only."""
+        counted = self.outputs if offset == OUTPUT else self.gradients if offset == GRADIENT else self.inputs
+        counted[row] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
-            self.compiled.energy(tensor, self._base + 8 * (WIDTH * row + offset))
+            reduce = self.compiled.energy if offset == OUTPUT else self.compiled.square
+            reduce(tensor, self._slots[4 * row + offset // 4])
         else:
-            self._pending.append((WIDTH * row + offset, self.portable.energy(tensor.detach())))
+            sums = self.portable.energy(tensor) if offset == OUTPUT else self.portable.square(tensor)
+            self.pending.append((row, offset, sums))
 
     def inner(self, row: int, branch: Tensor, shortcut: Tensor) -> None:
-        """⟨b,s⟩, ⟨b,b⟩, ⟨s,s⟩ of the two paths' gradients, and the NaN and infinite values of s."""
+        """⟨b,s⟩, ⟨b,b⟩, ⟨s,s⟩ of the two paths' gradients, and the NaN and infinite values of s.
+
+        A held gradient of the branch's end that is the shortcut's is not read again: ⟨s,s⟩ is its square.
+        """
+        self.paths[row] += branch.numel()
+        link = self.links.get(row)
+        end = link.branch if link is not None else None
+        held = self.held.pop(end, None) if end is not None else None
+        one = held is not None and held.data_ptr() == shortcut.data_ptr() and held.shape == shortcut.shape
+        if held is not None and end is not None and not one:
+            self.energy(end, GRADIENT, held)
+        elif one and end is not None:
+            self.gradients[end] += shortcut.numel()
         if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
-            self.compiled.inner(branch, shortcut, self._base + 8 * (WIDTH * row + PATHS))
+            self.compiled.inner(branch, shortcut, self._slots[4 * row + PATHS // 4])
+            if one and end is not None:
+                self.shared.add((row, end))
         else:
-            self._pending.append((WIDTH * row + PATHS, self.portable.inner(branch.detach(), shortcut.detach())))
+            sums = self.portable.inner(branch, shortcut)
+            self.pending.append((row, PATHS, sums))
+            if one and end is not None:
+                zero = sums.new_zeros(())
+                self.pending.append((end, GRADIENT, torch.stack([zero, sums[2], zero, sums[3]])))
+
+    def read_held(self) -> None:
+        """Reads the gradients of branches whose sum did not tell its own."""
+        held, self.held = self.held, {}
+        for row, gradient in held.items():
+            self.energy(row, GRADIENT, gradient)
 
     def exponents(self, row: int, what: str, tensor: Tensor) -> None:
         """The histogram of magnitudes in powers of two."""
         key = (row, what)
+        counts = self.counted.get(key)
         if self.compiled and self.compiled.takes(tensor):
-            counts = self._exponents.get(key)
-            if counts is None:
-                counts = self._exponents[key] = torch.zeros(256, dtype=torch.int64)
-            if key not in self._counted:
-                counts.zero_()
-            self.compiled.exponents(tensor, counts.data_ptr())
-            self._counted[key] = counts
+            if counts is None or not counts.is_cpu:
+                counts = torch.zeros(256, dtype=torch.int64, device="cpu") if counts is None else counts.cpu()
+                self.counted[key] = counts
+            self.compiled.exponents(tensor, counts)
         else:
-            counts = self.portable.exponents(tensor)
-            self._counted[key] = self._counted[key] + counts if key in self._counted else counts
+            found = self.portable.exponents(tensor)
+            self.counted[key] = found if counts is None else counts.to(found.device) + found
 
-    def take(self, step: int, rows: int) -> Sums:
-        """The sums of the first `rows` rows, copied off the board."""
-        return Sums(
-            step,
-            self._table[:rows].numpy().copy(),
-            np.array(self._values[: 2 * rows], dtype=np.int64).reshape(rows, 2),
-            {row: np.frombuffer(ctypes.string_at(self._alive[row][1], c), np.uint8) for row, c in self._seen.items()},
-            self._pending,
-            self._masks,
-            {key: counts.clone() for key, counts in self._counted.items()},
-        )
+    def spread(self, row: int, what: str, tensor: Tensor) -> None:
+        """Minimum and maximum, and values from which quartiles are estimated."""
+        key = (row, what)
+        found = sample(tensor)
+        self.samples[key] = found if key not in self.samples else self.samples[key].joined(found)
 
-
-@dataclass
-class Row:
-    """One place as it is recorded: what stands in run.json about it, and how its sums are to be read."""
-
-    path: str
-    call: int
-    kind: str
-    block: str
-    axis: int
-    shape: tuple[int, ...]
-    parameters: int
-    depth: int | None = None
-    stage: int | None = None
-    relative_depth: float = 0.0
-    rectified: bool = False  # its values meet a rectifier, or come from one: a value of zero or less is a zero
-    route: Route | None = None  # of a block: where its sum is found in the graph
-    split: str = ""  # for a block: "branch+shortcut", or "sum" where the two cannot be told apart
-    weights: tuple[int, ...] = ()  # positions in the list of weight tensors
-    gradients: tuple[int, ...] = ()  # positions of the same tensors in the list of all parameters
-
-    @property
-    def layer(self) -> str:
-        """The path, with ``#2`` for the second call in a forward pass, and so on."""
-        return self.path if self.call == 1 else f"{self.path}#{self.call}"
-
-    def about(self) -> dict[str, object]:
-        """What stands in run.json about this place."""
-        return {
-            "path": self.layer,
-            "kind": self.kind,
-            "depth": self.depth,
-            "relative_depth": self.relative_depth,
-            "stage": self.stage,
-            "block": self.block,
-            "shape": list(self.shape),
-            "parameters": self.parameters,
-            "rectified": self.rectified,
-            "split": self.split,
-        }
+    def alive(self, rows: int) -> dict[int, Tensor]:
+        """For each row the (C,) bytes that say which channels had a positive value."""
+        found = {row: self._alive[row].clone() for row in self._marked if row < rows and self.channels[row]}
+        for row, living in self._masks:
+            if self.channels[row]:
+                here = living.to(torch.uint8)
+                found[row] = here if row not in found else found[row].to(here.device) | here
+        return found

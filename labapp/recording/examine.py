@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from labapp.config import LabError
 from labapp.recording.hooks import tensors_in
-from labapp.recording.places import Layers
+from labapp.recording.places import LayerSelection
 from labapp.recording.recorder import Recorder, RecorderWarning
 from labapp.recording.report import Report
 from labapp.recording.schedule import every
@@ -33,7 +33,7 @@ class Examination:
     ratio: float
 
 
-def examine(model: nn.Module, images: Tensor, labels: Tensor, *, layers: Layers = None, pairs: int = 5) -> Examination:
+def examine(model: nn.Module, images: Tensor, labels: Tensor, *, layers: LayerSelection = None, pairs: int = 5) -> Examination:
     """Trains a copy of the net for a few steps, with and without a recorder in turn.
 
     Args:

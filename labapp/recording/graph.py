@@ -8,8 +8,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 
 Node = Any
+
+
+def node_of(tensor: Tensor) -> Node:
+    """The autograd node that made a tensor, or that takes the gradient of a leaf; None where no gradient is wanted."""
+    if tensor.grad_fn is not None or not tensor.requires_grad:
+        return tensor.grad_fn
+    return get_gradient_edge(tensor).node
+
+
 LIMIT = 400  # nodes of one block; a block larger than this is not taken apart
 
 RECTIFIERS = ("ReluBackward", "HardtanhBackward", "ThresholdBackward")
@@ -75,9 +85,11 @@ class Route(NamedTuple):
     shortcut: tuple[int, ...]
 
 
-def follow(output: Tensor, route: Route) -> Split | None:
+def follow(output: Tensor, route: Route, start: Node) -> Split | None:
     """The `Split` at the end of a known route; None if the graph is another one by now."""
     add = output.grad_fn
+    if add is start:
+        return None  # the block returned its input
     for _ in range(route.add):
         add = add.next_functions[0][0] if add is not None and add.next_functions else None
     if add is None or not add.name().startswith("AddBackward"):
@@ -111,11 +123,11 @@ def find_route(output: Tensor, start: Node) -> Route | None:
     """
     add, skipped = output.grad_fn, 0
     while add is not None and not add.name().startswith("AddBackward"):
-        if not is_any(add, POINTWISE):
+        if add is start or not is_any(add, POINTWISE):
             return None
         add, skipped = add.next_functions[0][0], skipped + 1
-    if add is None or len(add.next_functions) != 2:
-        return None
+    if add is None or add is start or len(add.next_functions) != 2:
+        return None  # without an addition of its own: the block returned its input, or something else than a sum
     walks = [reach(add, side, start) for side in (0, 1)]
     if walks[0] is None or walks[1] is None:
         return None
@@ -154,7 +166,7 @@ def reach(add: Node, side: int, stop: Node) -> tuple[dict[Node, tuple[int, ...]]
         node, way = stack.pop()
         if node is None or node in ways:
             continue
-        if node.name().endswith("AccumulateGrad"):
+        if node is not stop and node.name().endswith("AccumulateGrad"):
             weights += 1
             continue
         ways[node] = way

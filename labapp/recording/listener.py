@@ -1,9 +1,9 @@
 """What do a net's layers say during one step?
 
 Forward hooks take the sums of each output and put a hook on the output tensor, which takes those of its gradient. At
-the end of a residual block the sum is taken apart, and hooks on two autograd nodes take the gradient each path sends
-back. The first recorded step listens to every module, to find out which places feed an activation and where branches
-end; the later ones only to the places that are needed.
+the end of a residual block the sum is taken apart (`blocks`). A step that studies the net listens to every module, to
+find out which places feed an activation and where branches end (`study`); the others only to the places that are
+needed. A place that is heard for the first time later, or a changed net, is studied again.
 """
 
 import time
@@ -14,12 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from labapp.recording import graph
-from labapp.recording.board import GRADIENT, INPUT, PATHS, SQUARE, Board, Row, Sums
-from labapp.recording.hooks import Hooks, after_backward, in_backward, tensors_in
+from labapp.recording.blocks import Blocks
+from labapp.recording.board import GRADIENT, LARGEST, OUTPUT, Board
+from labapp.recording.calls import Calls
+from labapp.recording.graph import RECTIFIERS, is_any, node_of
+from labapp.recording.hooks import Hooks, Silent, in_backward, tensors_in
+from labapp.recording.layout import channel_axis
+from labapp.recording.passes import Passes
 from labapp.recording.places import Spot
+from labapp.recording.row import Row
+from labapp.recording.study import Study
+from labapp.recording.values import measurable
+from labapp.recording.weights import Weights
 
-CAPACITY = 4  # rows for each module, so that one may be called several times in a forward
+FIRST_ROWS = 64
+STUDIES = 8  # of one net as it is; one that is another in each step is not studied for ever
 
 
 class Listener:
@@ -31,84 +40,106 @@ class Listener:
         seconds: time spent in hooks.
         faults: what went wrong in a hook, and how often; never raised into training.
         skipped_outputs: outputs that were no floating-point tensor, or tensors of a tuple after the first.
-        shared: block row -> row of its branch's end, where both have one gradient, which is then read once.
-        checkpointed: paths that a backward pass ran anew; keyword_only: blocks that get their input by keyword.
+        felt: paths to whose outputs a gradient ever came.
     """
 
-    def __init__(
-        self, model: nn.Module, spots: list[Spot], chosen: set[str], default: bool, weights_of: dict[str, tuple]
-    ) -> None:
-        self.model, self.spots, self.chosen, self.default, self.weights_of = model, spots, chosen, default, weights_of
-        self.board = Board(max(64, CAPACITY * sum(1 for _ in model.modules())))
+    def __init__(self, weights: Weights, say: Callable[[str], None]) -> None:
+        self.weights, self.say = weights, say
         self.rows: list[Row] = []
         self.shown: list[int] = []
-        self.links: dict[int, tuple[int | None, int | None]] = {}
         self.seconds = 0.0
         self.faults: dict[str, int] = {}
         self.skipped_outputs = 0
-        self.checkpointed: set[str] = set()
-        self.keyword_only: set[str] = set()
-        self.shared: dict[int, int] = {}
+        self.felt: set[str] = set()
+        self.passes = Passes(weights, say)
+        self.passes.ended = self._pass_ended  # type: ignore[method-assign]
+        self.calls = Calls(self.passes)
+        self.blocks = Blocks(self)
         self._index: dict[tuple[str, int], int] = {}
-        self._plan: list[tuple[Spot, bool]] | None = None  # (module, whether its gradient is wanted), once it is known
-        self._calls: dict[str, int] = {}
-        self._recalls: dict[str, int] = {}
-        self._origin: dict[Any, int] = {}  # autograd node -> the row whose output it made
-        self._starts: dict[str, tuple[Any, int | None, Tensor | None]] = {}
+        self._spare: list[Board] = [Board(FIRST_ROWS)]
+        self.implementation = self._spare[0].implementation
+        self._studies = 0
+        self.hooks = Hooks()
+
+    def refresh(self, model: nn.Module, spots: list[Spot], chosen: set[str], default: bool) -> None:
+        """Looks at the net anew: at first, and after modules of it were replaced."""
+        self.model, self.spots, self.chosen = model, spots, chosen
+        self.study = Study(model, spots, chosen, default, self.rows, self.weights)
+        self._functions: list[tuple[nn.Module, Any, Any]] = []
+        self.studying = True
+        self._studies = 0
 
     # A step ----------------------------------------------------------------------------------------------------
 
-    def begin(self, hooks: Hooks, histograms: bool, backward_ended: Callable[[], None]) -> None:
+    def begin(self, hooks: Hooks, histograms: bool, spreads: bool) -> None:
         """Attaches the hooks of one step."""
-        self.board.clear()
-        self._calls.clear()
-        self._recalls.clear()
-        self.links = {}
-        self._hooks, self._histograms, self._backward_ended, self._queued = hooks, histograms, backward_ended, False
-        hooks.before(self.model, self._forward_begins)
-        if self._plan is None:
-            self._functions = self._made_for(self._everything())
+        self.passes.begin()
+        self.calls.begin()
+        self.blocks.begin()
+        if self.studying:
+            self.study.begin()
+        self.origin: dict[Any, int] = {}  # autograd node -> the row whose output it made
+        self.axes: dict[Any, int] = {}  # the same -> the axis of its channels
+        self.hooks, self.histograms, self.spreads = hooks, histograms, spreads
+        self._wrapped = 0
+        if self.studying or not self._functions:
+            plan = self.study.everything() if self.studying else self.study.plan
+            self._functions = [
+                (
+                    spot.module,
+                    Silent(self._guarded, self.blocks.begins, spot) if spot.kind == "block" else None,
+                    Silent(self._output, spot),
+                )
+                for spot in plan
+            ]
+        hooks.before(self.model, Silent(self._guarded, self._forward_begins))
         for module, before, after in self._functions:
             if before is not None:
                 hooks.before(module, before)
             hooks.after(module, after)
-        if self._plan is None:
-            hooks.after(self.model, partial(self._guarded, self._forward_ends))
-            self._order: dict[str, int] = {}
-            self._rectified: set[int] = set()
-            self._activated: set[int] = set()
+        hooks.after(self.model, Silent(self._guarded, self._forward_ends))
 
     @property
     def fired(self) -> bool:
         """Whether any place gave an output in this step."""
-        return bool(self._calls or self._recalls)
+        return any(board.calls for board in self.passes.boards)
+
+    def boards(self) -> list[Board]:
+        """The forward passes of the step whose samples count: those that returned and whose gradient came."""
+        self._sort_out_raised()
+        boards = self.passes.boards
+        if any(board.felt for board in boards):
+            without = [board for board in boards if not board.felt]
+            if without:
+                self.say("a forward pass without a backward pass of its own was left out of the step's record")
+            return [board for board in boards if board.felt]
+        return boards
 
     def end(self) -> None:
-        """Lets go of the step's graph."""
-        if self._plan is None:
-            self._read_graph([])
-            self._study()
-        self._origin.clear()
-        self._starts.clear()
+        """Learns from the step what it showed about the net."""
+        if self.studying:
+            self.study.read_graph([], self.origin)
+            self.shown = self.study.settle(self.passes.boards)
+            self._index |= {(row.path, row.call): at for at, row in enumerate(self.rows)}
+            self._studies += 1
+            self._functions = []
+            self.studying = False
 
-    def _everything(self) -> list[tuple[Spot, bool]]:
-        known = {spot.path: spot for spot in self.spots}
-        return [
-            (known.get(path) or Spot(path, module, "part"), True)
-            for path, module in self.model.named_modules()
-            if path and type(module) not in (nn.ModuleList, nn.ModuleDict)  # they are never called
-        ]
+    def release(self) -> None:
+        """Lets go of the step's graph and tensors, however it ended."""
+        self._spare = (self._spare + self.passes.boards)[:4] or [Board(FIRST_ROWS)]
+        for board in self.passes.boards:
+            board.held.clear()
+        self.passes.begin()
+        self.passes.release()
+        self.calls.begin()
+        self.blocks.begin()
+        self.origin, self.axes, self.hooks = {}, {}, Hooks()
 
-    def _made_for(self, plan: list[tuple[Spot, bool]]) -> list[tuple[nn.Module, Any, Any]]:
-        """(module, hook before, hook after) of each place, made once."""
-        return [
-            (
-                spot.module,
-                partial(self._guarded, self._block_begins, spot) if spot.kind == "block" else None,
-                partial(self._output, spot, gradient),
-            )
-            for spot, gradient in plan
-        ]
+    def study_again(self) -> None:
+        """Has the next recorded step listen to everything, since the net shows something new."""
+        if self._studies < STUDIES:
+            self.studying = True
 
     def _guarded(self, function: Callable[..., None], *args: Any) -> None:
         """Runs the body of a hook: times it, and keeps a fault of ours out of the user's training."""
@@ -116,260 +147,173 @@ class Listener:
         try:
             function(*args)
         except Exception as error:
-            self._fault(error)
+            self.fault(error)
         self.seconds += time.perf_counter() - started
 
-    def _fault(self, error: Exception) -> None:
+    def fault(self, error: Exception) -> None:
+        """Counts a fault of ours; the step in which it happened has no record."""
         text = f"{type(error).__name__}: {error}"
         self.faults[text] = self.faults.get(text, 0) + 1
 
     # Forward ---------------------------------------------------------------------------------------------------
 
+    def _board(self) -> Board:
+        board = self._spare.pop() if self._spare else Board(FIRST_ROWS)
+        board.clear()
+        self.passes.boards.append(board)
+        self.calls.board = board
+        return board
+
     def _forward_begins(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        if not in_backward():
-            self._calls.clear()
-            self._origin.clear()
+        if in_backward() or self.passes.over:
+            return
+        self._sort_out_raised()
+        self.origin.clear()
+        self.axes.clear()
+        self.blocks.begin()
+        self.calls.forward_begins()
+        if not self.calls.evaluating:
+            self._board().complete = False
 
     def _forward_ends(self, module: nn.Module, args: tuple, output: Any) -> None:
-        if torch.is_grad_enabled() and not in_backward():
-            self._read_graph([tensor.grad_fn for tensor in tensors_in(output)])
+        if in_backward() or self.passes.over:
+            return
+        board = self.calls.forward_ends()
+        if board is not None:
+            board.complete = True
+            if self.studying:
+                self.study.read_graph([tensor.grad_fn for tensor in tensors_in(output)], self.origin)
+
+    def _sort_out_raised(self) -> None:
+        """Forgets forward passes that did not return: their samples were not trained on, or come once more."""
+        raised = [board for board in self.passes.boards if board.complete is False and not board.felt]
+        if raised:
+            self.passes.boards[:] = [board for board in self.passes.boards if board not in raised]
+            self._spare += raised
 
     # The two hooks that run most are guarded in place: a call more would be a tenth of what they cost.
 
-    def _output(self, spot: Spot, gradient: bool, module: nn.Module, args: tuple, output: Any) -> None:
+    def _output(self, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
         started = time.perf_counter()
         try:
-            self._take(spot, gradient, output)
+            self._take(spot, args, output)
         except Exception as error:
-            self._fault(error)
+            self.fault(error)
         self.seconds += time.perf_counter() - started
 
-    def _take(self, spot: Spot, gradient: bool, output: Any) -> None:
+    def _take(self, spot: Spot, args: tuple, output: Any) -> None:
         """One output becomes numbers."""
-        if self._plan is None:
-            self._order.setdefault(spot.path, len(self._order))
-        if not torch.is_grad_enabled():
-            return  # an evaluation inside the step, or the first run of a reentrant checkpoint
-        call = self._call(spot.path)
-        if call is None:
+        if self.passes.over:
             return
         if not isinstance(output, Tensor):
             found = list(tensors_in(output))
             self.skipped_outputs += max(len(found) - 1, 0)
             output = found[0] if found else None
+        if self.studying:
+            self.study.heard(spot.path)
+        call = self.calls.number(spot.path, args, self._board)
+        if call is None:
+            return
         if output is None or not output.is_floating_point() or output.numel() == 0:
             self.skipped_outputs += 1
             return
-        index = self._row(spot, call, output)
+        values = measurable(output)
+        if values is None:
+            self._wrapped += 1
+            self.say(
+                f"outputs that stand for other tensors ({type(output).__name__} within torch.func, sharded, fake) were "
+                "not recorded"
+            )
+            return
+        board = self.calls.board
+        index = self._row(spot, call, args, output, board)
         if index is None:
             return
         row = self.rows[index]
         if output.requires_grad:
-            node = output.grad_fn
-            if node is not None:
-                known = self._origin.get(node)
-                # A block and its last activation, or a sequence and its last module, end in one node: the one asked
-                # for.
-                if known is None or self.rows[known].path not in self.chosen:
-                    self._origin[node] = index
-                if spot.kind == "block":
-                    self._block_ends(spot, index, output)
-            if gradient:
-                self._hooks.gradient(output, partial(self._gradient, index))
-        if (row.rectified or self._plan is None) and output.dim() > 1:
-            self.board.moments(index, output, row.axis)
+            self._follow(spot, index, board, args, output)
+        if (row.rectified or self.studying) and output.dim() > 1 and row.axis < output.dim():
+            board.moments(index, values, row.axis)
         else:
-            self.board.energy(index, 0, output)
-        if self._histograms and spot.path in self.chosen:
-            self.board.exponents(index, "output", output.detach())
+            board.energy(index, OUTPUT, values)
+        if spot.path in self.chosen:
+            if self.histograms:
+                board.exponents(index, "output", values.detach())
+            if self.spreads:
+                board.spread(index, "output", values)
 
-    def _call(self, path: str) -> int | None:
-        """Which call of this module in this forward it is; None if a checkpoint runs anew what has been recorded."""
-        if in_backward():
-            self.checkpointed.add(path)
-            call = self._recalls[path] = self._recalls.get(path, 0) + 1
-            return None if call <= self._calls.get(path, 0) else call
-        call = self._calls[path] = self._calls.get(path, 0) + 1
-        return call
+    def _follow(self, spot: Spot, index: int, board: Board, args: tuple, output: Tensor) -> None:
+        """Listens to an output's gradient."""
+        node = output.grad_fn
+        if node is not None:
+            # A block and its last activation, or a sequence and its last module, end in one node: the one asked for.
+            known = self.origin.get(node)
+            if known is None or self.rows[known].path not in self.chosen:
+                self.origin[node] = index
+            self.axes[node] = self.rows[index].axis
+            if spot.kind == "block":
+                self.blocks.ends(spot, index, board, output)
+        self.hooks.gradient(output, partial(self._gradient, board, index))
+        if output._is_view():
+            # An operation in place on a view takes its node, and with it the hook, out of the graph: the base keeps one.
+            base = output._base
+            inside = base is not None and not any(base is t or t._base is base for t in tensors_in(args))
+            if inside and base.grad_fn is not None and base.numel() == output.numel():
+                self.hooks.gradient(base, partial(self._gradient, board, index))
 
-    def _row(self, spot: Spot, call: int, output: Tensor) -> int | None:
+    def _row(self, spot: Spot, call: int, args: tuple, output: Tensor, board: Board) -> int | None:
         index = self._index.get((spot.path, call))
-        if index is not None:
-            return index
-        if len(self.rows) == self.board.rows:
-            self.skipped_outputs += 1
+        if index is None and len(self.rows) >= LARGEST:
+            self.say(f"modules were called more than {LARGEST} times in a forward; the calls after that are missing")
             return None
-        weights, gradients, count = self.weights_of.get(spot.path, ((), (), 0))
-        channels_last = spot.kind == "linear" or type(spot.module).__name__.startswith(("LayerNorm", "RMSNorm"))
-        by_channel = output.dim() > 3 or (output.dim() == 3 and spot.kind == "conv")
-        row = Row(
-            path=spot.path,
-            call=call,
-            kind=spot.kind,
-            block=spot.block,
-            axis=1 if by_channel and not channels_last else output.dim() - 1,
-            shape=tuple(output.shape[1:]),
-            parameters=count,
-            depth=spot.depth,
-            stage=spot.stage,
-            rectified=graph.is_any(output.grad_fn, graph.RECTIFIERS),
-            weights=weights if call == 1 else (),
-            gradients=gradients if call == 1 else (),
-        )
-        self._index[spot.path, call] = index = len(self.rows)
-        self.rows.append(row)
+        if index is None or not self.rows[index].heard:
+            own = self.weights.of.get(spot.path)
+            axis = channel_axis(spot.module, output, self.axes) if output.dim() else 0
+            row = Row(spot.path, call, spot.kind, spot.block, axis, tuple(output.shape[1:]), own.count if own else 0)
+            row.depth, row.stage = spot.depth, spot.stage
+            row.rectified = is_any(node_of(output), RECTIFIERS)
+            if index is None:
+                index = self._index[spot.path, call] = len(self.rows)
+                self.rows.append(row)
+            else:
+                self.rows[index] = row
+            if not self.studying:
+                self.study_again()
+        board.reserve(index)
         return index
 
     # Backward --------------------------------------------------------------------------------------------------
 
-    def _gradient(self, index: int, gradient: Tensor) -> None:
+    def _gradient(self, board: Board, index: int, gradient: Tensor) -> None:
         started = time.perf_counter()
         try:
-            self.board.energy(index, GRADIENT, gradient)
-            if self._histograms and self.rows[index].path in self.chosen:
-                self.board.exponents(index, "gradient", gradient)
-            if not self._queued:
-                self._queued = True
-                after_backward(self._after_backward)
+            if self.passes.listening() and board.last_pass[index] != self.passes.number:
+                self._feel(board, index, gradient)
         except Exception as error:
-            self._fault(error)
+            self.fault(error)
         self.seconds += time.perf_counter() - started
 
-    def _after_backward(self) -> None:
-        self._queued = False
-        self._recalls.clear()
-        self._guarded(self._backward_ended)
-
-    # Residual blocks -------------------------------------------------------------------------------------------
-
-    def _block_begins(self, spot: Spot, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Keeps the node of a block's input; the input itself until the block ends if no recorded place made it."""
-        given = next(tensors_in((args, kwargs)), None)
-        if given is not None and next(tensors_in(args), None) is None:
-            self.keyword_only.add(spot.path)
-        if given is not None and given.grad_fn is not None and torch.is_grad_enabled():
-            source = self._origin.get(given.grad_fn)
-            self._starts[spot.path] = (given.grad_fn, source, None if source is not None else given.detach())
-
-    def _block_ends(self, spot: Spot, index: int, output: Tensor) -> None:
-        row = self.rows[index]
-        start, source, given = self._starts.pop(spot.path, (None, None, None))
-        if start is None:
+    def _feel(self, board: Board, index: int, gradient: Tensor) -> None:
+        """One output's gradient becomes numbers."""
+        if board.last_pass[index]:
+            board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
+        board.last_pass[index] = self.passes.number
+        values = measurable(gradient)
+        if values is None:
             return
-        found = graph.follow(output, row.route) if row.route else None
-        if found is None:
-            row.route = graph.find_route(output, start)
-            found = graph.follow(output, row.route) if row.route else None
-        shortcut = source
-        if found is not None and found.shortcut_end is not start:
-            shortcut, given = self._origin.get(found.shortcut_end), None
-        if found is None or (shortcut is None and given is None):
-            row.split = row.split or "sum"
-            return
-        row.split = "branch+shortcut"
-        if given is not None:
-            self.board.energy(index, INPUT, given)
-        self.links[index] = (self._origin.get(found.branch_end), shortcut)
-        parts: list[Tensor | None] = [None, None]
-        for which, (node, at) in enumerate((found.branch, found.shortcut)):
-            self._hooks.node(node, partial(self._guarded, self._path_gradient, index, parts, which, at))
+        board.felt = True
+        self.felt.add(self.rows[index].path)
+        asked = self.rows[index].path in self.chosen
+        if index in board.ends and not (self.histograms or self.spreads):
+            board.held[index] = values.detach()
+        else:
+            board.energy(index, GRADIENT, values)
+        if asked and self.histograms:
+            board.exponents(index, "gradient", values)
+        if asked and self.spreads:
+            board.spread(index, "gradient", values)
 
-    def _path_gradient(self, index: int, parts: list, which: int, at: int, inputs: tuple, outputs: tuple) -> None:
-        parts[which] = inputs[at]
-        if parts[0] is not None and parts[1] is not None:
-            self.board.inner(index, parts[0], parts[1])
-            parts[:] = [None, None]
+    def _pass_ended(self) -> None:
+        self.calls.pass_ended()
+        self._guarded(self.blocks.pass_ended)
 
-    # What the first recorded step shows ------------------------------------------------------------------------
-
-    def _read_graph(self, roots: list[Any]) -> None:
-        rectified, activated = graph.feeds([*roots, *self._origin], self._origin)
-        self._rectified |= rectified
-        self._activated |= activated
-
-    def _study(self) -> None:
-        """Decides which places to keep listening to and where they stand in the net."""
-        for index in self._rectified:
-            self.rows[index].rectified = True
-        branches = {branch for branch, _ in self.links.values()}
-        ends = {end for pair in self.links.values() for end in pair if end is not None}
-
-        def wanted(index: int, row: Row) -> bool:
-            # By default a norm counts if it feeds an activation or ends a branch; without a graph none can be told.
-            idle = row.kind == "norm" and self._activated and index not in self._activated | branches
-            return row.path in self.chosen and not (self.default and idle)
-
-        keep = [index for index, row in enumerate(self.rows) if wanted(index, row)]
-        self._number()
-        keep += self._silent_rows()
-        self.shown = sorted(keep, key=self._rank)
-        shown, needed = {self.rows[i].path for i in keep}, {self.rows[i].path for i in ends}
-        self._plan = [
-            (spot, spot.path in shown) for spot, _ in self._everything() if spot.path in shown or spot.path in needed
-        ]
-        self._functions = self._made_for(self._plan)
-
-    def share(self, sums: Sums) -> None:
-        """Finds, in the first step, the branches that only their sum uses: their gradient is that of the sum.
-
-        It is measured, not assumed: both were read in that step, and are the same. A histogram needs it to itself.
-        """
-        if self._plan is None or self._histograms or sums.pending:
-            return
-        for block, (branch, _) in sums.links.items():
-            if branch is None or self.rows[block].split != "branch+shortcut" or sums.values[branch, 1] == 0:
-                continue
-            own, through = sums.table[branch, GRADIENT + SQUARE], sums.table[block, PATHS + 2]
-            if abs(own - through) <= 1e-5 * own:
-                self.shared[block] = branch
-        paths = {self.rows[branch].path for branch in self.shared.values()}
-        self._plan = [(spot, gradient and spot.path not in paths) for spot, gradient in self._plan]
-        self._functions = self._made_for(self._plan)
-
-    def _rank(self, index: int) -> tuple[int, int, int]:
-        row = self.rows[index]
-        return row.depth or 0, self._order.get(row.path, -1), index
-
-    def _number(self) -> None:
-        """Depth and stage of a net that declares no places, from the order of execution; relative depth of any net."""
-        depth = 0
-        sizes: list[tuple[int, ...]] = []
-        for row in sorted(self.rows, key=lambda row: self._order[row.path]):
-            depth += row.kind in {"conv", "linear"} and row.call == 1
-            size = row.shape[1:]
-            if row.kind in {"conv", "block"} and row.axis == 1 and size not in sizes:
-                sizes.append(size)
-            if row.depth is None:
-                row.depth, row.stage = max(depth, 1), max(len(sizes), 1)
-        place(self.rows)
-
-    def _silent_rows(self) -> list[int]:
-        """Rows for places whose weights are used without the module being called: these can still be recorded."""
-        fired = {row.path: row for row in self.rows}
-        depth, stage = 0, 1
-        added = []
-        for spot in self.spots:  # in order of definition, which is the best that is known of where they stand
-            if spot.path in fired:
-                depth, stage = fired[spot.path].depth or depth, fired[spot.path].stage or stage
-                continue
-            weights, gradients, count = self.weights_of[spot.path]
-            if spot.path in self.chosen and weights:
-                depth += not fired  # nothing was called at all, so order is all there is
-                at = (spot.depth or max(depth, 1), spot.stage or stage)
-                row = Row(spot.path, 1, spot.kind, spot.block, 1, (), count, *at)
-                row.weights, row.gradients = weights, gradients
-                added.append(len(self.rows))
-                self.rows.append(row)
-        place(self.rows)
-        return added
-
-    def without_outputs(self) -> None:
-        """Settles the places where no hook can listen (a compiled model): only weights are recorded."""
-        self.shown = self._silent_rows()
-
-
-def place(rows: list[Row]) -> None:
-    """relative_depth = (depth − 1) / (L − 1), so that nets of different depth share an axis."""
-    last = max((row.depth or 1 for row in rows), default=1)
-    for row in rows:
-        row.relative_depth = ((row.depth or 1) - 1) / (last - 1) if last > 1 else 0.0

@@ -1,8 +1,8 @@
 """Where can a recorder listen in a net, and which of these places were asked for?
 
-A net of the lab brings its own ordered list (``net.places``). In any other net places are found by structure:
-convolutions, linear layers, norms and activations by their type, blocks by repetition. Depth and stage of such a net
-are known once one forward pass has shown the order of execution.
+A net of the lab brings its own ordered list (``net.places``). In any other net places are found by structure: modules
+of a known kind, blocks by repetition, and every other module that owns a parameter. Depth and stage of such a net are
+known once one forward pass has shown the order of execution.
 """
 
 import difflib
@@ -10,16 +10,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from labapp.config import LabError
 
-KINDS = ("conv", "linear", "norm", "activation", "block", "pool")
-DEFAULT_KINDS = ("conv", "linear", "norm", "block")
+KINDS = (
+    *("conv", "linear", "norm", "activation", "block", "pool", "attention", "recurrent", "embedding"),
+    "parameters",  # any other module that owns some: a scale, a token, somebody's own linear layer
+)
+DEFAULT_KINDS = ("conv", "linear", "norm", "block", "attention", "recurrent", "embedding", "parameters")
+WHOLE = "(model)"  # the path of a net that is itself a layer, or owns parameters itself
 
-Layers = str | Iterable[str] | Callable[[str, nn.Module], bool] | None
+LayerSelection = str | Iterable[str] | Callable[[str, nn.Module], bool] | None
+Layers = LayerSelection
 
 CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm)
@@ -33,6 +40,16 @@ ACTIVATIONS = tuple(
 POOLS = (
     *(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d),
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d),
+)
+BY_KIND = (
+    ("conv", CONVOLUTIONS),
+    ("linear", (nn.Linear, nn.Bilinear)),
+    ("norm", NORMS),
+    ("activation", ACTIVATIONS),
+    ("pool", POOLS),
+    ("attention", (nn.MultiheadAttention,)),
+    ("recurrent", (nn.RNNBase, nn.RNNCellBase)),
+    ("embedding", (nn.Embedding, nn.EmbeddingBag)),
 )
 
 
@@ -49,40 +66,71 @@ class Spot:
 
 
 def kind_of(module: nn.Module) -> str | None:
-    """conv, linear, norm, activation, pool, or None for anything else."""
-    for kind, types in (
-        ("conv", CONVOLUTIONS),
-        ("linear", (nn.Linear, nn.Bilinear)),
-        ("norm", NORMS),
-        ("activation", ACTIVATIONS),
-        ("pool", POOLS),
-    ):
+    """One of `KINDS` but "block" and "parameters", or None for anything else."""
+    for kind, types in BY_KIND:
         if isinstance(module, types):
             return kind
     # timm and others derive a norm with a built-in activation, or a drop-in linear layer, from nothing but Module.
-    name = type(module).__name__
-    if not any(module.children()) and any(True for _ in module.parameters(recurse=False)) and "Norm" in name:
+    if not any(module.children()) and owns_parameters(module) and "Norm" in type(module).__name__:
         return "norm"
     return None
 
 
+def owns_parameters(module: nn.Module) -> bool:
+    """Whether the module has parameters that are not those of a part of it."""
+    return any(p is not None for p in module._parameters.values()) or hasattr(module, "parametrizations")
+
+
+def weights_of(module: nn.Module) -> list[Tensor]:
+    """The parameters of a module, without those of its parts, that are its weights: biases only where there is no other."""
+    own = [(name, p) for name, p in module._parameters.items() if p is not None]
+    return (
+        [p for name, p in own if "weight" in name]
+        or [p for name, p in own if "bias" not in name]
+        or [p for _, p in own]
+    )
+
+
+def is_closed(module: nn.Module) -> bool:
+    """Whether the inside of a module runs without its hooks: compiled, scripted and traced modules are left whole."""
+    return (
+        hasattr(module, "_orig_mod")
+        or getattr(module, "_compiled_call_impl", None) is not None
+        or isinstance(module, torch.jit.ScriptModule)
+    )
+
+
+def closed_parts(model: nn.Module) -> dict[str, nn.Module]:
+    """The outermost compiled, scripted or traced modules within a net, by path."""
+    found: dict[str, nn.Module] = {}
+    for path, module in model.named_modules():
+        if path and is_closed(module) and not any(path.startswith(outer + ".") for outer in found):
+            found[path] = module
+    return found
+
+
 def find_spots(model: nn.Module) -> list[Spot]:
     """Every place of the net, in the order of definition; the order of execution if the net declares its places."""
-    declared = getattr(model, "places", None)
-    if declared is not None and not callable(declared):
-        modules = dict(model.named_modules())
-        return [
-            Spot(place.path, modules[place.path], place.kind, place.block, place.depth, place.stage)
-            for place in declared
-        ]
-    blocks = find_blocks(model)
-    spots = []
-    for path, module in model.named_modules(remove_duplicate=True):
-        owner = next((block for block in blocks if path.startswith(block + ".")), "")
-        kind = "block" if path in blocks else kind_of(module)
-        if kind:
-            spots.append(Spot(path, module, kind, owner))
+    modules = {path: module for path, module in model.named_modules() if "parametrizations" not in path.split(".")}
+    spots = _declared(model, modules)
+    declared = {spot.path for spot in spots}
+    blocks = [] if declared else find_blocks(model)
+    for path, module in modules.items():
+        owns = owns_parameters(module)
+        kind = "block" if path in blocks else kind_of(module) or ("parameters" if owns else None)
+        if kind and path not in declared and (owns or not declared):
+            owner = next((block for block in blocks if path.startswith(block + ".")), "")
+            spots.append(Spot(path or WHOLE, module, kind, owner))
     return spots
+
+
+def _declared(model: nn.Module, modules: dict[str, nn.Module]) -> list[Spot]:
+    """The places that a net of the lab brings, as far as it still has them; another net's `places` mean something else."""
+    declared: Any = getattr(model, "places", None)
+    wanted = ("path", "kind", "block", "depth", "stage")
+    if not isinstance(declared, list | tuple) or not all(all(hasattr(p, name) for name in wanted) for p in declared):
+        return []
+    return [Spot(p.path, modules[p.path], p.kind, p.block, p.depth, p.stage) for p in declared if p.path in modules]
 
 
 def find_blocks(model: nn.Module) -> list[str]:
@@ -93,7 +141,7 @@ def find_blocks(model: nn.Module) -> list[str]:
     """
 
     def weight_layers(module: nn.Module) -> int:
-        return sum(kind_of(m) in {"conv", "linear"} or isinstance(m, nn.MultiheadAttention) for m in module.modules())
+        return sum(kind_of(m) in {"conv", "linear", "attention"} for m in module.modules())
 
     candidates = {
         path: module
@@ -108,14 +156,13 @@ def find_blocks(model: nn.Module) -> list[str]:
     return found
 
 
-def choose(spots: list[Spot], layers: Layers) -> set[str]:
+def choose(spots: list[Spot], layers: LayerSelection) -> set[str]:
     """The paths asked for.
 
     Args:
         spots: every place of the net.
-        layers: None for the default (convolutions, linear layers, norms that feed an activation, blocks); a kind or a
-        glob
-            on the path, or several; or ``predicate(path, module) -> bool``.
+        layers: None for the default (all but activations and pools; of norms those that feed an activation or end a
+            branch); a kind, a path or a glob on the path, or several; or ``predicate(path, module) -> bool``.
 
     Raises:
         LabError: if a name fits no place; the sentence gives the nearest ones.
@@ -129,10 +176,12 @@ def choose(spots: list[Spot], layers: Layers) -> set[str]:
         return chosen
     chosen = set()
     for pattern in [layers] if isinstance(layers, str) else layers:
-        hits = {spot.path for spot in spots if pattern == spot.kind or fnmatchcase(spot.path, pattern)}
+        if not isinstance(pattern, str):
+            raise LabError(f"layers holds {pattern!r}; give paths, globs such as 'layer1.*' or kinds, as words")
+        hits = {spot.path for spot in spots if pattern in (spot.kind, spot.path) or fnmatchcase(spot.path, pattern)}
         if not hits:
             known = [spot.path for spot in spots]
-            near = difflib.get_close_matches(str(pattern), known, n=3, cutoff=0.3) or known[:3]
+            near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.3) or known[:3]
             raise LabError(
                 f"no layer of this net fits {pattern!r}; give a path, a glob such as 'layer1.*' or a kind "
                 f"({', '.join(KINDS)}); the nearest paths are {', '.join(near)}"

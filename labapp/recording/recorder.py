@@ -9,30 +9,28 @@
     recorder.table()
 
 Hooks exist only inside a recorded step, so an idle step costs two function calls. Nothing is stored on a module, no
-tensor outlives its step, nothing in the hook path reads a value back to Python, and the weights come out bit for bit as
-without.
+tensor outlives its step, and the weights come out bit for bit as without. Whatever fails in here is counted and said at
+the end: it costs the record of that step, never the training.
 """
 
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, Self
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Self
 
 import pandas as pd
 from torch import nn
 from torch.optim import Optimizer
 
 from labapp.config import LabError
-from labapp.recording.board import Sums
-from labapp.recording.hooks import Hooks
-from labapp.recording.joined import join
-from labapp.recording.listener import Listener
-from labapp.recording.places import Layers, choose, find_spots
-from labapp.recording.report import Report, look
+from labapp.recording.checks import check_model, check_optimizer, unwrap
+from labapp.recording.outlet import Outlet, Sink
+from labapp.recording.places import LayerSelection
+from labapp.recording.report import Report, look, uncovered
 from labapp.recording.schedule import Schedule, every
-from labapp.recording.tables import Lifetimes, histogram_table, layer_table, totals_table
-from labapp.recording.weights import Weights
+from labapp.recording.step import Step
 
 FLUSH_STEPS = 20
 FLUSH_SECONDS = 2.0
@@ -42,27 +40,18 @@ class RecorderWarning(UserWarning):
     """Something is missing from the record; training itself was not touched."""
 
 
-class Sink(Protocol):
-    """Where rows go: `labapp.store.RunWriter`, or anything with these two methods."""
-
-    def describe(self, layers: list[dict[str, Any]], recorder: dict[str, Any]) -> None:
-        """Takes what is known about the places, and how the recorder does."""
-
-    def write(self, table: str, columns: Mapping[str, Any]) -> None:
-        """Appends rows to a table."""
-
-
 class Recorder:
     """Records gradients, activations and updates of any net while it trains.
 
     Args:
         model: the net, bare or in DistributedDataParallel.
-        optimizer: its optimizer; needed to know whether it stepped and what clipping did before.
+        optimizer: its optimizer; needed to know whether a step was left out (loss scaling), and to refuse a wrong one.
         when: which optimizer steps to record: `every(n)`, `log_spaced(points, total)` or any ``f(step) -> bool``.
         sink: where rows go (a `RunWriter`); None keeps them in memory for `table()`.
         layers: which places to record, see `labapp.recording.places.choose`.
         scaler: the GradScaler in use, if any: recorded gradients are divided by the scale in force.
         histograms: at which of the recorded steps to take histograms of magnitudes too.
+        spreads: at which of the recorded steps to take minimum, maximum and quartiles too.
         gradient_noise: compare the gradients of the micro-batches of a step (needs gradient accumulation).
         budget: the share of training time recording may take; a scheduled step is left out while it has taken more.
         first_step: the number of the first optimizer step, for a resumed run.
@@ -78,43 +67,43 @@ class Recorder:
         *,
         when: Schedule | None = None,
         sink: Sink | None = None,
-        layers: Layers = None,
+        layers: LayerSelection = None,
         scaler: Any = None,
         histograms: Schedule | None = None,
+        spreads: Schedule | None = None,
         gradient_noise: bool = False,
         budget: float | None = None,
         first_step: int = 0,
     ) -> None:
         self.model, self.compiled = unwrap(model)
         self._joined = isinstance(model, nn.parallel.DistributedDataParallel)
-        if not any(p.is_floating_point() for p in self.model.parameters()):
-            raise LabError("this model has no parameters, so there is nothing that trains and nothing to record")
-        if optimizer is not None:
-            own = {id(p) for p in self.model.parameters()}
-            if not any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-                raise LabError("the optimizer holds no parameter of this model; give the optimizer that trains it")
+        check_model(self.model)
+        check_optimizer(self.model, optimizer)
         if budget is not None and not 0 < budget <= 1:
             raise LabError(
                 f"budget={budget!r}: give the share of training time recording may take, above 0 and up to 1"
             )
         if budget is not None and self._joined:
             raise LabError("a budget goes by one process's clock, and all have to record the same steps; give when=")
-        self.optimizer, self.when, self.sink = optimizer, when or every(10), sink
-        self.histograms, self.budget = histograms, budget
-        spots = find_spots(self.model)
-        chosen = choose(spots, layers)
-        self.weights = Weights(self.model, spots, scaler, gradient_noise)
-        self.listener = Listener(self.model, spots, chosen, layers is None, self.weights.of)
+        self.when, self.budget = when or every(10), budget
         self.notes: list[str] = []
+        self._step = Step(self.model, self.compiled, optimizer, layers, scaler, gradient_noise, self._note)
+        self._step.histograms, self._step.spreads = histograms, spreads
+        self._outlet = Outlet(sink, self._joined)
         self._next = first_step
-        self._entered = self._inside = self._closed = False
-        self._waiting: list[Sums] = []
-        self._kept: dict[str, list[pd.DataFrame]] = {}
-        self._lifetimes = Lifetimes()
-        self._sink_error: Exception | None = None
+        self._entered = self._inside = self._closed = self._due = False
+        self._scheduled = 0  # steps since the last flush; the same in all processes
+        self._faults: Counter[str] = Counter()
+        self._missing: list[int] = []
         self._flushed = time.perf_counter()
         self._own = self._setup = self._spent = 0.0
-        self._recorded = self._left_out = 0
+        self._recorded = self._left_out = self._number = 0
+        self._raised: RecorderWarning | None = None
+
+    @property
+    def sink(self) -> Sink | None:
+        """Where rows go."""
+        return self._outlet.sink
 
     def __enter__(self) -> Self:
         if self._entered:
@@ -122,8 +111,9 @@ class Recorder:
         self._entered = True
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # Other processes may not come to an exchange while an exception is on its way in this one.
+        self.close(alone=kind is not None)
 
     @contextlib.contextmanager
     def step(self) -> Iterator[None]:
@@ -136,206 +126,158 @@ class Recorder:
             raise LabError("recorder.step() was called outside `with Recorder(…) as recorder:`; put it inside")
         if self._inside:
             raise LabError("recorder.step() was called inside another step; one `with recorder.step():` holds one step")
-        number, self._next = self._next, self._next + 1
-        self._inside = True
-        started = time.perf_counter()
+        self.begin_step()
         try:
-            if self._due(number):
-                with self._recording(number):
-                    yield
-            else:
-                yield
+            yield
+        except BaseException:
+            self.end_step(failed=True)
+            raise
+        self.end_step()
+
+    def begin_step(self) -> None:
+        """Starts to listen, if this step is to be recorded. `step` does it for you."""
+        self._number, self._next = self._next, self._next + 1
+        self._inside, self._due = True, False
+        self._started = time.perf_counter()
+        with self._guarded():
+            self._due = self._is_due(self._number)
+            if self._due:
+                self._step.begin(self._number)
+
+    def end_step(self, failed: bool = False) -> None:
+        """Stops listening and keeps the step's numbers; none of a step that `failed`."""
+        self._inside = False
+        due, self._due = self._due, False
+        try:
+            if due:
+                with self._guarded():
+                    if self._step.end(failed):
+                        self._recorded += 1
+                        self._outlet.waiting.append(self._step.sums)
         finally:
-            self._inside = False
-            self._spent += time.perf_counter() - started
-        if self._waiting and (len(self._waiting) >= FLUSH_STEPS or self._late()):
+            if due:
+                with self._guarded():
+                    self._step.release()
+                self._account()
+            self._spent += time.perf_counter() - self._started
+        if not failed and self._scheduled >= FLUSH_STEPS or self._late():
             self.flush()
 
     def table(self, name: str = "layers") -> pd.DataFrame:
-        """The rows kept in memory: ``layers`` (one a step and layer), ``totals``, ``lifetimes`` or ``histograms``.
+        """The rows kept in memory: ``layers`` (one a step and layer), ``totals``, ``lifetimes``, ``histograms``, ``spreads``.
 
         Raises:
             LabError: if the rows went to a sink.
         """
         self.flush()
-        if self.sink is not None and self._sink_error is None:
-            raise LabError("the rows went to the sink; read them there, with labapp.store.Run(path).layers()")
-        parts = self._kept.get(name)
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+        return self._outlet.table(name)
 
     @property
     def layers(self) -> list[dict[str, Any]]:
         """The places that are recorded, in order of depth; known after the first recorded step."""
-        listed = (self.listener.rows[index] for index in self.listener.shown)
-        return [{"index": at, **row.about()} for at, row in enumerate(listed)]
+        return [{"index": at, **row.about()} for at, row in enumerate(self._step.shown_rows())]
 
     @property
     def cost(self) -> dict[str, Any]:
-        """What recording took so far.
+        """What recording took so far, and what is missing.
 
         seconds: in hooks and around steps; setup_seconds: the first recorded step, which finds the net's structure out;
-        step_seconds: in all steps, training included; share: seconds over what training alone took.
+        step_seconds: in all steps, training included; share: seconds over what training alone took; missing_steps:
+        those that have no record because recording failed; uncovered: parameters without a row, by reason.
         """
         work = self._spent - self._own - self._setup
+        listener = self._step.listener
         return {
             "recorded_steps": self._recorded,
             "left_out_for_budget": self._left_out,
+            "missing_steps": list(self._missing),
             "seconds": round(self._own, 6),
             "setup_seconds": round(self._setup, 6),
             "step_seconds": round(self._spent, 6),
             "share": round(self._own / work, 6) if work > 0 else None,
-            "kernels": self.listener.board.implementation,
-            "skipped_outputs": self.listener.skipped_outputs,
+            "kernels": listener.implementation,
+            "skipped_outputs": listener.skipped_outputs,
+            "uncovered": uncovered(self._step),
             "notes": list(self.notes),
         }
 
     def report(self) -> Report:
         """What is recorded, what is not and why; complete after the first recorded step."""
-        return look(self.model, self.listener, self.weights, self.compiled)
+        return look(self._step)
 
-    def close(self) -> None:
-        """Writes what is left and says what went wrong, once. May be called twice."""
+    def close(self, alone: bool = False) -> None:
+        """Writes what is left and says what went wrong, once. May be called twice.
+
+        Args:
+            alone: whether the other processes of a distributed run may not get here; then this one writes its own part.
+        """
         if self._closed:
             return
         self._closed = True
-        self.flush()
-        if self._sink_error is not None:
-            self._warn(
-                f"the recorder's sink failed ({self._sink_error}); training went on, "
-                "and the rows it did not take are in recorder.table()"
-            )
-        for fault, times in self.listener.faults.items():
-            self._warn(f"a hook of the recorder failed {times} times ({fault}); what it should have taken is missing")
+        if self._due:
+            self.end_step(failed=True)
+        self.flush(alone)
+        for sentence in self._outlet.complaints():
+            self._warn(sentence)
+        if self._faults:
+            what = "; ".join(f"{text} ({times}×)" for text, times in self._faults.items())
+            steps = f" {len(self._missing)} steps have no record." if self._missing else ""
+            self._warn(f"the recorder failed in itself, and training went on without it: {what}.{steps}")
+        if self._raised is not None and not alone:
+            raise self._raised
 
-    def flush(self) -> None:
+    def flush(self, alone: bool = False) -> None:
         """Brings what was recorded to the host and hands it to the sink, or keeps it."""
-        waiting, self._waiting = self._waiting, []
+        self._scheduled = 0
         started = self._flushed = time.perf_counter()
-        if not waiting:
-            return
-        for sums in waiting:
-            sums.land()
-        if self._joined and not join(waiting):
-            return  # the first process writes for all
-        rows, shown = self.listener.rows, self.listener.shown
-        for name, columns in {
-            "layers": layer_table(waiting, rows, shown),
-            "totals": totals_table(waiting),
-            "lifetimes": self._lifetimes.table(waiting, rows, shown),
-            "histograms": histogram_table(waiting, rows, shown),
-        }.items():
-            if columns and len(columns["step"]):
-                self._hand_over(name, columns)
+        with self._guarded():
+            if self._outlet.flush(self._step, alone):
+                self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
         self._own += spent
         self._spent += spent
-        if self.sink is not None and self._sink_error is None:
-            try:
-                self.sink.describe(self.layers, self.cost)
-            except Exception as error:
-                self._sink_error = error
 
-    def _hand_over(self, name: str, columns: dict[str, Any]) -> None:
-        if self.sink is not None and self._sink_error is None:
-            try:
-                self.sink.write(name, columns)
-                return
-            except Exception as error:  # the sink's fault must not end the user's training
-                self._sink_error = error
-        self._kept.setdefault(name, []).append(pd.DataFrame(columns))
-
-    def _due(self, step: int) -> bool:
+    def _is_due(self, step: int) -> bool:
         if not self.when(step):
             return False
         work = self._spent - self._own - self._setup
         if self.budget is not None and self._recorded > 1 and self._own > self.budget * work:
             self._left_out += 1
             return False
+        self._scheduled += 1
         return True
 
     def _late(self) -> bool:
         # Under DDP every process has to flush at the same step, so only the count decides.
-        return not self._joined and time.perf_counter() - self._flushed > FLUSH_SECONDS
+        waits = bool(self._outlet.waiting) and not self._joined
+        return waits and time.perf_counter() - self._flushed > FLUSH_SECONDS
+
+    def _account(self) -> None:
+        """Adds up the step's cost, and its faults, for which it has no record."""
+        seconds, first = self._step.seconds, self._step.first
+        self._setup, self._own = (seconds, self._own) if first else (self._setup, self._own + seconds)
+        if self._step.faults:
+            self._faults.update(self._step.faults)
+            self._missing.append(self._number)
 
     @contextlib.contextmanager
-    def _recording(self, step: int) -> Iterator[None]:
-        """Listens to one step. A step that raises leaves no hook and no row behind."""
-        clock = time.perf_counter
-        first = self._recorded == 0
-        started, before = clock(), self.listener.seconds
-        with Hooks() as hooks:
-            self.weights.begin()
-            if self.optimizer is not None:
-                hooks.stepping(self.optimizer, lambda *_: self.weights.before_step())
-            if not self.compiled:
-                counting = self.histograms is not None and self.histograms(step)
-                self.listener.begin(hooks, counting, self.weights.gradients_complete)
-            own = clock() - started
+    def _guarded(self) -> Iterator[None]:
+        """Keeps a fault of ours out of the user's training."""
+        try:
             yield
-            started = clock()
-        if not (self.listener.fired or self.weights.backwards or self.weights.stepped):
-            return  # a step in which nothing happened, such as one whose batch was left out
-        if not self.compiled:
-            self.listener.end()
-        elif first:
-            self.listener.without_outputs()
-        sums = self.listener.board.take(step, len(self.listener.rows))
-        sums.links, sums.shared = self.listener.links, dict(self.listener.shared)
-        if first:
-            self.listener.share(sums)
-        self.weights.end(sums)
-        sums.skipped = self.optimizer is not None and not self.weights.stepped
-        self._waiting.append(sums)
-        self._recorded += 1
-        if first:
-            self._look_for_silence()
-        own += clock() - started + self.listener.seconds - before
-        if first:
-            self._setup = own
-        else:
-            self._own += own
-
-    def _look_for_silence(self) -> None:
-        """Says, once, what gave nothing in the first recorded step."""
-        if self.compiled:
-            self._note(
-                "the model is compiled, so hooks do not fire and only weights, their gradients and updates are "
-                "recorded; record before torch.compile to see outputs"
-            )
-            return
-        fired = {row.path for row in self.listener.rows if row.shape}
-        silent = [spot.path for spot in self.listener.spots if spot.path in self.listener.chosen - fired]
-        if silent:
-            named = ", ".join(silent[:8]) + (f" and {len(silent) - 8} more" if len(silent) > 8 else "")
-            self._note(
-                f"{len(silent)} layers gave no output in the first recorded step (never called, or used without "
-                f"calling the module), so at most their weights are recorded: {named}"
-            )
-        if self.optimizer is not None and not self.weights.stepped and self.weights.scaler is None:
-            self._note("optimizer.step() was not called inside recorder.step(), so update ratios are zero")
+        except Exception as error:
+            self._faults[f"{type(error).__name__}: {error}"] += 1
+            if self._number not in self._missing:
+                self._missing.append(self._number)
 
     def _note(self, text: str) -> None:
-        self.notes.append(text)
-        self._warn(text)
+        if text not in self.notes:
+            self.notes.append(text)
+            self._warn(text)
 
-    @staticmethod
-    def _warn(text: str) -> None:
-        warnings.warn(text, RecorderWarning, stacklevel=2)
-
-
-def unwrap(model: nn.Module) -> tuple[nn.Module, bool]:
-    """The user's own module inside DistributedDataParallel and torch.compile, and whether it is compiled.
-
-    Raises:
-        LabError: for anything that is no module, and for DataParallel, whose replicas hooks do not see.
-    """
-    if isinstance(model, nn.DataParallel):
-        raise LabError("DataParallel makes replicas each step, which hooks cannot follow; use DistributedDataParallel")
-    if not isinstance(model, nn.Module):
-        raise LabError(f"model is a {type(model).__name__}; give a torch.nn.Module")
-    compiled = False
-    while hasattr(model, "_orig_mod") or isinstance(model, nn.parallel.DistributedDataParallel):
-        compiled = compiled or hasattr(model, "_orig_mod")
-        inner: Any = model._orig_mod if hasattr(model, "_orig_mod") else model.module
-        model = inner
-    return model, compiled or any(getattr(m, "_compiled_call_impl", None) is not None for m in model.modules())
+    def _warn(self, text: str) -> None:
+        """Says it. Where warnings are made errors, the first is raised when the recorder closes, not in a step."""
+        try:
+            warnings.warn(text, RecorderWarning, stacklevel=3)
+        except RecorderWarning as error:
+            self._raised = self._raised or error

@@ -3,11 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
 from labapp.recording.board import WIDTH
-from labapp.recording.listener import Listener
-from labapp.recording.weights import Weights
+from labapp.recording.step import Step
 
 
 @dataclass(frozen=True)
@@ -16,7 +13,7 @@ class Finding:
 
     Attributes:
         what: in a word or two, such as "in place" or "never called".
-        layers: the paths it concerns.
+        layers: the paths it concerns; of what has no row, the names of parameters.
         consequence: what it means for the record.
     """
 
@@ -48,37 +45,88 @@ class Report:
         return found
 
 
-def look(model: nn.Module, listener: Listener, weights: Weights, compiled: bool) -> Report:
+def uncovered(step: Step) -> dict[str, list[str]]:
+    """The names of all parameters that no row shows, by reason; complete after the first recorded step."""
+    left_out = step.weights.left_out
+    found: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        found.setdefault(reason, []).append(name)
+    if not step.listener.shown:
+        return found
+    shown = {row.path for row in step.shown_rows()}
+    owners = {id(p): spot.path for spot in step.spots if spot.kind != "block" for p in _own(spot.module)}
+    covered = {id(p) for spot in step.spots if spot.path in shown for p in _own(spot.module)}
+    for name, parameter in step.model.named_parameters():
+        if id(parameter) in covered or name in left_out:
+            continue
+        owner = owners.get(id(parameter))
+        if owner is not None and owner in step.listener.study.idle:
+            reason = "a norm that feeds no activation and ends no branch, which only layers='norm' shows"
+        elif owner is not None and owner not in step.chosen:
+            reason = "not among the layers asked for"
+        else:
+            reason = "its module gave no output and holds no weight"
+        found.setdefault(reason, []).append(name)
+    return found
+
+
+def _own(module: Any) -> list[Any]:
+    made = getattr(module, "parametrizations", None)
+    return [*module.parameters(recurse=False), *(made.parameters() if made is not None else ())]
+
+
+def look(step: Step) -> Report:
     """Reads the report off a recorder's parts, after its first recorded step."""
-    rows = [listener.rows[index] for index in listener.shown]
-    chosen = {spot.path: spot.module for spot in listener.spots if spot.path in listener.chosen}
-    seen = {row.path for row in listener.rows if row.shape}
-    in_place = [path for path, module in model.named_modules() if getattr(module, "inplace", False)]
-    repeated = [row.path for row in listener.rows if row.call == 2]
+    listener, rows = step.listener, step.shown_rows()
+    chosen = {spot.path: spot.module for spot in step.spots if spot.path in step.chosen}
+    heard = [row for row in listener.rows if row.heard]
+    seen = {row.path for row in heard}
+    in_place = [path for path, module in step.model.named_modules() if getattr(module, "inplace", False)]
     frozen = [
         path
         for path, module in chosen.items()
         if any(True for _ in module.parameters()) and not any(p.requires_grad for p in module.parameters())
     ]
-    silent = [] if compiled else [path for path in chosen if path not in seen]
-    found = (
-        ("compiled", list(chosen) if compiled else [], "no hook fires: only weights, their gradients and updates"),
+    silent = [] if step.compiled else step.silent()
+    functional = [] if step.compiled else [path for path in chosen if path not in seen and path not in silent]
+    unfelt = [row.path for row in rows if row.heard and row.path not in listener.felt and row.path not in frozen]
+    computed = [spot.path for spot in step.spots if step.weights.is_computed(spot.path)]
+    found = [
+        ("compiled", list(chosen) if step.compiled else [], "no hook fires: only weights, their gradients and updates"),
         ("in place", in_place, "harmless: an output is read before it is overwritten, its gradient is that of before"),
-        ("called several times", repeated, "a row for each call in a forward, named path#2 and so on"),
+        (
+            "called several times",
+            [row.path for row in heard if row.call == 2],
+            "a row for each call in a forward, named path#2 and so on",
+        ),
         ("never called", silent, "unused, or used without calling the module: at most its weights are recorded"),
-        ("checkpointed", sorted(listener.checkpointed), "run twice, recorded once"),
-        ("input by keyword", sorted(listener.keyword_only), "harmless: found among the keyword arguments"),
+        ("used without a call", functional, "inside attention or a compiled part: its weights are recorded"),
+        ("compiled part", sorted(listener.study.closed), "left whole: its output is recorded where it can be seen"),
+        ("no gradient came", unfelt, "the output took no part in a loss, so output_grad_norm is missing"),
+        ("checkpointed", sorted(listener.calls.checkpointed), "run twice, recorded once"),
+        (
+            "checkpoint not matched",
+            sorted(listener.calls.unmatched),
+            "which of its calls was run anew cannot be told, so their outputs are missing",
+        ),
+        ("input by keyword", sorted(listener.blocks.keyword_only), "harmless: found among the keyword arguments"),
         ("frozen", frozen, "no weight gradient; an output gradient only where one passes through"),
+        (
+            "computed weight",
+            computed,
+            "weight_norm and update_ratio are of the weight in use, weight_grad_norm of what it is computed from",
+        ),
         (
             "sum of paths",
             [row.path for row in rows if row.split == "sum"],
             "branch and shortcut of the block cannot be told apart, so their quantities are missing",
         ),
-        ("hook failed", list(listener.faults), "what the hook should have taken is missing"),
-    )
-    buffers = listener.board.rows * WIDTH * 8 + sum(w.numel() * w.element_size() for w in weights.weights)
+        ("hook failed", list(step.faults), "the step has no record"),
+    ]
+    found += [("no row", names, reason) for reason, names in uncovered(step).items()]
+    buffers = sum(board.rows for board in listener.passes.boards) or 64
     return Report(
         layers=tuple({"index": at, **row.about()} for at, row in enumerate(rows)),
-        findings=tuple(Finding(what, tuple(paths), meaning) for what, paths, meaning in found if paths),
-        memory=buffers,
+        findings=tuple(Finding(what, tuple(dict.fromkeys(paths)), meaning) for what, paths, meaning in found if paths),
+        memory=buffers * WIDTH * 8 + step.weights.memory,
     )

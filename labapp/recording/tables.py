@@ -5,13 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from labapp.recording.board import GRADIENT, INPUT, NONFINITE, OUTPUT, PATHS, POSITIVE, SQUARE, SUM, WIDTH, Row, Sums
+from labapp.recording.board import GRADIENT, INPUT, NONFINITE, OUTPUT, PATHS, POSITIVE, SQUARE, SUM, WIDTH
+from labapp.recording.row import Row
+from labapp.recording.sums import Sums
+from labapp.recording.weights import Change
 
 QUANTITIES = (
     *("weight_norm", "weight_grad_norm", "update_ratio", "output_mean", "output_std", "zero_fraction", "dead_channels"),
     *("output_grad_norm", "nonfinite", "branch_norm", "shortcut_norm", "branch_grad_norm", "shortcut_grad_norm"),
     *("branch_shortcut_grad_cosine", "gradient_signal_to_noise"),
 )
+FIVE = ("minimum", "lower", "median", "upper", "maximum")
 
 
 def layer_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]) -> dict[str, Any]:
@@ -54,28 +58,33 @@ def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]
     """(steps, shown rows) for each of `QUANTITIES`, in float64."""
     chosen = [rows[i] for i in shown]
     tables = np.zeros((len(landed), len(rows), WIDTH))
-    counts = np.zeros((len(landed), len(rows), 2))
+    counts = np.zeros((3, len(landed), len(rows)))
+    sound = np.ones((len(landed), len(rows)), dtype=bool)
+    linked = np.zeros((len(landed), len(rows)), dtype=bool)
     for step, sums in enumerate(landed):  # a place may have been called for the first time since
-        tables[step, : len(sums.table)], counts[step, : len(sums.values)] = sums.table, sums.values
+        tables[step, : len(sums.table)] = sums.table
+        for at, numbers in enumerate((sums.outputs, sums.gradients, sums.paths)):
+            counts[at, step, : len(numbers)] = numbers
+        sound[step, list(sums.void)] = False
+        linked[step, list(sums.links)] = True
     order = list(shown)
-    line, values = tables[:, order], counts[:, order]  # (T, S, WIDTH) and (T, S, 2)
-    scale = np.array([float(s.scale) if s.scale is not None else 1.0 for s in landed])[:, None]  # (T, 1)
-    heard, felt = values[..., 0] > 0, values[..., 1] > 0
+    line = tables[:, order]  # (T, S, WIDTH)
+    count, felt, split = counts[0][:, order], counts[1][:, order] > 0, counts[2][:, order] > 0
+    sound, linked = sound[:, order], linked[:, order]
+    scale = np.array([s.change.scale if s.change else 1.0 for s in landed])[:, None]  # (T, 1)
+    heard, felt, split = count > 0, felt & sound, split & sound & linked
     rectified = np.array([row.rectified for row in chosen], dtype=bool)
-    taken_apart = np.array([row.split == "branch+shortcut" for row in chosen], dtype=bool)
 
     def where(condition: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         return np.where(condition, numbers, np.nan)
 
     with np.errstate(all="ignore"):  # NaN and Inf are data
-        count = values[..., 0]
         mean = line[..., OUTPUT + SUM] / count
         deviation = np.sqrt(np.maximum(line[..., OUTPUT + SQUARE] / count - mean**2, 0))
         branch_norm, shortcut_norm = _summands(landed, tables, shown)
         product, branch_square, shortcut_square = np.moveaxis(line[..., PATHS : PATHS + 3], -1, 0)
-        split = taken_apart & felt
         weight_norm, change = _weights(landed, chosen)
-        square, signal_to_noise = _gradients(landed, chosen, scale)
+        square, signal_to_noise = _gradients(landed, chosen)
         return {
             "weight_norm": weight_norm,
             "weight_grad_norm": np.sqrt(square),
@@ -86,11 +95,13 @@ def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]
             "dead_channels": where(rectified, _dead(landed, shown, rectified)),
             "output_grad_norm": where(felt, np.sqrt(line[..., GRADIENT + SQUARE]) / scale),
             "nonfinite": where(heard, line[..., OUTPUT + NONFINITE] + line[..., GRADIENT + NONFINITE]),
-            "branch_norm": where(taken_apart, branch_norm),
-            "shortcut_norm": where(taken_apart, shortcut_norm),
+            "branch_norm": where(linked, branch_norm),
+            "shortcut_norm": where(linked, shortcut_norm),
             "branch_grad_norm": where(split, np.sqrt(branch_square) / scale),
             "shortcut_grad_norm": where(split, np.sqrt(shortcut_square) / scale),
-            "branch_shortcut_grad_cosine": where(split, product / np.sqrt(branch_square * shortcut_square)),
+            "branch_shortcut_grad_cosine": where(
+                split, product / (np.sqrt(branch_square) * np.sqrt(shortcut_square))
+            ),
             "gradient_signal_to_noise": signal_to_noise,
         }
 
@@ -102,7 +113,7 @@ def _dead(landed: Sequence[Sums], shown: Sequence[int], rectified: np.ndarray) -
         for at in np.flatnonzero(rectified):
             alive = sums.alive.get(shown[int(at)])
             if alive is not None:
-                found[step, at] = alive.size - np.count_nonzero(alive)
+                found[step, at] = alive.numel() - int(alive.count_nonzero())
     return found
 
 
@@ -129,27 +140,36 @@ def _gather(numbers: np.ndarray, positions: Sequence[tuple[int, ...]]) -> np.nda
     return found
 
 
+def _positions(change: Change, chosen: Sequence[Row], which: int) -> list[tuple[int, ...]]:
+    """Where the numbers of each row's weights (0) or of their gradients (1) stand; nowhere for a second call."""
+    nothing: tuple[int, ...] = ()
+    own = (change.of.get(row.path) if row.call == 1 else None for row in chosen)
+    return [nothing if each is None else each.weights if which == 0 else each.gradients for each in own]
+
+
 def _weights(landed: Sequence[Sums], chosen: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     """(T, S) norms of the weights before the step, and of their change."""
-    if landed[0].weights is None:
-        nothing = np.full((len(landed), len(chosen)), np.nan)
-        return nothing, nothing
-    positions = [row.weights for row in chosen]
-    norms, changes = (np.stack([s.weights[i].double().cpu().numpy() for s in landed if s.weights]) for i in (0, 1))
-    return np.sqrt(_gather(norms**2, positions)), np.sqrt(_gather(changes**2, positions))
+    found = np.full((2, len(landed), len(chosen)), np.nan)
+    for step, sums in enumerate(landed):
+        if sums.change is not None:
+            positions = _positions(sums.change, chosen, 0)
+            for which in (0, 1):
+                found[which, step] = np.sqrt(_gather(sums.change.weights[None, :, which] ** 2, positions)[0])
+    return found[0], found[1]
 
 
-def _gradients(landed: Sequence[Sums], chosen: Sequence[Row], scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _gradients(landed: Sequence[Sums], chosen: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     """(T, S) squared norms of the weights' gradients, and the signal-to-noise ratio of those of the micro-batches."""
-    positions = [row.gradients for row in chosen]
     square, ratio = (np.full((len(landed), len(chosen)), np.nan) for _ in range(2))
     for step, sums in enumerate(landed):
-        if sums.gradients is None:
+        change = sums.change
+        if change is None:
             continue
-        square[step] = _gather(sums.gradients.double().cpu().numpy()[None] ** 2, positions)[0] / scale[step] ** 2
-        if sums.micro is not None and (k := sums.backwards) > 1:
+        positions = _positions(change, chosen, 1)
+        square[step] = _gather((change.gradients[None] / change.scale) ** 2, positions)[0]
+        if change.micro is not None and (k := change.passes) > 1:
             # Each micro-batch's loss is divided by their number K, so its own gradient is K times what it added.
-            own = _gather(sums.micro.double().cpu().numpy()[None], positions)[0] / scale[step] ** 2
+            own = _gather(change.micro[None] / change.scale**2, positions)[0]
             ratio[step] = square[step] / (k / (k - 1) * (k * own - square[step]))
     return square, ratio
 
@@ -161,17 +181,22 @@ def totals_table(landed: Sequence[Sums]) -> dict[str, Any]:
     NaN where nothing changed it in between (clipping does); loss_scale; skipped, 1 where the optimizer did not step.
     """
 
-    def total(norms: Any, present: np.ndarray | None) -> float:
-        return float(np.sqrt((norms.double().cpu().numpy()[present] ** 2).sum())) if norms is not None else np.nan
-
-    scales = [float(s.scale) if s.scale is not None else 1.0 for s in landed]
+    found = [sums.change for sums in landed if sums.change is not None]
     return {
-        "step": np.array([s.step for s in landed], dtype=np.int64),
-        "grad_norm": (np.array([total(s.gradients, s.present) for s in landed]) / scales).astype(np.float32),
-        "grad_norm_used": np.array([total(s.used, s.present) for s in landed], dtype=np.float32),
-        "loss_scale": np.array(scales, dtype=np.float32),
-        "skipped": np.array([s.skipped for s in landed], dtype=np.int64),
+        "step": np.array([sums.step for sums in landed if sums.change is not None], dtype=np.int64),
+        "grad_norm": np.array([_total(c.gradients, c) / c.scale for c in found], dtype=np.float32),
+        "grad_norm_used": np.array([_total(c.used, c) / c.used_scale for c in found], dtype=np.float32),
+        "loss_scale": np.array([c.scale for c in found], dtype=np.float32),
+        "skipped": np.array([c.skipped for c in found], dtype=np.int64),
     }
+
+
+def _total(norms: np.ndarray | None, change: Change) -> float:
+    """The norm over all parameters that have a gradient."""
+    if norms is None:
+        return np.nan
+    there = norms[change.present | ~np.isnan(norms)]
+    return float(np.sqrt((there**2).sum())) if len(there) else np.nan
 
 
 class Lifetimes:
@@ -185,9 +210,10 @@ class Lifetimes:
         found: dict[str, list] = {"step": [], "layer": [], "channel": [], "event": []}
         for sums in landed:
             for index in shown:
-                now = sums.alive.get(index)
-                if now is None or not rows[index].rectified:
+                marks = sums.alive.get(index)
+                if marks is None or not rows[index].rectified:
                     continue
+                now = marks.numpy()
                 before = self._before.get(index, np.ones_like(now))
                 if before.shape == now.shape and before.tobytes() != now.tobytes():
                     for channel in np.flatnonzero((before > 0) != (now > 0)):
@@ -217,4 +243,23 @@ def histogram_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence
                 found["of"].append(what)
                 found["exponent"].append(int(field) - 127)
                 found["count"].append(int(counts[field]))
+    return found if found["step"] else {}
+
+
+def spread_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]) -> dict[str, Any]:
+    """The `spreads` table: step, layer, of ("output" or "gradient"), minimum, lower, median, upper, maximum.
+
+    Minimum and maximum are exact; the quartiles are those of a sample (see `labapp.recording.spread`). Gradients are
+    divided by the loss scale.
+    """
+    found: dict[str, list] = {name: [] for name in ("step", "layer", "of", *FIVE)}
+    for sums in landed:
+        scale = sums.change.scale if sums.change is not None else 1.0
+        for (index, what), sample in sums.samples.items():
+            if index in shown and not (what == "gradient" and index in sums.void):
+                found["step"].append(sums.step)
+                found["layer"].append(rows[index].layer)
+                found["of"].append(what)
+                for name, value in zip(FIVE, sample.five() / (scale if what == "gradient" else 1.0), strict=True):
+                    found[name].append(value)
     return found if found["step"] else {}

@@ -1,116 +1,275 @@
 """What did one optimizer step do to the weights, and with which gradient?
 
-Gradients are read when the backward pass has ended, so after accumulation and after DDP's all-reduce, and before
-clipping; once more when the optimizer steps, if something changed them in between. All norms of a kind are one fused
-call.
+Gradients are read when a backward pass has ended, so after accumulation and after DDP's all-reduce and before clipping,
+and again when an optimizer steps, because whatever happened in between (clipping, `.data`, a replaced `.grad`) leaves
+no mark that could be trusted. All norms of a kind are one fused call.
 """
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
-from labapp.recording.board import Sums
+from labapp.recording.effective import Effective, effective_weights
+from labapp.recording.hooks import in_backward
 from labapp.recording.kernels import norms
-from labapp.recording.places import Spot
+from labapp.recording.places import Spot, weights_of
+from labapp.recording.values import measurable, real, reason_against
+
+Parts = list[tuple[list[int], Tensor]]  # norms by device: positions, and (n,) or (n, 2) numbers
+
+
+class Own(NamedTuple):
+    """Positions of a place's weights among the weights, of their gradients among the parameters; number of parameters."""
+
+    weights: tuple[int, ...]
+    gradients: tuple[int, ...]
+    count: int
+
+
+@dataclass
+class Change:
+    """What one step did to the weights; norms are numpy arrays once it has landed.
+
+    Attributes:
+        of: path -> `Own`.
+        weights: (W, 2) norms of the weights before the step, and of their changes.
+        gradients: (P,) norms of the parameters' gradients after the backward pass, NaN for those that have none.
+        used: the same as the optimizer saw them; None where nothing changed them in between.
+        micro: (P,) sums of the squared norms of what each backward pass added, of which there were `passes`.
+        scale: the loss scale in force; `used_scale` that which the optimizer itself divides by (fused ones do).
+        skipped: whether no optimizer changed the weights.
+    """
+
+    of: dict[str, Own]
+    sizes: tuple[int, int]
+    weight_parts: Parts = field(default_factory=list)
+    gradient_parts: Parts = field(default_factory=list)
+    used_parts: Parts = field(default_factory=list)
+    micro_parts: Parts = field(default_factory=list)
+    touched: bool = False
+    passes: int = 0
+    scale: Any = 1.0
+    used_scale: Any = 1.0
+    skipped: bool = False
+    found_inf: list[Tensor] = field(default_factory=list)
+
+    def land(self) -> None:
+        """Brings the norms to the host."""
+        count, parameters = self.sizes
+        self.weights = _landed(self.weight_parts, (count, 2))
+        self.gradients = _landed(self.gradient_parts, (parameters,))
+        self.present = np.zeros(parameters, dtype=bool)
+        self.present[[position for positions, _ in self.gradient_parts for position in positions]] = True
+        used = _landed(self.used_parts, (parameters,))
+        same = np.array_equal(used[self.present], self.gradients[self.present], equal_nan=True)
+        self.used = used if self.used_parts and (self.touched or not same) else None
+        self.micro = _landed(self.micro_parts, (parameters,), add=True) if self.micro_parts else None
+        self.scale, self.used_scale = float(self.scale), float(self.used_scale)
+        self.skipped = self.skipped or any(float(found) > 0 for found in self.found_inf)
 
 
 class Weights:
     """The parameters of a net and the weights of its places, before and after a step.
 
     Attributes:
-        parameters: every floating-point parameter.
-        weights: the weights of the places.
-        of: path -> (positions in `weights`, positions of the same tensors in `parameters`, number of parameters).
+        parameters: every parameter that can be measured, with its name.
+        of: path -> `Own`.
+        left_out: name -> why a parameter cannot be measured.
     """
 
     def __init__(self, model: nn.Module, spots: list[Spot], scaler: Any, noise: bool) -> None:
-        self.parameters = [p for p in model.parameters() if p.is_floating_point()]
         self.scaler, self.noise = scaler, noise
-        position = {id(p): i for i, p in enumerate(self.parameters)}
-        self.weights: list[Tensor] = []
-        self.of: dict[str, tuple[tuple[int, ...], tuple[int, ...], int]] = {}
+        self.refresh(model, spots)
+        self.begin()
+
+    def refresh(self, model: nn.Module, spots: list[Spot]) -> None:
+        """Looks the parameters up again, after some were replaced."""
+        named = dict(model.named_parameters())
+        self.left_out = {name: why for name, p in named.items() if (why := reason_against(p))}
+        self.names = [name for name in named if name not in self.left_out]
+        self.parameters = [named[name] for name in self.names]
+        self._position = {id(p): i for i, p in enumerate(self.parameters)}
+        self._plain: list[Tensor] = []
+        self._computed: list[Effective] = []
+        self.of: dict[str, Own] = {}
+        computed: list[tuple[str, int]] = []
         for spot in spots:
-            own = list(spot.module.named_parameters(recurse=False))
-            named = [p for name, p in own if "weight" in name and id(p) in position]
-            first = len(self.weights)
-            self.weights += named
-            count = sum(p.numel() for p in (spot.module.parameters() if spot.kind == "block" else (p for _, p in own)))
-            self.of[spot.path] = (tuple(range(first, len(self.weights))), tuple(position[id(p)] for p in named), count)
+            made = effective_weights(spot.module)
+            raw = {id(p) for each in made for p in each.made_of}
+            own = weights_of(spot.module)
+            plain = [p for p in own if id(p) in self._position and id(p) not in raw]
+            gradients = [self._position[i] for i in (*map(id, plain), *raw) if i in self._position]
+            first = len(self._plain)
+            self._plain += plain
+            computed += [(spot.path, len(self._computed) + i) for i in range(len(made))]
+            self._computed += made
+            inside = spot.module.parameters(recurse=spot.kind == "block" or bool(made))
+            count = sum(p.numel() for p in inside)
+            self.of[spot.path] = Own(tuple(range(first, len(self._plain))), tuple(gradients), count)
+        for path, at in computed:  # behind the plain ones
+            own_now = self.of[path]
+            self.of[path] = own_now._replace(weights=(*own_now.weights, len(self._plain) + at))
         self._before: list[Tensor] = []
+        self._before_computed: list[Tensor] = []
+        self._owned: dict[int, list[int]] = {}
+
+    def is_computed(self, path: str) -> bool:
+        """Whether a place's weight is computed from other parameters."""
+        return any(at >= len(self._plain) for at in self.of[path].weights)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of the copies of the weights that are kept while a step is recorded."""
+        return sum(w.numel() * w.element_size() for w in self._plain)
+
+    # A step ----------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Keeps the weights as they are before the step."""
-        if not self._before:
-            self._before = [torch.empty_like(w) for w in self.weights]
+        """Forgets the step before."""
         self.stepped = False
-        self.backwards = 0
-        self._gradients: Tensor | None = None
-        self._used: Tensor | None = None
-        self._micro: Tensor | None = None
-        self._kept: list[Tensor] | None = None
-        self._scale: Tensor | None = None
-        self._versions: list[int] = []
-        self._there: list[bool] = []
-        with torch.no_grad():
-            torch._foreach_copy_(self._before, self.weights)
+        self.passes = 0
+        self._gradients: Parts = []
+        self._used: Parts = []
+        self._seen: set[int] = set()
+        self._early: Parts = []
+        self._micro: Parts = []
+        self._kept: dict[int, Tensor] = {}
+        self._scale: Any = 1.0
+        self._used_scale: Any = 1.0
+        self._found_inf: list[Tensor] = []
+        self._state: list[tuple[int, int, int]] = []
+        self._touched = False
+        self._holding = False
 
-    def gradients_complete(self) -> None:
+    @torch.no_grad()
+    def hold(self) -> None:
+        """Keeps the weights as they are before the step."""
+        now = [w.detach() for w in self._plain]
+        kept = self._before
+        if len(kept) != len(now) or any(
+            a.shape != b.shape or a.dtype != b.dtype or a.device != b.device for a, b in zip(kept, now, strict=True)
+        ):
+            kept = self._before = [torch.empty_like(w) for w in now]
+        if now:
+            torch._foreach_copy_(kept, now)
+        self._before_computed = [each.now().detach().clone() for each in self._computed]
+        self._holding = True
+
+    def release(self) -> None:
+        """Lets go of what only one step needs."""
+        self._kept, self._before_computed = {}, []
+
+    @torch.no_grad()
+    def pass_ended(self) -> None:
         """Reads the gradients at the end of a backward pass; the last pass of a step counts."""
-        self.backwards += 1
-        if self.scaler is not None and self.scaler.is_enabled() and self.scaler._scale is not None:
-            self._scale = self.scaler._scale.detach().clone()  # the scale in force in this backward
-        gradients = [p.grad for p in self.parameters]
-        self._there = [g is not None and g.layout is torch.strided for g in gradients]
-        present = [g for g, there in zip(gradients, self._there, strict=True) if there and g is not None]
-        with torch.no_grad():
-            self._gradients = self._norms(present)
-            if self.noise and present:
-                self._add_micro_batch(present)
-        self._versions = [g._version for g in present]
-
-    def before_step(self) -> None:
-        """Reads the gradients again where they were clipped or unscaled since the backward pass ended."""
-        self.stepped = True
-        if self._gradients is None:
-            self.gradients_complete()
-            return
+        self.passes += 1
+        scaler = self.scaler
+        if scaler is not None and scaler.is_enabled() and scaler._scale is not None:
+            self._scale = scaler._scale.detach().clone()  # the scale in force in this backward
         present = self._present()
-        if [g._version for g in present] != self._versions:
-            with torch.no_grad():
-                self._used = self._norms(present)
+        self._gradients = _measured(present)
+        if self.noise:
+            self._add_micro_batch(present)
+        self._state = [(i, id(g), g._version) for i, g in self._raw()]
 
-    def end(self, sums: Sums) -> None:
-        """Adds the step's norms to its sums."""
-        if self._gradients is None and self._present():
-            self.gradients_complete()
-        if self.weights:
-            with torch.no_grad():
-                sums.weights = norms(self.weights, self._before)
-        sums.gradients, sums.used, sums.scale = self._gradients, self._used, self._scale
-        sums.micro, sums.backwards = self._micro, self.backwards
-        sums.present = np.array(self._there, dtype=bool)
-        self._kept = None
+    def were_reset(self) -> bool:
+        """Whether the gradients of the passes before are gone: set to None or to zero since."""
+        changed = []
+        for position, _, version in self._state:
+            gradient = self.parameters[position].grad
+            if gradient is None:
+                continue
+            if gradient._version == version:
+                return False
+            changed.append(gradient)
+        return bool(self._state) and not any(bool(gradient.any()) for gradient in changed)
 
-    def _present(self) -> list[Tensor]:
-        return [p.grad for p in self.parameters if p.grad is not None and p.grad.layout is torch.strided]
+    def of_optimizer(self, optimizer: Optimizer) -> list[int]:
+        """Positions of the parameters that an optimizer holds."""
+        groups = optimizer.param_groups
+        return [self._position[i] for g in groups for i in map(id, g["params"]) if i in self._position]
 
-    def _norms(self, present: list[Tensor]) -> Tensor:
-        """(P,) norms of the parameters' gradients, NaN for those that have none."""
-        if not present:
-            return torch.full((len(self.parameters),), torch.nan)
-        return self._spread(norms(present)[0])
+    @torch.no_grad()
+    def before_step(self, optimizer: Optimizer) -> None:
+        """Reads the gradients as the optimizer sees them; those it steps within the backward pass will be gone after."""
+        own = [i for i in self.of_optimizer(optimizer) if i not in self._seen]  # a second step sees another gradient
+        self._seen.update(own)
+        found_inf, scale = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
+        if isinstance(found_inf, Tensor):
+            self._found_inf.append(found_inf.detach().clone())
+        if isinstance(scale, Tensor):
+            self._used_scale = scale.detach().clone()
+        present = self._present(own)
+        if in_backward():
+            self._early += _measured(present)
+            return
+        state = {i: (g, v) for i, g, v in self._state}
+        self._touched |= any(state.get(i) != (id(g), g._version) for i, g in self._raw(own))
+        self._used += _measured(present)
 
-    def _spread(self, values: Tensor) -> Tensor:
-        if len(values) == len(self.parameters):
-            return values
-        full = values.new_full((len(self.parameters),), torch.nan)
-        full[torch.tensor(self._there, device=full.device)] = values
-        return full
+    @torch.no_grad()
+    def end(self) -> Change:
+        """The step's norms."""
+        if not self._gradients and not self._early:
+            self._gradients = _measured(self._present())
+        sizes = (len(self._plain) + len(self._computed), len(self.parameters))
+        change = Change(self.of, sizes, scale=self._scale, used_scale=self._used_scale, found_inf=self._found_inf)
+        change.gradient_parts = self._gradients + self._early
+        change.used_parts = self._used
+        change.micro_parts, change.passes, change.touched = self._micro, self.passes, self._touched
+        if self._holding:
+            plain = [(i, w.detach()) for i, w in enumerate(self._plain)]
+            change.weight_parts = _measured(plain, self._before)
+            for at, (each, before) in enumerate(zip(self._computed, self._before_computed, strict=True)):
+                change.weight_parts += _measured([(len(plain) + at, each.now().detach())], {len(plain) + at: before})
+        self.release()
+        return change
 
-    def _add_micro_batch(self, present: list[Tensor]) -> None:
-        fresh = list(torch._foreach_sub(present, self._kept)) if self._kept else present
-        squares = self._spread(norms(fresh)[0] ** 2)
-        self._micro = squares if self._micro is None else self._micro + squares
-        self._kept = [g.clone() for g in present]
+    def _raw(self, positions: list[int] | None = None) -> list[tuple[int, Tensor]]:
+        found = []
+        for position in range(len(self.parameters)) if positions is None else positions:
+            parameter = self.parameters[position]
+            gradient = parameter.grad if parameter.requires_grad else None  # a frozen one may hold an old gradient
+            if gradient is not None:
+                found.append((position, gradient))
+        return found
+
+    def _present(self, positions: list[int] | None = None) -> list[tuple[int, Tensor]]:
+        return [(i, real(plain)) for i, g in self._raw(positions) if (plain := measurable(g)) is not None]
+
+    def _add_micro_batch(self, present: list[tuple[int, Tensor]]) -> None:
+        fresh = [(i, g - self._kept[i] if i in self._kept else g) for i, g in present]
+        self._micro += [(positions, values**2) for positions, values in _measured(fresh)]
+        self._kept = {i: g.clone() for i, g in present}
+
+
+def _measured(tensors: list[tuple[int, Tensor]], before: Any = None) -> Parts:
+    """Norms (n,); with what the tensors were `before`, (n, 2): of that, and of what was added since."""
+    groups: dict[Any, list[tuple[int, Tensor]]] = {}
+    for position, tensor in tensors:
+        groups.setdefault((tensor.device, tensor.dtype), []).append((position, tensor))
+    found: Parts = []
+    for group in groups.values():
+        positions = [position for position, _ in group]
+        values = [tensor for _, tensor in group]
+        if before is None:
+            found.append((positions, norms(values)[0]))
+            continue
+        pairs = [(p, t, b) for p, t in group if (b := before[p]).shape == t.shape]  # a weight cut in the step is no pair
+        pairs = [(p, real(t), real(b)) for p, t, b in pairs]
+        if pairs:
+            both = norms([t for _, t, _ in pairs], [b for _, _, b in pairs])
+            found.append(([p for p, _, _ in pairs], torch.stack(both, 1)))
+    return found
+
+
+def _landed(parts: Parts, shape: tuple[int, ...], add: bool = False) -> np.ndarray:
+    numbers = np.full(shape, np.nan)
+    for positions, values in parts:
+        here = values.detach().double().cpu().numpy()
+        numbers[positions] = np.nan_to_num(numbers[positions]) + here if add else here
+    return numbers

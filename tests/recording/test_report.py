@@ -39,7 +39,9 @@ def test_torchvision_resnet_is_in_place_and_shares_its_relu():
     found = findings(torchvision.models.resnet18(num_classes=10), *batch(64))
     assert "layer1.0.relu" in found["in place"].layers
     assert "layer1.0.relu" in found["called several times"].layers
-    assert set(found) == {"in place", "called several times"}
+    assert set(found) == {"in place", "called several times", "no row"}
+    norms = [f"layer{stage}.0.downsample.1.{name}" for stage in (2, 3, 4) for name in ("weight", "bias")]
+    assert list(found["no row"].layers) == norms  # they end a shortcut and feed no activation
 
 
 def test_frozen_checkpointed_unused_and_keyword_only():

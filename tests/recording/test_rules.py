@@ -466,9 +466,9 @@ def test_rule_19_hooks_are_gone_when_attaching_fails_half_way(monkeypatch):
 
     monkeypatch.setattr(Hooks, "after", fails_later)
     recorder = Recorder(model, when=every(1))
-    with pytest.raises(RuntimeError, match="no more hooks"), recorder, recorder.step():
-        pass
-    assert hooks_of(model) == 0
+    with pytest.warns(RecorderWarning, match="no more hooks"), recorder, recorder.step():
+        assert hooks_of(model) == 0  # gone before training goes on
+    assert recorder.cost["missing_steps"] == [0]
 
 
 def test_rule_20_close_may_be_called_twice_and_nothing_is_cleaned_in_del():

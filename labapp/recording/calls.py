@@ -1,0 +1,97 @@
+"""Which call of a module in its forward pass is this, and is it a checkpoint that runs it once more?"""
+
+from collections.abc import Callable
+
+import torch
+
+from labapp.recording.board import Board
+from labapp.recording.hooks import in_backward, tensors_in
+from labapp.recording.passes import Passes
+
+
+class Calls:
+    """The calls of a net's modules in one step.
+
+    A forward begins where that of the whole net does; where that is never called (Lightning's `training_step`, or
+    `model.forward`), with the first call after a backward pass. A checkpointed segment is run once more within the
+    backward pass: after a first run with a graph it is ignored, after one without (reentrant) it is matched to that
+    by the memory of its input, from which on modules follow in the same order.
+
+    Attributes:
+        board: of the forward that runs.
+        evaluating: whether the whole net was called without a graph: an evaluation within the step.
+        checkpointed: paths that a backward pass ran anew.
+    """
+
+    def __init__(self, passes: Passes) -> None:
+        self.passes = passes
+        self.checkpointed: set[str] = set()
+        self.unmatched: set[str] = set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets the step before."""
+        self.board: Board = None  # type: ignore[assignment]
+        self.evaluating = False
+        self._whole = False
+        self._fresh = True
+        self._cursor: tuple[Board, int] | None = None
+
+    def forward_begins(self) -> None:
+        """The whole net is called."""
+        self.evaluating = not torch.is_grad_enabled()
+        self._whole, self._fresh = True, False
+
+    def forward_ends(self) -> Board | None:
+        """The whole net has returned: the board of that forward, None for an evaluation."""
+        board = None if self.evaluating else self.board
+        self._whole = self.evaluating = False
+        self._fresh = True
+        return board
+
+    def pass_ended(self) -> None:
+        """A backward pass has ended."""
+        self._fresh = True
+        self._cursor = None
+
+    def number(self, path: str, args: tuple, new_board: Callable[[], Board]) -> int | None:
+        """Which call of the module in its forward this is; None for one that is not to be recorded."""
+        graph = torch.is_grad_enabled()
+        if in_backward():
+            return self._again(path, args) if graph else None
+        if self.evaluating or not (graph or self._whole):
+            return None
+        if self.board is None or (self._fresh and not self._whole and self.board.felt):
+            new_board()
+            self._fresh = False
+        board = self.board
+        board.calls[path] += 1
+        call = board.calls[path]
+        if graph:
+            return call
+        address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
+        board.log_at.setdefault((path, address), []).append(len(board.log))
+        board.log.append((path, call))
+        return None
+
+    def _again(self, path: str, args: tuple) -> int | None:
+        self.checkpointed.add(path)
+        if self._cursor is not None:
+            board, at = self._cursor
+            if at < len(board.log) and board.log[at][0] == path:
+                return self._matched(board, at)
+        address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
+        for board in self.passes.boards:
+            if found := board.log_at.get((path, address)):
+                return self._matched(board, found.pop())
+        logged = [(board, at) for board in self.passes.boards for at, (p, _) in enumerate(board.log) if p == path]
+        if len(logged) == 1:
+            return self._matched(*logged[0])
+        if logged:
+            self.unmatched.add(path)
+        return None
+
+    def _matched(self, board: Board, at: int) -> int:
+        self._cursor = board, at + 1
+        self.board = board
+        return board.log[at][1]

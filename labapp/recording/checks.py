@@ -1,0 +1,93 @@
+"""Can this model be recorded at all? Asked once, when a recorder is made, and answered in one sentence."""
+
+import re
+from typing import Any
+
+from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.optim import Optimizer
+
+from labapp.config import LabError
+from labapp.recording.effective import COMPUTING
+
+
+def unwrap(model: nn.Module) -> tuple[nn.Module, bool]:
+    """The user's own module inside DistributedDataParallel and torch.compile, and whether it is compiled as a whole.
+
+    Raises:
+        LabError: for anything that is no module, and for DataParallel, whose replicas hooks do not see.
+    """
+    if isinstance(model, nn.DataParallel):
+        raise LabError("DataParallel makes replicas each step, which hooks cannot follow; use DistributedDataParallel")
+    if not isinstance(model, nn.Module):
+        raise LabError(f"model is a {type(model).__name__}; give a torch.nn.Module")
+    compiled = False
+    while hasattr(model, "_orig_mod") or isinstance(model, nn.parallel.DistributedDataParallel):
+        compiled = compiled or hasattr(model, "_orig_mod")
+        inner: Any = model._orig_mod if hasattr(model, "_orig_mod") else model.module
+        model = inner
+    return model, compiled or getattr(model, "_compiled_call_impl", None) is not None
+
+
+def check_model(model: nn.Module) -> None:
+    """Refuses a model of which nothing could be recorded.
+
+    Raises:
+        LabError: for lazy, meta or sharded parameters, for none that trains, and for names that would be ambiguous.
+    """
+    named = dict(model.named_parameters())
+    for name, tensor in (*named.items(), *model.named_buffers()):
+        if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+            raise LabError(f"{name} is lazy and has no shape yet; pass one batch through the model first, then record it")
+    for name, parameter in named.items():
+        if parameter.is_meta:
+            raise LabError(f"{name} is on the meta device and holds no numbers; load or initialise the weights first")
+        if type(parameter).__name__ in ("DTensor", "FlatParameter") or hasattr(parameter, "_local_tensor"):
+            raise LabError(
+                f"{name} is sharded over processes (FSDP, tensor parallel), which is not recorded yet; record one "
+                "process, or use DistributedDataParallel"
+            )
+    if not named:
+        raise LabError("this model has no parameters, so there is nothing that trains and nothing to record")
+    if not any(p.requires_grad for p in named.values()):
+        raise LabError("no parameter of this model requires a gradient, so nothing trains; unfreeze what should be trained")
+    paths = {path for path, _ in model.named_modules()}
+    for path in paths:
+        call = re.fullmatch(r"(.*)#[0-9]+", path)
+        if call and call[1] in paths:
+            raise LabError(
+                f"a module is called '{path}', which would be the name of a call of '{call[1]}' in the record; "
+                "give it a name without '#'"
+            )
+
+
+def check_optimizer(model: nn.Module, optimizer: Optimizer | None) -> None:
+    """Refuses an optimizer of another model.
+
+    Raises:
+        LabError: for anything without `param_groups`, and where none of them is of this model.
+    """
+    if optimizer is None:
+        return
+    groups = getattr(optimizer, "param_groups", None)
+    if groups is None:
+        raise LabError(f"optimizer is a {type(optimizer).__name__}; give the torch.optim.Optimizer that trains this model")
+    own = {id(p) for p in model.parameters()}
+    if not any(id(p) in own for group in groups for p in group["params"]):
+        raise LabError("the optimizer holds no parameter of this model; give the optimizer that trains it")
+
+
+def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int]]:
+    """The modules of a net, and what identifies its parts and parameters: equal as long as none was replaced."""
+    modules = list(model.modules())
+    return modules, identities(modules)
+
+
+def identities(modules: list[nn.Module]) -> list[int]:
+    """What identifies the parts and parameters of these modules."""
+    found: list[int] = []
+    for module in modules:
+        found += map(id, module._parameters.values())
+        found += map(id, module._modules.values())
+        found += [id(hook) for hook in module._forward_pre_hooks.values() if isinstance(hook, COMPUTING)]
+    return found

@@ -1,0 +1,98 @@
+"""Where do the rows of recorded steps go: to a sink, or to memory where there is none or it failed?"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pandas as pd
+
+from labapp.config import LabError
+from labapp.recording.joined import join
+from labapp.recording.step import Step
+from labapp.recording.sums import Sums
+from labapp.recording.tables import Lifetimes, histogram_table, layer_table, spread_table, totals_table
+
+
+class Sink(Protocol):
+    """Where rows go: `labapp.store.RunWriter`, or anything with these two methods."""
+
+    def describe(self, layers: list[dict[str, Any]], recorder: dict[str, Any]) -> None:
+        """Takes what is known about the places, and how the recorder does."""
+
+    def write(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Appends rows to a table."""
+
+
+class Outlet:
+    """Makes tables of sums and hands them on. A sink that fails loses nothing: its rows are kept in memory."""
+
+    def __init__(self, sink: Sink | None, distributed: bool) -> None:
+        self.sink, self._distributed = sink, distributed
+        self.waiting: list[Sums] = []
+        self._kept: dict[str, list[pd.DataFrame]] = {}
+        self._lifetimes = Lifetimes()
+        self._error: Exception | None = None
+        self._alone = False
+
+    def flush(self, step: Step, alone: bool) -> bool:
+        """Hands on what waits; whether there was anything, and this process is the one to write."""
+        waiting, self.waiting = self.waiting, []
+        for sums in waiting:
+            sums.land()
+        rows, shown = step.listener.rows, list(step.listener.shown)
+        if self._distributed:
+            if alone:
+                self._alone = bool(waiting)
+            elif not join(waiting, rows := list(rows), shown):
+                return False  # the first process writes for all
+        if not waiting:
+            return False
+        for name, columns in {
+            "layers": layer_table(waiting, rows, shown),
+            "totals": totals_table(waiting),
+            "lifetimes": self._lifetimes.table(waiting, rows, shown),
+            "histograms": histogram_table(waiting, rows, shown),
+            "spreads": spread_table(waiting, rows, shown),
+        }.items():
+            if columns and len(columns["step"]):
+                self._hand_over(name, columns)
+        return True
+
+    def describe(self, layers: list[dict[str, Any]], recorder: dict[str, Any]) -> None:
+        """Tells the sink about the places, and how the recorder does."""
+        if self.sink is not None and self._error is None:
+            try:
+                self.sink.describe(layers, recorder)
+            except Exception as error:
+                self._error = error
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The rows kept in memory.
+
+        Raises:
+            LabError: if the rows went to a sink.
+        """
+        if self.sink is not None and self._error is None:
+            raise LabError("the rows went to the sink; read them there, with labapp.store.Run(path).layers()")
+        parts = self._kept.get(name)
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def complaints(self) -> list[str]:
+        """What went wrong on the way, in sentences."""
+        found = []
+        if self._error is not None:
+            found.append(
+                f"the recorder's sink failed ({self._error}); training went on, "
+                "and the rows it did not take are in recorder.table()"
+            )
+        if self._alone:
+            found.append("this process ended by itself, so its last steps hold its own part of the batch alone")
+        return found
+
+    def _hand_over(self, name: str, columns: dict[str, Any]) -> None:
+        if self.sink is not None and self._error is None:
+            try:
+                self.sink.write(name, columns)
+                return
+            except Exception as error:  # the sink's fault must not end the user's training
+                self._error = error
+        self._kept.setdefault(name, []).append(pd.DataFrame(columns))

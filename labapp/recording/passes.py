@@ -1,0 +1,98 @@
+"""Which backward passes belong to the gradient that the optimizer will see?
+
+Squares add up only over samples that are told apart. A step may hold passes that are not part of it at all
+(`torch.autograd.grad` inside a gradient penalty), passes whose gradients were thrown away again (the first of SAM's
+two, a step that a loss scaler refused), and several through one output. Each is recognised here, as it begins.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.autograd.graph import get_gradient_edge
+
+from labapp.recording.board import Board
+from labapp.recording.hooks import after_backward
+from labapp.recording.weights import Weights
+
+OF_THE_LOSS, OTHER, IGNORED = "of the loss", "other", "ignored"
+
+
+class Passes:
+    """The backward passes of one step.
+
+    Attributes:
+        boards: one for each forward pass of the step.
+        kind: of the pass that runs: it gives the loss's gradient to parameters, or it is another, or it comes too late.
+        over: whether the optimizer has stepped: what follows belongs to another update.
+        number: of the running pass, from 1.
+    """
+
+    def __init__(self, weights: Weights, said: Callable[[str], None]) -> None:
+        self.weights, self._say = weights, said
+        self.boards: list[Board] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Forgets the step before."""
+        self.boards = []
+        self.kind = ""
+        self.over = False
+        self.restarted = 0
+        self._running = False
+        self._trained = False
+        self.number = 0
+        self._accumulators: list[Any] | None = None
+
+    def listening(self) -> bool:
+        """Whether the numbers of the running pass count; called by each hook on a gradient."""
+        if not self._running:
+            self._running = True
+            self._begins()
+        return self.kind != IGNORED
+
+    def _begins(self) -> None:
+        self.number += 1
+        after_backward(self._ends)
+        if self.over:
+            self.kind = IGNORED
+        elif not self._reaches_parameters():
+            self.kind = IGNORED if self._trained else OTHER
+        else:
+            self.kind = OF_THE_LOSS
+            if not self._trained:
+                for board in self.boards:
+                    board.forget_gradients()
+            elif self.weights.were_reset():
+                self.restarted += 1
+                self._say(
+                    "the gradients of a backward pass were set to zero before the optimizer stepped: "
+                    "the record is of the passes after that"
+                )
+                self.boards[:] = [board for board in self.boards if not board.felt]
+            self._trained = True
+
+    def _ends(self) -> None:
+        self._running = False
+        if self.kind == OF_THE_LOSS:
+            self.weights.pass_ended()
+        for board in self.boards:
+            board.read_held()
+        self.ended()
+
+    def ended(self) -> None:
+        """What else happens when a pass has ended; replaced by the listener."""
+
+    def _reaches_parameters(self) -> bool:
+        """Whether the running pass accumulates into any parameter; `torch.autograd.grad` does not."""
+        if self._accumulators is None:
+            self._accumulators = [get_gradient_edge(p).node for p in self.weights.parameters if p.requires_grad]
+        try:
+            return any(torch._C._will_engine_execute_node(node) for node in self._accumulators)
+        except RuntimeError:  # torch refuses to say for a leaf whose gradient autograd.grad was asked for
+            return False
+
+    def release(self) -> None:
+        """Lets go of the step's graph."""
+        self._accumulators = None
+        self._running = False
