@@ -25,12 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.chains import Chain, Split, Unit, chain_of, dense_layers, through
-from labapp.diagnostics.conditions import batches, require_classes, require_finite_weights, require_labelled
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.chains import Chain, ResidualParts, Unit, dense_layers, taken_apart, through
+from labapp.diagnostics.measuring.conditions import batches, require_classes, require_labelled
 
-Cell = tuple[int, int, int, str]  # block, source, target, kind
-Cells = Iterator[tuple[Cell, Tensor]]
+AblatedCell = tuple[int, int, int, str]  # block, source, target, kind
+AblatedCells = Iterator[tuple[AblatedCell, Tensor]]
 
 
 def block_ablation(
@@ -55,23 +54,19 @@ def block_ablation(
         layer, transition, classifier).
     """
     images, labels = require_labelled(images, labels)
-    require_finite_weights(model)
-    chain = chain_of(model)
-    cells_of = {"residual": _residual, "dense": _dense}.get(chain.family, _plain)
     loss, done = 0.0, 0
-    sums: dict[Cell, float] = {}
-    with undisturbed(model, in_place=False):
-        chain.confirm(images)
-        with torch.no_grad():
-            for x, y in batches(images, labels, batch_size):
-                scores = chain.run(x)
-                require_classes(scores, y)
-                loss += _total(scores, y)
-                for cell, ablated in cells_of(chain, x):
-                    sums[cell] = sums.get(cell, 0.0) + _total(ablated, y)
-                done += len(x)
-                if progress:
-                    progress(done / len(images))
+    sums: dict[AblatedCell, float] = {}
+    with taken_apart(model, images) as chain, torch.no_grad():
+        cells_of = {"residual": _residual, "dense": _dense}.get(chain.family, _plain)
+        for x, y in batches(images, labels, batch_size):
+            scores = chain.run(x)
+            require_classes(scores, y)
+            loss += _total(scores, y)
+            for cell, ablated in cells_of(chain, x):
+                sums[cell] = sums.get(cell, 0.0) + _total(ablated, y)
+            done += len(x)
+            if progress:
+                progress(done / len(images))
     if not sums:
         raise LabError(f"this net has no blocks whose sources could be taken away; it has {len(chain.units)} units")
     rows = [
@@ -91,22 +86,22 @@ def _from(units: list[Unit], x: Tensor) -> Tensor:
     return x
 
 
-def _join(split: Split, shared: Tensor, branch: Tensor | None) -> Tensor:
+def _join(parts: ResidualParts, shared: Tensor, branch: Tensor | None) -> Tensor:
     """The end of a residual block: with a given branch, or without one."""
-    shortcut = through(split.shortcut, shared)
-    return through(split.activation, shortcut if branch is None else branch + shortcut)
+    shortcut = through(parts.shortcut, shared)
+    return through(parts.activation, shortcut if branch is None else branch + shortcut)
 
 
-def _residual(chain: Chain, x: Tensor) -> Cells:
-    places = [at for at, unit in enumerate(chain.units) if unit.split]
+def _residual(chain: Chain, x: Tensor) -> AblatedCells:
+    places = chain.blocks
     inputs: dict[int, Tensor] = {}  # what each unit reads in the whole net
     branches: dict[int, Tensor] = {}
     for at, unit in enumerate(chain.units):
         inputs[at] = x
-        if unit.split:
-            shared = through(unit.split.shared, x)
-            branches[at] = through(unit.split.branch, shared)
-            x = _join(unit.split, shared, branches[at])
+        if unit.parts:
+            shared = through(unit.parts.shared, x)
+            branches[at] = through(unit.parts.branch, shared)
+            x = _join(unit.parts, shared, branches[at])
         else:
             x = unit.run(x)
     for source in range(len(places) + 1):
@@ -115,20 +110,20 @@ def _residual(chain: Chain, x: Tensor) -> Cells:
             seen = torch.zeros_like(inputs[at])  # the stream that comes without the source
         else:
             at = places[source - 1]
-            split = chain.units[at].split
-            if split is None:
+            parts = chain.units[at].parts
+            if parts is None:
                 continue
-            seen = _join(split, through(split.shared, inputs[at]), None)
+            seen = _join(parts, through(parts.shared, inputs[at]), None)
             at += 1
         for number, unit in enumerate(chain.units[at:], start=at):
-            if unit.split:
-                shared = through(unit.split.shared, seen)
+            if unit.parts:
+                shared = through(unit.parts.shared, seen)
                 changed = _join(
-                    unit.split, through(unit.split.shared, inputs[number]), through(unit.split.branch, shared)
+                    unit.parts, through(unit.parts.shared, inputs[number]), through(unit.parts.branch, shared)
                 )
                 target = places.index(number) + 1
                 yield (1, source, target, "block"), _from(chain.units[number + 1 :], changed)
-                seen = _join(unit.split, shared, branches[number])
+                seen = _join(unit.parts, shared, branches[number])
             elif number < places[-1]:
                 seen = unit.run(seen)
             else:
@@ -136,11 +131,11 @@ def _residual(chain: Chain, x: Tensor) -> Cells:
         yield (1, source, len(places) + 1, "classifier"), _from(chain.units[places[-1] + 1 :], seen)
 
 
-def _dense(chain: Chain, x: Tensor) -> Cells:
+def _dense(chain: Chain, x: Tensor) -> AblatedCells:
     block = 0
-    last = max(at for at, unit in enumerate(chain.units) if unit.kind == "dense")
+    last = chain.blocks[-1]
     for at, unit in enumerate(chain.units):
-        if unit.kind != "dense":
+        if at not in chain.blocks:
             x = unit.run(x)
             continue
         block += 1
@@ -165,12 +160,12 @@ def _without(features: list[Tensor], source: int) -> list[Tensor]:
     return [torch.zeros_like(map_) if number == source else map_ for number, map_ in enumerate(features)]
 
 
-def _plain(chain: Chain, x: Tensor) -> Cells:
-    kind = "plain" if chain.family == "plain" else "layer"
-    places = [at for at, unit in enumerate(chain.units) if unit.kind == kind]
+def _plain(chain: Chain, x: Tensor) -> AblatedCells:
+    places = chain.blocks
+    of_layers = chain.family == "vgg"
     for at, unit in enumerate(chain.units):
         if at in places[1:]:
             target = places.index(at) + 1
-            name = "classifier" if at == places[-1] and kind == "layer" else "block" if kind == "plain" else "layer"
-            yield (1, target - 1, target, name), _from(chain.units[at:], torch.zeros_like(x))
+            kind = "block" if not of_layers else "classifier" if at == places[-1] else "layer"
+            yield (1, target - 1, target, kind), _from(chain.units[at:], torch.zeros_like(x))
         x = unit.run(x)

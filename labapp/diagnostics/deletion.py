@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from labapp.diagnostics.layer_gradients import Targets, class_scores, class_targets
-from labapp.diagnostics.undisturbed import undisturbed
-from labapp.diagnostics.upsample import upsample
+from labapp.diagnostics.measuring.layer_gradients import Targets, class_scores, class_targets
+from labapp.diagnostics.measuring.undisturbed import undisturbed
+from labapp.diagnostics.measuring.upsample import upsample
 
 AT_ONCE = 256  # images in one forward pass
 

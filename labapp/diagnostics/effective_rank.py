@@ -10,8 +10,8 @@ the larger of the two, and the more sensitive to noise.
 
 from torch import Tensor
 
-from labapp.diagnostics.measured import Measured, missing, usable
-from labapp.diagnostics.spectrum import few, spectrum
+from labapp.diagnostics.measuring.measured import Measured, missing, usable
+from labapp.diagnostics.measuring.spectrum import few, spectrum
 
 
 def effective_rank(features: Tensor) -> Measured:

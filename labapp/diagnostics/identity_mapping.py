@@ -29,10 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError, listed, nearest
-from labapp.diagnostics.chains import Chain, Modules, Unit, chain_of, through
-from labapp.diagnostics.conditions import require_classes, require_finite_weights, require_images, require_labelled
+from labapp.diagnostics.measuring.chains import Chain, Modules, Unit, taken_apart, through
+from labapp.diagnostics.measuring.conditions import (
+    require_classes,
+    require_images,
+    require_labelled,
+)
 from labapp.diagnostics.singular_values import extreme_singular_values
-from labapp.diagnostics.undisturbed import undisturbed
 
 COLUMNS = (
     "stage",
@@ -67,12 +70,9 @@ def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataF
         LabError: If the net has no two identities in a row.
     """
     images, labels = require_labelled(images, labels)
-    require_finite_weights(model)
     rows: list[tuple] = []
-    with undisturbed(model, in_place=False):
-        chain = chain_of(model)
+    with taken_apart(model, images) as chain:
         runs = _identity_runs(chain)
-        chain.confirm(images)
         streams, branches, scores = _forward(chain, images)
         require_classes(scores, labels)
         loss = F.cross_entropy(scores, labels, reduction="sum")  # a sum, so that no example divides another's gradient
@@ -111,13 +111,10 @@ def block_singular_values(
     if span not in SPANS:
         raise LabError(f"unknown span '{span}'; there are {listed(SPANS)}{nearest(span, SPANS)}")
     images = require_images(images)
-    require_finite_weights(model)
     rows: list[tuple] = []
-    with undisturbed(model, in_place=False):
-        chain = chain_of(model)
+    with taken_apart(model, images) as chain:
         if chain.family not in ("residual", "plain"):
             raise LabError(f"a {chain.family} net has no blocks with a square Jacobian; take a residual or a plain net")
-        chain.confirm(images)
         inputs = _inputs(chain, images)
         square = [
             unit.kind in ("residual", "plain") and before.shape == after.shape
@@ -153,7 +150,7 @@ def _identity_runs(chain: Chain) -> list[tuple[int, int]]:
         )
     runs: list[tuple[int, int]] = []
     for at, unit in enumerate(chain.units):
-        if not unit.split or not all(map(_identity, (unit.split.shared, unit.split.shortcut, unit.split.activation))):
+        if not unit.parts or not all(map(_identity, (unit.parts.shared, unit.parts.shortcut, unit.parts.activation))):
             continue
         if runs and runs[-1][1] == at - 1:
             runs[-1] = (runs[-1][0], at)
@@ -173,10 +170,10 @@ def _forward(chain: Chain, images: Tensor) -> tuple[list[Tensor], dict[int, Tens
     streams, branches = [], {}
     for at, unit in enumerate(chain.units):
         streams.append(x)
-        if unit.split:
-            shared = through(unit.split.shared, x)
-            branches[at] = through(unit.split.branch, shared)
-            x = through(unit.split.activation, branches[at] + through(unit.split.shortcut, shared))
+        if unit.parts:
+            shared = through(unit.parts.shared, x)
+            branches[at] = through(unit.parts.branch, shared)
+            x = through(unit.parts.activation, branches[at] + through(unit.parts.shortcut, shared))
         else:
             x = unit.run(x)
     return streams, branches, x

@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from labapp.diagnostics.measured import Measured, missing, usable
+from labapp.diagnostics.measuring.measured import Measured, missing, usable
 
 KEPT = 0.9  # Facco's choice
 LEAST_POINTS = 20

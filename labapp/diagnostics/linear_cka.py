@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from labapp.config import LabError
-from labapp.diagnostics.measured import ROUNDING, Measured, missing, usable
+from labapp.diagnostics.measuring.measured import ROUNDING, Measured, missing, usable
 
 LEAST_IMAGES = 4  # n (n − 3) > 0; and with fewer than 3 images any two layers agree
 PANEL = 16  # rows; for 64 images on one core 16 takes 0.76 of the whole product's time, 8 and 32 take 0.84 and 0.81

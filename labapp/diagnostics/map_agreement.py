@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labapp.diagnostics.interval import mean_interval
+from labapp.diagnostics.measuring.interval import mean_interval
+from labapp.diagnostics.measuring.upsample import upsample
 from labapp.diagnostics.rank_correlation import rank_correlation
-from labapp.diagnostics.upsample import upsample
 
 
 def map_correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ which is therefore what a map must beat; a random net's map is the other thing t
 import torch
 from torch import Tensor
 
-from labapp.diagnostics.upsample import upsample
+from labapp.diagnostics.measuring.upsample import upsample
 
 
 def mask_energy(maps: Tensor, masks: Tensor) -> Tensor:

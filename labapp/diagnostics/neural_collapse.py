@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from labapp.config import LabError
-from labapp.diagnostics.measured import Measured, labels_of, missing, usable
+from labapp.diagnostics.measuring.measured import Measured, labels_of, missing, usable
 
 NAMES = ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4")
 
@@ -27,7 +27,7 @@ NAMES = ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4")
 def neural_collapse(
     features: Tensor, labels: Tensor, weight: Tensor | None = None, outputs: Tensor | None = None
 ) -> dict[str, Measured]:
-    """The five numbers, by name; see `labapp.diagnostics.features.last_features` for a net's.
+    """The five numbers, by name; see `labapp.diagnostics.measuring.features.last_features` for a net's.
 
     Args:
         features: (N, D) inputs of the last linear layer.

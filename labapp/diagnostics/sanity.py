@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.interval import Interval, mean_interval
+from labapp.diagnostics.measuring.interval import Interval, mean_interval
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.rank_correlation import rank_correlation
 from labapp.diagnostics.ssim import ssim, to_unit_range
-from labapp.diagnostics.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 from labapp.recording.places import kind_of
 

@@ -20,7 +20,6 @@ or when a layer's output is rotated together with the weights behind it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -31,16 +30,15 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from labapp.config import LabError
-from labapp.diagnostics.batch_statistics import batch_statistics
-from labapp.diagnostics.conditions import require_finite_weights, require_images
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.batch_statistics import batch_statistics
+from labapp.diagnostics.measuring.conditions import require_finite_weights, require_images
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import choose, find_spots
+from labapp.recording.places import Layers, choose, find_spots
 
 COSINE_COLUMNS = ("layer", "kind", "depth", "cosine", "deviation", "examples", "reason")
 LINE_COLUMNS = ("layer", "kind", "depth", "lag", "distance", "autocorrelation", "points", "reason")
 INPUT = "input"
-Layers = str | Iterable[str] | Callable[[str, nn.Module], bool]
 
 
 def gradient_cosine(

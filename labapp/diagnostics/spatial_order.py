@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.interval import share_interval
-from labapp.diagnostics.measured import labels_of
-from labapp.diagnostics.tensors import first_tensor
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.interval import share_interval
+from labapp.diagnostics.measuring.measured import labels_of
+from labapp.diagnostics.measuring.tensors import first_tensor
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.places import find_spots
 

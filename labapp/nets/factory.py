@@ -1,6 +1,6 @@
 """Which layers stand between two convolutions?
 
-`Layers` holds the choices that all families share, so that a family's file says only what is its own.
+`LayerFactory` holds the choices that all families share, so that a family's file says only what is its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class Layers:
+class LayerFactory:
     """Makes a family's convolutions, normalisations and activations; a fresh module for every use, never in place."""
 
     norm_kind: str = "batch"
@@ -68,7 +68,7 @@ def groups(channels: int) -> int:
     return next(number for number in range(min(32, max(channels // 2, 1)), 0, -1) if channels % number == 0)
 
 
-def chain(**parts: nn.Module | None) -> nn.Sequential:
+def sequential(**parts: nn.Module | None) -> nn.Sequential:
     """The named parts one after the other; a None is left out."""
     return _fill(nn.Sequential(), parts)
 

@@ -23,7 +23,7 @@ WHEN = {
 
 
 @dataclass(frozen=True)
-class Quantity:
+class ProbeSpec:
     """One table of a run's probes.
 
     Attributes:
@@ -46,9 +46,9 @@ class Quantity:
 
 
 _LISTED = (
-    Quantity("architecture", "Architecture", "What does each layer hold, make and see?", when="plan"),
-    Quantity("stages", "Stages", "What does the net hand on at each resolution?", when="plan"),
-    Quantity(
+    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", when="plan"),
+    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", when="plan"),
+    ProbeSpec(
         "growth",
         "Growth and compression",
         "How do the channels of a dense net grow?",
@@ -56,10 +56,10 @@ _LISTED = (
         "plan",
         otherwise="growth and compression are a matter of dense nets",
     ),
-    Quantity("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
-    Quantity("accepted_sizes", "Image sizes", "Which image sizes does the net take?", when="plan"),
-    Quantity("feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", images=64),
-    Quantity(
+    ProbeSpec("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
+    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", when="plan"),
+    ProbeSpec("feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", images=64),
+    ProbeSpec(
         "reuse_observations",
         "Observations",
         "Are the four observations of DenseNet's Fig. 5 seen?",
@@ -68,12 +68,14 @@ _LISTED = (
         otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which only dense "
         "nets have",
     ),
-    Quantity("similarity", "Similarity", "Which layers resemble each other?", when="all", images=512),
-    Quantity("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
-    Quantity("neural_collapse", "Neural collapse", "Are features one point a class?", when="all", images=512),
-    Quantity("shattering", "Shattered gradients", "Do the gradients of two images agree?", images=32),
-    Quantity("autocorrelation", "Gradient along a line", "How fast does the gradient change between images?", images=2),
-    Quantity(
+    ProbeSpec("similarity", "Similarity", "Which layers resemble each other?", when="all", images=512),
+    ProbeSpec("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
+    ProbeSpec("neural_collapse", "Neural collapse", "Are features one point a class?", when="all", images=512),
+    ProbeSpec("shattering", "Shattered gradients", "Do the gradients of two images agree?", images=32),
+    ProbeSpec(
+        "autocorrelation", "Gradient along a line", "How fast does the gradient change between images?", images=2
+    ),
+    ProbeSpec(
         "path_gradients",
         "Path lengths",
         "Through how many blocks does the gradient come?",
@@ -81,8 +83,8 @@ _LISTED = (
         images=16,
         otherwise="path lengths speak of sums of paths, which only residual nets have",
     ),
-    Quantity("lesions", "Lesions", "How badly does the net take the loss of a block?", when="last", images=256),
-    Quantity(
+    ProbeSpec("lesions", "Lesions", "How badly does the net take the loss of a block?", when="last", images=256),
+    ProbeSpec(
         "permutations",
         "Reordered blocks",
         "How badly does the net take another order of its blocks?",
@@ -91,7 +93,7 @@ _LISTED = (
         256,
         otherwise="layers of a dense net read different numbers of channels, so none can change places",
     ),
-    Quantity(
+    ProbeSpec(
         "gradient_split",
         "Identity mappings",
         "How much of the gradient comes through the shortcuts?",
@@ -100,7 +102,7 @@ _LISTED = (
         32,
         otherwise="equations (4) and (5) of He 2016 speak of residual nets with preactivation",
     ),
-    Quantity(
+    ProbeSpec(
         "singular_values",
         "Block Jacobians",
         "How near does a block's Jacobian come to losing a direction?",
@@ -108,11 +110,11 @@ _LISTED = (
         images=2,
         otherwise="only blocks of residual and plain nets have a square Jacobian",
     ),
-    Quantity("level_gradients", "Feature pyramid", "Which level sends gradient into which stage?", images=2),
-    Quantity("spatial_order", "Order of positions", "Does it matter where things stand?", when="last", images=256),
+    ProbeSpec("level_gradients", "Feature pyramid", "Which level sends gradient into which stage?", images=2),
+    ProbeSpec("spatial_order", "Order of positions", "Does it matter where things stand?", when="last", images=256),
 )
-CATALOGUE: dict[str, Quantity] = {quantity.name: quantity for quantity in _LISTED}
-IMAGES = max(quantity.images for quantity in _LISTED)
+CATALOGUE: dict[str, ProbeSpec] = {spec.name: spec for spec in _LISTED}
+IMAGES = max(spec.images for spec in _LISTED)
 _AGAINST = "similarity+"
 
 
@@ -131,14 +133,14 @@ def chosen(names: Iterable[str]) -> list[str]:
 
 def why_not(name: str, experiment: Experiment) -> str:
     """Why a quantity does not apply to the net of an experiment, in one sentence; "" if it does or may."""
-    quantity = CATALOGUE[name]
+    spec = CATALOGUE[name]
     family = experiment.family
     if family == FOREIGN:  # what it is shows when it is taken apart
         return ""
-    if family not in quantity.families:
-        return f"{quantity.otherwise}; this one is {family}"
+    if family not in spec.families:
+        return f"{spec.otherwise}; this one is {family}"
     if name == "gradient_split" and not experiment.preactivation:
-        return f"{quantity.otherwise}; this one was built without"
+        return f"{spec.otherwise}; this one was built without"
     return ""
 
 

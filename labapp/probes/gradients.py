@@ -14,8 +14,8 @@ from labapp.diagnostics import lesions as lesioned
 from labapp.diagnostics import level_gradients as levels
 from labapp.diagnostics import path_lengths as paths
 from labapp.diagnostics import shattering as shattered
-from labapp.diagnostics.chains import chain_of
-from labapp.diagnostics.conditions import require_finite_weights
+from labapp.diagnostics.measuring.chains import chain_of
+from labapp.diagnostics.measuring.conditions import require_finite_weights
 from labapp.nets.pyramid import pyramid
 from labapp.probes.given import SEED, Given
 

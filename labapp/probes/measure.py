@@ -16,7 +16,7 @@ import pandas as pd
 from labapp.config import FOREIGN, LabError, listed
 from labapp.probes import explanations, gradients, plan, representation, reuse
 from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
-from labapp.probes.given import Batch, Given, probe_images, require_same_images
+from labapp.probes.given import Given, ProbeImages, probe_images, require_same_images
 from labapp.store import Run
 
 MEASURES: dict[str, Callable[[Given], pd.DataFrame]] = {
@@ -178,7 +178,7 @@ def against(
         yield _one(run, task, test, tell, compare)
 
 
-def _test_images(run: Run, count: int | None) -> Batch:
+def _test_images(run: Run, count: int | None) -> ProbeImages:
     if count is not None and count < 1:
         raise LabError(f"--images is the number of probe images, so it cannot be {count}")
     batch = probe_images(run.experiment, "test", IMAGES if count is None else count)
@@ -192,7 +192,7 @@ def _test_images(run: Run, count: int | None) -> Batch:
 def _one(
     run: Run,
     task: Task,
-    test: Batch,
+    test: ProbeImages,
     tell: Callable[[float], None],
     function: Callable[[Given], pd.DataFrame],
 ) -> Outcome:

@@ -8,7 +8,7 @@ from torch import nn
 from labapp.diagnostics import by_depth as depth
 from labapp.diagnostics import neural_collapse as collapse
 from labapp.diagnostics import similarity as cka
-from labapp.diagnostics.features import last_features
+from labapp.diagnostics.measuring.features import last_features
 from labapp.probes.given import Given
 
 

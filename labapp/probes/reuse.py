@@ -6,9 +6,9 @@ import pandas as pd
 
 from labapp.config import LabError
 from labapp.diagnostics.block_ablation import block_ablation
-from labapp.diagnostics.chains import chain_of
 from labapp.diagnostics.feature_reuse import WEIGHTINGS
 from labapp.diagnostics.feature_reuse import feature_reuse as reuse_of
+from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.reuse_observations import observations
 from labapp.probes.given import Given
 

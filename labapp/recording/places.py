@@ -88,8 +88,8 @@ def find_spots(model: nn.Module) -> list[Spot]:
 def find_blocks(model: nn.Module) -> list[str]:
     """The paths of the blocks of a net that declares none.
 
-    These are the outermost modules of a class that occurs more than
-    once and holds two or more weight layers. Containers of torch itself (Sequential, ModuleList) are looked through.
+    These are the outermost modules of a class that occurs more than once and holds two or more weight layers.
+    Containers of torch itself (Sequential, ModuleList) are looked through.
     """
 
     def weight_layers(module: nn.Module) -> int:
@@ -114,8 +114,7 @@ def choose(spots: list[Spot], layers: Layers) -> set[str]:
     Args:
         spots: every place of the net.
         layers: None for the default (convolutions, linear layers, norms that feed an activation, blocks); a kind or a
-        glob
-            on the path, or several; or ``predicate(path, module) -> bool``.
+            glob on the path, or several; or ``predicate(path, module) -> bool``.
 
     Raises:
         LabError: if a name fits no place; the sentence gives the nearest ones.
@@ -139,3 +138,35 @@ def choose(spots: list[Spot], layers: Layers) -> set[str]:
             )
         chosen |= hits
     return chosen
+
+
+def channel_axis(kind: str, module: nn.Module, dimensions: int) -> int:
+    """Where the channels stand in an output of so many dimensions: 1 in maps (N, C, H, W), the last in tokens (N, T, C)."""
+    channels_last = kind == "linear" or type(module).__name__.startswith(("LayerNorm", "RMSNorm"))
+    by_channel = dimensions > 3 or (dimensions == 3 and kind == "conv")
+    return 1 if by_channel and not channels_last else dimensions - 1
+
+
+class ExecutionOrder:
+    """Counts depth and stage of a net that declares no places, output by output, in the order of execution.
+
+    Attributes:
+        depth: Convolutions and linear layers so far; a second call of one does not count.
+        sizes: Different sizes of the maps that convolutions and blocks have made so far.
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.sizes: list[tuple[int, ...]] = []
+
+    def after(self, kind: str, call: int, shape: tuple[int, ...], axis: int) -> tuple[int, int]:
+        """Depth and stage, both from 1, of an output (N, …) of this shape whose channels stand at an axis."""
+        self.depth += kind in ("conv", "linear") and call == 1
+        if kind in ("conv", "block") and axis == 1 and shape[2:] not in self.sizes:
+            self.sizes.append(shape[2:])
+        return max(self.depth, 1), max(len(self.sizes), 1)
+
+
+def relative_depth(depth: int, last: int) -> float:
+    """(depth − 1) / (last − 1), so that nets of different depth share an axis; 0 in a net of one layer."""
+    return (depth - 1) / (last - 1) if last > 1 else 0.0

@@ -7,8 +7,8 @@ from torch import nn
 from labapp.config import LabError
 from labapp.diagnostics.by_depth import QUANTITIES, by_depth
 from labapp.diagnostics.effective_rank import effective_rank
-from labapp.diagnostics.features import collect
 from labapp.diagnostics.linear_probe import linear_probe
+from labapp.diagnostics.measuring.features import collect
 from labapp.nets import build
 
 

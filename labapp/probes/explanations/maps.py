@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from labapp.config import LabError, nearest
 from labapp.diagnostics.attributions import IMAGE, attributions, predicted
-from labapp.diagnostics.layer_gradients import class_scores
 from labapp.diagnostics.mask_energy import mask_energy
+from labapp.diagnostics.measuring.layer_gradients import class_scores
+from labapp.diagnostics.measuring.undisturbed import undisturbed
+from labapp.diagnostics.measuring.upsample import upsample
 from labapp.diagnostics.pointing_game import pointing_game
-from labapp.diagnostics.undisturbed import undisturbed
-from labapp.diagnostics.upsample import upsample
 from labapp.nets import Net
 from labapp.nets.densenet import DenseBlock
 from labapp.probes.explanations.samples import Sample

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from labapp.config import Experiment, LabError
 from labapp.diagnostics.attributions import attribute
-from labapp.diagnostics.interval import mean_interval
 from labapp.diagnostics.map_agreement import agreement, drift_table
 from labapp.diagnostics.mask_energy import mask_energy, mask_share
+from labapp.diagnostics.measuring.interval import mean_interval
 from labapp.diagnostics.pointing_game import pointing_game
 from labapp.diagnostics.sanity import Sanity, sanity_check
 from labapp.imagesets import ImageSet

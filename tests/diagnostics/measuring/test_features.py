@@ -4,8 +4,8 @@ from torch import nn
 from torchvision import models
 
 from labapp.config import LabError
-from labapp.diagnostics.features import batches, collect, last_features, pooled
-from labapp.diagnostics.reader import Reader, representations
+from labapp.diagnostics.measuring.features import batches, collect, last_features, pooled
+from labapp.diagnostics.measuring.outputs import OutputReader, representations
 from labapp.nets import build
 
 
@@ -52,13 +52,13 @@ def test_features_are_those_of_a_forward_pass_by_hand(net: nn.Module, images: to
                 by_hand[f"{stage}.{name}"] = x.mean((2, 3))
         outputs = net(images)
     net.train()
-    assert [place.layer for place in found.where] == list(by_hand)
+    assert [place.layer for place in found.positions] == list(by_hand)
     for name, expected in by_hand.items():
         torch.testing.assert_close(found.by_layer[name], expected)
     torch.testing.assert_close(found.outputs, outputs)
-    assert found.where[-1].depth == 13
-    assert found.where[-1].relative_depth == 12 / 13
-    assert [place.stage for place in found.where] == [1, 1, 2, 2, 3, 3]
+    assert found.positions[-1].depth == 13
+    assert found.positions[-1].relative_depth == 12 / 13
+    assert [place.stage for place in found.positions] == [1, 1, 2, 2, 3, 3]
 
 
 def test_unpooled_features_keep_every_value(net: nn.Module, images: torch.Tensor):
@@ -91,8 +91,8 @@ def test_a_module_that_runs_twice_has_two_names_and_one_that_never_runs_is_silen
     torch.manual_seed(0)
     model, x = Twice(), torch.randn(6, 3, 8, 8)
     found = collect(model, x, layers=["relu", "first", "idle"], pool=False)
-    assert [place.layer for place in found.where] == ["first", "relu", "relu#2"]
-    assert [place.depth for place in found.where] == [1, 1, 2]
+    assert [place.layer for place in found.positions] == ["first", "relu", "relu#2"]
+    assert [place.depth for place in found.positions] == [1, 1, 2]
     assert [place.layer for place in found.silent] == ["idle"]
     before = model.first(x).flatten(1).detach()  # the values before relu wrote over them
     torch.testing.assert_close(found.by_layer["first"], before)
@@ -126,10 +126,10 @@ def test_what_stands_for_the_layers_of_each_family():
 
 
 def test_depth_and_stage_of_a_net_from_elsewhere(images: torch.Tensor):
-    where = collect(models.resnet18(), images[:2].repeat(1, 1, 4, 4)).where
-    assert [place.layer for place in where][:2] == ["layer1.0", "layer1.1"]
-    assert [place.depth for place in where][:2] == [3, 5]
-    assert [place.stage for place in where] == [2, 2, 3, 3, 4, 4, 5, 5]
+    positions = collect(models.resnet18(), images[:2].repeat(1, 1, 4, 4)).positions
+    assert [place.layer for place in positions][:2] == ["layer1.0", "layer1.1"]
+    assert [place.depth for place in positions][:2] == [3, 5]
+    assert [place.stage for place in positions] == [2, 2, 3, 3, 4, 4, 5, 5]
 
 
 def test_batches_come_from_tensors_and_loaders(images: torch.Tensor):
@@ -178,7 +178,7 @@ def test_layers_that_come_and_go_are_refused(images: torch.Tensor):
 def test_a_reader_removes_its_own_hooks_only(net: nn.Module, images: torch.Tensor):
     heard = []
     handle = net.stem.register_forward_hook(lambda *_: heard.append(1))
-    with Reader(net, "block") as reader, torch.no_grad():
+    with OutputReader(net, "block") as reader, torch.no_grad():
         reader.read(images, lambda index, output: None)
     assert hooks_of(net) == 1
     assert heard == [1]

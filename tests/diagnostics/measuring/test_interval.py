@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import stats
 
-from labapp.diagnostics.interval import mean_interval, share_interval
+from labapp.diagnostics.measuring.interval import mean_interval, share_interval
 
 
 def test_mean_interval_against_scipy():

@@ -4,19 +4,22 @@
     chain.units                           # residual blocks with branch and shortcut apart, dense blocks, layers, …
     chain.run(images)                     # the same scores as model(images); checked by `confirm`
 
-Who wants to know what a net does without a block, or with two blocks exchanged, runs the units otherwise and leaves the
-net alone.
+To see what a net does without a block, or with two blocks exchanged, run the units in another way; the net itself is
+not changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.conditions import require_finite_weights
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.nets.densenet import DenseBlock
 from labapp.nets.resnet import PlainBlock, ResidualBlock
 from labapp.recording.places import kind_of
@@ -25,7 +28,7 @@ Modules = tuple[nn.Module, ...]
 APPLIES_TO = "the lab's nets and torchvision's or timm's VGG, ResNet and DenseNet"
 
 
-class Split(NamedTuple):
+class ResidualParts(NamedTuple):
     """A residual block taken apart: activation(branch(shared(x)) + shortcut(shared(x)))."""
 
     shared: Modules
@@ -40,7 +43,7 @@ class Unit(NamedTuple):
     path: str  # of the block, or of the convolution or linear layer that opens a layer
     kind: str  # residual | plain | dense | layer | other
     modules: Modules  # what runs, one after the other
-    split: Split | None = None  # of a residual block
+    parts: ResidualParts | None = None  # of a residual block
 
     def run(self, x: Tensor) -> Tensor:
         """What the net does here."""
@@ -58,6 +61,12 @@ class Chain(NamedTuple):
         """residual, plain, dense or vgg (a net of single layers)."""
         kinds = {unit.kind for unit in self.units}
         return next((kind for kind in ("residual", "plain", "dense") if kind in kinds), "vgg")
+
+    @property
+    def blocks(self) -> list[int]:
+        """Which units are the net's blocks; in a net without blocks (VGG), which are its layers."""
+        kind = "layer" if self.family == "vgg" else self.family
+        return [at for at, unit in enumerate(self.units) if unit.kind == kind]
 
     def run(self, x: Tensor) -> Tensor:
         """The net's output."""
@@ -81,6 +90,20 @@ class Chain(NamedTuple):
             raise _not_a_chain(self.model)
         if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
             raise _not_a_chain(self.model)
+
+
+@contextmanager
+def taken_apart(model: nn.Module, images: Tensor) -> Iterator[Chain]:
+    """Inside, the net's units in evaluation mode, confirmed on the images; outside, nothing has changed.
+
+    Raises:
+        LabError: If the net is no chain of known units, or its weights are not finite.
+    """
+    require_finite_weights(model)
+    with undisturbed(model, in_place=False):
+        chain = chain_of(model)
+        chain.confirm(images)
+        yield chain
 
 
 def through(modules: Sequence[nn.Module], x: Tensor) -> Tensor:
@@ -121,9 +144,9 @@ def _not_a_chain(model: nn.Module) -> LabError:
 
 
 def _visit(path: str, module: nn.Module, *, outermost: bool = False) -> Iterator[Unit]:
-    split = _split(module)
-    if split is not None:
-        yield Unit(path, "residual", (module,), split)
+    parts = _residual_parts(module)
+    if parts is not None:
+        yield Unit(path, "residual", (module,), parts)
     elif isinstance(module, PlainBlock):
         yield Unit(path, "plain", (module,))
     elif isinstance(module, DenseBlock) or type(module).__name__ in ("_DenseBlock", "DenseBlock"):
@@ -135,9 +158,9 @@ def _visit(path: str, module: nn.Module, *, outermost: bool = False) -> Iterator
         yield Unit(path, "other", (module,))
 
 
-def _split(module: nn.Module) -> Split | None:
+def _residual_parts(module: nn.Module) -> ResidualParts | None:
     if isinstance(module, ResidualBlock):
-        return Split((module.preactivation,), (module.branch,), (module.shortcut,), (module.activation,))
+        return ResidualParts((module.preactivation,), (module.branch,), (module.shortcut,), (module.activation,))
     if not (hasattr(module, "downsample") and isinstance(getattr(module, "conv1", None), nn.Conv2d)):
         return None
     children = [(name, child) for name, child in module.named_children() if name != "downsample"]
@@ -152,13 +175,13 @@ def _split(module: nn.Module) -> Split | None:
             branch.append(child)
             if kind_of(child) == "norm" and at < last_convolution:
                 branch.append(rectifier)
-        return Split((), tuple(branch), shortcut, (rectifier,))
+        return ResidualParts((), tuple(branch), shortcut, (rectifier,))
     activations = [at for at, (name, _) in enumerate(children) if name.startswith("act")]  # timm
     if not activations or activations[-1] < last_convolution:
         return None
     behind = activations[-1]
     branch = [child for at, (_, child) in enumerate(children) if at != behind]
-    return Split((), tuple(branch), shortcut, (children[behind][1],))
+    return ResidualParts((), tuple(branch), shortcut, (children[behind][1],))
 
 
 def _with_functional_head(units: list[Unit]) -> list[Unit]:

@@ -1,14 +1,13 @@
 """How sure is a mean over images?
 
-A score is one number an image; what is reported is their mean with the interval in which the mean over all such
-images lies. Images without a score (NaN: a map without any evidence, a mask without pixels) are left out, and `n`
-counts the rest.
+Each image has one score; the answer is the mean over images with its confidence interval. Images without a score (NaN:
+a map without any evidence, a mask without pixels) are left out, and `n` counts the rest.
 """
 
 from typing import NamedTuple
 
 import torch
-from scipy.special import ndtri, stdtrit
+from scipy import stats
 from torch import Tensor
 
 
@@ -28,17 +27,21 @@ def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
     if n < 2:
         return Interval(float(values.mean()), float("nan"), float("nan"), n)
     mean = float(values.mean())
-    half = float(stdtrit(n - 1, (1 + level) / 2)) * float(values.std()) / n**0.5
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * float(values.std()) / n**0.5  # 0 for equal values
     return Interval(mean, mean - half, mean + half, n)
 
 
 def share_interval(values: Tensor, level: float = 0.95) -> Interval:
-    """Wilson's interval (1927) of a share, for values (N,) of 0 or 1: inside [0, 1], and of some width even there."""
+    """Wilson's score interval (1927) of a share, inside [0, 1], for values (N,) from 0 to 1.
+
+    `scipy.stats.binomtest` gives the same for whole counts. Here a value may lie between 0 and 1, such as the share of
+    permutations after which an image is still classified correctly.
+    """
     values = _scored(values)
     n = len(values)
     if not n:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
-    z = float(ndtri((1 + level) / 2))
+    z = float(stats.norm.ppf((1 + level) / 2))
     p = float(values.mean())
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5

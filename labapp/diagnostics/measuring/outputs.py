@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from labapp.config import LabError
 from labapp.recording.hooks import Hooks, tensors_in
-from labapp.recording.places import Layers, Spot, choose, find_spots
+from labapp.recording.places import ExecutionOrder, Layers, Spot, channel_axis, choose, find_spots, relative_depth
 
-Hear = Callable[[int, Tensor], None]
+OnOutput = Callable[[int, Tensor], None]
 
 
-class Where(NamedTuple):
+class LayerPosition(NamedTuple):
     """Where a layer stands in its net; the same columns as in the recorder's tables."""
 
     layer: str
@@ -48,11 +48,11 @@ def representations(model: nn.Module) -> list[str]:
     return [spot.path for spot in weighted if spot.kind == "conv"] or [spot.path for spot in weighted]
 
 
-class Reader:
+class OutputReader:
     """Hears the outputs of a net's layers, forward by forward; leaves no hook behind.
 
-    with Reader(model, layers) as reader:
-        reader.read(images, hear)         # calls hear(index of the layer, output) while the net runs
+    with OutputReader(model, layers) as reader:
+        reader.read(images, on_output)         # calls on_output(index of the layer, output) while the net runs
     """
 
     def __init__(self, model: nn.Module, layers: Layers = None) -> None:
@@ -64,11 +64,10 @@ class Reader:
         self._places: list[tuple[str, Spot, int, int]] = []  # name, spot, depth, stage
         self._index: dict[str, int] = {}
         self._calls: dict[str, int] = {}
-        self._depth, self._forwards = 0, 0
-        self._sizes: list[tuple[int, ...]] = []
-        self._hear: Hear = lambda index, output: None
+        self._order, self._forwards = ExecutionOrder(), 0
+        self._on_output: OnOutput = lambda index, output: None
 
-    def __enter__(self) -> "Reader":
+    def __enter__(self) -> "OutputReader":
         self._hooks = Hooks()
         declared = all(spot.depth is not None for spot in self.spots)
         for spot in self.spots:
@@ -79,27 +78,27 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._hooks.remove()
 
-    def read(self, images: Tensor, hear: Hear) -> Any:
-        """One forward pass. Returns the net's output; `hear` must not keep what it is given."""
+    def read(self, images: Tensor, on_output: OnOutput) -> Any:
+        """One forward pass. Returns the net's output; `on_output` must not keep what it is given."""
         self._calls.clear()
-        self._hear = hear
+        self._on_output = on_output
         output = self.model(images.to(self.device))
         self._forwards += 1
         return output
 
-    def where(self) -> list[Where]:
+    def positions(self) -> list[LayerPosition]:
         """The layers heard, in the order of execution."""
-        last = max([spot.depth or 1 for spot in self.spots] + [self._depth], default=1)
+        last = max([spot.depth or 1 for spot in self.spots] + [self._order.depth], default=1)
         return [
-            Where(name, spot.kind, depth, (depth - 1) / (last - 1) if last > 1 else 0.0, stage, spot.block)
+            LayerPosition(name, spot.kind, depth, relative_depth(depth, last), stage, spot.block)
             for name, spot, depth, stage in self._places
         ]
 
-    def silent(self) -> list[Where]:
+    def silent(self) -> list[LayerPosition]:
         """What was asked for and never ran, in the order of definition; with depth 0 where that is not declared."""
         never = self.chosen - {spot.path for _, spot, _, _ in self._places}
         return [
-            Where(spot.path, spot.kind, spot.depth or 0, math.nan, spot.stage or 0, spot.block)
+            LayerPosition(spot.path, spot.kind, spot.depth or 0, math.nan, spot.stage or 0, spot.block)
             for spot in self.spots
             if spot.path in never
         ]
@@ -107,23 +106,22 @@ class Reader:
     def _take(self, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
         call = self._calls[spot.path] = self._calls.get(spot.path, 0) + 1
         found = next(tensors_in(output), None)
-        if not self._forwards and found is not None:
-            self._depth += spot.kind in ("conv", "linear") and call == 1
-            size = tuple(found.shape[2:])
-            if spot.kind in ("conv", "block") and found.dim() > 2 and size not in self._sizes:
-                self._sizes.append(size)
-        if spot.path not in self.chosen or found is None or found.dim() < 2:
+        if found is None:
+            return
+        axis = channel_axis(spot.kind, module, found.dim())
+        depth, stage = 0, 0
+        if not self._forwards:
+            depth, stage = self._order.after(spot.kind, call, tuple(found.shape), axis)
+        if spot.path not in self.chosen or found.dim() < 2:
             return
         name = spot.path if call == 1 else f"{spot.path}#{call}"
         if name not in self._index:
             if self._forwards:
                 raise LabError(f"{name} runs for some images only, so layers cannot be compared over all of them")
             self._index[name] = len(self._places)
-            depth = spot.depth or max(self._depth, 1)
-            self._places.append((name, spot, depth, spot.stage or max(len(self._sizes), 1)))
-            channels_last = spot.kind == "linear" or type(module).__name__.startswith(("LayerNorm", "RMSNorm"))
-            self.by_channel.append(not channels_last and (found.dim() > 3 or spot.kind == "conv"))
-        self._hear(self._index[name], found.detach())
+            self._places.append((name, spot, spot.depth or depth, spot.stage or stage))
+            self.by_channel.append(axis == 1)
+        self._on_output(self._index[name], found.detach())
 
 
 def device_of(model: nn.Module) -> torch.device:

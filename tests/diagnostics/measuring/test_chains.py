@@ -9,8 +9,8 @@ import torchvision
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.chains import chain_of, through
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.chains import chain_of, through
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.nets import build
 
 NETS: dict[str, tuple[Callable[[], nn.Module], str, int, int]] = {  # net, family, blocks of it, image size
@@ -56,10 +56,10 @@ def test_units_do_what_the_net_does(name: str) -> None:
         x = images
         for unit in chain.units:
             after = unit.run(x)
-            if unit.split:
-                shared = through(unit.split.shared, x)
-                total = through(unit.split.branch, shared) + through(unit.split.shortcut, shared)
-                assert torch.allclose(through(unit.split.activation, total), after, rtol=1e-4, atol=1e-5)
+            if unit.parts:
+                shared = through(unit.parts.shared, x)
+                total = through(unit.parts.branch, shared) + through(unit.parts.shortcut, shared)
+                assert torch.allclose(through(unit.parts.activation, total), after, rtol=1e-4, atol=1e-5)
             x = after
 
 

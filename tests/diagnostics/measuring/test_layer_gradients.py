@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from labapp.config import LabError
-from labapp.diagnostics.layer_gradients import layer_gradients
+from labapp.diagnostics.measuring.layer_gradients import layer_gradients
 from labapp.nets import build
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 
 
 def a_net() -> nn.Module:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.chains import Chain, dense_layers
+from labapp.diagnostics.measuring.chains import Chain, dense_layers
 from labapp.recording.places import kind_of
 
 
-class Reader(NamedTuple):
+class MultiSourceLayer(NamedTuple):
     """A layer that reads the maps of several sources."""
 
     block: int  # counted from 1
@@ -28,7 +28,7 @@ class Reader(NamedTuple):
         return self.layer.get_parameter("weight")
 
 
-def readers(chain: Chain) -> list[Reader]:
+def multi_source_layers(chain: Chain) -> list[MultiSourceLayer]:
     """Every layer that reads a concatenation, in the order of execution; in a plain net every layer but the first."""
     if chain.family == "residual":
         raise LabError(
@@ -36,8 +36,8 @@ def readers(chain: Chain) -> list[Reader]:
             "take weighting='ablation', which asks what a block loses when it no longer sees an earlier one"
         )
     if chain.family != "dense":
-        return _plain_readers(chain)
-    found: list[Reader] = []
+        return _one_source_layers(chain)
+    found: list[MultiSourceLayer] = []
     block = 0
     channels: list[int] = []
     norm: nn.Module | None = None
@@ -51,7 +51,7 @@ def readers(chain: Chain) -> list[Reader]:
                 first = convolutions[0]
                 channels = channels or [first.get_parameter("weight").shape[1]]
                 reading = norms[0] if norms else None  # with a bottleneck there is a second one inside
-                found.append(Reader(block, target, "layer", first, reading, 0, tuple(channels)))
+                found.append(MultiSourceLayer(block, target, "layer", first, reading, 0, tuple(channels)))
                 channels.append(convolutions[-1].get_parameter("weight").shape[0])
             norm = None
             continue
@@ -61,13 +61,13 @@ def readers(chain: Chain) -> list[Reader]:
                 norm = module
             elif kind in ("conv", "linear") and channels:
                 what = "transition" if kind == "conv" else "classifier"
-                found.append(Reader(block, len(channels), what, module, norm, 0, tuple(channels)))
+                found.append(MultiSourceLayer(block, len(channels), what, module, norm, 0, tuple(channels)))
                 channels = []
     return found
 
 
-def _plain_readers(chain: Chain) -> list[Reader]:
-    found: list[Reader] = []
+def _one_source_layers(chain: Chain) -> list[MultiSourceLayer]:
+    found: list[MultiSourceLayer] = []
     norm: nn.Module | None = None
     layers = 0
     modules = [m for unit in chain.units for part in unit.modules for m in part.modules()]
@@ -78,7 +78,7 @@ def _plain_readers(chain: Chain) -> list[Reader]:
         elif kind in ("conv", "linear"):
             if layers:
                 inputs = module.get_parameter("weight").shape[1]
-                found.append(Reader(1, layers + 1, "layer", module, norm, layers, (inputs,)))
+                found.append(MultiSourceLayer(1, layers + 1, "layer", module, norm, layers, (inputs,)))
             layers += 1
             norm = None
     if found and kind_of(found[-1].layer) == "linear":

@@ -5,9 +5,9 @@ For images x and one class c each, one forward and one backward pass give for ev
 activation) are formulae in these two.
 
 Nothing is left behind: gradients come from `torch.autograd.grad` into the layers' places in the graph, so `.grad` is
-not touched and no weight's gradient is computed; see `labapp.diagnostics.undisturbed` for the rest. A layer's output
-is copied as the layer returned it, and its place in the graph noted at that moment, so that a rectifier that later
-overwrites it (torchvision's VGG and DenseNet) does not change what is measured.
+not touched and no weight's gradient is computed; see `labapp.diagnostics.measuring.undisturbed` for the rest. A layer's
+output is copied as the layer returned it, and its place in the graph noted at that moment, so that a rectifier that
+later overwrites it (torchvision's VGG and DenseNet) does not change what is measured.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from labapp.config import LabError, nearest
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 from labapp.recording.places import KINDS, choose, find_spots
 
 Targets = int | Sequence[int] | Tensor | None
-Layers = str | nn.Module | Iterable[str | nn.Module] | Callable[[str, nn.Module], bool] | None
+MapLayers = str | nn.Module | Iterable[str | nn.Module] | Callable[[str, nn.Module], bool] | None
 
 NOTHING = (
     "none of the layers chosen has both spatial extent and a part in the class score; choose others, or larger images"
@@ -39,7 +39,7 @@ class LayerGradient(NamedTuple):
     gradient: Tensor
 
 
-class Answer(NamedTuple):
+class ScoreGradients(NamedTuple):
     """What the net says about the images, and how each layer had a part in it, in the order of execution."""
 
     scores: Tensor  # (N, classes)
@@ -47,7 +47,9 @@ class Answer(NamedTuple):
     layers: dict[str, LayerGradient]
 
 
-def layer_gradients(model: nn.Module, images: Tensor, targets: Targets = None, layers: Layers = None) -> Answer:
+def layer_gradients(
+    model: nn.Module, images: Tensor, targets: Targets = None, layers: MapLayers = None
+) -> ScoreGradients:
     """Outputs of layers and the gradients of a class score with respect to them, from one pass.
 
     Args:
@@ -92,7 +94,7 @@ def layer_gradients(model: nn.Module, images: Tensor, targets: Targets = None, l
             )
     if not found:
         raise LabError(NOTHING)
-    return Answer(scores.detach(), classes, found)
+    return ScoreGradients(scores.detach(), classes, found)
 
 
 def class_scores(model: nn.Module, images: Tensor) -> Tensor:
@@ -134,7 +136,7 @@ class _Choice(NamedTuple):
     one_a_size: bool = False
 
 
-def _choose(model: nn.Module, layers: Layers) -> _Choice:
+def _choose(model: nn.Module, layers: MapLayers) -> _Choice:
     spots = find_spots(model)
     if layers is None:
         blocks = [spot.path for spot in spots if spot.kind == "block"]

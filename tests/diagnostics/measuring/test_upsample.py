@@ -1,7 +1,7 @@
 import torch
 from captum.attr import LayerAttribution
 
-from labapp.diagnostics.upsample import upsample
+from labapp.diagnostics.measuring.upsample import upsample
 
 
 def test_equals_captum():

@@ -3,8 +3,8 @@
     features = collect(net, images)          # pooled: a layer's channels, averaged over positions
     features.by_layer["stage2.block3"]       # (N, C)
 
-The net is read in evaluation mode and comes out as it went in (`labapp.diagnostics.undisturbed`). A layer is called
-by its module's path, `path#2` for the second call in one forward pass.
+The net is read in evaluation mode and afterwards is as it was before (`labapp.diagnostics.measuring.undisturbed`). A
+layer is called by its module's path, `path#2` for the second call in one forward pass.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.reader import Reader, Where, device_of
-from labapp.diagnostics.tensors import first_tensor
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.outputs import LayerPosition, OutputReader, device_of
+from labapp.diagnostics.measuring.tensors import first_tensor
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 from labapp.recording.places import Layers
 
@@ -29,16 +29,16 @@ class Features:
     """What layers made of N images, in the order of execution.
 
     Attributes:
-        where: the layers that ran.
+        positions: the layers that ran.
         by_layer: layer -> (N, D), on the processor.
         outputs: the net's own output, (N, classes).
         silent: layers that were asked for and never ran.
     """
 
-    where: list[Where]
+    positions: list[LayerPosition]
     by_layer: dict[str, Tensor]
     outputs: Tensor
-    silent: list[Where] = field(default_factory=list)
+    silent: list[LayerPosition] = field(default_factory=list)
 
 
 def collect(
@@ -50,27 +50,27 @@ def collect(
         model: Any net.
         images: (N, C, H, W), or batches as a DataLoader gives them.
         layers: Paths, globs, kinds or a predicate, see `labapp.recording.places.choose`; None takes what
-            `labapp.diagnostics.reader.representations` finds.
+            `labapp.diagnostics.measuring.outputs.representations` finds.
         batch_size: Images at a time.
         pool: Average over positions, which leaves one number a channel; False keeps every value, C·H·W an image.
     """
     kept: list[list[Tensor]] = []
     outputs = []
-    with undisturbed(model), torch.no_grad(), Reader(model, layers) as reader:
+    with undisturbed(model), torch.no_grad(), OutputReader(model, layers) as reader:
 
-        def hear(index: int, output: Tensor) -> None:
+        def on_output(index: int, output: Tensor) -> None:
             if index == len(kept):
                 kept.append([])
             values = pooled(output, reader.by_channel[index]) if pool else output.flatten(1)
             kept[index].append(values.to("cpu", torch.float32, copy=True))  # an activation may overwrite it in place
 
         for batch in batches(images, batch_size):
-            outputs.append(first_tensor(reader.read(batch, hear)).float().cpu())
-        where = reader.where()
+            outputs.append(first_tensor(reader.read(batch, on_output)).float().cpu())
+        positions = reader.positions()
     if not outputs:
         raise LabError("there are no images to measure on; give at least one batch")
-    values = {place.layer: torch.cat(parts) for place, parts in zip(where, kept, strict=True)}
-    return Features(where, values, torch.cat(outputs), reader.silent())
+    values = {place.layer: torch.cat(parts) for place, parts in zip(positions, kept, strict=True)}
+    return Features(positions, values, torch.cat(outputs), reader.silent())
 
 
 class LastLayer(NamedTuple):
