@@ -4,9 +4,9 @@
     share_of_linear_layers(net)             # VGG-16: 0.89 of all weights
 
 A multiply-add is one product and one sum in a convolution or linear layer, for one image. Nothing else is counted, as
-in the papers; so the products inside an attention are missing. `torch.utils.flop_counter` counts the same (two
-operations a multiply-add), but adds up the calls of a module, where here each call is a row of its own. One image passes through the net to learn the shapes;
-on `torch.device("meta")` that costs nothing.
+in the papers; so the products inside an attention are missing. `torch.utils.flop_counter` counts the same, as two
+operations each, but adds up all calls of a module, where here every call is a row. One image passes through the net to
+learn the shapes; on `torch.device("meta")` that costs nothing.
 """
 
 import math

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.measuring.chains import Chain, ResidualParts, Unit, dense_layers, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, dense_layers, run_units, taken_apart, through
 from labapp.diagnostics.measuring.conditions import batches, require_classes, require_labelled
 
 AblatedCell = tuple[int, int, int, str]  # block, source, target, kind
@@ -80,18 +80,6 @@ def _total(scores: Tensor, labels: Tensor) -> float:
     return F.cross_entropy(scores.double(), labels, reduction="sum").item()
 
 
-def _from(units: list[Unit], x: Tensor) -> Tensor:
-    for unit in units:
-        x = unit.run(x)
-    return x
-
-
-def _join(parts: ResidualParts, shared: Tensor, branch: Tensor | None) -> Tensor:
-    """The end of a residual block: with a given branch, or without one."""
-    shortcut = through(parts.shortcut, shared)
-    return through(parts.activation, shortcut if branch is None else branch + shortcut)
-
-
 def _residual(chain: Chain, x: Tensor) -> AblatedCells:
     places = chain.blocks
     inputs: dict[int, Tensor] = {}  # what each unit reads in the whole net
@@ -101,7 +89,7 @@ def _residual(chain: Chain, x: Tensor) -> AblatedCells:
         if unit.parts:
             shared = through(unit.parts.shared, x)
             branches[at] = through(unit.parts.branch, shared)
-            x = _join(unit.parts, shared, branches[at])
+            x = unit.parts.join(shared, branches[at])
         else:
             x = unit.run(x)
     for source in range(len(places) + 1):
@@ -113,22 +101,22 @@ def _residual(chain: Chain, x: Tensor) -> AblatedCells:
             parts = chain.units[at].parts
             if parts is None:
                 continue
-            seen = _join(parts, through(parts.shared, inputs[at]), None)
+            seen = parts.join(through(parts.shared, inputs[at]))
             at += 1
         for number, unit in enumerate(chain.units[at:], start=at):
             if unit.parts:
                 shared = through(unit.parts.shared, seen)
-                changed = _join(
-                    unit.parts, through(unit.parts.shared, inputs[number]), through(unit.parts.branch, shared)
+                changed = unit.parts.join(
+                    through(unit.parts.shared, inputs[number]), through(unit.parts.branch, shared)
                 )
                 target = places.index(number) + 1
-                yield (1, source, target, "block"), _from(chain.units[number + 1 :], changed)
-                seen = _join(unit.parts, shared, branches[number])
+                yield (1, source, target, "block"), run_units(chain.units[number + 1 :], changed)
+                seen = unit.parts.join(shared, branches[number])
             elif number < places[-1]:
                 seen = unit.run(seen)
             else:
                 break
-        yield (1, source, len(places) + 1, "classifier"), _from(chain.units[places[-1] + 1 :], seen)
+        yield (1, source, len(places) + 1, "classifier"), run_units(chain.units[places[-1] + 1 :], seen)
 
 
 def _dense(chain: Chain, x: Tensor) -> AblatedCells:
@@ -149,10 +137,10 @@ def _dense(chain: Chain, x: Tensor) -> AblatedCells:
                 changed = [*features[:target], layer(_without(features[:target], source))]
                 for later in layers[target:]:
                     changed.append(later(changed))
-                yield (block, source, target, "layer"), _from(rest, torch.cat(changed, 1))
+                yield (block, source, target, "layer"), run_units(rest, torch.cat(changed, 1))
         kind = "classifier" if at == last else "transition"
         for source in range(len(features)):
-            yield (block, source, len(features), kind), _from(rest, torch.cat(_without(features, source), 1))
+            yield (block, source, len(features), kind), run_units(rest, torch.cat(_without(features, source), 1))
         x = torch.cat(features, 1)
 
 
@@ -167,5 +155,5 @@ def _plain(chain: Chain, x: Tensor) -> AblatedCells:
         if at in places[1:]:
             target = places.index(at) + 1
             kind = "block" if not of_layers else "classifier" if at == places[-1] else "layer"
-            yield (1, target - 1, target, kind), _from(chain.units[at:], torch.zeros_like(x))
+            yield (1, target - 1, target, kind), run_units(chain.units[at:], torch.zeros_like(x))
         x = unit.run(x)

@@ -42,7 +42,7 @@ def by_depth(
     *,
     quantities: Iterable[str] = QUANTITIES,
     layers: Layers = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> pd.DataFrame:
     """Quantities of each layer's features.
 
@@ -55,7 +55,7 @@ def by_depth(
         labels: (N,) classes; without them the quantities that need them are missing.
         quantities: Some of QUANTITIES.
         layers: Which layers, see `labapp.recording.places.choose`; None takes `measuring.outputs.representations`.
-        progress: Called with rows done and rows in all.
+        progress: Told the share that is done.
 
     Raises:
         LabError: For an unknown quantity or layer, or labels that do not fit.
@@ -84,5 +84,5 @@ def by_depth(
             about = place._asdict() | {"features": channels, "images": len(found.outputs), "quantity": name}
             rows.append(about | measured._asdict())
             if progress is not None:
-                progress(len(rows), total)
+                progress(len(rows) / total)
     return pd.DataFrame(rows)

@@ -20,7 +20,7 @@ whose branch is zero has share 1 and singular values 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pandas as pd
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError, listed, nearest
-from labapp.diagnostics.measuring.chains import Chain, Modules, Unit, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, Modules, run_units, taken_apart, through
 from labapp.diagnostics.measuring.conditions import (
     require_classes,
     require_images,
@@ -126,7 +126,9 @@ def block_singular_values(
             last = at
             while span == "stage" and last + 1 < len(square) and square[last + 1]:
                 last += 1
-            found = extreme_singular_values(_composed(chain.units[at : last + 1]), inputs[at], steps=steps, seed=seed)
+            found = extreme_singular_values(
+                partial(run_units, chain.units[at : last + 1]), inputs[at], steps=steps, seed=seed
+            )
             rows += [
                 (unit.path, last + 1 - at, example, *values)
                 for example, values in enumerate(zip(*(column.tolist() for column in found), strict=True))
@@ -173,7 +175,7 @@ def _forward(chain: Chain, images: Tensor) -> tuple[list[Tensor], dict[int, Tens
         if unit.parts:
             shared = through(unit.parts.shared, x)
             branches[at] = through(unit.parts.branch, shared)
-            x = through(unit.parts.activation, branches[at] + through(unit.parts.shortcut, shared))
+            x = unit.parts.join(shared, branches[at])
         else:
             x = unit.run(x)
     return streams, branches, x
@@ -203,12 +205,3 @@ def _inputs(chain: Chain, images: Tensor) -> list[Tensor]:
         for unit in chain.units:
             inputs.append(unit.run(inputs[-1]))
     return inputs
-
-
-def _composed(units: list[Unit]) -> Callable[[Tensor], Tensor]:
-    def run(x: Tensor) -> Tensor:
-        for unit in units:
-            x = unit.run(x)
-        return x
-
-    return run

@@ -208,7 +208,7 @@ def _deleted(chain: Chain, site: Site) -> list[Step] | str:
         steps[site.at] = lambda x: _dense_without(unit.modules[0], site.layer, x)
     elif unit.parts:
         parts = unit.parts
-        steps[site.at] = lambda x: through(parts.activation, through(parts.shortcut, through(parts.shared, x)))
+        steps[site.at] = lambda x: parts.join(through(parts.shared, x))
     elif site.shape[0] == site.shape[1]:
         del steps[site.at]
     else:

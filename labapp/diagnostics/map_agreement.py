@@ -44,8 +44,7 @@ def agreement(maps: Mapping[str, Tensor], *, share: float = 0.2) -> list[dict[st
             "overlap": map_overlap(maps[a], maps[b], share=share),
         }
         for measure, values in scores.items():
-            mean, low, high, n = mean_interval(values)
-            rows.append({"a": a, "b": b, "measure": measure, "mean": mean, "low": low, "high": high, "images": n})
+            rows.append({"a": a, "b": b, "measure": measure, **mean_interval(values).columns})
     return rows
 
 
@@ -66,8 +65,7 @@ def drift_table(steps: Sequence[int], maps: Tensor) -> list[dict[str, Any]]:
     values["formed"] = list(zip(steps, formed(maps), strict=True))
     for measure, scores in values.items():
         for step, score in scores:
-            mean, low, high, n = mean_interval(score)
-            rows.append({"step": step, "measure": measure, "mean": mean, "low": low, "high": high, "images": n})
+            rows.append({"step": step, "measure": measure, **mean_interval(score).columns})
     return rows
 
 

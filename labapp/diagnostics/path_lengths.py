@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 from labapp.config import LabError
 from labapp.diagnostics.measuring.batch_statistics import batch_statistics
-from labapp.diagnostics.measuring.chains import Chain, Unit, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, Unit, run_units, taken_apart, through
 from labapp.diagnostics.measuring.conditions import require_classes, require_labelled
 
 COLUMNS = ("length", "paths", "probability", "gradient_norm", "deviation", "weight", "sum_norm")
@@ -157,16 +157,13 @@ def _links(chain: Chain, images: Tensor, labels: Tensor) -> tuple[list[_Link], T
     places = chain.blocks
     x = images
     with torch.no_grad():
-        for unit in chain.units[: places[0]]:
-            x = unit.run(x)
+        x = run_units(chain.units[: places[0]], x)
     links = []
     for unit in chain.units[places[0] : places[-1] + 1]:
         link, x = _link(unit, x)
         links.append(link)
     x = x.detach().requires_grad_()
-    scores = x
-    for unit in chain.units[places[-1] + 1 :]:
-        scores = unit.run(scores)
+    scores = run_units(chain.units[places[-1] + 1 :], x)
     require_classes(scores, labels)
     (gradient,) = torch.autograd.grad(F.cross_entropy(scores, labels), x)
     return links, gradient

@@ -67,7 +67,7 @@ class Sanity:
         """A tidy table: randomised (how many layers), layer, measure, mean, low, high, images."""
         tables = {"signed": self.signed, "absolute": self.absolute, "ssim": self.ssim}
         return [
-            {"randomised": number, "layer": layer, "measure": measure, **_columns(mean_interval(table[number - 1]))}
+            {"randomised": number, "layer": layer, "measure": measure, **mean_interval(table[number - 1]).columns}
             for number, layer in enumerate(self.layers, start=1)
             for measure, table in tables.items()
         ]
@@ -176,7 +176,3 @@ def _spread(layers: int, checks: int | None) -> set[int]:
     """After how many layers to compare: evenly spread, and always after the last."""
     count = layers if checks is None else max(1, min(checks, layers))
     return {round(layers * (number + 1) / count) for number in range(count)}
-
-
-def _columns(interval: Interval) -> dict[str, float | int]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "images": interval.n}

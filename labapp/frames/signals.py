@@ -13,6 +13,7 @@ import pandas as pd
 
 from labapp.frames.gradients import LAYER, states
 from labapp.frames.runs import IDENTITY, identities
+from labapp.frames.steps import at_nearest_step
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
 
@@ -103,9 +104,7 @@ def at_step(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:
     """
     if table.empty:
         return table.assign(state=pd.Series(dtype=str))
-    steps = table[["run", "step"]].drop_duplicates().sort_values("step", kind="stable")
-    distance = (steps["step"] - step).abs()
-    chosen = table.merge(steps.loc[distance.groupby(steps["run"]).idxmin()], on=["run", "step"])
+    chosen = at_nearest_step(table, step)
     parts = [thinned(part, marks) for _, part in chosen.groupby("quantity", sort=False, observed=True)]
     found = pd.concat(parts, ignore_index=True)
     value = found["value"].to_numpy(float)

@@ -6,6 +6,7 @@
     run.probe("lesions", 300)
 
 Every quantity of `labapp.diagnostics` that speaks of a net becomes one table a checkpoint in the run's `probes/`, on
-one fixed batch of probe images. `labapp.probes.catalogue` lists them; each function here takes a `Given` and returns
-the table. Nets and random numbers are afterwards as they were.
+one fixed batch of probe images. `labapp.probes.catalogue` lists them with the functions that make them: of the
+diagnostics themselves, or of this room where a table says more than a diagnostic. Those take a `Given` and return the
+table. Nets and random numbers are afterwards as they were.
 """

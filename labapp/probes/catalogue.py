@@ -3,7 +3,8 @@
     CATALOGUE["lesions"].title            # what is stored as run.probe("lesions", step)
     why_not("growth", experiment)         # "" or one sentence
 
-`labapp.probes` measures; here stands what the reading room and the command line need to know without torch.
+One entry registers a diagnostic and says where its function is; `labapp.probes.measure` imports that when it measures.
+So the command line and the app can read this list without torch.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ class ProbeSpec:
     """One table of a run's probes.
 
     Attributes:
-        name: Of the table.
+        name: Of the table, and of the function that makes it.
         title: For a heading.
         question: What it answers.
+        module: Where that function is, in labapp; diagnostics.NAME when left out. What it can ask for stands in
+            `labapp.probes.measure.offered`.
         families: Whose nets it applies to.
         when: At which checkpoints it is measured unless others are asked for, see WHEN.
         images: From how many images at most; 0 for the plan.
@@ -39,6 +42,7 @@ class ProbeSpec:
     name: str
     title: str
     question: str
+    module: str = ""
     families: tuple[str, ...] = FAMILIES
     when: str = "ends"
     images: int = 0
@@ -46,48 +50,75 @@ class ProbeSpec:
 
 
 _LISTED = (
-    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", when="plan"),
-    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", when="plan"),
+    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", when="plan"),
+    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", when="plan"),
     ProbeSpec(
         "growth",
         "Growth and compression",
         "How do the channels of a dense net grow?",
-        ("dense",),
-        "plan",
+        families=("dense",),
+        when="plan",
         otherwise="growth and compression are a matter of dense nets",
     ),
     ProbeSpec("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
-    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", when="plan"),
-    ProbeSpec("feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", images=64),
+    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", "probes.plan", when="plan"),
+    ProbeSpec(
+        "feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", "probes.reuse", images=64
+    ),
     ProbeSpec(
         "reuse_observations",
         "Observations",
         "Are the four observations of DenseNet's Fig. 5 seen?",
+        "probes.reuse",
         ("dense",),
         images=128,
         otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which only dense "
         "nets have",
     ),
-    ProbeSpec("similarity", "Similarity", "Which layers resemble each other?", when="all", images=512),
-    ProbeSpec("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
-    ProbeSpec("neural_collapse", "Neural collapse", "Are features one point a class?", when="all", images=512),
-    ProbeSpec("shattering", "Shattered gradients", "Do the gradients of two images agree?", images=32),
     ProbeSpec(
-        "autocorrelation", "Gradient along a line", "How fast does the gradient change between images?", images=2
+        "similarity", "Similarity", "Which layers resemble each other?", "probes.representation", when="all", images=512
+    ),
+    ProbeSpec("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
+    ProbeSpec(
+        "neural_collapse",
+        "Neural collapse",
+        "Are features one point a class?",
+        "probes.representation",
+        when="all",
+        images=512,
+    ),
+    ProbeSpec(
+        "shattering", "Shattered gradients", "Do the gradients of two images agree?", "probes.gradients", images=32
+    ),
+    ProbeSpec(
+        "autocorrelation",
+        "Gradient along a line",
+        "How fast does the gradient change between images?",
+        "probes.gradients",
+        images=2,
     ),
     ProbeSpec(
         "path_gradients",
         "Path lengths",
         "Through how many blocks does the gradient come?",
+        "probes.gradients",
         ("residual",),
         images=16,
         otherwise="path lengths speak of sums of paths, which only residual nets have",
     ),
-    ProbeSpec("lesions", "Lesions", "How badly does the net take the loss of a block?", when="last", images=256),
+    ProbeSpec(
+        "lesions",
+        "Lesions",
+        "How badly does the net take the loss of a block?",
+        "probes.gradients",
+        when="last",
+        images=256,
+    ),
     ProbeSpec(
         "permutations",
         "Reordered blocks",
         "How badly does the net take another order of its blocks?",
+        "probes.gradients",
         ("plain", "residual", "vgg"),
         "last",
         256,
@@ -97,6 +128,7 @@ _LISTED = (
         "gradient_split",
         "Identity mappings",
         "How much of the gradient comes through the shortcuts?",
+        "probes.gradients",
         ("residual",),
         "all",
         32,
@@ -106,12 +138,26 @@ _LISTED = (
         "singular_values",
         "Block Jacobians",
         "How near does a block's Jacobian come to losing a direction?",
+        "probes.gradients",
         ("plain", "residual"),
         images=2,
         otherwise="only blocks of residual and plain nets have a square Jacobian",
     ),
-    ProbeSpec("level_gradients", "Feature pyramid", "Which level sends gradient into which stage?", images=2),
-    ProbeSpec("spatial_order", "Order of positions", "Does it matter where things stand?", when="last", images=256),
+    ProbeSpec(
+        "level_gradients",
+        "Feature pyramid",
+        "Which level sends gradient into which stage?",
+        "probes.gradients",
+        images=2,
+    ),
+    ProbeSpec(
+        "spatial_order",
+        "Order of positions",
+        "Does it matter where things stand?",
+        "probes.plan",
+        when="last",
+        images=256,
+    ),
 )
 CATALOGUE: dict[str, ProbeSpec] = {spec.name: spec for spec in _LISTED}
 IMAGES = max(spec.images for spec in _LISTED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from labapp.config import FOREIGN, Experiment, LabError
+from labapp.config import Experiment, LabError
 from labapp.diagnostics.sanity import restarted
 from labapp.imagesets import load_for
-from labapp.nets import build
 from labapp.nets.foreign import foreign
+from labapp.nets.ordered import net_for
 from labapp.probes.lock import locked
 from labapp.probes.pictures import square
 from labapp.store import Run
@@ -91,7 +91,12 @@ def of_run(run: Run, step: int | None = None) -> Subject:
 def _of_checkpoint(folder: Path, path: Path, *seen: int) -> Subject:
     run = Run(folder)
     images = _images_of(run)
-    net = _net_of(run.experiment, images)
+    net = net_for(
+        run.experiment,
+        num_classes=len(images["classes"]),
+        image_size=images["size"],
+        in_channels=images["channels"],
+    )
     _load(net, _state(path), f"checkpoint {path.name} of run '{run.id}'")
     return Subject(run.name, int(path.stem.removeprefix("step-")), net.eval(), **images)
 
@@ -109,16 +114,6 @@ def _images_of(run: Run) -> dict[str, Any]:
         "std": tuple(about["std"]),
         "classes": tuple(map(str, about["classes"])),
     }
-
-
-def _net_of(experiment: Experiment, images: dict[str, Any]) -> nn.Module:
-    classes = len(images["classes"])
-    if experiment.family == FOREIGN:
-        spec = str(experiment.net)
-        by_name = spec.partition(":")[0] in ("torchvision", "timm")
-        return foreign(spec, num_classes=classes) if by_name else foreign(spec)
-    options = experiment.net_options()
-    return build(**options, num_classes=classes, image_size=images["size"], in_channels=images["channels"])
 
 
 @dataclass(frozen=True)
@@ -179,9 +174,7 @@ def of_spec(
 
 def restarted_of(subject: Subject, seed: int = 0) -> Subject:
     """The same net with weights drawn anew, in all other ways equal."""
-    net = restarted(subject.net, seed)
-    about = {name: getattr(subject, name) for name in ("size", "channels", "mean", "std", "classes")}
-    return Subject(subject.name, None, net.eval(), **about)
+    return replace(subject, step=None, net=restarted(subject.net, seed).eval())
 
 
 def untrained_of(subject: Subject, run: Run | None = None) -> Subject:

@@ -141,7 +141,7 @@ def choose(spots: list[Spot], layers: Layers) -> set[str]:
 
 
 def channel_axis(kind: str, module: nn.Module, dimensions: int) -> int:
-    """Where the channels stand in an output of so many dimensions: 1 in maps (N, C, H, W), the last in tokens (N, T, C)."""
+    """The axis of the channels in an output of so many dimensions: 1 in maps (N, C, H, W), 2 in tokens (N, T, C)."""
     channels_last = kind == "linear" or type(module).__name__.startswith(("LayerNorm", "RMSNorm"))
     by_channel = dimensions > 3 or (dimensions == 3 and kind == "conv")
     return 1 if by_channel and not channels_last else dimensions - 1

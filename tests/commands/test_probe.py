@@ -1,5 +1,6 @@
 """Real small nets of every family, probed: the tables that are promised, and one sentence where there can be none."""
 
+import inspect
 import random
 import shutil
 
@@ -68,7 +69,11 @@ def with_weights(run, change, step=12):
 
 
 def test_every_quantity_of_the_catalogue_is_measured_by_somebody():
-    assert list(measure.MEASURES) == list(CATALOGUE) == list(PROMISED)
+    assert list(PROMISED) == [name for name in CATALOGUE if name in PROMISED]
+    for name in CATALOGUE:
+        parameters = inspect.signature(measure.function_of(name)).parameters.values()
+        needed = {parameter.name for parameter in parameters if parameter.default is parameter.empty}
+        assert needed <= {"given", "model", "net", "images", "labels", "train", "seed", "progress"}, name
     assert all(set(quantity.families) <= set(FAMILIES) for quantity in CATALOGUE.values())
     assert all(quantity.otherwise for quantity in CATALOGUE.values() if set(quantity.families) != set(FAMILIES))
 
@@ -82,7 +87,7 @@ def test_a_run_gets_every_table_that_applies_to_its_net(net, probed_nets):
         assert steps == ([0] if CATALOGUE[name].when == "plan" else [0, 12]), name
         table = run.probe(name, steps[-1])
         assert len(table), name
-        assert PROMISED[name] <= set(table), name
+        assert PROMISED.get(name, set()) <= set(table), name
 
 
 def test_what_does_not_apply_is_said_in_a_sentence(probed_nets):

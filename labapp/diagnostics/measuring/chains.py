@@ -36,6 +36,11 @@ class ResidualParts(NamedTuple):
     shortcut: Modules
     activation: Modules
 
+    def join(self, shared: Tensor, branch: Tensor | None = None) -> Tensor:
+        """The block's output, from what branch and shortcut share, and what the branch gives; None stands for zero."""
+        shortcut = through(self.shortcut, shared)
+        return through(self.activation, shortcut if branch is None else branch + shortcut)
+
 
 class Unit(NamedTuple):
     """One step of a net."""
@@ -70,9 +75,7 @@ class Chain(NamedTuple):
 
     def run(self, x: Tensor) -> Tensor:
         """The net's output."""
-        for unit in self.units:
-            x = unit.run(x)
-        return x
+        return run_units(self.units, x)
 
     def confirm(self, images: Tensor) -> None:
         """Make sure that the units do what the net does; to be called in evaluation mode.
@@ -90,6 +93,13 @@ class Chain(NamedTuple):
             raise _not_a_chain(self.model)
         if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
             raise _not_a_chain(self.model)
+
+
+def run_units(units: Sequence[Unit], x: Tensor) -> Tensor:
+    """One unit after the other."""
+    for unit in units:
+        x = unit.run(x)
+    return x
 
 
 @contextmanager

@@ -19,6 +19,11 @@ class Interval(NamedTuple):
     high: float
     n: int
 
+    @property
+    def columns(self) -> dict[str, float | int]:
+        """As columns of a table: mean, low, high, images."""
+        return {"mean": self.mean, "low": self.low, "high": self.high, "images": self.n}
+
 
 def mean_interval(values: Tensor, level: float = 0.95) -> Interval:
     """Mean ± Student's t of n − 1 degrees of freedom times s/√n, for values (N,) of any range."""

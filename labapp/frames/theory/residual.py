@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labapp.config import LabError
-from labapp.frames.theory.gains import KAPPA
+from labapp.frames.theory.gains import KAPPA, Array
 from labapp.frames.theory.walk import Walk
 
-Array = NDArray[np.float64]
 T = TypeVar("T")
 FIRST_VARIANCE = 0.375  # of the first convolution's output: He's fan-out form, 3 colours, 16 channels: 27 · 2/144
 

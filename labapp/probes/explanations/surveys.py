@@ -122,9 +122,8 @@ def energy_table(trained: Survey, untrained: Survey) -> list[dict[str, Any]]:
             ours, theirs = (torch.from_numpy(getattr(each, measure)[layer]) for each in (trained, untrained))
             both = {"trained": ours, "untrained": theirs, "difference": ours - theirs}
             for net, values in (both | {"uniform": torch.from_numpy(trained.share)}).items():
-                mean, low, high, images = mean_interval(values)
                 about = {"run": trained.name, "layer": layer, "stage": stage, "measure": measure, "net": net}
-                rows.append(about | {"mean": mean, "low": low, "high": high, "images": images})
+                rows.append(about | mean_interval(values).columns)
     return rows
 
 
