@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.outputs import device_of
 from labapp.diagnostics.measuring.tensors import first_tensor
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.receptive_field import Field, Fields
@@ -44,7 +45,7 @@ def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd
     calls: dict[str, int] = {}
     order = ExecutionOrder()
     spots = find_spots(net)
-    images = torch.ones(1, in_channels, image_size, image_size, device=_device(net), dtype=_dtype(net))
+    images = torch.ones(1, in_channels, image_size, image_size, device=device_of(net), dtype=_dtype(net))
 
     def note(fields: Fields, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
         made = next(tensors_in(output), None)
@@ -121,10 +122,6 @@ def _others(net: nn.Module, spots: list[Spot], calls: dict[str, int]) -> list[di
             numbers = {"parameters": sum(own), "multiply_adds": 0, "receptive_field": math.nan, "jump": math.nan}
             rows.append(place | numbers)
     return rows
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
 def _dtype(net: nn.Module) -> torch.dtype:
