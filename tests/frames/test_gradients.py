@@ -1,3 +1,5 @@
+"""Layers, profiles, slopes and ratios, against scipy and closed forms."""
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,114 +9,7 @@ from scipy.stats import linregress
 from scipy.stats import t as student
 
 from labapp import frames
-
-
-def one_profile(values, depths=None, run="a", step=0):
-    """A layer table of one run at one step."""
-    n = len(values)
-    return pd.DataFrame(
-        {
-            "run": run,
-            "run_id": run,
-            "family": "plain",
-            "net_depth": n,
-            "seed": 0,
-            "step": step,
-            "layer": [f"layer{i}" for i in range(n)],
-            "kind": "conv",
-            "depth": range(1, n + 1) if depths is None else depths,
-            "relative_depth": np.linspace(0, 1, n),
-            "stage": 1,
-            "block": "",
-            "value": np.asarray(values, dtype=float),
-        }
-    )
-
-
-# who the runs are
-
-
-def test_names_say_only_what_differs(record, tmp_path):
-    runs = [record(tmp_path, depth=20), record(tmp_path, depth=20, seed=1), record(tmp_path, depth=56)]
-    assert frames.names(runs) == ["plain-20, seed 0", "plain-20, seed 1", "plain-56"]
-    assert frames.names(runs, seeds=False) == ["plain-20", "plain-20", "plain-56"]
-    assert frames.names(runs[:1]) == ["plain-20"]
-
-
-def test_names_put_settings_into_words(record, tmp_path):
-    runs = [record(tmp_path, norm=norm, activation=act) for norm, act in (("batch", "relu"), ("none", "tanh"))]
-    assert frames.names(runs) == ["plain-20", "plain-20, no norm, tanh"]
-
-
-def test_names_of_repetitions_end_in_their_folder(record, tmp_path):
-    runs = [record(tmp_path, run_id="plain-20-first"), record(tmp_path, run_id="plain-20-second")]
-    assert frames.names(runs) == ["plain-20, first", "plain-20, second"]
-    assert frames.describe(runs)["net"].tolist() == ["plain-20", "plain-20"]
-
-
-def test_describe_lists_its_columns(record, tmp_path):
-    table = frames.describe([record(tmp_path, family="dense", depth=40)])
-    columns = "run net run_id family net_depth seed norm activation init imageset status"
-    assert list(table.columns) == columns.split()
-    assert table.loc[0, ["family", "net_depth", "status"]].tolist() == ["dense", 40, "finished"]
-    assert list(frames.describe([]).columns) == columns.split()
-
-
-# overview and curves
-
-
-def test_overview_has_what_the_run_was_made_of(record, tmp_path):
-    row = frames.overview([record(tmp_path, growth=1.2, accuracy=0.9)]).iloc[0]
-    assert row["accuracy"] == row["best_accuracy"] == pytest.approx(0.9)
-    assert row["slope_start"] == pytest.approx(-np.log10(1.2), rel=1e-6)  # float32 on disk
-    assert row["ratio_start"] == pytest.approx(1.2**18, rel=1e-5)
-    assert row["ratio_end"] == pytest.approx(1.2**18, rel=1e-5)
-    assert (row["step"], row["steps"]) == (31, 31)
-    assert row["loss"] == pytest.approx(np.mean([2.3 / (1 + step) for step in (28, 29, 30)]), rel=1e-6)
-    assert row["recorder_cost"] == 0.03
-    assert set(frames.SUMMARY) <= set(row.index)
-
-
-def test_overview_of_a_run_that_recorded_nothing(record, tmp_path):
-    row = frames.overview([record(tmp_path, recorded=(), layers=0)]).iloc[0]
-    assert np.isnan(row["slope_start"])
-    assert np.isnan(row["ratio_end"])
-    assert row["accuracy"] == pytest.approx(0.9)
-
-
-def test_overview_of_a_diverged_run(record, tmp_path):
-    row = frames.overview([record(tmp_path, nan_from=15, status="diverged")]).iloc[0]
-    assert row["status"] == "diverged"
-    assert np.isfinite(row["slope_start"])
-    assert np.isnan([row["slope_end"], row["loss"], row["accuracy"]]).all()
-
-
-def test_curves_keep_every_row_that_can_be_drawn(record, tmp_path):
-    runs = [record(tmp_path), record(tmp_path, family="residual")]
-    table = frames.curves(runs)
-    assert list(table.columns) == [*frames.IDENTITY, *["step", "split", "loss", "accuracy", "error", "nonfinite"]]
-    train = table[(table["split"] == "train") & (table["run"] == "plain-20")]
-    assert train["step"].tolist() == list(range(31))
-    np.testing.assert_allclose(train["loss"], 2.3 / (1 + np.arange(31)), rtol=1e-6)
-    test = table[(table["split"] == "test") & (table["run"] == "residual-20")]
-    np.testing.assert_allclose(test["error"], 1 - test["accuracy"])
-
-
-def test_curves_are_means_where_there_is_too_much_to_draw(record, tmp_path):
-    run = record(tmp_path, steps=400, nan_from=390, status="diverged")
-    table = frames.curves([run], marks=40)
-    train = table[table["split"] == "train"]
-    assert len(train) == 40
-    assert train["loss"].iloc[0] == pytest.approx(np.mean(2.3 / np.arange(1, 11)), rel=1e-6)
-    assert train["nonfinite"].tolist() == [0] * 39 + [10]
-    assert np.isnan(train["loss"].iloc[-1])
-
-
-def test_curves_of_nothing():
-    assert frames.curves([]).empty
-
-
-# layers
+from tests.frames.profiles import one_profile
 
 
 def test_layer_table_keeps_the_kinds_asked_for(record, tmp_path):
@@ -268,51 +163,3 @@ def test_slope_of_layers_at_one_depth_is_nan():
 def test_ratio_of_first_to_last(record, tmp_path):
     ratios = frames.gradient_ratio(frames.layer_table([record(tmp_path, growth=1.2, nan_from=25, status="diverged")]))
     np.testing.assert_allclose(ratios["ratio"], [1.2**18] * 3 + [np.nan], rtol=1e-5)
-
-
-def test_heatmap_holds_every_cell_of_a_small_run(record, tmp_path):
-    table = frames.layer_table([record(tmp_path)])
-    cells = frames.gradient_heatmap(table)
-    assert len(cells) == len(table)
-    merged = cells.merge(table, on=["run", "layer", "step"])
-    np.testing.assert_allclose(merged["value_x"], np.log10(merged["value_y"]), rtol=1e-6)
-    assert (cells["depth_end"] - cells["depth_start"]).eq(1).all()
-    assert sorted(zip(cells["step"].unique(), cells["step_end"].unique(), strict=True)) == [
-        (0, 10),
-        (10, 20),
-        (20, 30),
-        (30, 40),
-    ]
-
-
-def test_heatmap_takes_steps_together_but_not_the_first(record, tmp_path):
-    run = record(tmp_path, recorded=tuple(range(0, 1000, 2)), steps=1000)
-    cells = frames.gradient_heatmap(frames.layer_table([run]), marks=200)
-    assert len(cells) <= 200
-    assert cells["layer"].nunique() == 10  # 19 layers do not fit beside twenty steps: neighbours are taken together
-    assert cells["layer"].str.contains("…").any()
-    first = cells[cells["step"] == 0]
-    assert set(first["step_end"]) == {2}
-    total = (cells["step_end"] - cells["step"]) * (cells["depth_end"] - cells["depth_start"])
-    assert total.sum() == 19 * 1000  # no gap, no overlap
-
-
-def test_heatmap_tells_zero_and_broken_cells():
-    table = pd.concat([one_profile([1, 0], step=0), one_profile([np.nan, 1], step=1)], ignore_index=True)
-    cells = frames.gradient_heatmap(table).set_index(["depth", "step"])
-    assert cells["state"].to_dict() == {(1, 0): "finite", (2, 0): "zero", (1, 1): "not finite", (2, 1): "finite"}
-    assert cells["value"].isna().sum() == 2
-
-
-def test_heatmap_of_one_layer_and_one_step():
-    cells = frames.gradient_heatmap(one_profile([0.1]))
-    assert len(cells) == 1
-    assert cells.loc[0, ["step", "step_end"]].tolist() == [0, 1]
-    assert cells.loc[0, "value"] == pytest.approx(-1)
-
-
-def test_thinned_keeps_the_ends_of_each_run():
-    table = pd.DataFrame({"run": ["a"] * 100 + ["b"] * 3, "step": [*range(100), *range(3)]})
-    thin = frames.thinned(table, marks=20)
-    assert thin.groupby("run")["step"].agg(["min", "max", "size"]).loc["a"].tolist() == [0, 99, 10]
-    assert (thin["run"] == "b").sum() == 3
