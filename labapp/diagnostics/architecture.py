@@ -1,4 +1,4 @@
-"""What does a net's plan alone say about it?
+"""What follows from a net's architecture alone?
 
     architecture(build("vgg16"))            # one row a layer
     share_of_linear_layers(net)             # VGG-16: 0.89 of all weights

@@ -1,4 +1,4 @@
-"""Which places of an image speak for a class, by every method the lab knows, all called in the same way?
+"""Which places of an image raise a class score, by every attribution method of the lab?
 
     attribute("integrated-gradients", model, images)                     # {"image": (N, H, W)}
     attribute("gradcam", model, images, targets=3, layers=["stage3"])    # {"stage3": (N, h, w)}

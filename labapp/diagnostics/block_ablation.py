@@ -1,4 +1,4 @@
-"""What does a block lose when it alone no longer sees what an earlier block has made?
+"""How much does the loss rise when one block no longer reads what an earlier block has computed?
 
     block_ablation(model, images, labels)       # block, source, target, value, kind
 
@@ -12,7 +12,7 @@ whole net, but for what target l reads.
 * Dense nets. Layer l reads zeros in place of the maps of source s, as `feature_reuse` numbers them.
 * Plain nets and VGG. Block (or layer) l reads one source, the one before; it reads zeros.
 
-Unit: nats. Invariances: a source that adds nothing, or that l gives no weight, has 0 to rounding. Evaluation mode.
+Unit: nats, in evaluation mode. A source that adds nothing, or to which l gives no weight, has 0 up to rounding.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def block_ablation(
     batch_size: int = 64,
     progress: Callable[[float], None] | None = None,
 ) -> pd.DataFrame:
-    """The loss that each target loses with each source.
+    """The change of the loss when a target no longer reads a source.
 
     Args:
         model: A residual, dense, plain or VGG net, the lab's, torchvision's or timm's.

@@ -1,4 +1,4 @@
-"""Does the net lose the class when the highest places of a map go, and find it when they come?
+"""How does the class probability change when the highest places of a map are removed, or added?
 
 Places are ordered by the map, highest first, and in that order set to a baseline (deletion) or uncovered in a blurred
 image (insertion). The probability of the class (softmax) over the share of places changed makes a curve; its area by

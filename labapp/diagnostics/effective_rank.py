@@ -1,4 +1,4 @@
-"""Over how many directions are a layer's features spread, small ones counted little?
+"""Over how many directions are a layer's features spread?
 
 effective rank = exp(H(p)) with pᵢ = σᵢ / Σσ, σ the singular values of the centred features X (N, D), and H the entropy
 in nats. Roy & Vetterli 2007, *The effective rank: a measure of effective dimensionality*, EUSIPCO.

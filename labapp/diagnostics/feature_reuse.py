@@ -16,13 +16,13 @@ all maps before it, so each of its weights w belongs to one source s: to the blo
 The last target of a block is the transition or, behind the last block, the classifier. In nets with bottlenecks the
 layer that reads the concatenation is the 1×1 convolution. Compare inside a column: targets differ in fan-in and scale.
 
-Invariances: weights and bn-folded ask nothing of the images; bn-folded and activation stay as they are when γ and β are
-multiplied by c > 0 and w is divided by it; bn-folded is divided by c when a source and its σ are multiplied by it. At
-He's initialisation every 3×3 cell is √(4/(π · fan-out)), 0.1086 in DenseNet-40 with k = 12. What Fig. 5 shows is
-disputed (github.com/liuzhuang13/DenseNet, issue 53), hence `over_seeds`.
+Invariances: weights and bn-folded do not depend on the images; bn-folded and activation stay as they are when γ and β
+are multiplied by c > 0 and w is divided by it; bn-folded is divided by c when a source and its σ are multiplied by it.
+At He's initialisation every 3×3 cell is √(4/(π · fan-out)), 0.1086 in DenseNet-40 with k = 12. What Fig. 5 shows is
+disputed (github.com/liuzhuang13/DenseNet, issue 53), so compare seeds with `over_seeds`.
 
-A residual net adds instead of concatenating: its weights belong to no single source, but ablation speaks of it too.
-In a plain net or VGG every layer sees one source, the layer before: one row a target, whose share is all there is.
+A residual net adds instead of concatenating: its weights belong to no single source, but ablation applies to it too.
+In a plain net or VGG every layer sees one source, the layer before: one row a target.
 """
 
 from __future__ import annotations

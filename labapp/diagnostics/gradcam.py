@@ -1,4 +1,4 @@
-"""Which places of an image speak for a class, seen from each layer?
+"""Which places of an image raise a class score, seen from each layer?
 
     maps = gradcam(model, images)                      # {layer: (N, H, W)}, the net's blocks, its own predictions
     gradcam(model, images, targets=3, layers=["layer3", "layer4"])
@@ -11,8 +11,8 @@ With A_k the maps of a layer, g_k = ∂s_c/∂A_k the gradient of the class scor
   number for the whole map, is left out.
 * LayerCAM (Jiang et al. 2021, IEEE TIP 30): Σ_k ReLU(g_k) A_k, place by place.
 
-The papers end with a ReLU: only what speaks *for* the class is shown. Here maps are signed, so that what speaks against
-it is not lost; `relu=True` gives the papers' form.
+The papers end with a ReLU, which keeps evidence *for* the class only. Here maps are signed, so evidence against it is
+kept too; `relu=True` gives the papers' form.
 
 Invariances: a map scales with the class score, and does not change when images join or leave the batch. In a net that
 ends in global average pooling and one linear layer the Grad-CAM of the last maps is the CAM of Zhou et al. 2016

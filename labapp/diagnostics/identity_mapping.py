@@ -1,4 +1,4 @@
-"""How much of a block's gradient comes straight along the shortcuts, and how near does the bracket come to zero?
+"""How much of a block's gradient comes along the shortcuts, and how near is its Jacobian to zero in any direction?
 
     table = gradient_split(model, images, labels)          # per block and example: eq. (4) and (5) taken apart
     block_singular_values(model, images)                   # extreme singular values of 1 + ∂F/∂x

@@ -1,4 +1,4 @@
-"""How badly does a net take the loss, or the exchange, of one of its blocks?
+"""How much does a net lose when one of its blocks is deleted, or two are exchanged?
 
     lesions(model, images, labels)                     # delete every block, swap every two neighbours
     permutations(model, images, labels, seed=0)        # reorder more and more blocks at once
@@ -146,7 +146,7 @@ def permutations(
 
 
 def _exchanged(units: int, pairs: list[tuple[Site, Site]], count: int, random: np.random.Generator) -> list[int]:
-    """An order after `count` random exchanges; drawn anew, a few times, where they lead back to the trained order."""
+    """An order after `count` random exchanges; drawn again, a few times, if they lead back to the trained order."""
     order = list(range(units))
     for _ in range(REDRAWS):
         order = list(range(units))

@@ -1,4 +1,4 @@
-"""Do nets look at the same places, and when does a net begin to look where it looks in the end?
+"""Do the maps of two nets agree, and from which checkpoint on does a net's map resemble its last one?
 
 Between nets, on the same images and classes: Spearman's ρ of their maps, and the overlap |A ∩ B| / |A ∪ B| (IoU) of
 their highest places, by default the top fifth; two random maps of n places overlap q / (2 − q) on average for a share

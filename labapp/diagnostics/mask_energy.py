@@ -29,5 +29,5 @@ def mask_energy(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def mask_share(masks: Tensor) -> Tensor:
-    """The share of the image that a mask (N, H, W) covers, (N,): the energy of a map that says nothing."""
+    """The share of the image that a mask (N, H, W) covers, (N,): the energy of a constant map."""
     return masks.float().mean((1, 2))

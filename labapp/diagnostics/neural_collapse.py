@@ -1,4 +1,4 @@
-"""How far have features and classifier settled into one point a class?
+"""How close are features and classifier to one point for each class?
 
 Papyan, Han, Donoho 2020, *Prevalence of neural collapse* (PNAS 117, 24652), on the features h that enter the last
 linear layer. With class means μ_c, their mean μ, the covariances Σ_W within and Σ_B between classes, C classes,

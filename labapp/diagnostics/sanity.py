@@ -1,9 +1,9 @@
 """Does an explanation depend on what the net has learnt?
 
-Weights are replaced by first weights, layer after layer from the output down, and after each layer the maps are made
-anew and compared with those of the trained net: Spearman's ρ of the signed and of the absolute values, and SSIM of
-the absolute values on one range. An explanation that still looks the same when every weight is random explains the
-image, not the net.
+Weights are replaced by first weights, layer after layer from the output down, and after each layer the maps are
+computed again and compared with those of the trained net: Spearman's ρ of the signed and of the absolute values, and
+SSIM of the absolute values on one range. An explanation that still looks the same when every weight is random explains
+the image, not the net.
 
 Adebayo et al. 2018, *Sanity Checks for Saliency Maps* (arXiv 1810.03292), §4, cascading randomisation. The class
 asked about must be held fixed by the caller, as there. A normalisation's running statistics belong to its layer and
@@ -139,7 +139,7 @@ def weight_layers(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
 
 
 def restarted(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy in which every layer has drawn its weights anew.
+    """A copy with new random weights in every layer.
 
     Convolutions and linear layers draw He's, which keep the size of the signal also where normalisations start with the
     statistics (0, 1); all else starts as PyTorch starts it.

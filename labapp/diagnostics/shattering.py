@@ -1,4 +1,4 @@
-"""Do the gradients of two examples still have anything to do with one another, layer by layer?
+"""How similar are the gradients of two examples, layer by layer?
 
     gradient_cosine(model, images)                     # layer, depth, cosine between examples
     gradient_autocorrelation(model, image, other)      # layer, depth, lag: along a line of inputs

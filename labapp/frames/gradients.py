@@ -46,7 +46,7 @@ def layer_table(
 
 
 def read_layers(run: Run, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """What a run says about one quantity: the columns of `LAYER`, then value.
+    """One quantity of a run: the columns of `LAYER`, then value.
 
     A layer for which the quantity does not exist (the weights of a ReLU) is left out; one that is NaN is kept.
     """
@@ -81,7 +81,7 @@ def theory_profile(profile: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         profile: from `gradient_profile` at the first recorded step.
-        runs: from `describe`; the theory speaks of plain nets with batch norm and ReLU only.
+        runs: from `describe`; the theory holds for plain nets with batch norm and ReLU only.
 
     Returns:
         run, depth, relative_depth, value.

@@ -31,7 +31,7 @@ def self_similarity(run: Run, step: int, read: Read | None = None, marks: int = 
 
 
 def pair_similarity(run: Run, other: Run, step: int, read: Read | None = None, marks: int = MARKS) -> pd.DataFrame:
-    """CKA of all layers of one net with all of another; empty where nobody compared them.
+    """CKA of all layers of one net with all of another; empty where they were not compared.
 
     Returns:
         As `self_similarity`, all rows and columns, the first net's layers in `layer`; and other_step.
@@ -43,7 +43,7 @@ def pair_similarity(run: Run, other: Run, step: int, read: Read | None = None, m
     read = read or Run.probe
     if against_name(other.id, theirs) in run.probes() and mine in run.probes()[against_name(other.id, theirs)]:
         table = read(run, against_name(other.id, theirs), mine)
-    else:  # the other one was asked; the same numbers, turned round
+    else:  # the table belongs to the other run: the same numbers, transposed
         table = read(other, against_name(run.id, mine), theirs)
         swapped = {name: f"other_{name}" for name in LAYER[1:]}
         table = table.rename(columns=swapped | {there: here for here, there in swapped.items()})

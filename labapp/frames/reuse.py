@@ -87,7 +87,7 @@ def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]
 
 
 def scaled(cells: pd.DataFrame, scale: str) -> pd.DataFrame:
-    """The same cells on another scale, each column (block, target) for itself; what hovering says stays in `raw`.
+    """The same cells on another scale, each column (block, target) for itself; the values as they were stay in `raw`.
 
     column maximum: divided by the column's largest size, so that values lie in −1 … 1; column min–max: (v − min) /
     (max − min), which also hides how unequal a column is. NaN where a column has nothing to scale by.
@@ -120,7 +120,7 @@ def preference(cells: pd.DataFrame) -> float:
 
 
 def missed(cells: pd.DataFrame) -> pd.DataFrame:
-    """What does a net lose, on the mean over those who read it, without one source?
+    """How much does the loss rise without one source, on the mean over the layers that read it?
 
     Returns:
         source, source_layer, loss (nats), targets; what comes into the net, source 0, is left out; worst first.

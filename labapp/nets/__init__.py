@@ -1,4 +1,4 @@
-"""Which nets can the lab build, and how are they called?
+"""Which nets can the lab build, and what are they called?
 
     build("residual", depth=56, width=8)        # a family and its options, CIFAR form
     build("resnet50")                           # ImageNet form, by the paper's name: 224 pixels, 1000 classes

@@ -1,10 +1,10 @@
-"""How does a net look in which every layer reads the outputs of all layers before it?
+"""How is a net built in which every layer reads the outputs of all layers before it?
 
 Huang, Liu, van der Maaten, Weinberger 2017, *Densely Connected Convolutional Networks* (arXiv 1608.06993). A layer adds
 k channels (the growth rate); a bottleneck of 4k channels stands before its 3×3 convolution in the forms B and BC; a
 transition keeps a share θ of the channels (the compression, C).
 
-Where this differs from the paper: with the norm "none" convolutions have biases. The concatenation is computed anew by
+Where this differs from the paper: with the norm "none" convolutions have biases. The concatenation is computed again by
 each layer, as in torchvision, which costs memory traffic and keeps each a module that a hook can see.
 """
 

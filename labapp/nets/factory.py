@@ -43,7 +43,7 @@ class LayerFactory:
         )
 
     def stem_pool(self) -> dict[str, nn.Module | None]:
-        """The ImageNet forms' maximum over 3×3, as parts of a chain; circular like the convolutions, or over −∞."""
+        """The ImageNet forms' maximum over 3×3, as parts of a sequence; circular like the convolutions, or over −∞."""
         if self.padding_mode == "circular":
             return {"pad": nn.CircularPad2d(1), "pool": nn.MaxPool2d(3, stride=2)}
         return {"pool": nn.MaxPool2d(3, stride=2, padding=1)}
@@ -74,7 +74,7 @@ def sequential(**parts: nn.Module | None) -> nn.Sequential:
 
 
 def preactivated(**parts: nn.Module | None) -> nn.Sequential:
-    """The same for a chain whose norms and activations stand before the layer they feed."""
+    """The same for a sequence whose norms and activations stand before the layer they feed."""
     return _fill(PreActivated(), parts)
 
 

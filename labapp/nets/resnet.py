@@ -1,4 +1,4 @@
-"""How does a net look when every few layers get a shortcut past them, and how without?
+"""How is a net built with a shortcut past every few layers, and how is the same net built without?
 
 He, Zhang, Ren, Sun 2015, *Deep Residual Learning* (arXiv 1512.03385), and 2016, *Identity Mappings* (arXiv 1603.05027).
 A plain net is the same net without its shortcuts: same layers, same names, same weights.

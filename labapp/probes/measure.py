@@ -1,4 +1,4 @@
-"""How does a run get its probes?
+"""How are the probes of a run measured and stored?
 
 Each task is one table: a quantity at a checkpoint. A quantity that cannot be measured there says why in one sentence,
 and the others go on.

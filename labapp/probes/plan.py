@@ -1,4 +1,4 @@
-"""What does the plan of a net say, before any image has been seen?"""
+"""What follows from the architecture of a net?"""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def of_spec(
 ) -> Subject:
     """A net that is not from a run: torchvision:NAME and timm:NAME with pretrained weights, or MODULE:FACTORY.
 
-    Where pretrained weights cannot be had, a warning says so and the net has first weights.
+    If pretrained weights cannot be fetched, a warning says so and the net has first weights.
 
     Args:
         spec: Source and name.
@@ -174,12 +174,12 @@ def of_spec(
 
 
 def restarted_of(subject: Subject, seed: int = 0) -> Subject:
-    """The same net with weights drawn anew, in all other ways equal."""
+    """The same net with new random weights, otherwise equal."""
     return replace(subject, step=None, net=restarted(subject.net, seed).eval())
 
 
 def untrained_of(subject: Subject, run: Run | None = None) -> Subject:
-    """The net before its training: the run's checkpoint of step 0, where it has none weights drawn anew."""
+    """The net before its training: the run's checkpoint of step 0, or new random weights where there is none."""
     return of_run(run, 0) if run is not None and 0 in run.checkpoints() else restarted_of(subject)
 
 

@@ -23,7 +23,7 @@ def require_finite_weights(model: nn.Module) -> None:
 
 
 def require_images(images: object, *, at_least: int = 1) -> Tensor:
-    """Images (N, C, H, W), N at least so large."""
+    """Images (N, C, H, W) with N ≥ `at_least`; anything else is refused."""
     if not isinstance(images, Tensor) or images.ndim != 4 or not images.is_floating_point():
         raise LabError(f"images are normalised floats (N, C, H, W), not {_what(images)}")
     if len(images) < at_least:
@@ -34,7 +34,7 @@ def require_images(images: object, *, at_least: int = 1) -> Tensor:
 
 
 def require_labelled(images: object, labels: object, *, at_least: int = 1) -> tuple[Tensor, Tensor]:
-    """Images (N, C, H, W) and their classes (N,), N at least so large."""
+    """Images (N, C, H, W) and their classes (N,) with N ≥ `at_least`; anything else is refused."""
     images = require_images(images, at_least=at_least)
     if not isinstance(labels, Tensor) or labels.shape != (len(images),) or labels.is_floating_point():
         raise LabError(f"labels are one class an image, integers ({len(images)},), not {_what(labels)}")

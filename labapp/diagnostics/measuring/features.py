@@ -1,4 +1,4 @@
-"""What does each layer make of the same images?
+"""What are the features of each layer for the same images?
 
     features = collect(net, images)          # pooled: a layer's channels, averaged over positions
     features.by_layer["stage2.block3"]       # (N, C)
@@ -26,7 +26,7 @@ Images = Tensor | Iterable[Any]
 
 @dataclass(frozen=True)
 class Features:
-    """What layers made of N images, in the order of execution.
+    """Features of N images at several layers, in the order of execution.
 
     Attributes:
         positions: the layers that ran.
@@ -74,7 +74,7 @@ def collect(
 
 
 class LastLayer(NamedTuple):
-    """What enters a net's last linear layer, that layer's weight, and what the net says."""
+    """What enters a net's last linear layer, that layer's weight, and the net's output."""
 
     features: Tensor  # (N, D)
     weight: Tensor  # (classes, D)

@@ -1,4 +1,4 @@
-"""What does each layer hold, and what does a class score ask of it?
+"""What is each layer's output, and what is the gradient of a class score with respect to it?
 
 For images x and one class c each, one forward and one backward pass give for every layer l its output A_l(x) and
 ∂s_c/∂A_l, where s are the net's scores (logits). All layer-wise maps (Grad-CAM, Grad-CAM++, LayerCAM, gradient times
@@ -40,7 +40,7 @@ class LayerGradient(NamedTuple):
 
 
 class ScoreGradients(NamedTuple):
-    """What the net says about the images, and how each layer had a part in it, in the order of execution."""
+    """Class scores, and the output and gradient of each layer in the order of execution."""
 
     scores: Tensor  # (N, classes)
     targets: Tensor  # (N,), the classes asked about
@@ -207,7 +207,7 @@ class _Heard:
             self.places[name] = _Place(path, output.detach().clone(), get_gradient_edge(output))
 
     def usable(self, chosen: _Choice) -> dict[str, _Place]:
-        """The places that were chosen, or one sentence on the first that was named and cannot be had."""
+        """The places that were chosen; a LabError for the first one that was named and has no map."""
         for name in chosen.named:
             path, _, call = name.partition("#")
             if path in self.flat and name not in self.places:

@@ -1,4 +1,4 @@
-"""What does one measurement say, how surely, and if nothing: why not?"""
+"""What is one measured value, its interval, and the reason where there is none?"""
 
 import math
 from typing import NamedTuple

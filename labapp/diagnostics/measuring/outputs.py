@@ -1,4 +1,4 @@
-"""Which layers of a net are read, and what does each say in a forward pass?
+"""Which layers of a net are read, and what does each put out in a forward pass?
 
 A layer is called by its module's path, `path#2` for the second call in one forward pass.
 """
@@ -49,7 +49,7 @@ def representations(model: nn.Module) -> list[str]:
 
 
 class OutputReader:
-    """Hears the outputs of a net's layers, forward by forward; leaves no hook behind.
+    """Passes on the outputs of a net's layers in each forward pass; leaves no hook behind.
 
     with OutputReader(model, layers) as reader:
         reader.read(images, on_output)         # calls on_output(index of the layer, output) while the net runs
@@ -87,7 +87,7 @@ class OutputReader:
         return output
 
     def positions(self) -> list[LayerPosition]:
-        """The layers heard, in the order of execution."""
+        """The layers that ran, in the order of execution."""
         last = max([spot.depth or 1 for spot in self.spots] + [self._order.depth], default=1)
         return [
             LayerPosition(name, spot.kind, depth, relative_depth(depth, last), stage, spot.block)

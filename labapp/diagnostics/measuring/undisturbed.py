@@ -1,4 +1,4 @@
-"""How does one look at a net without leaving a trace?
+"""How is a net measured without changing it?
 
 A diagnostic sees a net as it is used: in evaluation mode, where no normalisation learns from the images and no unit is
 dropped. What had to change for that is put back, also after an exception.

@@ -1,4 +1,4 @@
-"""How is a layer's coarse map laid over its image?"""
+"""How is a layer's coarse map brought to the size of its image?"""
 
 from torch import Tensor
 from torch.nn import functional as F

@@ -47,7 +47,7 @@ def residual_profile(
 
 
 class BlockScale(NamedTuple):
-    """What a block's place in the net says about it."""
+    """What follows from a block's place in the net."""
 
     opens: bool  # a stage: half of the channels are new, a quarter of the positions stays
     entering: float  # elements of the stream before and behind, relative to the first stage

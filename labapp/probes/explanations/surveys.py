@@ -29,7 +29,7 @@ from labapp.probes.subjects import Subject
 from labapp.store import Run
 
 AT_ONCE = 32  # images of one pass: short enough that a question of the page waits for one of them
-CHECKS = 6  # points of the cascade at which maps are made anew
+CHECKS = 6  # points of the cascade at which maps are computed again
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +164,8 @@ def check_sanity(
 ) -> tuple[str, list[dict[str, Any]]]:
     """The verdict of cascading randomisation, and its table: randomised, layer, measure, mean, low, high, images.
 
-    Weights are drawn anew, independent of those training began with: a net that was trained shortly resembles its own
-    start.
+    New random weights, independent of those training began with, since a net that was trained for a short time still
+    resembles its first ones.
     """
     images = test_set(source)
     x, labels = _batch(images, range(min(count, len(images))))
