@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from labapp.config import LabError
 from labapp.diagnostics.measuring.chains import Chain, dense_layers, run_units, taken_apart, through
-from labapp.diagnostics.measuring.conditions import batches, require_classes, require_labelled
+from labapp.diagnostics.measuring.conditions import labelled_batches, require_classes, require_labelled
 
 AblatedCell = tuple[int, int, int, str]  # block, source, target, kind
 AblatedCells = Iterator[tuple[AblatedCell, Tensor]]
@@ -58,7 +58,7 @@ def block_ablation(
     sums: dict[AblatedCell, float] = {}
     with taken_apart(model, images) as chain, torch.no_grad():
         cells_of = {"residual": _residual, "dense": _dense}.get(chain.family, _plain)
-        for x, y in batches(images, labels, batch_size):
+        for x, y in labelled_batches(images, labels, batch_size):
             scores = chain.run(x)
             require_classes(scores, y)
             loss += _total(scores, y)
@@ -82,16 +82,7 @@ def _total(scores: Tensor, labels: Tensor) -> float:
 
 def _residual(chain: Chain, x: Tensor) -> AblatedCells:
     places = chain.blocks
-    inputs: dict[int, Tensor] = {}  # what each unit reads in the whole net
-    branches: dict[int, Tensor] = {}
-    for at, unit in enumerate(chain.units):
-        inputs[at] = x
-        if unit.parts:
-            shared = through(unit.parts.shared, x)
-            branches[at] = through(unit.parts.branch, shared)
-            x = unit.parts.join(shared, branches[at])
-        else:
-            x = unit.run(x)
+    inputs, branches = chain.traced(x)
     for source in range(len(places) + 1):
         if source == 0:
             at = places[0]

@@ -27,7 +27,7 @@ In a plain net or VGG every layer sees one source, the layer before: one row a t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -41,7 +41,7 @@ from labapp.diagnostics.block_ablation import block_ablation
 from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.measuring.concatenations import MultiSourceLayer, multi_source_layers
 from labapp.diagnostics.measuring.conditions import (
-    batches,
+    labelled_batches,
     require_classes,
     require_finite_weights,
     require_images,
@@ -168,7 +168,7 @@ def _by_gradient(
         try:
             for weight in frozen:
                 weight.requires_grad_(True)
-            for x, y in batches(images, labels, batch_size):
+            for x, y in labelled_batches(images, labels, batch_size):
                 scores = model(x)
                 require_classes(scores, y)
                 loss = F.cross_entropy(scores, y, reduction="sum") / len(images)
@@ -216,11 +216,5 @@ def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if len(shapes) > 1:
         raise LabError("these runs have different nets, so their cells cannot be compared")
     together = pd.concat(list(tables), ignore_index=True)
-    statistics: dict[str, tuple[str, str | Callable]] = {
-        "value": ("value", "mean"),
-        "deviation": ("value", "std"),
-        "low": ("value", "min"),
-        "high": ("value", "max"),
-        "seeds": ("value", "size"),
-    }
-    return together.groupby(keys, sort=False).agg(**statistics).reset_index()
+    cells = together.groupby(keys, sort=False)["value"]
+    return cells.agg(value="mean", deviation="std", low="min", high="max", seeds="size").reset_index()

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError, listed, nearest
-from labapp.diagnostics.measuring.chains import Chain, Modules, run_units, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, Modules, run_units, taken_apart
 from labapp.diagnostics.measuring.conditions import (
     require_classes,
     require_images,
@@ -73,7 +73,7 @@ def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataF
     rows: list[tuple] = []
     with taken_apart(model, images) as chain:
         runs = _identity_runs(chain)
-        streams, branches, scores = _forward(chain, images)
+        (*streams, scores), branches = chain.traced(images.clone().requires_grad_())
         require_classes(scores, labels)
         loss = F.cross_entropy(scores, labels, reduction="sum")  # a sum, so that no example divides another's gradient
         gradients = torch.autograd.grad(loss, streams, retain_graph=True)
@@ -115,7 +115,8 @@ def block_singular_values(
     with taken_apart(model, images) as chain:
         if chain.family not in ("residual", "plain"):
             raise LabError(f"a {chain.family} net has no blocks with a square Jacobian; take a residual or a plain net")
-        inputs = _inputs(chain, images)
+        with torch.no_grad():
+            inputs, _ = chain.traced(images)
         square = [
             unit.kind in ("residual", "plain") and before.shape == after.shape
             for unit, (before, after) in zip(chain.units, pairwise(inputs), strict=True)
@@ -166,21 +167,6 @@ def _identity_runs(chain: Chain) -> list[tuple[int, int]]:
     return runs
 
 
-def _forward(chain: Chain, images: Tensor) -> tuple[list[Tensor], dict[int, Tensor], Tensor]:
-    """What each unit reads, what each branch adds, and the scores, all in one graph."""
-    x = images.clone().requires_grad_()
-    streams, branches = [], {}
-    for at, unit in enumerate(chain.units):
-        streams.append(x)
-        if unit.parts:
-            shared = through(unit.parts.shared, x)
-            branches[at] = through(unit.parts.branch, shared)
-            x = unit.parts.join(shared, branches[at])
-        else:
-            x = unit.run(x)
-    return streams, branches, x
-
-
 def _split(whole: Tensor, shortcut: Tensor, branch: Tensor) -> tuple[list[float], ...]:
     """For each example: share, norms and cosine of the parts, and what is missing between them and the whole."""
     g, s, b = (tensor.double().flatten(1) for tensor in (whole, shortcut, branch))
@@ -196,12 +182,3 @@ def _split(whole: Tensor, shortcut: Tensor, branch: Tensor) -> tuple[list[float]
 def _forward_error(start: Tensor, added: Tensor, end: Tensor) -> list[float]:
     difference = (end - start - added).detach().double().flatten(1).abs().amax(1)
     return (difference / end.detach().double().flatten(1).abs().amax(1)).tolist()
-
-
-def _inputs(chain: Chain, images: Tensor) -> list[Tensor]:
-    """What each unit reads, and the scores."""
-    inputs = [images]
-    with torch.no_grad():
-        for unit in chain.units:
-            inputs.append(unit.run(inputs[-1]))
-    return inputs

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from labapp.config import LabError
 from labapp.diagnostics.measuring.chains import Chain, Unit, dense_layers, taken_apart, through
-from labapp.diagnostics.measuring.conditions import batches, require_classes, require_labelled
+from labapp.diagnostics.measuring.conditions import labelled_batches, require_classes, require_labelled
 
 COLUMNS = ("lesion", "block", "other", "loss", "accuracy", "loss_change", "accuracy_change", "reason")
 Step = Callable[[Tensor], Tensor]
@@ -234,7 +234,7 @@ def _swapped(chain: Chain, site: Site, other: Site) -> list[Step]:
 def _score(steps: list[Step], images: Tensor, labels: Tensor, batch_size: int) -> tuple[float, float]:
     """Mean cross-entropy and accuracy."""
     loss = right = 0.0
-    for x, y in batches(images, labels, batch_size):
+    for x, y in labelled_batches(images, labels, batch_size):
         for step in steps:
             x = step(x)
         require_classes(x, y)

@@ -77,6 +77,18 @@ class Chain(NamedTuple):
         """The net's output."""
         return run_units(self.units, x)
 
+    def traced(self, x: Tensor) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """What each unit reads, the net's output at the end, and what the branch of each residual block adds."""
+        inputs, branches = [x], {}
+        for at, unit in enumerate(self.units):
+            if unit.parts:
+                shared = through(unit.parts.shared, inputs[-1])
+                branches[at] = through(unit.parts.branch, shared)
+                inputs.append(unit.parts.join(shared, branches[at]))
+            else:
+                inputs.append(unit.run(inputs[-1]))
+        return inputs, branches
+
     def confirm(self, images: Tensor) -> None:
         """Make sure that the units do what the net does; to be called in evaluation mode.
 

@@ -55,6 +55,6 @@ def require_classes(scores: Tensor, labels: Tensor) -> None:
         )
 
 
-def batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def labelled_batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """The images, `size` at a time."""
     yield from zip(images.split(size), labels.split(size), strict=True)

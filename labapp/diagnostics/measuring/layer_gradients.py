@@ -69,14 +69,14 @@ def layer_gradients(
             f"images are normalised floats (N, C, H, W) with N ≥ 1, not {images.dtype} {tuple(images.shape)}"
         )
     chosen = _choose(model, layers)
-    heard = _Heard(one_a_size=chosen.one_a_size)
+    outputs = _PassOutputs(one_a_size=chosen.one_a_size)
     with undisturbed(model):
         with Hooks() as hooks:
             for path in dict.fromkeys(name.partition("#")[0] for name in chosen.names):
-                hooks.after(model.get_submodule(path), partial(heard.listen, path))
+                hooks.after(model.get_submodule(path), partial(outputs.listen, path))
             scores = class_scores(model, images)
         classes = class_targets(targets, scores)
-        usable = heard.usable(chosen)
+        usable = outputs.usable(chosen)
         if not scores.requires_grad:
             raise LabError("no gradient can be taken: the net detaches its scores from the images and from its weights")
         if not usable:
@@ -181,7 +181,7 @@ class _Place(NamedTuple):
     edge: GradientEdge
 
 
-class _Heard:
+class _PassOutputs:
     """What the hooks of one forward pass noted."""
 
     def __init__(self, one_a_size: bool) -> None:
