@@ -33,9 +33,9 @@ class ProbeSpec:
         question: What it answers.
         module: Where that function is, in labapp; diagnostics.NAME when left out. What it can ask for stands in
             `labapp.probes.measure.offered`.
-        families: Whose nets it applies to.
         when: At which checkpoints it is measured unless others are asked for, see WHEN.
         images: From how many images at most; 0 for the plan.
+        families: Whose nets it applies to.
         otherwise: Why it does not apply to the other families.
     """
 
@@ -43,85 +43,76 @@ class ProbeSpec:
     title: str
     question: str
     module: str = ""
-    families: tuple[str, ...] = FAMILIES
     when: str = "ends"
     images: int = 0
+    families: tuple[str, ...] = FAMILIES
     otherwise: str = ""
 
 
 _LISTED = (
-    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", when="plan"),
-    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", when="plan"),
+    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", "plan"),
+    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", "plan"),
     ProbeSpec(
         "growth",
         "Growth and compression",
         "How do the channels of a dense net grow?",
-        families=("dense",),
         when="plan",
+        families=("dense",),
         otherwise="growth and compression are a matter of dense nets",
     ),
     ProbeSpec("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
-    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", "probes.plan", when="plan"),
+    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", "probes.plan", "plan"),
     ProbeSpec(
-        "feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", "probes.reuse", images=64
+        "feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", "probes.reuse", "ends", 64
     ),
     ProbeSpec(
         "reuse_observations",
         "Observations",
         "Are the four observations of DenseNet's Fig. 5 seen?",
         "probes.reuse",
+        "ends",
+        128,
         ("dense",),
-        images=128,
-        otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which only dense "
-        "nets have",
+        otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which "
+        "only dense nets have",
     ),
-    ProbeSpec(
-        "similarity", "Similarity", "Which layers resemble each other?", "probes.representation", when="all", images=512
-    ),
+    ProbeSpec("similarity", "Similarity", "Which layers resemble each other?", "probes.representation", "all", 512),
     ProbeSpec("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
     ProbeSpec(
-        "neural_collapse",
-        "Neural collapse",
-        "Are features one point a class?",
-        "probes.representation",
-        when="all",
-        images=512,
+        "neural_collapse", "Neural collapse", "Are features one point a class?", "probes.representation", "all", 512
     ),
     ProbeSpec(
-        "shattering", "Shattered gradients", "Do the gradients of two images agree?", "probes.gradients", images=32
+        "shattering", "Shattered gradients", "Do the gradients of two images agree?", "probes.gradients", "ends", 32
     ),
     ProbeSpec(
         "autocorrelation",
         "Gradient along a line",
         "How fast does the gradient change between images?",
         "probes.gradients",
-        images=2,
+        "ends",
+        2,
     ),
     ProbeSpec(
         "path_gradients",
         "Path lengths",
         "Through how many blocks does the gradient come?",
         "probes.gradients",
+        "ends",
+        16,
         ("residual",),
-        images=16,
         otherwise="path lengths speak of sums of paths, which only residual nets have",
     ),
     ProbeSpec(
-        "lesions",
-        "Lesions",
-        "How badly does the net take the loss of a block?",
-        "probes.gradients",
-        when="last",
-        images=256,
+        "lesions", "Lesions", "How badly does the net take the loss of a block?", "probes.gradients", "last", 256
     ),
     ProbeSpec(
         "permutations",
         "Reordered blocks",
         "How badly does the net take another order of its blocks?",
         "probes.gradients",
-        ("plain", "residual", "vgg"),
         "last",
         256,
+        ("plain", "residual", "vgg"),
         otherwise="layers of a dense net read different numbers of channels, so none can change places",
     ),
     ProbeSpec(
@@ -129,9 +120,9 @@ _LISTED = (
         "Identity mappings",
         "How much of the gradient comes through the shortcuts?",
         "probes.gradients",
-        ("residual",),
         "all",
         32,
+        ("residual",),
         otherwise="equations (4) and (5) of He 2016 speak of residual nets with preactivation",
     ),
     ProbeSpec(
@@ -139,8 +130,9 @@ _LISTED = (
         "Block Jacobians",
         "How near does a block's Jacobian come to losing a direction?",
         "probes.gradients",
+        "ends",
+        2,
         ("plain", "residual"),
-        images=2,
         otherwise="only blocks of residual and plain nets have a square Jacobian",
     ),
     ProbeSpec(
@@ -148,16 +140,10 @@ _LISTED = (
         "Feature pyramid",
         "Which level sends gradient into which stage?",
         "probes.gradients",
-        images=2,
+        "ends",
+        2,
     ),
-    ProbeSpec(
-        "spatial_order",
-        "Order of positions",
-        "Does it matter where things stand?",
-        "probes.plan",
-        when="last",
-        images=256,
-    ),
+    ProbeSpec("spatial_order", "Order of positions", "Does it matter where things stand?", "probes.plan", "last", 256),
 )
 CATALOGUE: dict[str, ProbeSpec] = {spec.name: spec for spec in _LISTED}
 IMAGES = max(spec.images for spec in _LISTED)
