@@ -164,7 +164,10 @@ def _exchanged(units: int, pairs: list[tuple[Site, Site]], count: int, random: n
 
 def kendall_tau(order: Sequence[int]) -> float:
     """Share of pairs in order minus share of pairs out of order (Kendall 1938); NaN for fewer than two."""
-    return float(stats.kendalltau(range(len(order)), order).statistic) if len(order) > 1 else math.nan
+    if len(order) < 2:
+        return math.nan
+    # without ties all variants are equal; only this one is exactly 1 for the trained order, whatever its length
+    return float(stats.kendalltau(range(len(order)), order, variant="c").statistic)
 
 
 def _sites(chain: Chain, images: Tensor) -> list[Site]:

@@ -142,7 +142,9 @@ def test_kendall_tau_equals_scipy_s() -> None:
     scipy_stats = pytest.importorskip("scipy.stats")
     order = np.random.default_rng(0).permutation(20)
     assert kendall_tau(order) == pytest.approx(scipy_stats.kendalltau(np.arange(20), order).statistic)
-    assert kendall_tau(range(5)) == 1
+    in_order = [order[b] > order[a] for a in range(20) for b in range(a + 1, 20)]
+    assert kendall_tau(order) == pytest.approx(2 * np.mean(in_order) - 1)
+    assert all(kendall_tau(range(count)) == 1 for count in range(2, 60))
     assert kendall_tau(range(5, 0, -1)) == -1
     assert np.isnan(kendall_tau([0]))
 

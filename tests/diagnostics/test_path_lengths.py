@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.path_lengths import (
     decay,
     effective_path_length,
@@ -57,7 +58,7 @@ def test_paths_add_up_to_the_gradient(
     model = net(depth=14, **options)
     if train:
         model.train()
-    chain = module.chain_of(model)
+    chain = chain_of(model)
     x = model.get_submodule("stem")(images).detach().requires_grad_()
     scores = x
     for name in ("stage1", "stage2", "stage3", "head"):
