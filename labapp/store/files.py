@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import lock_descriptor
 
 from labapp.config import LabError
 
@@ -60,10 +61,13 @@ def clear_temporary(folder: Path) -> None:
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time in; the lock goes with its holder, however that ends."""
+    """Let one process at a time in: wait until no other holds the folder, hold it, and let it go at the end.
+
+    The lock is on the folder itself, so no file is left behind, and the system lifts it when its holder dies.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_descriptor(handle)
         yield
     finally:
         os.close(handle)

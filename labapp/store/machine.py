@@ -12,11 +12,15 @@ import platform
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "pyarrow")  # asked for without importing
 
 
@@ -66,18 +70,22 @@ def is_alive(process: Mapping[str, Any]) -> bool | None:
 
 
 def process_identity(pid: int) -> str | None:
-    """What tells a process from a later one with the same number; None when it is gone or only waits to be reaped."""
+    """What tells a process from a later one with the same number; None when it is gone or only waits to be reaped.
+
+    On Linux the boot and the clock ticks from it to the process's start, which stay as they are when the clock is set;
+    elsewhere the time of its start to the second, as `ps -o lstart` prints it. Runs keep this string.
+    """
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        if pid <= 0 or Path("/proc/self/stat").exists():
+        booted, process = psutil.boot_time(), psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
-        try:  # no /proc, as on macOS
-            return _ask("ps", "-o", "lstart=", "-p", str(pid)) or None
-        except (OSError, subprocess.SubprocessError):
-            return None
-    return None if state in "ZX" else f"{boot}/{fields[18]}"  # the 22nd field: clock ticks from boot to its start
+        began = process.create_time()
+    except (psutil.Error, ValueError):  # ValueError: a negative number
+        return None
+    if not psutil.LINUX:
+        return time.ctime(began)
+    ticks = round((began - booted) * os.sysconf("SC_CLK_TCK"))  # both move by as much when the clock is set
+    return f"{_BOOT.read_text().strip()}/{ticks}"
 
 
 def _ask(*command: str) -> str:

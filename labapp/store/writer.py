@@ -6,7 +6,6 @@ and renamed, while training goes on. A killed process loses what came after the 
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import shutil
@@ -19,18 +18,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
-import safetensors.numpy
 from pydantic import ValidationError
 
 from labapp.config import Experiment, LabError, nearest, sentence
+from labapp.store.buffer import Buffer
+from labapp.store.checkpoints import as_safetensors, weights_name
+from labapp.store.compaction import MERGE, compact, merge
 from labapp.store.files import alone, clear_temporary, first_line, sentences, sync_folder, write_whole
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
-from labapp.store.parts import MERGE, Table, part_name, write_table
-from labapp.store.run import NAME, Record, Run
-from labapp.store.tables import NOTHING, TABLES, Chunk, as_table, chunk
+from labapp.store.parquet import write_table
+from labapp.store.parts import part_name
+from labapp.store.record import NAME, Record, plain
+from labapp.store.run import Run
+from labapp.store.schema import NOTHING, TABLES, Chunk, as_table
+from labapp.store.table import Table
 
 FLUSH_SECONDS = 2.0
 FLUSH_ROWS = 50_000
@@ -105,18 +108,14 @@ class RunWriter:
 
     def _begin(self, path: Path, record: Record, from_step: int, environment: Mapping[str, Any] | None) -> None:
         record.attempts.append(this_process() | {"from_step": from_step})
-        record.environment |= this_environment() | _plain(environment or {})
+        record.environment |= this_environment() | plain(environment or {})
         self.path = path
         self._record = record
         self._since = time.monotonic() - record.seconds
-        self._done = from_step
-        self._waiting: dict[str, list[Chunk]] = {}
-        self._rows = 0
-        self._kinds: dict[str, dict[str, bool]] = {}
+        self._buffer = Buffer(done=from_step)
         self._numbers: dict[str, int] = {}
         self._told: dict[str, Any] = {}
         self._flushed = time.monotonic()
-        self._memory = threading.Lock()  # held for microseconds: what waits
         self._disk = threading.RLock()  # held while something is written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labapp-writer")
         self._behind: Future[None] | None = None
@@ -134,8 +133,8 @@ class RunWriter:
 
     def describe(self, layers: Sequence[Mapping[str, Any]], recorder: Mapping[str, Any]) -> None:
         """Put the layers and what the recorder says of itself into run.json: at once, later with the next flush."""
-        self._told = _plain(recorder)
-        if (now := _plain(layers)) != self._record.layers:
+        self._told = plain(recorder)
+        if (now := plain(layers)) != self._record.layers:
             self.update(layers=now)
 
     def write(self, table: str, columns: Mapping[str, Any]) -> None:
@@ -147,34 +146,13 @@ class RunWriter:
         """
         if self._over:
             raise LabError(f"run '{self.id}' is finished; RunWriter(path) opens it again")
-        rows = chunk(table, columns)
-        self._check(table, rows)
-        if not rows.rows:
-            return
-        with self._memory:
-            self._waiting.setdefault(table, []).append(rows)
-            self._rows += rows.rows
-            if "step" in rows.columns:
-                last = int(rows.columns["step"][-1])
-                self._done = max(self._done, last if table == "evals" else last + 1)
-        if self._rows >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        self._buffer.add(table, columns)
+        if self._buffer.rows >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush_behind()
-
-    def _check(self, table: str, rows: Chunk) -> None:
-        if table not in self._kinds:
-            if not NAME.fullmatch(table) or table in ("probes", "checkpoints"):
-                raise LabError(f"'{table}' cannot name a table; layers, steps, evals or a word of your own can")
-            self._kinds[table] = {field.name: field.type == "string" for field in TABLES.get(table, NOTHING)}
-        kinds = self._kinds[table]
-        for name, values in rows.columns.items():
-            words = type(values) is list
-            if kinds.setdefault(name, words) is not words and rows.rows:
-                holds = "words" if kinds[name] else "numbers"
-                raise LabError(f"column '{name}' of table '{table}' holds {holds}, so '{values[0]}' does not fit")
 
     def _flush_behind(self) -> None:
         if self._behind is not None:
-            if not self._behind.done() and self._rows < FULL * FLUSH_ROWS:
+            if not self._behind.done() and self._buffer.rows < FULL * FLUSH_ROWS:
                 return
             last, self._behind = self._behind, None
             self._flushed = time.monotonic()  # a full disk is not asked again at every step
@@ -191,8 +169,7 @@ class RunWriter:
 
     def _flush_now(self) -> None:
         with self._disk:
-            with self._memory:
-                taken, self._waiting, self._rows = self._waiting, {}, 0
+            taken = self._buffer.take()
             if not taken:
                 return
             grown = []
@@ -203,15 +180,12 @@ class RunWriter:
                     grown.append(name)
                     del taken[name]
             finally:
-                with self._memory:
-                    for name, chunks in taken.items():
-                        self._waiting[name] = chunks + self._waiting.get(name, [])
-                        self._rows += sum(rows.rows for rows in chunks)
+                self._buffer.put_back(taken)
                 self._flushed = time.monotonic()
             for name in grown:
                 if self._numbers[name] % MERGE == 0:
                     with sentences(self.path / name):
-                        self._table(name).merge(len(self._record.attempts))
+                        merge(self._table(name), len(self._record.attempts))
             self._save()
 
     def _write_part(self, name: str, chunks: list[Chunk]) -> None:
@@ -236,7 +210,7 @@ class RunWriter:
             tensors: Arrays or torch tensors by name.
             state: What else it takes to go on, as bytes of a file that loads with weights_only=True.
         """
-        path = self.path / "checkpoints" / f"step-{step:08d}.safetensors"
+        path = self.path / "checkpoints" / weights_name(step)
         self.flush()
         with self._disk, sentences(path):
             if not path.parent.is_dir():
@@ -244,7 +218,7 @@ class RunWriter:
                 sync_folder(self.path)
             if state is not None:  # first, so that whoever sees the weights finds their state
                 write_whole(path.with_suffix(".pt"), lambda file: file.write(state))
-            weights = _as_safetensors(tensors, {"run": self.id, "step": str(step)})
+            weights = as_safetensors(tensors, {"run": self.id, "step": str(step)})
             write_whole(path, lambda file: file.write(weights))
         return path
 
@@ -259,7 +233,7 @@ class RunWriter:
                 allowed = [field for field in Record.model_fields if field not in _FIXED]
                 if name not in allowed:
                     raise LabError(f"'{name}' of run.json cannot be changed{nearest(name, allowed)}")
-                now, value = getattr(self._record, name), _plain(value)
+                now, value = getattr(self._record, name), plain(value)
                 try:
                     setattr(
                         self._record, name, now | value if isinstance(value, dict) and isinstance(now, dict) else value
@@ -267,7 +241,7 @@ class RunWriter:
                 except ValidationError as error:
                     raise LabError(sentence(error)) from None
             if "progress" in fields:
-                self._done = self._record.progress.get("step", self._done)
+                self._buffer.done = self._record.progress.get("step", self._buffer.done)
             if "seconds" in fields:
                 self._since = time.monotonic() - self._record.seconds
             self._save()
@@ -279,7 +253,7 @@ class RunWriter:
             with self._disk:
                 for name in self.run.tables():
                     try:
-                        self._table(name).compact()
+                        compact(self._table(name))
                     except (OSError, LabError) as error:  # the parts stay, and can be read as they are
                         message = message or f"table '{name}' was left in parts: {first_line(error)}"
                 self._record.attempts[-1] |= {"ended": datetime.now(UTC).isoformat(), "status": status}
@@ -289,7 +263,7 @@ class RunWriter:
         return self.run
 
     def _save(self) -> None:
-        self._record.progress["step"] = self._done
+        self._record.progress["step"] = self._buffer.done
         self._record.recorder |= self._told
         self._record.seconds = round(time.monotonic() - self._since, 3)
         text = self._record.model_dump_json(indent=1)
@@ -308,25 +282,3 @@ class RunWriter:
             self.finish("failed", f"{kind.__name__}: {first_line(error)}")
         else:
             self.finish("stopped", "stopped by hand" if kind is KeyboardInterrupt else kind.__name__)
-
-
-def _as_safetensors(tensors: Mapping[str, Any], about: dict[str, str]) -> bytes:
-    if any("float8" in str(value.dtype) or "bfloat16" in str(value.dtype) for value in tensors.values()):
-        from safetensors.torch import save  # numpy has no such type; the tensors show that torch is loaded
-
-        return save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, about)
-    arrays = {n: v.detach().cpu().numpy() if hasattr(v, "detach") else np.asarray(v) for n, v in tensors.items()}
-    return safetensors.numpy.save({name: array.copy(order="C") for name, array in arrays.items()}, about)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists, numbers that JSON lacks as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)

@@ -19,7 +19,7 @@ from labapp.config import LabError
 from labapp.store import parts as store_parts
 from labapp.store.files import write_whole
 from labapp.store.parts import Table, part_name, parts, steps_condition, write_table
-from labapp.store.tables import NOTHING, TABLES
+from labapp.store.schema import NOTHING, TABLES
 
 
 def rows(first: int, last: int, **more: Any) -> pa.Table:

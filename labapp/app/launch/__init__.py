@@ -11,8 +11,6 @@ archive next sees the same launches.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import secrets
 import signal
@@ -23,11 +21,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from labapp.app.launch.supervisor import SIGNALS, write
+from labapp.app.launch.supervisor import SIGNALS, read, write
 from labapp.config import Experiment, LabError
-from labapp.store import process_identity
+from labapp.store import alone, process_identity
 
 FOLDER = ".launches"
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -82,7 +79,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
     folder = root / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with alone(folder):
             if arguments[0] == "starter" and any(other.arguments[0] == "starter" for other in running(root)):
                 raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
             path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(2)}.json"
@@ -110,7 +107,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
 def load(path: Path) -> Launch:
     """A launch as its record tells now."""
     _reap()
-    record = _read(path)
+    record = read(path)
     return Launch(
         path=path,
         arguments=tuple(record["arguments"]),
@@ -177,18 +174,6 @@ def _environment() -> dict[str, str]:
         "NO_COLOR": "1",
         "TERM": "dumb",
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time looks and starts; the lock goes with its holder, however that ends."""
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager
