@@ -1,19 +1,6 @@
-"""Which numbers decide a result?
+"""Which numbers decide a result? The fields of `Experiment`."""
 
-Every one of them is a field of `Experiment`: frozen, validated once, to and from JSON. A value that is left out (or
-None) means *as the recipe, the family or the form says* and is settled here, so that an experiment is complete:
-
-    Experiment(family="dense", bottleneck=True, compression=0.5).width      # 24, twice the growth rate
-
-A mistake is a `LabError` with one sentence.
-"""
-
-from __future__ import annotations
-
-import difflib
 import math
-import reprlib
-from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import (
@@ -30,108 +17,17 @@ from pydantic import (
     model_validator,
 )
 
-FAMILIES = ("plain", "residual", "dense", "vgg")
-FOREIGN = "foreign"  # a net of another maker, given by `net` instead of a family
-IMAGESETS = ("cluttered-digits", "digits", "cifar10", "cifar100", "fashion-mnist", "mnist", "svhn", "stl10", "folder")
-PHOTOGRAPHS = ("cifar10", "cifar100", "stl10", "folder")  # may be mirrored without becoming something else
-CHOICES: dict[str, tuple[str, ...]] = {
-    "family": FAMILIES,
-    "form": ("cifar", "imagenet"),
-    "norm": ("batch", "layer", "group", "none"),
-    "activation": ("relu", "tanh", "sigmoid", "gelu", "leaky_relu"),
-    "init": ("he", "glorot", "lecun", "default", "orthogonal", "looks-linear"),
-    "padding_mode": ("zeros", "circular"),
-    "shortcut": ("A", "B", "C"),
-    "block": ("basic", "bottleneck"),
-    "configuration": ("A", "B", "C", "D", "E"),
-    "head": ("fc", "gap"),
-    "imageset": IMAGESETS,
-    "recipe": ("lab", "he", "densenet"),
-    "schedule": ("constant", "cosine", "he", "densenet"),
-    "record": ("every", "log-spaced", "none"),
-    "device": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "precision": ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
-}
-BELONGS_TO = {  # options that exist in some families only
-    "shortcut": ("residual",),
-    "preactivation": ("plain", "residual"),
-    "block": ("plain", "residual"),
-    "growth_rate": ("dense",),
-    "bottleneck": ("dense",),
-    "compression": ("dense",),
-    "dropout": ("dense",),
-    "configuration": ("vgg",),
-    "head": ("vgg",),
-}
-RECIPES: dict[str, dict[str, Any]] = {
-    "lab": {},  # the defaults of the fields
-    "he": {  # He et al. 2015, section 4.2
-        "steps": 64_000,
-        "batch_size": 128,
-        "learning_rate": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 1e-4,
-        "schedule": "he",
-        "eval_every": 1000,
-        "record_every": 100,
-    },
-    "densenet": {  # Huang et al. 2017, section 4.2: 300 epochs of 50,000 images
-        "steps": 234_375,
-        "batch_size": 64,
-        "learning_rate": 0.1,
-        "momentum": 0.9,
-        "nesterov": True,
-        "weight_decay": 1e-4,
-        "schedule": "densenet",
-        "eval_every": 1000,
-        "record_every": 100,
-    },
-}
-VGG_DEPTHS = {"A": 11, "B": 13, "C": 16, "D": 16, "E": 19}
-IMAGENET_DEPTHS = {"basic": (18, 34), "bottleneck": (50, 101, 152), "dense": (121, 161, 169, 201, 264)}
-
-
-class LabError(ValueError):
-    """A mistake the user can mend; `str(error)` is one sentence."""
-
-
-def nearest(word: object, allowed: Iterable[str]) -> str:
-    """What the user may have meant, as " (did you mean 'residual'?)", or "" when nothing is near."""
-    names = {name.casefold(): name for name in allowed}
-    found = difflib.get_close_matches(str(word).casefold(), names, n=1)
-    return f" (did you mean '{names[found[0]]}'?)" if found else ""
-
-
-def listed(words: Iterable[object], last: str = "and") -> str:
-    """Words as a sentence lists them: "plain, residual, dense and vgg"."""
-    *head, tail = map(str, words)
-    return f"{', '.join(head)} {last} {tail}" if head else tail
-
-
-def sentence(error: ValidationError, fields: Iterable[str] = ()) -> str:
-    """Pydantic's complaint as one sentence; `fields` are the right names, for the nearest one."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(map(str, first["loc"])) or "the value"
-    kind, given, context = first["type"], reprlib.repr(first["input"]), first.get("ctx", {})
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "extra_forbidden":
-        return f"unknown option {name!r}{nearest(name, fields) or '; `labapp train --help` lists them all'}"
-    if kind == "missing":
-        return f"{name} is missing"
-    if kind == "literal_error":
-        return f"{name} is {context['expected']}, not {given}"
-    if kind.startswith("int_"):
-        return f"{name} is a whole number, not {given}"
-    if kind.startswith("bool_"):
-        return f"{name} is true or false, not {given}"
-    if kind.startswith("string_"):
-        return f"{name} is a word, not {given}"
-    if kind.startswith("float_") or kind == "finite_number":
-        return f"{name} is a finite number, not {given}"
-    bound = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below"}.get(kind, "at most")
-    limit = next((context[key] for key in ("gt", "ge", "lt", "le") if key in context), None)
-    return f"{name}: {first['msg']}" if limit is None else f"{name} must be {bound} {limit:g}, not {given}"
+from labapp.config.choices import (
+    BELONGS_TO,
+    CHOICES,
+    FOREIGN,
+    IMAGENET_DEPTHS,
+    IMAGESETS,
+    PHOTOGRAPHS,
+    RECIPES,
+    VGG_DEPTHS,
+)
+from labapp.config.errors import LabError, listed, nearest, sentence
 
 
 class Experiment(BaseModel):
@@ -247,7 +143,7 @@ class Experiment(BaseModel):
                 raise LabError(f"{name} belongs to {kinds}; this one is {self.family}, so leave {name} out")
         self._fill(**RECIPES[self.recipe])
         if self.recipe == "lab" and "schedule" not in self.model_fields_set:
-            # deep residual nets of small width need the warm-up to start, see labapp/starter.py
+            # deep residual nets of small width need the warm-up to start, see labapp/training/starter.py
             self._fill(warmup_steps=self.steps // 3)
         self._fill(augment=self.recipe != "lab" and self.imageset in PHOTOGRAPHS)
         if self.family != FOREIGN:
