@@ -28,7 +28,7 @@ from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Options, Root, experiment, parse
 from labapp.commands.probe import probe
-from labapp.commands.progress import Display, console, percent
+from labapp.commands.progress import TrainingProgress, console, percent
 from labapp.commands.starter import degradation, final_accuracy, record, summary
 from labapp.config import LabError, listed, nearest
 from labapp.store import broken_runs, find_run, list_runs, remove_run
@@ -47,7 +47,7 @@ def train(options: Options, root: Root = "runs") -> int:
     screen.print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
     from labapp.training.loop import train as train_one
 
-    with Display([chosen]) as display:
+    with TrainingProgress([chosen]) as display:
         run = train_one(chosen, root, progress=display.next())
     screen.print(
         f"{run.status} in {run.seconds:.0f} s, test accuracy {percent(final_accuracy(run, 'test'))}: {run.path}"

@@ -27,12 +27,12 @@ from labapp.store import Run, find_run
 if TYPE_CHECKING:
     from labapp.probes.measure import Outcome, Task
 
-Runs = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name")]
-Quantities = Annotated[
+RunsOption = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name")]
+QuantitiesOption = Annotated[
     tuple[str, ...],
     arg(help_behavior_hint="", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: all that apply to the net)"),
 ]
-Checkpoints = Annotated[
+CheckpointsOption = Annotated[
     tuple[str, ...],
     arg(
         help_behavior_hint="",
@@ -40,11 +40,11 @@ Checkpoints = Annotated[
         help="all, ends, last, or steps (default: as each quantity needs, the costly ones at few)",
     ),
 ]
-Images = Annotated[
+ImagesOption = Annotated[
     int | None,
     arg(help_behavior_hint="", metavar="N", help="test images at most (default: 512, fewer where that is enough)"),
 ]
-Against = Annotated[
+AgainstOption = Annotated[
     str | None,
     arg(
         help_behavior_hint="",
@@ -52,18 +52,18 @@ Against = Annotated[
         help="compare layers with those of this run instead; the run itself is allowed",
     ),
 ]
-AgainstStep = Annotated[
+AgainstStepOption = Annotated[
     int | None, arg(help_behavior_hint="", metavar="STEP", help="the checkpoint of the other run (default: its last)")
 ]
 
 
 def probe(
-    runs: Positional[Runs] = (),
-    quantities: Quantities = (),
-    checkpoints: Checkpoints = (),
-    images: Images = None,
-    against: Against = None,
-    against_checkpoint: AgainstStep = None,
+    runs: Positional[RunsOption] = (),
+    quantities: QuantitiesOption = (),
+    checkpoints: CheckpointsOption = (),
+    images: ImagesOption = None,
+    against: AgainstOption = None,
+    against_checkpoint: AgainstStepOption = None,
     root: Root = "runs",
 ) -> int:
     """Measure what a run's checkpoints know: feature reuse, similarity, dimension, lesions, paths, architecture.
@@ -87,7 +87,7 @@ def probe(
 
     measured = False
     for run in found:
-        with Display(run) as display:
+        with ProbeProgress(run) as display:
             if other is not None:
                 display.expect(len(measure.steps_of(run, wanted or "last")))
                 outcomes = measure.against(
@@ -122,7 +122,7 @@ def _checkpoints(words: Sequence[str]) -> str | list[int]:
     return [int(word) for word in words]
 
 
-class Display:
+class ProbeProgress:
     """How far the probing of one run is: a bar on a terminal, a line a table in a log."""
 
     def __init__(self, run: Run) -> None:

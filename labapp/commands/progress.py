@@ -1,6 +1,6 @@
 """How far is the training? A bar on a terminal, a line now and then in a log.
 
-with Display([experiment]) as display:
+with TrainingProgress([experiment]) as display:
     train(experiment, root, progress=display.next())
 """
 
@@ -46,7 +46,7 @@ def told(moment: Moment) -> str:
     )
 
 
-class Display:
+class TrainingProgress:
     """Shows trainings one after the other and, of several, how far all of them are.
 
     Args:

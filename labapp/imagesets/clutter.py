@@ -45,7 +45,7 @@ def digits(split: str) -> tuple[Bytes, Integers]:
 
     bunch = load_digits()
     images, labels = bunch.images.astype(np.int64), bunch.target.astype(np.int64)
-    rank = np.zeros_like(labels)  # the how-manieth of its class
+    rank = np.zeros_like(labels)  # its place among the digits of its class, from 0
     for label in range(10):
         rank[labels == label] = np.arange((labels == label).sum())
     chosen = (rank % TEST_SHARE == TEST_SHARE - 1) == (split == "test")

@@ -40,7 +40,7 @@ SOURCES = {
 }
 
 
-class Pictures(NamedTuple):
+class LabelledImages(NamedTuple):
     """One split of a set, in memory."""
 
     images: Tensor  # uint8 (N, C, H, W)
@@ -48,7 +48,7 @@ class Pictures(NamedTuple):
     classes: tuple[str, ...]
 
 
-def fetch(name: str, split: str, data: Path) -> Pictures:
+def fetch(name: str, split: str, data: Path) -> LabelledImages:
     """One split of a set from its files under `data`, which are downloaded if they are not there."""
     from torchvision import datasets
 
@@ -74,7 +74,7 @@ def fetch(name: str, split: str, data: Path) -> Pictures:
     labels = torch.as_tensor(found.labels if labels is None else labels).long()
     digits = tuple("0123456789")  # what SVHN leaves unsaid and MNIST says as "0 - zero"
     classes = digits if name == "mnist" else tuple(getattr(found, "classes", digits))
-    return Pictures(images.contiguous(), labels, classes)
+    return LabelledImages(images.contiguous(), labels, classes)
 
 
 @contextlib.contextmanager

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 from labapp.config import LabError
 from labapp.store.files import first_line
 
-Where: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
+RowFilter: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 Steps: TypeAlias = int | slice | range | Iterable[int] | None
 _SIGNS = ("=", "==", "!=", "<", ">", "<=", ">=")
 
 
-def where_condition(where: Where, schema: pa.Schema, check: Callable[[str], None]) -> ds.Expression | None:
+def where_condition(where: RowFilter, schema: pa.Schema, check: Callable[[str], None]) -> ds.Expression | None:
     """A filter on columns, as `Run.table` takes it; None when it asks for every row.
 
     Args:

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from labapp.config import LabError, listed, nearest, sentence
 from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.files import files, first_line, folders, sentences
-from labapp.store.filters import Steps, Where, steps_condition
+from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.machine import is_alive
 from labapp.store.parquet import write_table
 from labapp.store.record import NAME, Record, read_record
@@ -157,7 +157,7 @@ class Run:
         self,
         name: str,
         columns: Sequence[str] | None = None,
-        where: Where = None,
+        where: RowFilter = None,
         steps: Steps = None,
     ) -> pd.DataFrame:
         """A table by its name, rows in the order written.
@@ -182,17 +182,17 @@ class Run:
     def layers(
         self,
         columns: Sequence[str] | None = None,
-        where: Where = None,
+        where: RowFilter = None,
         steps: Steps = None,
     ) -> pd.DataFrame:
         """One row a (step, layer). Columns: step, layer, kind, depth, relative_depth, stage, block, and QUANTITIES."""
         return self.table("layers", columns, where, steps)
 
-    def steps(self, columns: Sequence[str] | None = None, where: Where = None) -> pd.DataFrame:
+    def steps(self, columns: Sequence[str] | None = None, where: RowFilter = None) -> pd.DataFrame:
         """One row a step. Columns: step, loss, accuracy, learning_rate, grad_norm, seconds, images_per_second."""
         return self.table("steps", columns, where)
 
-    def evals(self, columns: Sequence[str] | None = None, where: Where = None) -> pd.DataFrame:
+    def evals(self, columns: Sequence[str] | None = None, where: RowFilter = None) -> pd.DataFrame:
         """One row an evaluation after `step` steps. Columns: step, split, loss, accuracy."""
         return self.table("evals", columns, where)
 

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 from labapp.config import LabError, listed, nearest
 from labapp.store import parquet
 from labapp.store.files import first_line
-from labapp.store.filters import Where, both, where_condition
+from labapp.store.filters import RowFilter, both, where_condition
 from labapp.store.parts import Part, part_name, parts
 
 AGAIN = 100  # times a reader looks anew before it says that a table changes faster than it can be read
@@ -41,7 +41,7 @@ class Table:
         self._damaged: dict[tuple[str, int], str] = {}  # (file, time of its last change): what reading it said
 
     def read(
-        self, columns: Sequence[str] | None = None, where: Where = None, also: ds.Expression | None = None
+        self, columns: Sequence[str] | None = None, where: RowFilter = None, also: ds.Expression | None = None
     ) -> pa.Table:
         """The rows of all attempts in the order written, and of each file only the columns asked for.
 
@@ -58,7 +58,7 @@ class Table:
                 continue
         raise LabError(f"{self.folder} changes faster than it can be read; try again")
 
-    def _read_now(self, columns: Sequence[str] | None, where: Where, also: ds.Expression | None) -> pa.Table:
+    def _read_now(self, columns: Sequence[str] | None, where: RowFilter, also: ds.Expression | None) -> pa.Table:
         pieces = self.pieces()
         schema = self.schema(pieces)
         wanted = list(schema.names if columns is None else columns)
