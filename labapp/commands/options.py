@@ -93,8 +93,8 @@ def _unknown(word: str, name: str) -> str:
 def _sentence(complaint: str, name: str) -> str:
     """What tyro says in a box about a value that is missing or does not fit, as one sentence.
 
-    Read off the box, because tyro offers these complaints in no other way: its hook for them, `tyro._errors`, is private
-    and says itself that any release may change it.
+    Read off the box, because tyro offers these complaints in no other public way: `tyro._errors`, which has a hook for
+    them, says of itself that any release may change it.
     """
     _title, *lines = (line.strip("│╭╮╰╯ ") for line in complaint.splitlines())
     ruled = [line if line.strip("─-") else "" for line in lines]  # rules, of either sort, become empty
