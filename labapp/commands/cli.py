@@ -189,7 +189,7 @@ def _overview() -> int:
 
 @contextlib.contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """A run that is asked to end (SIGTERM) closes its files as it does on Ctrl-C."""
+    """Raise KeyboardInterrupt on SIGTERM, so that a run that is asked to end closes its files as on Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -206,7 +206,7 @@ def _termination_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """A warning is a line, without the place in the code that gave it."""
+    """Print a warning as one line, without the place in the code that gave it."""
     before = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"labapp: {message}\n"
     try:

@@ -48,7 +48,7 @@ Options: Any = Annotated[_options(), arg(name="")]
 
 
 def experiment(options: Any) -> Experiment:
-    """What was chosen on the command line; everything else is settled by `Experiment`."""
+    """The experiment that the options of the command line describe."""
     return Experiment(**{name: value for group in options.values() for name, value in group.items()})
 
 
@@ -80,7 +80,7 @@ def parse(command: Callable[..., int], name: str, words: Sequence[str]) -> Calla
 
 
 def _unknown(word: str, name: str) -> str:
-    """What is wrong with a word that no option took, and the option that may have been meant."""
+    """The sentence about a word that belongs to no option, with the option that may have been meant."""
     if not word.startswith("-"):
         return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
     known = ["--root", "--runs", "--help"]

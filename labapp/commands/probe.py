@@ -123,7 +123,7 @@ def _checkpoints(words: Sequence[str]) -> str | list[int]:
 
 
 class ProbeProgress:
-    """How far the probing of one run is: a bar on a terminal, a line a table in a log."""
+    """Shows how far the probing of one run is: a bar on a terminal, a line for each table in a log."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -135,20 +135,20 @@ class ProbeProgress:
         self.task = self.bar.add_task("", total=None)
 
     def expect(self, total: int) -> None:
-        """So many tables are to be made."""
+        """Say how many tables are to be made."""
         self.total = total
         self.bar.update(self.task, total=total)
 
     def begin(self, task: Task) -> None:
-        """This one is next."""
+        """Name the table that is being made."""
         self.bar.update(self.task, description=self._called(task))
 
     def tell(self, share: float) -> None:
-        """The share of the present one that is done."""
+        """Say which share of the present table is done."""
         self.bar.update(self.task, completed=self.done + min(share, 1.0))
 
     def end(self, outcome: Outcome) -> None:
-        """It is made, or is not."""
+        """Say that a table was made, or why it was not."""
         self.done += 1
         self.tables += not outcome.reason
         self.bar.update(self.task, completed=self.done)
@@ -159,11 +159,11 @@ class ProbeProgress:
             self.say(f"{self._called(outcome.task)}: {remark}")
 
     def say(self, sentence: str) -> None:
-        """A line that stays."""
+        """Print a line that stays above the bar."""
         self.bar.console.print(sentence)
 
     def close(self) -> bool:
-        """The last line; whether there is any table."""
+        """Print the last line; returns whether any table was made."""
         self.bar.stop()
         seconds = time.monotonic() - self.began
         self.say(f"probed {self.run.id}: {self.tables} tables in {seconds:.0f} s, in {self.run.path / 'probes'}")

@@ -47,7 +47,7 @@ def told(moment: Moment) -> str:
 
 
 class TrainingProgress:
-    """Shows trainings one after the other and, of several, how far all of them are.
+    """Shows how far a training is and, when there are several, how far all of them together are.
 
     Args:
         experiments: What will be trained, in this order.
@@ -62,13 +62,13 @@ class TrainingProgress:
         self._said = -math.inf
 
     def next(self) -> Callable[[Moment], None]:
-        """What to call after every step of the next training."""
+        """The function to call after every step of the next training."""
         self.at += 1
         self._said = -math.inf
         return self.show
 
     def show(self, moment: Moment) -> None:
-        """Where the present training stands."""
+        """Show where the present training stands."""
         if console().is_terminal:
             self._draw(moment)
         elif moment.final or time.monotonic() - self._said > LOG_SECONDS:

@@ -16,7 +16,7 @@ from labapp.training.starter import Result, finished
 
 
 def record(experiments: Sequence[Experiment], root: str | Path, console: Console) -> list[Result]:
-    """Train what is not yet finished in the archive, one after the other; a failure does not end the series."""
+    """Train those experiments that the archive holds no finished run of; when one fails, the next are still trained."""
     there = finished(experiments, root)
     missing = [experiment for experiment in experiments if experiment not in there]
     for experiment, run in there.items():

@@ -25,7 +25,7 @@ def listed(words: Iterable[object], last: str = "and") -> str:
 
 
 def sentence(error: ValidationError, fields: Iterable[str] = ()) -> str:
-    """Pydantic's complaint as one sentence; `fields` are the right names, for the nearest one."""
+    """A validation error of pydantic as one sentence; `fields` are the names among which the nearest is proposed."""
     first = error.errors(include_url=False)[0]
     name = ".".join(map(str, first["loc"])) or "the value"
     kind, given, context = first["type"], reprlib.repr(first["input"]), first.get("ctx", {})

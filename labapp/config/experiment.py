@@ -1,4 +1,4 @@
-"""Which numbers decide a result? The fields of `Experiment`."""
+"""Which values describe an experiment completely, and which of them belong together?"""
 
 import math
 from typing import Any, Self
@@ -31,7 +31,7 @@ from labapp.config.errors import LabError, listed, nearest, sentence
 
 
 class Experiment(BaseModel):
-    """Everything that changes a result. Frozen; what the user left out is settled when it is made."""
+    """Everything that changes a result. Frozen; values that the user left out are filled in when it is made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -114,7 +114,7 @@ class Experiment(BaseModel):
         return {name: getattr(self, name) for name in (*always, *own)}
 
     def but(self, **changes: Any) -> Self:
-        """The same experiment with some values changed; what was not given is settled anew."""
+        """The same experiment with some values changed; values that were never given are filled in again."""
         return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
 
     @model_validator(mode="before")

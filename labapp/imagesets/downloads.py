@@ -79,7 +79,7 @@ def fetch(name: str, split: str, data: Path) -> LabelledImages:
 
 @contextlib.contextmanager
 def _patient_network() -> Iterator[None]:
-    """End a download that stands still: torchvision sets no timeout, so a silent network would hang for ever."""
+    """End a download that stands still for TIMEOUT seconds; torchvision itself would wait for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:

@@ -121,7 +121,7 @@ def _in_memory(
 
 @functools.lru_cache(maxsize=16)
 def _measure(name: str, data: str, size: int | None, seed: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation by channel of the training images scaled to 0 … 1: counted grey levels, so exact."""
+    """Mean and deviation by channel of the training images scaled to 0 … 1, from exact counts of grey levels."""
     images = _open("train", name, data, size, seed)
     step = max(1, len(images) // MEASURED) if name == "folder" else 1
     pixels = images.pixels(torch.arange(0, len(images), step))

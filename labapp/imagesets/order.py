@@ -23,7 +23,7 @@ READERS = min(4, os.cpu_count() or 1)  # threads that read files
 
 
 def seed_of(seed: int, name: str, number: int = 0) -> int:
-    """The seed of one draw, 63 bits; those of two names or numbers have nothing to do with each other."""
+    """The seed of one draw, 63 bits; draws of different names or numbers are independent."""
     words = np.random.SeedSequence([seed, number, *name.encode()]).generate_state(2, np.uint32)
     return int(words[0]) << 31 ^ int(words[1])
 
@@ -34,7 +34,7 @@ def generator(seed: int, name: str, number: int = 0) -> torch.Generator:
 
 
 def order(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Which images each step takes, without end: every epoch a new permutation, its incomplete last batch left out."""
+    """The indices (B,) of each step's images, without end: a new permutation every epoch, whole batches only."""
     if batch_size > count:
         raise LabError(f"a batch of {batch_size} is more than the {count} training images; take a smaller batch_size")
     whole = count - count % batch_size
@@ -49,7 +49,7 @@ def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int]
         images: A training set, augmented or not.
         batch_size: Images of a step, over all processes.
         seed: The experiment's.
-        share: Which process of how many this is; together they see what one would.
+        share: (rank, number of processes); together they see what one process would.
     """
     rank, processes = share
     mine = (indices[rank::processes] for indices in order(len(images), batch_size, seed))
@@ -59,14 +59,14 @@ def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int]
 
 
 def in_turn(images: ImageSet, limit: int | None = None, batch_size: int = 250) -> Iterator[LabelledBatch]:
-    """All images, or the first ones, once, in the order of the set and never augmented."""
+    """All images, or the first `limit`, once, in the order of the set and never augmented."""
     count = min(len(images), limit or len(images))
     for pixels, labels in _pixels(images, iter(torch.arange(count).split(batch_size))):
         yield images.normalise(pixels), labels
 
 
 def _pixels(images: ImageSet, wanted: Iterator[Tensor]) -> Iterator[LabelledBatch]:
-    """The bytes that are wanted, from memory at once, from files some batches ahead."""
+    """Pixels and labels of the wanted images: from memory when asked for, or from files some batches ahead."""
     if isinstance(images, MemorySet):
         return ((images.pixels(indices), images.labels[indices]) for indices in wanted)
     return _read_ahead(images, wanted)

@@ -44,12 +44,12 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
         return None
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Pixels as float32 with the training set's mean at 0 and its deviation at 1, by channel."""
+        """Pixels as float32, by channel minus the training set's mean and over its standard deviation."""
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (pixels.float() / 255 - mean) / std
 
     def prepare(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """What the net sees of these pixels: normalised and, if the set is, augmented by `generator`."""
+        """Pixels as the net sees them: normalised and, if the set is augmented, shifted and mirrored by `generator`."""
         images = self.normalise(pixels)
         if not self.augmented:
             return images
@@ -101,7 +101,7 @@ class MemorySet(ImageSet):
 
 
 class FolderSet(ImageSet):
-    """Image files, one folder a class, read when asked for: shorter side to `size` pixels, then the middle square."""
+    """Image files, one folder a class, read when asked for; shorter side scaled to `size`, centre-cropped."""
 
     def __init__(self, folder: Path, size: int) -> None:
         from torchvision.datasets import ImageFolder

@@ -1,4 +1,4 @@
-"""What waits in memory until it is written to disk?"""
+"""Which rows wait in memory until they are written to disk?"""
 
 import threading
 from collections.abc import Mapping
@@ -37,13 +37,13 @@ class Buffer:
                     self.done = max(self.done, last if table == "evals" else last + 1)
 
     def take(self) -> dict[str, list[Chunk]]:
-        """Everything that waits, by table; the buffer is empty afterwards."""
+        """Remove and return all rows, by table."""
         with self._lock:
             taken, self._waiting, self.rows = self._waiting, {}, 0
         return taken
 
     def put_back(self, taken: Mapping[str, list[Chunk]]) -> None:
-        """Keep what could not be written, in front of what was added meanwhile."""
+        """Put rows that could not be written back in front of those added since."""
         with self._lock:
             for table, chunks in taken.items():
                 self._waiting[table] = chunks + self._waiting.get(table, [])

@@ -1,4 +1,4 @@
-"""How does a file appear on disk whole, or not at all?"""
+"""How are files written whole, folders listed and locked, and a disk's errors told?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labapp.config import LabError
 
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Let `path` appear on disk with all that `fill` writes, or leave what is there."""
+    """Write a file so that it appears with all that `fill` writes to it, or not at all; an older one is replaced."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -29,7 +29,7 @@ def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names that were just given or taken away last through a power cut."""
+    """Sync a folder, so that files just created, renamed or deleted in it stay so after a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -38,7 +38,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def files(folder: Path) -> list[str]:
-    """The names of the files in a folder, without those being written; none when the folder is not there."""
+    """The sorted names of the files in a folder, without hidden ones; empty without the folder."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name[0] != ".")
     except OSError:
@@ -46,7 +46,7 @@ def files(folder: Path) -> list[str]:
 
 
 def folders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, without hidden ones; none when the folder is not there."""
+    """The sorted names of the folders in a folder, without those that begin with "." or "_"; empty without the folder."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] not in "._")
     except OSError:
@@ -54,14 +54,14 @@ def folders(folder: Path) -> list[str]:
 
 
 def clear_temporary(folder: Path) -> None:
-    """Delete what a killed process had begun to write."""
+    """Delete the temporary files that a killed process left in a folder."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time in: wait until no other holds the folder, hold it, and let it go at the end.
+    """Lock a folder for the length of a block, after waiting until nobody else holds its lock.
 
     The lock is on the folder itself, so no file is left behind, and the system lifts it when its holder dies.
     """
@@ -75,7 +75,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def sentences(path: Path) -> Iterator[None]:
-    """Say a disk's refusal in one sentence."""
+    """Turn an OSError of the block into a LabError that names `path` and the reason."""
     try:
         yield
     except OSError as error:
@@ -84,5 +84,5 @@ def sentences(path: Path) -> Iterator[None]:
 
 
 def first_line(error: object) -> str:
-    """What an error says, without the rest of what it says."""
+    """The first line of an error's message; the name of its class when it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Which rows does a reader ask for? The question, in Python's words, as a filter on Parquet files."""
+"""Which rows does a reader ask for? Conditions on columns and steps, as filters that pyarrow applies to its files."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias

@@ -1,6 +1,6 @@
-"""On which machine, with which versions, and is that process still alive?
+"""On which machine and with which versions does a process run, and is it still alive?
 
-What a run needs to know to be repeated, and what a reader needs to know to tell a run in progress from a killed one.
+The first is what it takes to repeat a run, the second tells a run in progress from a killed one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "pyar
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine, cores and git commit of this process."""
+    """Versions of Python and of the packages, the machine, its cores, and the git commit of this code."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -50,7 +50,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def this_process() -> dict[str, Any]:
-    """What `is_alive` needs to know this process by."""
+    """When and where this process began, its number and its identity, for `is_alive` to know it by."""
     pid = os.getpid()
     return {
         "started": datetime.now(UTC).isoformat(),
@@ -70,10 +70,10 @@ def is_alive(process: Mapping[str, Any]) -> bool | None:
 
 
 def process_identity(pid: int) -> str | None:
-    """What tells a process from a later one with the same number; None when it is gone or only waits to be reaped.
+    """A string that tells a process from a later one with the same number; None when it has ended.
 
-    On Linux the boot and the clock ticks from it to the process's start, which stay as they are when the clock is set;
-    elsewhere the time of its start to the second, as `ps -o lstart` prints it. Runs keep this string.
+    On Linux "<boot id>/<clock ticks from boot to the start of the process>", which does not change when the clock is
+    set; elsewhere the second of its start, as `ps -o lstart` prints it. run.json holds this string: keep its form.
     """
     try:
         booted, process = psutil.boot_time(), psutil.Process(pid)

@@ -21,7 +21,7 @@ _NAME = re.compile(r"(?:part-(\d+)-(\d+)(?:-(\d+))?|all-(\d+)-(\d+))\.parquet")
 
 
 class Part(NamedTuple):
-    """A file and what it covers: from (attempt, number) to (attempt, number), both included."""
+    """A file and the parts whose rows it holds: from (attempt, number) to (attempt, number), both included."""
 
     first: tuple[int, int]
     last: tuple[int, int]
@@ -29,7 +29,7 @@ class Part(NamedTuple):
 
 
 def part_name(attempt: int, first: int, last: int | None = None) -> str:
-    """The name of a single part, or of the parts from the first to the last, merged."""
+    """The name of part number `first` of an attempt, or of its parts from `first` to `last` merged into one file."""
     return f"part-{attempt:02d}-{first:06d}{'' if last is None else f'-{last:06d}'}.parquet"
 
 
@@ -46,7 +46,7 @@ def parts(folder: Path) -> list[Part]:
 
 
 def part_names(folder: Path) -> set[str]:
-    """The names of all files that hold rows, those that another one covers among them."""
+    """The names of all files that hold rows, including those whose rows another file holds too."""
     return {name for name in files(folder) if _NAME.fullmatch(name)}
 
 
@@ -59,5 +59,5 @@ def _part(path: Path) -> Part:
 
 
 def _place(part: Part) -> tuple[tuple[int, int], int, int]:
-    """In order, and what covers before what is covered."""
+    """A sort key: in the order written, and a file that covers others before them."""
     return part.first, -part.last[0], -part.last[1]

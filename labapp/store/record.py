@@ -43,12 +43,12 @@ class Record(BaseModel):
 
 @functools.lru_cache(maxsize=1000)
 def read_record(path: Path, seen: tuple[int, ...]) -> Record:
-    """A run.json of a certain inode, time and size; an archive is listed far more often than it changes."""
+    """What a run.json says; cached by `seen`, its inode, time and size, as an archive is read more than it changes."""
     return Record(**json.loads(path.read_bytes()))
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists, numbers that JSON lacks as null."""
+    """A value in the types of JSON: arrays as lists, NaN and infinities as None, unknown objects as words."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -55,7 +55,7 @@ class Run:
 
     @property
     def record(self) -> Record:
-        """What run.json says now; to be read, not changed."""
+        """The contents of run.json as they are now, for reading only."""
         path = self.path / "run.json"
         try:
             about = path.stat()
@@ -85,7 +85,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """Running, finished, diverged, failed, stopped; interrupted, if it says running and its process is gone."""
+        """One of STATUSES, or "interrupted" when run.json says running but the process that wrote it is gone."""
         record = self.record
         if record.status == "running" and not self._is_written(record):
             return "interrupted"
@@ -130,7 +130,7 @@ class Run:
 
     @property
     def recorder(self) -> dict[str, Any]:
-        """What the recorder says of itself, its cost among it."""
+        """What the recorder reports about itself, including its cost."""
         return self.record.recorder
 
     @property
@@ -140,7 +140,7 @@ class Run:
 
     @property
     def version(self) -> str:
-        """A token that changes whenever something is added; for caches."""
+        """A string that changes whenever something is added to the run, as a key for caches."""
         _ = self.record
         token = [*map(str, self._seen or ())]
         for name in folders(self.path):
@@ -197,7 +197,7 @@ class Run:
         return self.table("evals", columns, where)
 
     def checkpoints(self) -> list[int]:
-        """The steps at which weights were kept; a damaged file is not counted, but stands in `problems`."""
+        """The steps at which weights were kept; a damaged file is left out here and named in `problems`."""
         return [step for step, problem in self._checkpoints().items() if not problem]
 
     def _checkpoints(self) -> dict[int, str]:
@@ -228,7 +228,7 @@ class Run:
         return path
 
     def probes(self) -> dict[str, list[int]]:
-        """What was probed: the quantity, and the checkpoints it was measured at."""
+        """The quantities that were probed, each with the steps of the checkpoints it was measured at."""
         found: dict[str, list[int]] = {}
         for match in filter(None, map(_PROBE.fullmatch, files(self.path / "probes"))):
             found.setdefault(match[1], []).append(int(match[2]))
@@ -260,7 +260,7 @@ class Run:
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each file of the run that is missing or cannot be read; everything else can."""
+        """One sentence for each file of the run that is missing or cannot be read."""
         found: list[str] = []
         for name in self.tables():
             table = self._table(name)

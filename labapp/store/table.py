@@ -19,7 +19,7 @@ AGAIN = 100  # times a reader looks anew before it says that a table changes fas
 
 
 class Piece(NamedTuple):
-    """A readable part, and the step from which a later attempt replaces its rows."""
+    """A readable part, and the step from which on a later attempt's rows replace its own (None: no step)."""
 
     part: Part
     fragment: ds.ParquetFileFragment
@@ -27,12 +27,12 @@ class Piece(NamedTuple):
 
     @property
     def kept(self) -> ds.Expression | None:
-        """The rows that count, as a filter."""
+        """A filter on the rows that no later attempt replaced; None when all of them count."""
         return None if self.until is None else ds.field("step") < self.until
 
 
 class Table:
-    """A folder of parts, read as one table. What could not be read is in `problems`, a sentence a file."""
+    """A folder of parts, read as one table. `problems` holds a sentence for each file that is missing or damaged."""
 
     def __init__(self, folder: Path, known: pa.Schema) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Table:
             columns: Their names; all by default.
             where: [(column, operator, value), …] which all hold, a list of such lists of which one holds, or
                 {column: value or values}.
-            also: A condition that holds as well.
+            also: A filter that must hold as well.
         """
         for _ in range(AGAIN):
             try:
@@ -94,7 +94,7 @@ class Table:
             return None
 
     def pieces(self) -> list[Piece]:
-        """What can be read now."""
+        """The parts that can be read now, in the order written; `problems` names the others."""
         self.problems = {}
         opened: list[tuple[Part, ds.ParquetFileFragment]] = []
         following: dict[int, int] = {}  # attempt: number that its next part has
@@ -126,7 +126,7 @@ class Table:
         return [Piece(part, fragment, until[part.last[0]]) for part, fragment in opened]
 
     def look(self) -> None:
-        """Look what there is, for `problems`, without reading rows."""
+        """Bring `problems` up to date without reading any rows."""
         for _ in range(AGAIN):
             try:
                 self.pieces()
@@ -135,7 +135,7 @@ class Table:
                 continue
 
     def schema(self, pieces: Sequence[Piece]) -> pa.Schema:
-        """The columns of any part; of a table without parts, those it will have."""
+        """All columns that any of the parts has; of a table without parts, the known ones."""
         if not pieces:
             return self.known
         found = [piece.fragment.physical_schema.remove_metadata() for piece in pieces]

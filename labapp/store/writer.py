@@ -1,7 +1,7 @@
-"""How does a run come to lie on disk without training ever waiting for the disk?
+"""How is a run written to disk while training goes on?
 
-`write` copies rows into memory. Every two seconds one thread writes what has gathered as new parts, flushed to the disk
-and renamed, while training goes on. A killed process loses what came after the last flush and nothing else.
+`write` copies rows into memory. Every two seconds a thread writes the rows that have gathered as new parts, synced and
+renamed, so that training does not wait for the disk. A killed process loses only what came after the last flush.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class RunWriter:
         run_id: str | None = None,
         environment: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make runs/<id>/ with its run.json, both at once, and open it."""
+        """Make the folder <root>/<id> with its run.json, so that both appear at once, and open it for writing."""
         run_id = run_id or f"{experiment.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         if not NAME.fullmatch(run_id):
             raise LabError(f"'{run_id}' cannot name a run; letters, digits, '.', '_', '+' and '-' can")
@@ -132,7 +132,7 @@ class RunWriter:
         return Run(self.path)
 
     def describe(self, layers: Sequence[Mapping[str, Any]], recorder: Mapping[str, Any]) -> None:
-        """Put the layers and what the recorder says of itself into run.json: at once, later with the next flush."""
+        """Put the layers, and what the recorder reports about itself, into run.json: at once if the layers are new."""
         self._told = plain(recorder)
         if (now := plain(layers)) != self._record.layers:
             self.update(layers=now)
@@ -161,7 +161,7 @@ class RunWriter:
         self._behind = self._thread.submit(self._flush_now)
 
     def flush(self) -> None:
-        """Bring all that was written to the disk; on failure it stays in memory for the next time."""
+        """Write all waiting rows to disk; those that cannot be written keep waiting."""
         if self._behind is not None:
             wait([self._behind])
             self._behind = None
@@ -203,7 +203,7 @@ class RunWriter:
         return Table(self.path / name, TABLES.get(name, NOTHING))
 
     def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
-        """Keep weights and training state after `step` steps; what was written before is on disk before them.
+        """Write the weights and the training state after `step` steps, and before them all waiting rows.
 
         Args:
             step: Steps done.
@@ -227,7 +227,7 @@ class RunWriter:
         return self.run.write_probe(name, step, frame)
 
     def update(self, **fields: Any) -> None:
-        """Change fields of run.json at once; dictionaries are merged into what is there."""
+        """Change fields of run.json now; dictionaries are merged into those that are there."""
         with self._disk:
             for name, value in fields.items():
                 allowed = [field for field in Record.model_fields if field not in _FIXED]
@@ -247,7 +247,7 @@ class RunWriter:
             self._save()
 
     def finish(self, status: str = "finished", message: str = "") -> Run:
-        """Flush, make one file of each table, and note how it ended."""
+        """Write all waiting rows, make one file of each table, and note in run.json how the run ended."""
         if not self._over:
             self.flush()  # before the lock is taken: the thread needs it too
             with self._disk:

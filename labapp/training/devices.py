@@ -12,7 +12,11 @@ from labapp.config import Experiment, LabError
 
 
 def make_fabric(experiment: Experiment) -> Fabric:
-    """The devices of an experiment."""
+    """A Fabric with the devices and the precision of an experiment.
+
+    Raises:
+        LabError: If this machine does not have them, or a batch cannot be shared among them.
+    """
     device = experiment.device
     precision: Any = experiment.precision
     present = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -34,9 +38,9 @@ def make_fabric(experiment: Experiment) -> Fabric:
 
 @contextlib.contextmanager
 def a_core_left() -> Iterator[None]:
-    """Leave one core to the app and whatever else runs, unless OMP_NUM_THREADS says how many threads there shall be.
+    """Use one thread less than torch would, for the app and whatever else runs, unless OMP_NUM_THREADS is set.
 
-    Threads wait for the last one of them, spinning. Measured with residual-20 at width 8: on two idle cores a step
+    Threads spin while they wait for the last of them. Measured with residual-20 at width 8: on two idle cores a step
     takes 32 ms with one thread and 26 ms with two, on two cores that others use as well 68 and 850 ms.
     """
     before = torch.get_num_threads()

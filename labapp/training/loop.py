@@ -129,7 +129,7 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
 
 
 def forward_backward(fabric: Fabric, net: _FabricModule, x: Tensor, y: Tensor, parts: int) -> tuple[Tensor, Tensor]:
-    """Mean loss of a batch and the share that is right; gradients are added to what is there.
+    """Mean loss of a batch and the share classified rightly; gradients are added to those of the parameters.
 
     The batch is cut into `parts` micro-batches whose losses are weighted by their size, so that the gradient is the
     whole batch's. Between processes gradients are exchanged once, with the last one.
@@ -148,7 +148,7 @@ def forward_backward(fabric: Fabric, net: _FabricModule, x: Tensor, y: Tensor, p
 
 @torch.no_grad()
 def evaluate(fabric: Fabric, net: nn.Module, images: Iterable[LabelledBatch]) -> tuple[float, float]:
-    """Mean loss over images and the share that is right, with the running statistics of training."""
+    """Mean loss over images and the share classified rightly, with the net in eval mode; it is left in train mode."""
     net.eval()
     loss = right = count = 0.0
     for x, y in images:
@@ -162,12 +162,12 @@ def evaluate(fabric: Fabric, net: nn.Module, images: Iterable[LabelledBatch]) ->
 
 
 def gradient_norm(net: nn.Module) -> Tensor:
-    """The norm of the whole gradient."""
+    """The Euclidean norm of the gradient of all parameters."""
     return torch.nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
 
 
 def state_of(optimizer: torch.optim.Optimizer) -> bytes:
-    """What it takes to go on besides the weights, as a file that loads with weights_only=True."""
+    """The optimizer's state as the bytes of a file that `torch.load` reads with weights_only=True."""
     buffer = io.BytesIO()
     torch.save({"optimizer": optimizer.state_dict()}, buffer)
     return buffer.getvalue()
@@ -183,7 +183,7 @@ def build_for(experiment: Experiment, images: ImageSet) -> nn.Module:
 def _writer(
     fabric: Fabric, experiment: Experiment, root: Path, run_id: str | None, images: ImageSet
 ) -> contextlib.AbstractContextManager[RunWriter | None]:
-    """The archive's door, for the first process only."""
+    """A writer of the run in the first process; a context manager of None in the others."""
     if not fabric.is_global_zero:
         return contextlib.nullcontext()
     about = ("name", "classes", "channels", "image_size", "mean", "std")

@@ -1,4 +1,4 @@
-"""What changes with the steps of a training: its learning rate, what is recorded, which weights are kept?"""
+"""Which learning rate does a step have, is it recorded, and are the weights before it kept?"""
 
 import math
 
@@ -22,14 +22,14 @@ def learning_rate(experiment: Experiment, step: int) -> float:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
-    """Give all parameters this learning rate; it comes back."""
+    """Set the learning rate of all parameters, and return it."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     return rate
 
 
 def recording_schedule(experiment: Experiment) -> Schedule:
-    """The steps to record."""
+    """A function that says of a step whether it is recorded."""
     if experiment.record == "every":
         return every(experiment.record_every)
     if experiment.record == "log-spaced":
@@ -38,7 +38,7 @@ def recording_schedule(experiment: Experiment) -> Schedule:
 
 
 def checkpoint_steps(experiment: Experiment) -> set[int]:
-    """After how many steps weights are kept: none, then ever more widely spaced. The end is kept by the loop."""
+    """After how many steps weights are kept: 0, then log-spaced. The loop itself keeps those of the end."""
     if not experiment.checkpoints:
         return set()
     kept = log_spaced(experiment.checkpoints, experiment.steps + 1)

@@ -111,6 +111,6 @@ def too_long(paths: Iterable[Path]) -> Iterator[str]:
 
 
 def shadowed(names: Iterable[str], ours: str = "labapp") -> set[str]:
-    """Names that a module of the standard library or of an installed package has too."""
+    """Names that the standard library or an installed package has too; Streamlit looks for a folder `pages` itself."""
     installed = {name for name, owners in importlib.metadata.packages_distributions().items() if set(owners) != {ours}}
-    return set(names) & (installed | set(sys.stdlib_module_names) | {"pages"})  # Streamlit looks for a folder pages/
+    return set(names) & (installed | set(sys.stdlib_module_names) | {"pages", "datasets"})

@@ -104,5 +104,5 @@ def test_a_file_that_is_too_long_is_found(tmp_path: Path):
 
 
 def test_names_of_installed_packages_and_of_the_standard_library_are_found():
-    names = {"torch", "PIL", "queue", "statistics", "pages", "imagesets", "nets", "labapp"}
-    assert checks.shadowed(names) == {"torch", "PIL", "queue", "statistics", "pages"}
+    names = {"torch", "PIL", "queue", "statistics", "pages", "datasets", "imagesets", "nets", "labapp"}
+    assert checks.shadowed(names) == {"torch", "PIL", "queue", "statistics", "pages", "datasets"}

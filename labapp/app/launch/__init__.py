@@ -33,7 +33,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Launch:
-    """A command of the laboratory that was started from here, as its record tells."""
+    """A command that was started by `start`, as its record says."""
 
     path: Path
     arguments: tuple[str, ...]
@@ -105,7 +105,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
 
 
 def load(path: Path) -> Launch:
-    """A launch as its record tells now."""
+    """The launch of a record, as the record is now."""
     _reap()
     record = read(path)
     return Launch(
@@ -135,7 +135,7 @@ def running(root: str | Path) -> list[Launch]:
 
 
 def stop(launch: Launch, wait: float = 0.0) -> Launch:
-    """Ask a launch to end as Ctrl-C does; its supervisor sees to it. Waits at most so many seconds for the end."""
+    """Interrupt a launch as Ctrl-C does, wait at most `wait` seconds for its end, and return it as it is then."""
     if load(launch.path).status == "running":
         with contextlib.suppress(ProcessLookupError):
             os.killpg(launch.pid, signal.SIGINT)
@@ -146,7 +146,7 @@ def stop(launch: Launch, wait: float = 0.0) -> Launch:
 
 
 def arguments_for(experiment: Experiment) -> list[str]:
-    """The command that trains this experiment: `train`, then every value that was chosen rather than settled."""
+    """The words of the command that trains this experiment: `train`, then an option for each value that was given."""
     words = ["train"]
     for name in sorted(experiment.model_fields_set):
         value, flag = getattr(experiment, name), name.replace("_", "-")
@@ -161,7 +161,7 @@ _children: list[subprocess.Popen[bytes]] = []  # supervisors that this process s
 
 
 def _reap() -> None:
-    """Take note of supervisors that ended, else they would stay on as zombies that look alive."""
+    """Wait for supervisors that have ended; else they would stay on as zombies."""
     _children[:] = [child for child in _children if child.poll() is None]
 
 

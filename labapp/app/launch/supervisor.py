@@ -54,7 +54,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, **fields: Any) -> None:
-    """Add to the record, which is never half-written."""
+    """Add fields to the record; whoever reads it meanwhile sees it either without or with them."""
     record = read(path) | fields
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
