@@ -19,7 +19,7 @@ from labapp.config.choices import (
     RECIPES,
     VGG_DEPTHS,
 )
-from labapp.config.errors import LabError, listed, nearest, sentence
+from labapp.config.errors import LabError, first_line, listed, nearest, sentence
 from labapp.config.experiment import Experiment
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "VGG_DEPTHS",
     "Experiment",
     "LabError",
+    "first_line",
     "listed",
     "nearest",
     "sentence",

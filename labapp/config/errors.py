@@ -18,6 +18,11 @@ def nearest(word: object, allowed: Iterable[str]) -> str:
     return f" (did you mean '{names[found[0]]}'?)" if found else ""
 
 
+def first_line(error: object) -> str:
+    """The first line of an error's message; the name of its class when it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(words: Iterable[object], last: str = "and") -> str:
     """Words as a sentence lists them: "plain, residual, dense and vgg"."""
     *head, tail = map(str, words)

@@ -8,7 +8,7 @@ MIRRORED = ("cifar10", "cifar100", "fashion-mnist", "stl10", "folder")  # a mirr
 
 
 def augment(images: Tensor, *, mirror: bool, generator: torch.Generator | None = None) -> Tensor:
-    """Images (B, C, H, W), each shifted by up to 4 pixels (W/8 when wider than 32); with `mirror` half of them mirrored.
+    """Images (B, C, H, W), each shifted by up to 4 pixels (W/8 if wider than 32); with `mirror` half of them mirrored.
 
     He et al. 2015, §4.2: a crop from the zero-padded image or its mirror image. Zero is the mean of normalised images.
     """

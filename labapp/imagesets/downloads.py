@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from labapp.config import LabError
+from labapp.config import LabError, first_line
 
 TIMEOUT = 30  # seconds without a byte
 # what torchvision raises when files are missing, have another checksum or end too early, and when a download fails
@@ -62,8 +62,9 @@ def fetch(name: str, split: str, data: Path) -> LabelledImages:
             with _patient_network(), contextlib.redirect_stdout(sys.stderr):
                 found = make(data, **which, download=True)
         except UNREADABLE as error:
+            reason = first_line(error).rstrip(".")
             raise LabError(
-                f"{name} is not complete in {data.absolute()} and could not be downloaded ({_reason(error)}); connect "
+                f"{name} is not complete in {data.absolute()} and could not be downloaded ({reason}); connect "
                 f"to the internet and run this again, or put {source.files} into that folder"
             ) from error
     images, labels = torch.as_tensor(found.data), getattr(found, "targets", None)
@@ -86,9 +87,3 @@ def _patient_network() -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what went wrong, without a closing stop."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

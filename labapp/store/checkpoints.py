@@ -9,7 +9,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from labapp.store.files import files, first_line
+from labapp.config import first_line
+from labapp.store.files import files
 
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 

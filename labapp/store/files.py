@@ -1,7 +1,5 @@
 """How are files written whole, folders listed and locked, and a disk's errors told?"""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading
@@ -11,7 +9,7 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-from labapp.config import LabError
+from labapp.config import LabError, first_line
 
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -46,7 +44,7 @@ def files(folder: Path) -> list[str]:
 
 
 def folders(folder: Path) -> list[str]:
-    """The sorted names of the folders in a folder, without those that begin with "." or "_"; empty without the folder."""
+    """The sorted names of the folders in a folder, without those with "." or "_" first; empty without the folder."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] not in "._")
     except OSError:
@@ -81,8 +79,3 @@ def sentences(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise LabError(f"cannot write to {path}: {reason}; mend that place, or name another with --root") from error
-
-
-def first_line(error: object) -> str:
-    """The first line of an error's message; the name of its class when it has none."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -7,8 +7,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from labapp.config import LabError
-from labapp.store.files import first_line
+from labapp.config import LabError, first_line
 
 RowFilter: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 Steps: TypeAlias = int | slice | range | Iterable[int] | None

@@ -3,8 +3,6 @@
 The first is what it takes to repeat a run, the second tells a run in progress from a killed one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib.metadata
 import os

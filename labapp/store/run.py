@@ -7,8 +7,6 @@
 Reading never changes anything, and nothing half-written can make it fail.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import time
@@ -23,9 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from labapp.config import LabError, listed, nearest, sentence
+from labapp.config import LabError, first_line, listed, nearest, sentence
 from labapp.store.checkpoints import checkpoint_problems, weights_name
-from labapp.store.files import files, first_line, folders, sentences
+from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.machine import is_alive
 from labapp.store.parquet import write_table

@@ -4,8 +4,6 @@ Words are strings (dictionary-encoded by Parquet), counts of steps and places ar
 infinity are values; null stands for a column that a part lacks, and reads as NaN.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,6 +29,7 @@ QUANTITIES = (
     "branch_shortcut_grad_cosine",
     "gradient_signal_to_noise",
 )
+_OF_STEPS = ("loss", "accuracy", "learning_rate", "grad_norm", "seconds", "images_per_second")
 _WORD, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float32()
 TABLES: dict[str, pa.Schema] = {  # any other name makes a table of its own, with the columns it is given
     "layers": pa.schema(
@@ -45,17 +44,7 @@ TABLES: dict[str, pa.Schema] = {  # any other name makes a table of its own, wit
             *((quantity, _REAL) for quantity in QUANTITIES),
         ]
     ),
-    "steps": pa.schema(
-        [
-            ("step", _WHOLE),
-            ("loss", _REAL),
-            ("accuracy", _REAL),
-            ("learning_rate", _REAL),
-            ("grad_norm", _REAL),
-            ("seconds", _REAL),
-            ("images_per_second", _REAL),
-        ]
-    ),
+    "steps": pa.schema([("step", _WHOLE), *((name, _REAL) for name in _OF_STEPS)]),
     "evals": pa.schema([("step", _WHOLE), ("split", _WORD), ("loss", _REAL), ("accuracy", _REAL)]),
 }
 NOTHING = pa.schema([])

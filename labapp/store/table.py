@@ -9,9 +9,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from labapp.config import LabError, listed, nearest
+from labapp.config import LabError, first_line, listed, nearest
 from labapp.store import parquet
-from labapp.store.files import first_line
 from labapp.store.filters import RowFilter, both, where_condition
 from labapp.store.parts import Part, part_name, parts
 

@@ -4,8 +4,6 @@
 renamed, so that training does not wait for the disk. A killed process loses only what came after the last flush.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil
@@ -15,17 +13,16 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
 from pydantic import ValidationError
 
-from labapp.config import Experiment, LabError, nearest, sentence
+from labapp.config import Experiment, LabError, first_line, nearest, sentence
 from labapp.store.buffer import Buffer
 from labapp.store.checkpoints import as_safetensors, weights_name
 from labapp.store.compaction import MERGE, compact, merge
-from labapp.store.files import alone, clear_temporary, first_line, sentences, sync_folder, write_whole
+from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
 from labapp.store.parquet import write_table
@@ -234,10 +231,9 @@ class RunWriter:
                 if name not in allowed:
                     raise LabError(f"'{name}' of run.json cannot be changed{nearest(name, allowed)}")
                 now, value = getattr(self._record, name), plain(value)
+                merged = now | value if isinstance(value, dict) and isinstance(now, dict) else value
                 try:
-                    setattr(
-                        self._record, name, now | value if isinstance(value, dict) and isinstance(now, dict) else value
-                    )
+                    setattr(self._record, name, merged)
                 except ValidationError as error:
                     raise LabError(sentence(error)) from None
             if "progress" in fields:
@@ -273,9 +269,7 @@ class RunWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if kind is None:
             self.finish()
         elif issubclass(kind, Exception):

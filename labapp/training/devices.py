@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from labapp.config import Experiment, LabError
+from labapp.config import Experiment, LabError, first_line
 
 
 def make_fabric(experiment: Experiment) -> Fabric:
@@ -33,7 +33,7 @@ def make_fabric(experiment: Experiment) -> Fabric:
     try:
         return Fabric(accelerator=device, devices=experiment.devices, strategy=strategy, precision=precision)
     except (ValueError, RuntimeError) as error:  # such as more devices than there are
-        raise LabError(str(error).strip().splitlines()[0]) from error
+        raise LabError(first_line(error)) from error
 
 
 @contextlib.contextmanager

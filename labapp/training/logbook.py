@@ -53,14 +53,7 @@ class Logbook:
         return self.diverged_at is not None
 
     def step(self, step: int, numbers: tuple[float, float, float], rate: float, seconds: float) -> None:
-        """Write down one optimizer step.
-
-        Args:
-            step: Its number, from 0.
-            numbers: Loss, accuracy and gradient norm of its batch, before the weights moved.
-            rate: Its learning rate.
-            seconds: How long it took.
-        """
+        """Write down one optimizer step; the numbers are loss, accuracy and gradient norm before the weights moved."""
         loss, accuracy, grad_norm = numbers
         if self.diverged_at is None and not math.isfinite(loss):
             self.diverged_at = step

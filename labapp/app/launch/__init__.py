@@ -8,8 +8,6 @@ A launch is two files in the archive, `.launches/<id>.json` and `<id>.log`. They
 archive next sees the same launches.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets
@@ -19,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from labapp.app.launch.supervisor import SIGNALS, read, write
@@ -37,12 +35,12 @@ class Launch:
 
     path: Path
     arguments: tuple[str, ...]
-    pid: int  # of the supervisor; also the process group
-    born: str | None  # when the system says that process began, because process numbers come round again
-    host: str
     started: float
-    returncode: int | None
-    stopped: bool
+    pid: int = 0  # of the supervisor; also the process group
+    born: str | None = None  # its identity, because the system gives process numbers again
+    host: str = ""
+    returncode: int | None = None
+    stopped: bool = False
 
     @property
     def id(self) -> str:
@@ -108,16 +106,8 @@ def load(path: Path) -> Launch:
     """The launch of a record, as the record is now."""
     _reap()
     record = read(path)
-    return Launch(
-        path=path,
-        arguments=tuple(record["arguments"]),
-        pid=record.get("pid", 0),
-        born=record.get("born"),
-        host=record.get("host", ""),
-        started=record["started"],
-        returncode=record.get("returncode"),
-        stopped=record.get("stopped", False),
-    )
+    known = {field.name: record[field.name] for field in fields(Launch) if field.name in record}
+    return Launch(path, **known | {"arguments": tuple(record["arguments"]), "started": record["started"]})
 
 
 def launches(root: str | Path) -> list[Launch]:
