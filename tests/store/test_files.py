@@ -29,11 +29,6 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
 HOLDER = """
 import sys, time
-import subprocess
-import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from labapp.store.files import alone
 
