@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labapp.config import LabError
-from labapp.store.tables import NOTHING, QUANTITIES, TABLES, as_table, chunk
+from labapp.store.schema import NOTHING, QUANTITIES, TABLES, as_table, chunk
 
 
 def test_types_on_disk() -> None:

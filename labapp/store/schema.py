@@ -1,10 +1,8 @@
-"""Which columns does a table have, and as what do they lie on disk?
+"""Which columns does a table have, and of which types are they on disk?
 
 Words are strings (dictionary-encoded by Parquet), counts of steps and places are int64, quantities float32. NaN and
-infinity are values; null is what a part does not have, and reads as NaN.
+infinity are values; null stands for a column that a part lacks, and reads as NaN.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -31,6 +29,7 @@ QUANTITIES = (
     "branch_shortcut_grad_cosine",
     "gradient_signal_to_noise",
 )
+_OF_STEPS = ("loss", "accuracy", "learning_rate", "grad_norm", "seconds", "images_per_second")
 _WORD, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float32()
 TABLES: dict[str, pa.Schema] = {  # any other name makes a table of its own, with the columns it is given
     "layers": pa.schema(
@@ -45,17 +44,7 @@ TABLES: dict[str, pa.Schema] = {  # any other name makes a table of its own, wit
             *((quantity, _REAL) for quantity in QUANTITIES),
         ]
     ),
-    "steps": pa.schema(
-        [
-            ("step", _WHOLE),
-            ("loss", _REAL),
-            ("accuracy", _REAL),
-            ("learning_rate", _REAL),
-            ("grad_norm", _REAL),
-            ("seconds", _REAL),
-            ("images_per_second", _REAL),
-        ]
-    ),
+    "steps": pa.schema([("step", _WHOLE), *((name, _REAL) for name in _OF_STEPS)]),
     "evals": pa.schema([("step", _WHOLE), ("split", _WORD), ("loss", _REAL), ("accuracy", _REAL)]),
 }
 NOTHING = pa.schema([])
@@ -70,7 +59,7 @@ class Chunk(NamedTuple):
 
 
 def chunk(table: str, columns: Mapping[str, Any]) -> Chunk:
-    """Check and copy what a caller hands over (it may use its buffers again); a single value stands for all rows."""
+    """Columns checked and copied, so that the caller may reuse its arrays; a single value stands for all rows."""
     kept: dict[str, np.ndarray | Words] = {}
     single: list[str] = []
     rows: int | None = None
@@ -115,7 +104,7 @@ def _column(table: str, name: str, values: Any) -> np.ndarray | Words:
 
 
 def as_table(chunks: Sequence[Chunk], known: pa.Schema) -> pa.Table:
-    """Join what waited; a column that some chunks lack is null there."""
+    """Chunks joined into one table; a column that a chunk lacks is null in its rows."""
     given = dict.fromkeys(name for chunk in chunks for name in chunk.columns)
     names = [name for name in known.names if name in given] + [name for name in given if name not in known.names]
     return pa.table([_as_array(name, chunks, known) for name in names], names=names)

@@ -1,19 +1,6 @@
-"""Which numbers decide a result?
+"""Which values describe an experiment completely, and which of them belong together?"""
 
-Every one of them is a field of `Experiment`: frozen, validated once, to and from JSON. A value that is left out (or
-None) means *as the recipe, the family or the form says* and is settled here, so that an experiment is complete:
-
-    Experiment(family="dense", bottleneck=True, compression=0.5).width      # 24, twice the growth rate
-
-A mistake is a `LabError` with one sentence.
-"""
-
-from __future__ import annotations
-
-import difflib
 import math
-import reprlib
-from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import (
@@ -30,112 +17,12 @@ from pydantic import (
     model_validator,
 )
 
-FAMILIES = ("plain", "residual", "dense", "vgg")
-FOREIGN = "foreign"  # a net of another maker, given by `net` instead of a family
-IMAGESETS = ("cluttered-digits", "digits", "cifar10", "cifar100", "fashion-mnist", "mnist", "svhn", "stl10", "folder")
-PHOTOGRAPHS = ("cifar10", "cifar100", "stl10", "folder")  # may be mirrored without becoming something else
-CHOICES: dict[str, tuple[str, ...]] = {
-    "family": FAMILIES,
-    "form": ("cifar", "imagenet"),
-    "norm": ("batch", "layer", "group", "none"),
-    "activation": ("relu", "tanh", "sigmoid", "gelu", "leaky_relu"),
-    "init": ("he", "glorot", "lecun", "default", "orthogonal", "looks-linear"),
-    "padding_mode": ("zeros", "circular"),
-    "shortcut": ("A", "B", "C"),
-    "block": ("basic", "bottleneck"),
-    "configuration": ("A", "B", "C", "D", "E"),
-    "head": ("fc", "gap"),
-    "imageset": IMAGESETS,
-    "recipe": ("lab", "he", "densenet"),
-    "schedule": ("constant", "cosine", "he", "densenet"),
-    "record": ("every", "log-spaced", "none"),
-    "device": ("auto", "cpu", "gpu", "cuda", "mps"),
-    "precision": ("32-true", "64-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true"),
-}
-BELONGS_TO = {  # options that exist in some families only
-    "shortcut": ("residual",),
-    "preactivation": ("plain", "residual"),
-    "block": ("plain", "residual"),
-    "growth_rate": ("dense",),
-    "bottleneck": ("dense",),
-    "compression": ("dense",),
-    "dropout": ("dense",),
-    "configuration": ("vgg",),
-    "head": ("vgg",),
-}
-RECIPES: dict[str, dict[str, Any]] = {
-    "lab": {},  # the defaults of the fields
-    "he": {  # He et al. 2015, section 4.2
-        "steps": 64_000,
-        "batch_size": 128,
-        "learning_rate": 0.1,
-        "momentum": 0.9,
-        "weight_decay": 1e-4,
-        "schedule": "he",
-        "eval_every": 1000,
-        "record_every": 100,
-    },
-    "densenet": {  # Huang et al. 2017, section 4.2: 300 epochs of 50,000 images
-        "steps": 234_375,
-        "batch_size": 64,
-        "learning_rate": 0.1,
-        "momentum": 0.9,
-        "nesterov": True,
-        "weight_decay": 1e-4,
-        "schedule": "densenet",
-        "eval_every": 1000,
-        "record_every": 100,
-    },
-}
-VGG_DEPTHS = {"A": 11, "B": 13, "C": 16, "D": 16, "E": 19}
-IMAGENET_DEPTHS = {"basic": (18, 34), "bottleneck": (50, 101, 152), "dense": (121, 161, 169, 201, 264)}
-
-
-class LabError(ValueError):
-    """A mistake the user can mend; `str(error)` is one sentence."""
-
-
-def nearest(word: object, allowed: Iterable[str]) -> str:
-    """What the user may have meant, as " (did you mean 'residual'?)", or "" when nothing is near."""
-    names = {name.casefold(): name for name in allowed}
-    found = difflib.get_close_matches(str(word).casefold(), names, n=1)
-    return f" (did you mean '{names[found[0]]}'?)" if found else ""
-
-
-def listed(words: Iterable[object], last: str = "and") -> str:
-    """Words as a sentence lists them: "plain, residual, dense and vgg"."""
-    *head, tail = map(str, words)
-    return f"{', '.join(head)} {last} {tail}" if head else tail
-
-
-def sentence(error: ValidationError, fields: Iterable[str] = ()) -> str:
-    """Pydantic's complaint as one sentence; `fields` are the right names, for the nearest one."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(map(str, first["loc"])) or "the value"
-    kind, given, context = first["type"], reprlib.repr(first["input"]), first.get("ctx", {})
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "extra_forbidden":
-        return f"unknown option {name!r}{nearest(name, fields) or '; `labapp train --help` lists them all'}"
-    if kind == "missing":
-        return f"{name} is missing"
-    if kind == "literal_error":
-        return f"{name} is {context['expected']}, not {given}"
-    if kind.startswith("int_"):
-        return f"{name} is a whole number, not {given}"
-    if kind.startswith("bool_"):
-        return f"{name} is true or false, not {given}"
-    if kind.startswith("string_"):
-        return f"{name} is a word, not {given}"
-    if kind.startswith("float_") or kind == "finite_number":
-        return f"{name} is a finite number, not {given}"
-    bound = {"greater_than": "above", "greater_than_equal": "at least", "less_than": "below"}.get(kind, "at most")
-    limit = next((context[key] for key in ("gt", "ge", "lt", "le") if key in context), None)
-    return f"{name}: {first['msg']}" if limit is None else f"{name} must be {bound} {limit:g}, not {given}"
+from labapp.config import choices
+from labapp.config.errors import LabError, listed, nearest, sentence
 
 
 class Experiment(BaseModel):
-    """Everything that changes a result. Frozen; what the user left out is settled when it is made."""
+    """Everything that changes a result. Frozen; values that the user left out are filled in when it is made."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -160,14 +47,14 @@ class Experiment(BaseModel):
     head: str | None = Field(None, description="vgg: fc (three linear layers) or gap (global average pooling)")
 
     # the images
-    imageset: str = Field("cluttered-digits", description="one of: " + ", ".join(IMAGESETS))
+    imageset: str = Field("cluttered-digits", description="one of: " + ", ".join(choices.IMAGESETS))
     image_size: PositiveInt | None = Field(None, description="pixels a side; the set's own when left out")
     data: str = Field("data", description="folder in which image sets are looked for and downloaded to")
     augment: bool | None = Field(
         None, description="pad-4 crop and flip in training; recipes he and densenet: photographs"
     )
-    train_images: PositiveInt | None = Field(None, description="use only so many training images")
-    test_images: PositiveInt | None = Field(None, description="use only so many test images")
+    train_images: PositiveInt | None = Field(None, description="use only this many training images")
+    test_images: PositiveInt | None = Field(None, description="use only this many test images")
 
     # training
     recipe: str = Field("lab", description="defaults of the training options: lab, he (2015) or densenet (2017)")
@@ -178,22 +65,22 @@ class Experiment(BaseModel):
     nesterov: bool = Field(False, description="Nesterov's momentum")
     weight_decay: NonNegativeFloat = Field(1e-4, description="of SGD, on all parameters")
     schedule: str = Field("cosine", description="constant, cosine, he or densenet (a tenth after 1/2, again after 3/4)")
-    warmup_steps: NonNegativeInt = Field(0, description="the learning rate rises over so many; lab: a third of steps")
+    warmup_steps: NonNegativeInt = Field(0, description="steps in which the learning rate rises; lab: a third")
     clip_norm: PositiveFloat | None = Field(None, description="clip the total gradient norm to this")
     accumulate: PositiveInt = Field(1, description="micro-batches of one optimizer step")
     seed: int = Field(0, ge=0, lt=2**32, description="of the weights, the order of images and the augmentation")
 
     # recording
     record: str = Field("every", description="every (n-th step), log-spaced or none")
-    record_every: PositiveInt = Field(10, description="record each so many steps, from step 0")
-    record_points: PositiveInt = Field(50, description="log-spaced: so many steps in all")
-    eval_every: PositiveInt = Field(50, description="test accuracy each so many steps, and at the end")
-    checkpoints: NonNegativeInt = Field(8, description="weights kept at so many log-spaced steps, and at the end")
+    record_every: PositiveInt = Field(10, description="record every n-th step, from step 0")
+    record_points: PositiveInt = Field(50, description="log-spaced: how many steps in all")
+    eval_every: PositiveInt = Field(50, description="test accuracy every n steps, and at the end")
+    checkpoints: NonNegativeInt = Field(8, description="weights kept at this many log-spaced steps, and at the end")
 
     # the machine
     device: str = Field("auto", description="auto, cpu, gpu, cuda or mps")
     precision: str = Field("32-true", description="32-true, 64-true, 16-mixed, bf16-mixed, 16-true or bf16-true")
-    devices: PositiveInt = Field(1, description="so many processes, one a device")
+    devices: PositiveInt = Field(1, description="number of processes, one a device")
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -211,14 +98,14 @@ class Experiment(BaseModel):
 
         Empty for a net of another maker, which `labapp.nets.foreign` builds.
         """
-        if self.family == FOREIGN:
+        if self.family == choices.FOREIGN:
             return {}
         always = ("family", "form", "depth", "width", "norm", "activation", "init", "padding_mode")
-        own = (option for option, families in BELONGS_TO.items() if self.family in families)
+        own = (option for option, families in choices.BELONGS_TO.items() if self.family in families)
         return {name: getattr(self, name) for name in (*always, *own)}
 
     def but(self, **changes: Any) -> Self:
-        """The same experiment with some values changed; what was not given is settled anew."""
+        """The same experiment with some values changed; values that were never given are filled in again."""
         return type(self)(**{name: getattr(self, name) for name in self.model_fields_set} | changes)
 
     @model_validator(mode="before")
@@ -226,11 +113,11 @@ class Experiment(BaseModel):
     def _none_means_left_out(cls, values: Any) -> Any:
         return {k: v for k, v in values.items() if v is not None} if isinstance(values, dict) else values
 
-    @field_validator(*CHOICES)
+    @field_validator(*choices.CHOICES)
     @classmethod
     def _known_word(cls, word: str, info: ValidationInfo) -> str:
-        allowed = CHOICES[info.field_name or ""]
-        if word not in allowed and (info.field_name, word) != ("family", FOREIGN):
+        allowed = choices.CHOICES[info.field_name or ""]
+        if word not in allowed and (info.field_name, word) != ("family", choices.FOREIGN):
             kind = {"imageset": "image set", "init": "initialisation"}.get(info.field_name or "", info.field_name)
             verb = "builds" if kind == "family" else "knows"
             raise LabError(f"unknown {kind} {word!r}; the lab {verb} {listed(allowed)}{nearest(word, allowed)}")
@@ -239,18 +126,18 @@ class Experiment(BaseModel):
     @model_validator(mode="after")
     def _settle(self) -> Self:
         """Fill in what was left out, recipe first, then check what belongs together."""
-        if self.net is not None or self.family == FOREIGN:
+        if self.net is not None or self.family == choices.FOREIGN:
             self._check_foreign()
-        for name, families in BELONGS_TO.items():
+        for name, families in choices.BELONGS_TO.items():
             if name in self.model_fields_set and self.family not in families:
                 kinds = f"{listed(families)} nets"
                 raise LabError(f"{name} belongs to {kinds}; this one is {self.family}, so leave {name} out")
-        self._fill(**RECIPES[self.recipe])
+        self._fill(**choices.RECIPES[self.recipe])
         if self.recipe == "lab" and "schedule" not in self.model_fields_set:
-            # deep residual nets of small width need the warm-up to start, see labapp/starter.py
+            # deep residual nets of small width need the warm-up to start, see labapp/training/starter.py
             self._fill(warmup_steps=self.steps // 3)
-        self._fill(augment=self.recipe != "lab" and self.imageset in PHOTOGRAPHS)
-        if self.family != FOREIGN:
+        self._fill(augment=self.recipe != "lab" and self.imageset in choices.PHOTOGRAPHS)
+        if self.family != choices.FOREIGN:
             {"dense": self._settle_dense, "vgg": self._settle_vgg}.get(self.family, self._settle_residual)()
         self._check_training()
         return self
@@ -262,18 +149,18 @@ class Experiment(BaseModel):
     def _check_foreign(self) -> None:
         if self.net is None:
             raise LabError("a foreign net is given as net: torchvision:NAME, timm:NAME or MODULE:FACTORY")
-        if "family" in self.model_fields_set and self.family != FOREIGN:
+        if "family" in self.model_fields_set and self.family != choices.FOREIGN:
             raise LabError(f"net {self.net!r} and family {self.family!r} are two nets; give one of them")
-        for name in ("form", "depth", "width", "norm", "activation", "init", "padding_mode", *BELONGS_TO):
+        for name in ("form", "depth", "width", "norm", "activation", "init", "padding_mode", *choices.BELONGS_TO):
             if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
                 raise LabError(
                     f"{name} belongs to the lab's own nets; {self.net} is built by its maker, so leave it out"
                 )
-        self.__dict__["family"] = FOREIGN
+        self.__dict__["family"] = choices.FOREIGN
 
     def _settle_residual(self) -> None:
         imagenet = self.form == "imagenet"
-        basic = not imagenet or self.depth is None or self.depth in IMAGENET_DEPTHS["basic"]
+        basic = not imagenet or self.depth is None or self.depth in choices.IMAGENET_DEPTHS["basic"]
         self._fill(block="basic" if basic else "bottleneck", preactivation=False, width=64 if imagenet else 16)
         bottleneck = self.block == "bottleneck"
         self._fill(depth=(50 if bottleneck else 18) if imagenet else 20)
@@ -282,8 +169,12 @@ class Experiment(BaseModel):
             self._fill(shortcut="B" if imagenet or bottleneck else "A")
         if imagenet:
             if "block" in self.model_fields_set:
-                self._check_table(IMAGENET_DEPTHS[str(self.block)], f"a {self.family} net with {self.block} blocks")
-            self._check_table(IMAGENET_DEPTHS["basic"] + IMAGENET_DEPTHS["bottleneck"], f"a {self.family} net")
+                self._check_table(
+                    choices.IMAGENET_DEPTHS[str(self.block)], f"a {self.family} net with {self.block} blocks"
+                )
+            self._check_table(
+                choices.IMAGENET_DEPTHS["basic"] + choices.IMAGENET_DEPTHS["bottleneck"], f"a {self.family} net"
+            )
         elif bottleneck:
             self._check_depth(9, 2, "9n+2", f"a {self.family} net with bottleneck blocks")
         else:
@@ -297,20 +188,20 @@ class Experiment(BaseModel):
         compressed_bottleneck = bool(self.bottleneck) and (self.compression or 1) < 1
         self._fill(width=2 * (self.growth_rate or 0) if imagenet or compressed_bottleneck else 16)
         if imagenet:
-            self._check_table(IMAGENET_DEPTHS["dense"], "a dense net")
+            self._check_table(choices.IMAGENET_DEPTHS["dense"], "a dense net")
         elif self.bottleneck:
             self._check_depth(6, 4, "6n+4", "a dense net with bottlenecks")
         else:
             self._check_depth(3, 4, "3N+4", "a dense net")
 
     def _settle_vgg(self) -> None:
-        letters = {depth: letter for letter, depth in VGG_DEPTHS.items() if letter != "C"}
+        letters = {depth: letter for letter, depth in choices.VGG_DEPTHS.items() if letter != "C"}
         if self.depth is not None:
             self._check_table(tuple(letters), "a VGG net")
         self._fill(configuration=letters[self.depth or 16])
-        self._fill(depth=VGG_DEPTHS[str(self.configuration)])
-        if self.depth != VGG_DEPTHS[str(self.configuration)]:
-            right = VGG_DEPTHS[str(self.configuration)]
+        self._fill(depth=choices.VGG_DEPTHS[str(self.configuration)])
+        if self.depth != choices.VGG_DEPTHS[str(self.configuration)]:
+            right = choices.VGG_DEPTHS[str(self.configuration)]
             raise LabError(f"VGG configuration {self.configuration} has {right} weight layers, not {self.depth}")
         self._fill(width=64, head="fc" if self.form == "imagenet" else "gap")
 
