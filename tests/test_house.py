@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house.checks import file_access, hooks, imported, shadowed, shared_names, too_long, unsafe_loads
+
 PROJECT = Path(__file__).resolve().parent.parent
 LAB = PROJECT / "labapp"
 
@@ -44,10 +46,15 @@ MAY_USE = {
     "seaborn": {"figures"},
     "tyro": {"commands"},
     "rich": {"commands"},
+    "filelock": {"store"},
+    "psutil": {"store"},
+    "pyarrow": {"store"},
 }
-HOOK_CALLS = {
-    *("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook", "register_hook"),
-    *("register_full_backward_pre_hook", "register_step_pre_hook", "register_step_post_hook", "queue_callback"),
+# the rooms that open, make, move or delete files; a folder or a file of labapp
+MAY_TOUCH_FILES = {
+    *("store", "app/launch", "imagesets"),  # the archive, what the app starts, the images
+    "recording/kernels",  # compiles once and keeps the library
+    *("probes/pictures.py", "commands/explain"),  # a user's picture is opened, maps are written where the user says
 }
 
 
@@ -58,14 +65,8 @@ def room_of(path: Path) -> str:
 SOURCES = sorted(path for path in LAB.rglob("*.py") if room_of(path) != "__init__")
 
 
-def imports(tree: ast.AST) -> list[str]:
-    names = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return names
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (PROJECT / folder).rglob("*.py"))
 
 
 def relative(path: Path) -> str:
@@ -78,14 +79,14 @@ def test_imports_point_as_the_floor_plan_says(path):
     tree = ast.parse(path.read_text())
     if room not in MAY_IMPORT:
         pytest.fail(f"{relative(path)} has no room; give it one in CONTRIBUTING.md and here")
-    for name in imports(tree):
+    for name in imported(tree):
         parts = name.split(".")
         if parts[0] == "labapp" and len(parts) > 1:
             other = parts[1]
             assert other == room or other in MAY_IMPORT[room], f"{relative(path)} ({room}) imports {name}"
             if room == "diagnostics" and other == "recording":
-                assert parts[2] in {"hooks", "places"}, (
-                    f"{relative(path)} may import recording.hooks and .places, not {name}"
+                assert parts[2] in {"hooks", "layout", "places"}, (
+                    f"{relative(path)} may import recording.hooks, .layout and .places, not {name}"
                 )
             if room == "frames" and other == "probes":
                 assert parts[2] == "catalogue", f"{relative(path)} may import probes.catalogue, not {name}"
@@ -95,27 +96,49 @@ def test_imports_point_as_the_floor_plan_says(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_hooks_are_attached_in_one_file(path):
-    if relative(path) == "labapp/recording/hooks.py":
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Attribute) and node.attr in HOOK_CALLS:
-            pytest.fail(f"{relative(path)}:{node.lineno} attaches a hook; labapp/recording/hooks.py does that")
+    found = hooks(ast.parse(path.read_text()))
+    assert bool(found) == (relative(path) == "labapp/recording/hooks.py"), found
+
+
+def file_owner(path: Path) -> str | None:
+    """The entry of MAY_TOUCH_FILES that a file of labapp falls under."""
+    inside = path.relative_to(LAB)
+    return next((room for room in MAY_TOUCH_FILES if inside.is_relative_to(room)), None)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
+def test_files_are_touched_where_they_belong(path):
+    if file_owner(path) is None:
+        assert file_access(ast.parse(path.read_text())) == [], f"{relative(path)} is none of {MAY_TOUCH_FILES}"
+
+
+def test_no_room_may_touch_files_that_does_not():
+    assert {file_owner(path) for path in SOURCES if file_access(ast.parse(path.read_text()))} == MAY_TOUCH_FILES
+
+
+@pytest.mark.parametrize("path", python_files("labapp", "analysis"), ids=relative)
 def test_no_pickle_is_ever_loaded(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            assert not {alias.name for alias in node.names} & {"pickle", "joblib", "dill"}, relative(path)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            assert any(k.arg == "weights_only" for k in node.keywords), f"{relative(path)}:{node.lineno}"
+    assert unsafe_loads(ast.parse(path.read_text())) == []
+
+
+def test_no_file_is_longer_than_one_reads():
+    assert list(too_long(python_files("labapp", "analysis", "tests"))) == []
+
+
+def test_no_two_classes_share_a_name():
+    assert shared_names({relative(path): ast.parse(path.read_text()) for path in SOURCES}) == {}
 
 
 def test_no_module_of_the_lab_hides_a_package():
     """`streamlit run labapp/main.py` puts labapp/ on sys.path."""
-    names = {path.stem for path in LAB.glob("*.py")} | {path.name for path in LAB.iterdir() if path.is_dir()}
-    hidden = names & (set(sys.stdlib_module_names) | {"pages", "datasets", "torch", "numpy", "pandas"})
-    assert hidden == set()
+    assert shadowed(path.name.removesuffix(".py") for path in LAB.iterdir()) == set()
+
+
+def test_the_lab_can_be_taken_in_at_a_glance():
+    command = ["git", "-C", str(LAB), "ls-files"]
+    files = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    entries = {name.split("/")[0] for name in files if not name.startswith(".")}
+    assert 0 < len(entries) <= 18
 
 
 @pytest.mark.parametrize(
@@ -131,7 +154,7 @@ def test_the_reading_room_opens_without_torch(module):
 def test_the_one_door_to_torch_opens_inside_functions_only(path):
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            assert not any(name.startswith("labapp.probes.explanations") for name in imports(node)), relative(path)
+            assert not any(name.startswith("labapp.probes.explanations") for name in imported(node)), relative(path)
 
 
 @pytest.mark.parametrize("module", ["training.loop", "nets", "recording"])

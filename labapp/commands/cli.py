@@ -28,7 +28,7 @@ from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Options, Root, experiment, parse
 from labapp.commands.probe import probe
-from labapp.commands.progress import Display, console, percent
+from labapp.commands.progress import TrainingProgress, console, percent
 from labapp.commands.starter import degradation, final_accuracy, record, summary
 from labapp.config import LabError, listed, nearest
 from labapp.store import broken_runs, find_run, list_runs, remove_run
@@ -47,7 +47,7 @@ def train(options: Options, root: Root = "runs") -> int:
     screen.print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
     from labapp.training.loop import train as train_one
 
-    with Display([chosen]) as display:
+    with TrainingProgress([chosen]) as display:
         run = train_one(chosen, root, progress=display.next())
     screen.print(
         f"{run.status} in {run.seconds:.0f} s, test accuracy {percent(final_accuracy(run, 'test'))}: {run.path}"
@@ -189,7 +189,7 @@ def _overview() -> int:
 
 @contextlib.contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """A run that is asked to end (SIGTERM) closes its files as it does on Ctrl-C."""
+    """Raise KeyboardInterrupt on SIGTERM, so that a run that is asked to end closes its files as on Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -206,7 +206,7 @@ def _termination_as_interrupt() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _short_warnings() -> Iterator[None]:
-    """A warning is a line, without the place in the code that gave it."""
+    """Print a warning as one line, without the place in the code that gave it."""
     before = warnings.formatwarning
     warnings.formatwarning = lambda message, *_, **__: f"labapp: {message}\n"
     try:

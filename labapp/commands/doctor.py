@@ -14,18 +14,22 @@ from tyro.conf import Positional, arg
 from labapp.commands.progress import console
 from labapp.config import LabError
 
-Net = Annotated[str, arg(metavar="NET", help="torchvision:NAME, timm:NAME, your MODULE:FACTORY, or a net of the lab")]
-Pixels = Annotated[int | None, arg(metavar="INT", help="pixels a side (default: 224; a family of the lab: 32)")]
-Layers = Annotated[tuple[str, ...], arg(metavar="LAYER", help="kinds, paths or globs (default: as a recorder chooses)")]
+NetOption = Annotated[
+    str, arg(metavar="NET", help="torchvision:NAME, timm:NAME, your MODULE:FACTORY, or a net of the lab")
+]
+PixelsOption = Annotated[int | None, arg(metavar="INT", help="pixels a side (default: 224; a family of the lab: 32)")]
+LayersOption = Annotated[
+    tuple[str, ...], arg(metavar="LAYER", help="kinds, paths or globs (default: as a recorder chooses)")
+]
 SHOWN = 4  # paths named of each finding
 
 
 def doctor(
-    net: Positional[Net],
-    image_size: Pixels = None,
+    net: Positional[NetOption],
+    image_size: PixelsOption = None,
     batch_size: Annotated[int, arg(help="images of the batch")] = 8,
     num_classes: Annotated[int, arg(help="classes, where the net can be told")] = 10,
-    layers: Layers = (),
+    layers: LayersOption = (),
 ) -> int:
     """Say what will be recorded of a net, what cannot be and why, and what it will cost.
 

@@ -48,7 +48,7 @@ Options: Any = Annotated[_options(), arg(name="")]
 
 
 def experiment(options: Any) -> Experiment:
-    """What was chosen on the command line; everything else is settled by `Experiment`."""
+    """The experiment that the options of the command line describe."""
     return Experiment(**{name: value for group in options.values() for name, value in group.items()})
 
 
@@ -68,23 +68,19 @@ def parse(command: Callable[..., int], name: str, words: Sequence[str]) -> Calla
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(later, prog=f"labapp {name}", args=words, config=(tyro.conf.OmitArgPrefixes,))
+            marks = (tyro.conf.OmitArgPrefixes,)
+            bound, unknown = tyro.cli(later, prog=f"labapp {name}", args=words, config=marks, return_unknown_args=True)
     except SystemExit as end:
         if not end.code:
             raise
         raise LabError(_sentence(complaint.getvalue(), name)) from None
+    if unknown:
+        raise LabError(_unknown(unknown[0].split("=")[0], name))
+    return bound
 
 
-def _sentence(complaint: str, name: str) -> str:
-    """What tyro says in a box, as one sentence with the nearest right word."""
-    _title, *lines = (line.strip("│╭╮╰╯ ") for line in complaint.splitlines())
-    ruled = [line if line.strip("─-") else "" for line in lines]  # rules, of either sort, become empty
-    said = " ".join(itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, ruled))).rstrip(".")
-    if missing := re.match(r"Missing value for argument '([^']+)'", said):
-        return f"{missing[1]} needs a value; `labapp {name} --help` says which"
-    if not said.startswith("Unrecognized options: "):
-        return f"{said[:1].lower()}{said[1:]}; `labapp {name} --help` lists what there is"
-    word = said.removeprefix("Unrecognized options: ").split(", ")[0].split("=")[0]
+def _unknown(word: str, name: str) -> str:
+    """The sentence about a word that belongs to no option, with the option that may have been meant."""
     if not word.startswith("-"):
         return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
     known = ["--root", "--runs", "--help"]
@@ -92,3 +88,17 @@ def _sentence(complaint: str, name: str) -> str:
         known += [f"--{field.replace('_', '-')}" for field in Experiment.model_fields]
     near = nearest(word, known) or f"; `labapp {name} --help` lists them"
     return f"`labapp {name}` has no option {word}{near}"
+
+
+def _sentence(complaint: str, name: str) -> str:
+    """What tyro says in a box about a value that is missing or does not fit, as one sentence.
+
+    Read off the box, because tyro offers these complaints in no other public way: `tyro._errors`, which has a hook for
+    them, says of itself that any release may change it.
+    """
+    _title, *lines = (line.strip("│╭╮╰╯ ") for line in complaint.splitlines())
+    ruled = [line if line.strip("─-") else "" for line in lines]  # rules, of either sort, become empty
+    said = " ".join(itertools.takewhile(bool, itertools.dropwhile(lambda line: not line, ruled))).rstrip(".")
+    if missing := re.match(r"Missing value for argument '([^']+)'", said):
+        return f"{missing[1]} needs a value; `labapp {name} --help` says which"
+    return f"{said[:1].lower()}{said[1:]}; `labapp {name} --help` lists what there is"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,12 +26,12 @@ from labapp.store import Run, find_run
 if TYPE_CHECKING:
     from labapp.probes.measure import Outcome, Task
 
-Runs = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name")]
-Quantities = Annotated[
+RunsOption = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name")]
+QuantitiesOption = Annotated[
     tuple[str, ...],
     arg(help_behavior_hint="", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: all that apply to the net)"),
 ]
-Checkpoints = Annotated[
+CheckpointsOption = Annotated[
     tuple[str, ...],
     arg(
         help_behavior_hint="",
@@ -40,11 +39,11 @@ Checkpoints = Annotated[
         help="all, ends, last, or steps (default: as each quantity needs, the costly ones at few)",
     ),
 ]
-Images = Annotated[
+ImagesOption = Annotated[
     int | None,
     arg(help_behavior_hint="", metavar="N", help="test images at most (default: 512, fewer where that is enough)"),
 ]
-Against = Annotated[
+AgainstOption = Annotated[
     str | None,
     arg(
         help_behavior_hint="",
@@ -52,18 +51,18 @@ Against = Annotated[
         help="compare layers with those of this run instead; the run itself is allowed",
     ),
 ]
-AgainstStep = Annotated[
+AgainstStepOption = Annotated[
     int | None, arg(help_behavior_hint="", metavar="STEP", help="the checkpoint of the other run (default: its last)")
 ]
 
 
 def probe(
-    runs: Positional[Runs] = (),
-    quantities: Quantities = (),
-    checkpoints: Checkpoints = (),
-    images: Images = None,
-    against: Against = None,
-    against_checkpoint: AgainstStep = None,
+    runs: Positional[RunsOption] = (),
+    quantities: QuantitiesOption = (),
+    checkpoints: CheckpointsOption = (),
+    images: ImagesOption = None,
+    against: AgainstOption = None,
+    against_checkpoint: AgainstStepOption = None,
     root: Root = "runs",
 ) -> int:
     """Measure what a run's checkpoints know: feature reuse, similarity, dimension, lesions, paths, architecture.
@@ -87,7 +86,7 @@ def probe(
 
     measured = False
     for run in found:
-        with Display(run) as display:
+        with ProbeProgress(run) as display:
             if other is not None:
                 display.expect(len(measure.steps_of(run, wanted or "last")))
                 outcomes = measure.against(
@@ -122,8 +121,8 @@ def _checkpoints(words: Sequence[str]) -> str | list[int]:
     return [int(word) for word in words]
 
 
-class Display:
-    """How far the probing of one run is: a bar on a terminal, a line a table in a log."""
+class ProbeProgress:
+    """Shows how far the probing of one run is: a bar on a terminal, a line for each table in a log."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -135,20 +134,20 @@ class Display:
         self.task = self.bar.add_task("", total=None)
 
     def expect(self, total: int) -> None:
-        """So many tables are to be made."""
+        """Say how many tables are to be made."""
         self.total = total
         self.bar.update(self.task, total=total)
 
     def begin(self, task: Task) -> None:
-        """This one is next."""
+        """Name the table that is being made."""
         self.bar.update(self.task, description=self._called(task))
 
     def tell(self, share: float) -> None:
-        """The share of the present one that is done."""
+        """Say which share of the present table is done."""
         self.bar.update(self.task, completed=self.done + min(share, 1.0))
 
     def end(self, outcome: Outcome) -> None:
-        """It is made, or is not."""
+        """Say that a table was made, or why it was not."""
         self.done += 1
         self.tables += not outcome.reason
         self.bar.update(self.task, completed=self.done)
@@ -159,11 +158,11 @@ class Display:
             self.say(f"{self._called(outcome.task)}: {remark}")
 
     def say(self, sentence: str) -> None:
-        """A line that stays."""
+        """Print a line that stays above the bar."""
         self.bar.console.print(sentence)
 
     def close(self) -> bool:
-        """The last line; whether there is any table."""
+        """Print the last line; returns whether any table was made."""
         self.bar.stop()
         seconds = time.monotonic() - self.began
         self.say(f"probed {self.run.id}: {self.tables} tables in {seconds:.0f} s, in {self.run.path / 'probes'}")
@@ -178,7 +177,5 @@ class Display:
         self.bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.stop()

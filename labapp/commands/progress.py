@@ -1,6 +1,6 @@
 """How far is the training? A bar on a terminal, a line now and then in a log.
 
-with Display([experiment]) as display:
+with TrainingProgress([experiment]) as display:
     train(experiment, root, progress=display.next())
 """
 
@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -46,8 +45,8 @@ def told(moment: Moment) -> str:
     )
 
 
-class Display:
-    """Shows trainings one after the other and, of several, how far all of them are.
+class TrainingProgress:
+    """Shows how far a training is and, when there are several, how far all of them together are.
 
     Args:
         experiments: What will be trained, in this order.
@@ -62,13 +61,13 @@ class Display:
         self._said = -math.inf
 
     def next(self) -> Callable[[Moment], None]:
-        """What to call after every step of the next training."""
+        """The function to call after every step of the next training."""
         self.at += 1
         self._said = -math.inf
         return self.show
 
     def show(self, moment: Moment) -> None:
-        """Where the present training stands."""
+        """Show where the present training stands."""
         if console().is_terminal:
             self._draw(moment)
         elif moment.final or time.monotonic() - self._said > LOG_SECONDS:
@@ -94,9 +93,7 @@ class Display:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bars is not None:
             self._bars.stop()
 

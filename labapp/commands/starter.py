@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from labapp.commands.progress import Display, figures, percent
+from labapp.commands.progress import TrainingProgress, figures, percent
 from labapp.config import Experiment, LabError
 from labapp.store import Run
 from labapp.training.logbook import first_over_last
@@ -16,7 +16,7 @@ from labapp.training.starter import Result, finished
 
 
 def record(experiments: Sequence[Experiment], root: str | Path, console: Console) -> list[Result]:
-    """Train what is not yet finished in the archive, one after the other; a failure does not end the series."""
+    """Train those experiments that the archive holds no finished run of; when one fails, the next are still trained."""
     there = finished(experiments, root)
     missing = [experiment for experiment in experiments if experiment not in there]
     for experiment, run in there.items():
@@ -27,7 +27,7 @@ def record(experiments: Sequence[Experiment], root: str | Path, console: Console
 
     faults: dict[Experiment, str] = {}
     began = time.monotonic()
-    with Display(missing) as display:
+    with TrainingProgress(missing) as display:
         for experiment in missing:
             try:
                 there[experiment] = train(experiment, root, progress=display.next())

@@ -1,11 +1,12 @@
-"""What does a net's plan alone say about it?
+"""What follows from a net's architecture alone?
 
     architecture(build("vgg16"))            # one row a layer
     share_of_linear_layers(net)             # VGG-16: 0.89 of all weights
 
 A multiply-add is one product and one sum in a convolution or linear layer, for one image. Nothing else is counted, as
-in the papers; so the products inside an attention are missing. One image passes through the net to learn the shapes;
-on `torch.device("meta")` that costs nothing.
+in the papers; so the products inside an attention are missing. `torch.utils.flop_counter` counts the same, as two
+operations each, but adds up all calls of a module, where here every call is a row. One image passes through the net to
+learn the shapes; on `torch.device("meta")` that costs nothing.
 """
 
 import math
@@ -17,11 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.outputs import device_of
+from labapp.diagnostics.measuring.tensors import first_tensor
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.receptive_field import Field, Fields
-from labapp.diagnostics.tensors import first_tensor
-from labapp.diagnostics.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks, tensors_in
-from labapp.recording.places import Spot, find_spots
+from labapp.recording.layout import channel_axis
+from labapp.recording.places import ExecutionOrder, Spot, find_spots
 
 
 def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd.DataFrame:
@@ -41,29 +44,27 @@ def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd
     """
     rows: list[dict[str, Any]] = []
     calls: dict[str, int] = {}
-    depth, sizes = 0, list[tuple[int, ...]]()
+    order = ExecutionOrder()
     spots = find_spots(net)
-    images = torch.ones(1, in_channels, image_size, image_size, device=_device(net), dtype=_dtype(net))
+    images = torch.ones(1, in_channels, image_size, image_size, device=device_of(net), dtype=_dtype(net))
 
     def note(fields: Fields, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
-        nonlocal depth
         made = next(tensors_in(output), None)
         if made is None:
             return
         call = calls[spot.path] = calls.get(spot.path, 0) + 1
-        depth += spot.kind in ("conv", "linear") and call == 1
-        if spot.kind in ("conv", "block") and tuple(made.shape[2:]) not in sizes:
-            sizes.append(tuple(made.shape[2:]))
+        shape = tuple(made.shape)
+        depth, stage = order.after(spot.kind, call, shape, channel_axis(module, made))
         field = fields.of(made) or Field(math.nan, math.nan)
         counted = sum(p.numel() for p in module.parameters(recurse=spot.kind == "block")) if call == 1 else 0
         rows.append(
             {
                 "layer": spot.path if call == 1 else f"{spot.path}#{call}",
                 "kind": spot.kind,
-                "depth": spot.depth or max(depth, 1),
-                "stage": spot.stage or max(len(sizes), 1),
+                "depth": spot.depth or depth,
+                "stage": spot.stage or stage,
                 "block": spot.block,
-                "shape": tuple(made.shape[1:]),
+                "shape": shape[1:],
                 "parameters": counted,
                 "multiply_adds": multiply_adds(module, first_tensor(args), made) if args else 0,
                 "receptive_field": field.size,
@@ -122,10 +123,6 @@ def _others(net: nn.Module, spots: list[Spot], calls: dict[str, int]) -> list[di
             numbers = {"parameters": sum(own), "multiply_adds": 0, "receptive_field": math.nan, "jump": math.nan}
             rows.append(place | numbers)
     return rows
-
-
-def _device(net: nn.Module) -> torch.device:
-    return next((p.device for p in net.parameters()), torch.device("cpu"))
 
 
 def _dtype(net: nn.Module) -> torch.dtype:

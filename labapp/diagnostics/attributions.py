@@ -1,4 +1,4 @@
-"""Which places of an image speak for a class, by every method the lab knows, all called in the same way?
+"""Which places of an image raise a class score, by every attribution method of the lab?
 
     attribute("integrated-gradients", model, images)                     # {"image": (N, H, W)}
     attribute("gradcam", model, images, targets=3, layers=["stage3"])    # {"stage3": (N, h, w)}
@@ -6,7 +6,8 @@
 
 Maps are signed where the method is. Methods that read the image give one map under the name "image"; methods that read
 layers give one a layer. Saliency, integrated gradients, guided backpropagation and occlusion are captum's; what needs
-layers comes from the one pass of `labapp.diagnostics.layer_gradients`, and is tested against captum's layer by layer.
+layers comes from the one pass of `labapp.diagnostics.measuring.layer_gradients`, and is tested against captum's layer
+by layer.
 """
 
 import warnings
@@ -18,9 +19,15 @@ from torch import Tensor, nn
 
 from labapp.config import LabError, listed, nearest
 from labapp.diagnostics.gradcam import MAPS, maps_of
-from labapp.diagnostics.layer_gradients import Layers, Targets, class_scores, class_targets, layer_gradients
-from labapp.diagnostics.undisturbed import undisturbed
-from labapp.diagnostics.upsample import upsample
+from labapp.diagnostics.measuring.layer_gradients import (
+    MapLayers,
+    Targets,
+    class_scores,
+    class_targets,
+    layer_gradients,
+)
+from labapp.diagnostics.measuring.undisturbed import undisturbed
+from labapp.diagnostics.measuring.upsample import upsample
 
 IMAGE = "image"
 IMAGE_METHODS = ("saliency", "integrated-gradients", "guided-backprop", "occlusion")
@@ -30,17 +37,17 @@ AT_ONCE = 256  # images in memory at a time, where a method needs many variants 
 
 
 def attribute(
-    method: str, model: nn.Module, images: Tensor, targets: Targets = None, layers: Layers = None
+    method: str, model: nn.Module, images: Tensor, targets: Targets = None, layers: MapLayers = None
 ) -> dict[str, Tensor]:
     """One method's maps: {layer: (N, h, w)}, or {"image": (N, H, W)} where the method reads the image itself.
 
-    Arguments and errors are those of `labapp.diagnostics.layer_gradients.layer_gradients`.
+    Arguments and errors are those of `labapp.diagnostics.measuring.layer_gradients.layer_gradients`.
     """
     return attributions([method], model, images, targets, layers)[method]
 
 
 def attributions(
-    methods: Iterable[str], model: nn.Module, images: Tensor, targets: Targets = None, layers: Layers = None
+    methods: Iterable[str], model: nn.Module, images: Tensor, targets: Targets = None, layers: MapLayers = None
 ) -> dict[str, dict[str, Tensor]]:
     """Several methods' maps: {method: {layer: …}}. All methods that read layers share one forward and backward pass."""
     methods = list(methods)
@@ -106,7 +113,7 @@ def guided_backprop(model: nn.Module, images: Tensor, targets: Targets = None) -
 
 
 def guided_gradcam(
-    model: nn.Module, images: Tensor, targets: Targets = None, layers: Layers = None
+    model: nn.Module, images: Tensor, targets: Targets = None, layers: MapLayers = None
 ) -> dict[str, Tensor]:
     """Guided backpropagation times Grad-CAM's ReLU form, enlarged: {layer: (N, C, H, W)} (Selvaraju et al., §3.2)."""
     answer = layer_gradients(model, images, targets, layers)

@@ -1,4 +1,4 @@
-"""What does a block lose when it alone no longer sees what an earlier block has made?
+"""How much does the loss rise when one block no longer reads what an earlier block has computed?
 
     block_ablation(model, images, labels)       # block, source, target, value, kind
 
@@ -12,7 +12,7 @@ whole net, but for what target l reads.
 * Dense nets. Layer l reads zeros in place of the maps of source s, as `feature_reuse` numbers them.
 * Plain nets and VGG. Block (or layer) l reads one source, the one before; it reads zeros.
 
-Unit: nats. Invariances: a source that adds nothing, or that l gives no weight, has 0 to rounding. Evaluation mode.
+Unit: nats, in evaluation mode. A source that adds nothing, or to which l gives no weight, has 0 up to rounding.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.chains import Chain, Split, Unit, chain_of, dense_layers, through
-from labapp.diagnostics.conditions import batches, require_classes, require_finite_weights, require_labelled
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.chains import Chain, dense_layers, run_units, taken_apart, through
+from labapp.diagnostics.measuring.conditions import labelled_batches, require_classes, require_labelled
 
-Cell = tuple[int, int, int, str]  # block, source, target, kind
-Cells = Iterator[tuple[Cell, Tensor]]
+AblatedCell = tuple[int, int, int, str]  # block, source, target, kind
+AblatedCells = Iterator[tuple[AblatedCell, Tensor]]
 
 
 def block_ablation(
@@ -41,7 +40,7 @@ def block_ablation(
     batch_size: int = 64,
     progress: Callable[[float], None] | None = None,
 ) -> pd.DataFrame:
-    """The loss that each target loses with each source.
+    """The change of the loss when a target no longer reads a source.
 
     Args:
         model: A residual, dense, plain or VGG net, the lab's, torchvision's or timm's.
@@ -55,23 +54,19 @@ def block_ablation(
         layer, transition, classifier).
     """
     images, labels = require_labelled(images, labels)
-    require_finite_weights(model)
-    chain = chain_of(model)
-    cells_of = {"residual": _residual, "dense": _dense}.get(chain.family, _plain)
     loss, done = 0.0, 0
-    sums: dict[Cell, float] = {}
-    with undisturbed(model, in_place=False):
-        chain.confirm(images)
-        with torch.no_grad():
-            for x, y in batches(images, labels, batch_size):
-                scores = chain.run(x)
-                require_classes(scores, y)
-                loss += _total(scores, y)
-                for cell, ablated in cells_of(chain, x):
-                    sums[cell] = sums.get(cell, 0.0) + _total(ablated, y)
-                done += len(x)
-                if progress:
-                    progress(done / len(images))
+    sums: dict[AblatedCell, float] = {}
+    with taken_apart(model, images) as chain, torch.no_grad():
+        cells_of = {"residual": _residual, "dense": _dense}.get(chain.family, _plain)
+        for x, y in labelled_batches(images, labels, batch_size):
+            scores = chain.run(x)
+            require_classes(scores, y)
+            loss += _total(scores, y)
+            for cell, ablated in cells_of(chain, x):
+                sums[cell] = sums.get(cell, 0.0) + _total(ablated, y)
+            done += len(x)
+            if progress:
+                progress(done / len(images))
     if not sums:
         raise LabError(f"this net has no blocks whose sources could be taken away; it has {len(chain.units)} units")
     rows = [
@@ -85,62 +80,41 @@ def _total(scores: Tensor, labels: Tensor) -> float:
     return F.cross_entropy(scores.double(), labels, reduction="sum").item()
 
 
-def _from(units: list[Unit], x: Tensor) -> Tensor:
-    for unit in units:
-        x = unit.run(x)
-    return x
-
-
-def _join(split: Split, shared: Tensor, branch: Tensor | None) -> Tensor:
-    """The end of a residual block: with a given branch, or without one."""
-    shortcut = through(split.shortcut, shared)
-    return through(split.activation, shortcut if branch is None else branch + shortcut)
-
-
-def _residual(chain: Chain, x: Tensor) -> Cells:
-    places = [at for at, unit in enumerate(chain.units) if unit.split]
-    inputs: dict[int, Tensor] = {}  # what each unit reads in the whole net
-    branches: dict[int, Tensor] = {}
-    for at, unit in enumerate(chain.units):
-        inputs[at] = x
-        if unit.split:
-            shared = through(unit.split.shared, x)
-            branches[at] = through(unit.split.branch, shared)
-            x = _join(unit.split, shared, branches[at])
-        else:
-            x = unit.run(x)
+def _residual(chain: Chain, x: Tensor) -> AblatedCells:
+    places = chain.blocks
+    inputs, branches = chain.traced(x)
     for source in range(len(places) + 1):
         if source == 0:
             at = places[0]
             seen = torch.zeros_like(inputs[at])  # the stream that comes without the source
         else:
             at = places[source - 1]
-            split = chain.units[at].split
-            if split is None:
+            parts = chain.units[at].parts
+            if parts is None:
                 continue
-            seen = _join(split, through(split.shared, inputs[at]), None)
+            seen = parts.join(through(parts.shared, inputs[at]))
             at += 1
         for number, unit in enumerate(chain.units[at:], start=at):
-            if unit.split:
-                shared = through(unit.split.shared, seen)
-                changed = _join(
-                    unit.split, through(unit.split.shared, inputs[number]), through(unit.split.branch, shared)
+            if unit.parts:
+                shared = through(unit.parts.shared, seen)
+                changed = unit.parts.join(
+                    through(unit.parts.shared, inputs[number]), through(unit.parts.branch, shared)
                 )
                 target = places.index(number) + 1
-                yield (1, source, target, "block"), _from(chain.units[number + 1 :], changed)
-                seen = _join(unit.split, shared, branches[number])
+                yield (1, source, target, "block"), run_units(chain.units[number + 1 :], changed)
+                seen = unit.parts.join(shared, branches[number])
             elif number < places[-1]:
                 seen = unit.run(seen)
             else:
                 break
-        yield (1, source, len(places) + 1, "classifier"), _from(chain.units[places[-1] + 1 :], seen)
+        yield (1, source, len(places) + 1, "classifier"), run_units(chain.units[places[-1] + 1 :], seen)
 
 
-def _dense(chain: Chain, x: Tensor) -> Cells:
+def _dense(chain: Chain, x: Tensor) -> AblatedCells:
     block = 0
-    last = max(at for at, unit in enumerate(chain.units) if unit.kind == "dense")
+    last = chain.blocks[-1]
     for at, unit in enumerate(chain.units):
-        if unit.kind != "dense":
+        if at not in chain.blocks:
             x = unit.run(x)
             continue
         block += 1
@@ -154,10 +128,10 @@ def _dense(chain: Chain, x: Tensor) -> Cells:
                 changed = [*features[:target], layer(_without(features[:target], source))]
                 for later in layers[target:]:
                     changed.append(later(changed))
-                yield (block, source, target, "layer"), _from(rest, torch.cat(changed, 1))
+                yield (block, source, target, "layer"), run_units(rest, torch.cat(changed, 1))
         kind = "classifier" if at == last else "transition"
         for source in range(len(features)):
-            yield (block, source, len(features), kind), _from(rest, torch.cat(_without(features, source), 1))
+            yield (block, source, len(features), kind), run_units(rest, torch.cat(_without(features, source), 1))
         x = torch.cat(features, 1)
 
 
@@ -165,12 +139,12 @@ def _without(features: list[Tensor], source: int) -> list[Tensor]:
     return [torch.zeros_like(map_) if number == source else map_ for number, map_ in enumerate(features)]
 
 
-def _plain(chain: Chain, x: Tensor) -> Cells:
-    kind = "plain" if chain.family == "plain" else "layer"
-    places = [at for at, unit in enumerate(chain.units) if unit.kind == kind]
+def _plain(chain: Chain, x: Tensor) -> AblatedCells:
+    places = chain.blocks
+    of_layers = chain.family == "vgg"
     for at, unit in enumerate(chain.units):
         if at in places[1:]:
             target = places.index(at) + 1
-            name = "classifier" if at == places[-1] and kind == "layer" else "block" if kind == "plain" else "layer"
-            yield (1, target - 1, target, name), _from(chain.units[at:], torch.zeros_like(x))
+            kind = "block" if not of_layers else "classifier" if at == places[-1] else "layer"
+            yield (1, target - 1, target, kind), run_units(chain.units[at:], torch.zeros_like(x))
         x = unit.run(x)

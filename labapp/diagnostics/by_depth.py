@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from labapp.config import LabError, nearest
 from labapp.diagnostics.effective_rank import effective_rank
-from labapp.diagnostics.features import Images, collect
 from labapp.diagnostics.intrinsic_dimension import intrinsic_dimension
 from labapp.diagnostics.linear_probe import linear_probe
-from labapp.diagnostics.measured import Measured, missing
+from labapp.diagnostics.measuring.features import Images, collect
+from labapp.diagnostics.measuring.measured import Measured, missing
 from labapp.diagnostics.neural_collapse import neural_collapse
 from labapp.diagnostics.participation_ratio import participation_ratio
-from labapp.recording.places import Layers
+from labapp.recording.places import LayerSelection
 
 
 def _nc1(features: Tensor, labels: Tensor) -> Measured:
@@ -41,8 +41,8 @@ def by_depth(
     labels: Tensor | None = None,
     *,
     quantities: Iterable[str] = QUANTITIES,
-    layers: Layers = None,
-    progress: Callable[[int, int], None] | None = None,
+    layers: LayerSelection = None,
+    progress: Callable[[float], None] | None = None,
 ) -> pd.DataFrame:
     """Quantities of each layer's features.
 
@@ -54,8 +54,8 @@ def by_depth(
         images: (N, C, H, W), or batches.
         labels: (N,) classes; without them the quantities that need them are missing.
         quantities: Some of QUANTITIES.
-        layers: Which layers, see `labapp.recording.places.choose`; None takes `reader.representations`.
-        progress: Called with rows done and rows in all.
+        layers: Which layers, see `labapp.recording.places.choose`; None takes `measuring.outputs.representations`.
+        progress: Told the share that is done.
 
     Raises:
         LabError: For an unknown quantity or layer, or labels that do not fit.
@@ -68,8 +68,8 @@ def by_depth(
             )
     found = collect(model, images, layers=layers)
     rows = []
-    total = len(names) * (len(found.where) + len(found.silent))
-    for place in [*found.where, *found.silent]:
+    total = len(names) * (len(found.positions) + len(found.silent))
+    for place in [*found.positions, *found.silent]:
         features = found.by_layer.get(place.layer)
         for name in names:
             if features is None:
@@ -84,5 +84,5 @@ def by_depth(
             about = place._asdict() | {"features": channels, "images": len(found.outputs), "quantity": name}
             rows.append(about | measured._asdict())
             if progress is not None:
-                progress(len(rows), total)
+                progress(len(rows) / total)
     return pd.DataFrame(rows)

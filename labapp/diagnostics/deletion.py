@@ -1,4 +1,4 @@
-"""Does the net lose the class when the highest places of a map go, and find it when they come?
+"""How does the class probability change when the highest places of a map are removed, or added?
 
 Places are ordered by the map, highest first, and in that order set to a baseline (deletion) or uncovered in a blurred
 image (insertion). The probability of the class (softmax) over the share of places changed makes a curve; its area by
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
-from labapp.diagnostics.layer_gradients import Targets, class_scores, class_targets
-from labapp.diagnostics.undisturbed import undisturbed
-from labapp.diagnostics.upsample import upsample
+from labapp.diagnostics.measuring.layer_gradients import Targets, class_scores, class_targets
+from labapp.diagnostics.measuring.undisturbed import undisturbed
+from labapp.diagnostics.measuring.upsample import upsample
 
 AT_ONCE = 256  # images in one forward pass
 

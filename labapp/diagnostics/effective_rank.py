@@ -1,4 +1,4 @@
-"""Over how many directions are a layer's features spread, small ones counted little?
+"""Over how many directions are a layer's features spread?
 
 effective rank = exp(H(p)) with pᵢ = σᵢ / Σσ, σ the singular values of the centred features X (N, D), and H the entropy
 in nats. Roy & Vetterli 2007, *The effective rank: a measure of effective dimensionality*, EUSIPCO.
@@ -10,8 +10,8 @@ the larger of the two, and the more sensitive to noise.
 
 from torch import Tensor
 
-from labapp.diagnostics.measured import Measured, missing, usable
-from labapp.diagnostics.spectrum import few, spectrum
+from labapp.diagnostics.measuring.measured import Measured, missing, usable
+from labapp.diagnostics.measuring.spectrum import few, spectrum
 
 
 def effective_rank(features: Tensor) -> Measured:

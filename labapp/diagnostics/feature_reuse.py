@@ -16,18 +16,18 @@ all maps before it, so each of its weights w belongs to one source s: to the blo
 The last target of a block is the transition or, behind the last block, the classifier. In nets with bottlenecks the
 layer that reads the concatenation is the 1×1 convolution. Compare inside a column: targets differ in fan-in and scale.
 
-Invariances: weights and bn-folded ask nothing of the images; bn-folded and activation stay as they are when γ and β are
-multiplied by c > 0 and w is divided by it; bn-folded is divided by c when a source and its σ are multiplied by it. At
-He's initialisation every 3×3 cell is √(4/(π · fan-out)), 0.1086 in DenseNet-40 with k = 12. What Fig. 5 shows is
-disputed (github.com/liuzhuang13/DenseNet, issue 53), hence `over_seeds`.
+Invariances: weights and bn-folded do not depend on the images; bn-folded and activation stay as they are when γ and β
+are multiplied by c > 0 and w is divided by it; bn-folded is divided by c when a source and its σ are multiplied by it.
+At He's initialisation every 3×3 cell is √(4/(π · fan-out)), 0.1086 in DenseNet-40 with k = 12. What Fig. 5 shows is
+disputed (github.com/liuzhuang13/DenseNet, issue 53), so compare seeds with `over_seeds`.
 
-A residual net adds instead of concatenating: its weights belong to no single source, but ablation speaks of it too.
-In a plain net or VGG every layer sees one source, the layer before: one row a target, whose share is all there is.
+A residual net adds instead of concatenating: its weights belong to no single source, but ablation applies to it too.
+In a plain net or VGG every layer sees one source, the layer before: one row a target.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -38,16 +38,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from labapp.config import LabError, listed, nearest
 from labapp.diagnostics.block_ablation import block_ablation
-from labapp.diagnostics.chains import chain_of
-from labapp.diagnostics.concatenations import Reader, readers
-from labapp.diagnostics.conditions import (
-    batches,
+from labapp.diagnostics.measuring.chains import chain_of
+from labapp.diagnostics.measuring.concatenations import MultiSourceLayer, multi_source_layers
+from labapp.diagnostics.measuring.conditions import (
+    labelled_batches,
     require_classes,
     require_finite_weights,
     require_images,
     require_labelled,
 )
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 
 WEIGHTINGS = ("weights", "bn-folded", "activation", "gradient", "ablation")
@@ -89,45 +89,45 @@ def feature_reuse(
     if weighting == "ablation":
         given = require_labelled(images, labels)
         return block_ablation(model, *given, batch_size=batch_size)
-    found = readers(chain)
+    found = multi_source_layers(chain)
     if weighting == "weights":
-        importance = [reader.weight.detach().abs() for reader in found]
+        importance = [column.weight.detach().abs() for column in found]
     elif weighting == "bn-folded":
-        importance = [_folded(reader) for reader in found]
+        importance = [_folded(column) for column in found]
     elif weighting == "activation":
         importance = _by_activation(model, found, require_images(images), batch_size)
     else:
         importance = _by_gradient(model, found, *require_labelled(images, labels), batch_size)
-    rows = [row for reader, matrix in zip(found, importance, strict=True) for row in _cells(reader, matrix)]
+    rows = [row for column, matrix in zip(found, importance, strict=True) for row in _cells(column, matrix)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _cells(reader: Reader, importance: Tensor) -> list[tuple]:
+def _cells(column: MultiSourceLayer, importance: Tensor) -> list[tuple]:
     """Rows of one column of the triangle; importance (outputs, inputs, …) like the layer's weight."""
-    if importance.shape[1] != sum(reader.channels):
+    if importance.shape[1] != sum(column.channels):
         raise LabError(
-            f"a layer of block {reader.block} reads {importance.shape[1]} channels where its sources have "
-            f"{sum(reader.channels)}; this is no dense block that can be read"
+            f"a layer of block {column.block} reads {importance.shape[1]} channels where its sources have "
+            f"{sum(column.channels)}; this is no dense block that can be read"
         )
-    parts = importance.double().split(reader.channels, dim=1)
+    parts = importance.double().split(column.channels, dim=1)
     return [
-        (reader.block, reader.first + number, reader.target, part.mean().item(), reader.kind)
+        (column.block, column.first + number, column.target, part.mean().item(), column.kind)
         for number, part in enumerate(parts)
     ]
 
 
-def _folded(reader: Reader) -> Tensor:
-    weight = reader.weight.detach().abs()
-    if reader.norm is None:
+def _folded(column: MultiSourceLayer) -> Tensor:
+    weight = column.weight.detach().abs()
+    if column.norm is None:
         return weight
-    if not isinstance(reader.norm, _BatchNorm) or reader.norm.running_var is None:
+    if not isinstance(column.norm, _BatchNorm) or column.norm.running_var is None:
         raise LabError(
             f"bn-folded needs a batch norm with running statistics in front of the layer, not a "
-            f"{type(reader.norm).__name__}; take weights, activation or gradient"
+            f"{type(column.norm).__name__}; take weights, activation or gradient"
         )
-    scale = 1 / torch.sqrt(reader.norm.running_var + reader.norm.eps)
-    if reader.norm.weight is not None:
-        scale = scale * reader.norm.weight.detach().abs()
+    scale = 1 / torch.sqrt(column.norm.running_var + column.norm.eps)
+    if column.norm.weight is not None:
+        scale = scale * column.norm.weight.detach().abs()
     return weight * _along_inputs(scale, weight)
 
 
@@ -137,7 +137,9 @@ def _along_inputs(values: Tensor, weight: Tensor) -> Tensor:
     return repeated.view(1, -1, *[1] * (weight.ndim - 2))
 
 
-def _by_activation(model: nn.Module, found: Sequence[Reader], images: Tensor, batch_size: int) -> list[Tensor]:
+def _by_activation(
+    model: nn.Module, found: Sequence[MultiSourceLayer], images: Tensor, batch_size: int
+) -> list[Tensor]:
     sums: dict[int, Tensor] = {}
 
     def listen(number: int, module: nn.Module, args: tuple, kwargs: dict) -> None:
@@ -146,27 +148,27 @@ def _by_activation(model: nn.Module, found: Sequence[Reader], images: Tensor, ba
         sums[number] = sums.get(number, torch.zeros_like(total)) + total
 
     with undisturbed(model), Hooks() as hooks, torch.no_grad():
-        for number, reader in enumerate(found):
-            hooks.before(reader.layer, partial(listen, number))
+        for number, column in enumerate(found):
+            hooks.before(column.layer, partial(listen, number))
         for x in images.split(batch_size):
             model(x)
     return [
-        (weight := reader.weight.detach().abs().double()) * _along_inputs(sums[number] / len(images), weight)
-        for number, reader in enumerate(found)
+        (weight := column.weight.detach().abs().double()) * _along_inputs(sums[number] / len(images), weight)
+        for number, column in enumerate(found)
     ]
 
 
 def _by_gradient(
-    model: nn.Module, found: Sequence[Reader], images: Tensor, labels: Tensor, batch_size: int
+    model: nn.Module, found: Sequence[MultiSourceLayer], images: Tensor, labels: Tensor, batch_size: int
 ) -> list[Tensor]:
-    weights = [reader.weight for reader in found]
+    weights = [column.weight for column in found]
     frozen = [weight for weight in weights if not weight.requires_grad]
     total = [torch.zeros_like(weight) for weight in weights]
     with undisturbed(model):
         try:
             for weight in frozen:
                 weight.requires_grad_(True)
-            for x, y in batches(images, labels, batch_size):
+            for x, y in labelled_batches(images, labels, batch_size):
                 scores = model(x)
                 require_classes(scores, y)
                 loss = F.cross_entropy(scores, y, reduction="sum") / len(images)
@@ -214,11 +216,5 @@ def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     if len(shapes) > 1:
         raise LabError("these runs have different nets, so their cells cannot be compared")
     together = pd.concat(list(tables), ignore_index=True)
-    statistics: dict[str, tuple[str, str | Callable]] = {
-        "value": ("value", "mean"),
-        "deviation": ("value", "std"),
-        "low": ("value", "min"),
-        "high": ("value", "max"),
-        "seeds": ("value", "size"),
-    }
-    return together.groupby(keys, sort=False).agg(**statistics).reset_index()
+    cells = together.groupby(keys, sort=False)["value"]
+    return cells.agg(value="mean", deviation="std", low="min", high="max", seeds="size").reset_index()

@@ -1,4 +1,4 @@
-"""Which places of an image speak for a class, seen from each layer?
+"""Which places of an image raise a class score, seen from each layer?
 
     maps = gradcam(model, images)                      # {layer: (N, H, W)}, the net's blocks, its own predictions
     gradcam(model, images, targets=3, layers=["layer3", "layer4"])
@@ -11,13 +11,13 @@ With A_k the maps of a layer, g_k = ∂s_c/∂A_k the gradient of the class scor
   number for the whole map, is left out.
 * LayerCAM (Jiang et al. 2021, IEEE TIP 30): Σ_k ReLU(g_k) A_k, place by place.
 
-The papers end with a ReLU: only what speaks *for* the class is shown. Here maps are signed, so that what speaks against
-it is not lost; `relu=True` gives the papers' form.
+The papers end with a ReLU, which keeps evidence *for* the class only. Here maps are signed, so evidence against it is
+kept too; `relu=True` gives the papers' form.
 
 Invariances: a map scales with the class score, and does not change when images join or leave the batch. In a net that
 ends in global average pooling and one linear layer the Grad-CAM of the last maps is the CAM of Zhou et al. 2016
-divided by the number of places. Maps have the layer's resolution; `labapp.diagnostics.upsample` lays them over the
-image.
+divided by the number of places. Maps have the layer's resolution; `labapp.diagnostics.measuring.upsample`
+brings them to the image's.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from labapp.diagnostics.layer_gradients import LayerGradient, Layers, Targets, layer_gradients
+from labapp.diagnostics.measuring.layer_gradients import LayerGradient, MapLayers, Targets, layer_gradients
 
 
 def gradcam_map(activation: Tensor, gradient: Tensor) -> Tensor:
@@ -65,25 +65,25 @@ MAPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def gradcam(
-    model: nn.Module, images: Tensor, targets: Targets = None, layers: Layers = None, *, relu: bool = False
+    model: nn.Module, images: Tensor, targets: Targets = None, layers: MapLayers = None, *, relu: bool = False
 ) -> dict[str, Tensor]:
     """Grad-CAM at several layers, from one forward and one backward pass: {layer: (N, H, W)}, in order of execution.
 
     The model's gradients, modes, hooks and random numbers stay as they were. For arguments and errors see
-    `labapp.diagnostics.layer_gradients.layer_gradients`.
+    `labapp.diagnostics.measuring.layer_gradients.layer_gradients`.
     """
     return maps_of(layer_gradients(model, images, targets, layers).layers, "gradcam", relu=relu)
 
 
 def gradcam_plus_plus(
-    model: nn.Module, images: Tensor, targets: Targets = None, layers: Layers = None, *, relu: bool = False
+    model: nn.Module, images: Tensor, targets: Targets = None, layers: MapLayers = None, *, relu: bool = False
 ) -> dict[str, Tensor]:
     """Grad-CAM++ at several layers, as `gradcam`."""
     return maps_of(layer_gradients(model, images, targets, layers).layers, "gradcam++", relu=relu)
 
 
 def layercam(
-    model: nn.Module, images: Tensor, targets: Targets = None, layers: Layers = None, *, relu: bool = False
+    model: nn.Module, images: Tensor, targets: Targets = None, layers: MapLayers = None, *, relu: bool = False
 ) -> dict[str, Tensor]:
     """LayerCAM at several layers, as `gradcam`."""
     return maps_of(layer_gradients(model, images, targets, layers).layers, "layercam", relu=relu)

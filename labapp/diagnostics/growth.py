@@ -1,8 +1,8 @@
 """How do the channels of a dense net grow, layer by layer, and what do its transitions keep?
 
 Layer l of a block reads k₀ + k (l − 1) channels and adds k, the growth rate; a transition keeps ⌊θ m⌋ of m, the
-compression θ (Huang 2017, arXiv 1608.06993, §3). Read off the convolutions, so it shows the net as it is and not as it
-was asked for.
+compression θ (Huang 2017, arXiv 1608.06993, §3). Read off the convolutions of
+the net itself, not off its options.
 """
 
 import math

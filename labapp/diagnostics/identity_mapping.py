@@ -1,4 +1,4 @@
-"""How much of a block's gradient comes straight along the shortcuts, and how near does the bracket come to zero?
+"""How much of a block's gradient comes along the shortcuts, and how near is its Jacobian to zero in any direction?
 
     table = gradient_split(model, images, labels)          # per block and example: eq. (4) and (5) taken apart
     block_singular_values(model, images)                   # extreme singular values of 1 + ∂F/∂x
@@ -20,7 +20,7 @@ whose branch is zero has share 1 and singular values 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pandas as pd
@@ -29,10 +29,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError, listed, nearest
-from labapp.diagnostics.chains import Chain, Modules, Unit, chain_of, through
-from labapp.diagnostics.conditions import require_classes, require_finite_weights, require_images, require_labelled
+from labapp.diagnostics.measuring.chains import Chain, Modules, run_units, taken_apart
+from labapp.diagnostics.measuring.conditions import (
+    require_classes,
+    require_images,
+    require_labelled,
+)
 from labapp.diagnostics.singular_values import extreme_singular_values
-from labapp.diagnostics.undisturbed import undisturbed
 
 COLUMNS = (
     "stage",
@@ -67,13 +70,10 @@ def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataF
         LabError: If the net has no two identities in a row.
     """
     images, labels = require_labelled(images, labels)
-    require_finite_weights(model)
     rows: list[tuple] = []
-    with undisturbed(model, in_place=False):
-        chain = chain_of(model)
+    with taken_apart(model, images) as chain:
         runs = _identity_runs(chain)
-        chain.confirm(images)
-        streams, branches, scores = _forward(chain, images)
+        (*streams, scores), branches = chain.traced(images.clone().requires_grad_())
         require_classes(scores, labels)
         loss = F.cross_entropy(scores, labels, reduction="sum")  # a sum, so that no example divides another's gradient
         gradients = torch.autograd.grad(loss, streams, retain_graph=True)
@@ -111,14 +111,12 @@ def block_singular_values(
     if span not in SPANS:
         raise LabError(f"unknown span '{span}'; there are {listed(SPANS)}{nearest(span, SPANS)}")
     images = require_images(images)
-    require_finite_weights(model)
     rows: list[tuple] = []
-    with undisturbed(model, in_place=False):
-        chain = chain_of(model)
+    with taken_apart(model, images) as chain:
         if chain.family not in ("residual", "plain"):
             raise LabError(f"a {chain.family} net has no blocks with a square Jacobian; take a residual or a plain net")
-        chain.confirm(images)
-        inputs = _inputs(chain, images)
+        with torch.no_grad():
+            inputs, _ = chain.traced(images)
         square = [
             unit.kind in ("residual", "plain") and before.shape == after.shape
             for unit, (before, after) in zip(chain.units, pairwise(inputs), strict=True)
@@ -129,7 +127,9 @@ def block_singular_values(
             last = at
             while span == "stage" and last + 1 < len(square) and square[last + 1]:
                 last += 1
-            found = extreme_singular_values(_composed(chain.units[at : last + 1]), inputs[at], steps=steps, seed=seed)
+            found = extreme_singular_values(
+                partial(run_units, chain.units[at : last + 1]), inputs[at], steps=steps, seed=seed
+            )
             rows += [
                 (unit.path, last + 1 - at, example, *values)
                 for example, values in enumerate(zip(*(column.tolist() for column in found), strict=True))
@@ -153,7 +153,7 @@ def _identity_runs(chain: Chain) -> list[tuple[int, int]]:
         )
     runs: list[tuple[int, int]] = []
     for at, unit in enumerate(chain.units):
-        if not unit.split or not all(map(_identity, (unit.split.shared, unit.split.shortcut, unit.split.activation))):
+        if not unit.parts or not all(map(_identity, (unit.parts.shared, unit.parts.shortcut, unit.parts.activation))):
             continue
         if runs and runs[-1][1] == at - 1:
             runs[-1] = (runs[-1][0], at)
@@ -165,21 +165,6 @@ def _identity_runs(chain: Chain) -> list[tuple[int, int]]:
             "there or a projection on every shortcut: build it with preactivation=True, or take path_gradients"
         )
     return runs
-
-
-def _forward(chain: Chain, images: Tensor) -> tuple[list[Tensor], dict[int, Tensor], Tensor]:
-    """What each unit reads, what each branch adds, and the scores, all in one graph."""
-    x = images.clone().requires_grad_()
-    streams, branches = [], {}
-    for at, unit in enumerate(chain.units):
-        streams.append(x)
-        if unit.split:
-            shared = through(unit.split.shared, x)
-            branches[at] = through(unit.split.branch, shared)
-            x = through(unit.split.activation, branches[at] + through(unit.split.shortcut, shared))
-        else:
-            x = unit.run(x)
-    return streams, branches, x
 
 
 def _split(whole: Tensor, shortcut: Tensor, branch: Tensor) -> tuple[list[float], ...]:
@@ -197,21 +182,3 @@ def _split(whole: Tensor, shortcut: Tensor, branch: Tensor) -> tuple[list[float]
 def _forward_error(start: Tensor, added: Tensor, end: Tensor) -> list[float]:
     difference = (end - start - added).detach().double().flatten(1).abs().amax(1)
     return (difference / end.detach().double().flatten(1).abs().amax(1)).tolist()
-
-
-def _inputs(chain: Chain, images: Tensor) -> list[Tensor]:
-    """What each unit reads, and the scores."""
-    inputs = [images]
-    with torch.no_grad():
-        for unit in chain.units:
-            inputs.append(unit.run(inputs[-1]))
-    return inputs
-
-
-def _composed(units: list[Unit]) -> Callable[[Tensor], Tensor]:
-    def run(x: Tensor) -> Tensor:
-        for unit in units:
-            x = unit.run(x)
-        return x
-
-    return run

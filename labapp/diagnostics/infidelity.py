@@ -1,4 +1,4 @@
-"""Does an attribution foretell what a small change of the image does to the score?
+"""Does an attribution predict what a small change of the image does to the score?
 
 E_I[(Σ I·Φ − (s_c(x) − s_c(x − I)))²] over random changes I of the image, Φ the attribution. Yeh et al. 2019, *On the
 (In)fidelity and Sensitivity of Explanations* (arXiv 1901.09392), Definition 2.1, with their noisy baseline I ~ N(0,
@@ -12,9 +12,9 @@ import torch
 from captum.metrics import infidelity as captum_infidelity
 from torch import Tensor, nn
 
-from labapp.diagnostics.layer_gradients import Targets, class_scores, class_targets
-from labapp.diagnostics.undisturbed import undisturbed
-from labapp.diagnostics.upsample import upsample
+from labapp.diagnostics.measuring.layer_gradients import Targets, class_scores, class_targets
+from labapp.diagnostics.measuring.undisturbed import undisturbed
+from labapp.diagnostics.measuring.upsample import upsample
 
 AT_ONCE = 256  # images in one forward pass
 

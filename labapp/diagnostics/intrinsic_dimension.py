@@ -1,4 +1,4 @@
-"""How many numbers would tell where an image lies among its neighbours?
+"""What is the dimension of the manifold on which a layer's features lie?
 
 TwoNN (Facco, d'Errico, Rodriguez, Laio 2017, Scientific Reports 7, 12140). With r₁, r₂ the distances of a point to its
 two nearest neighbours and μ = r₂/r₁: where the density hardly changes between neighbours, log μ is exponential with
@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from labapp.diagnostics.measured import Measured, missing, usable
+from labapp.diagnostics.measuring.measured import Measured, missing, usable
 
 KEPT = 0.9  # Facco's choice
 LEAST_POINTS = 20

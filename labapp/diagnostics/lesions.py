@@ -1,4 +1,4 @@
-"""How badly does a net take the loss, or the exchange, of one of its blocks?
+"""How much does a net lose when one of its blocks is deleted, or two are exchanged?
 
     lesions(model, images, labels)                     # delete every block, swap every two neighbours
     permutations(model, images, labels, seed=0)        # reorder more and more blocks at once
@@ -10,7 +10,7 @@ also one with a projection. A plain block or a layer of a VGG (with its norm and
 changes the shape cannot be, which is a NaN with a reason. A layer of a dense net gives zeros. Only units of the same
 kind that take and make the same shape are exchanged.
 
-The net itself is not changed: its units are run in another order (`labapp.diagnostics.chains`).
+The net itself is not changed: its units are run in another order (`labapp.diagnostics.measuring.chains`).
 
 Unit: loss in nats, accuracy a share. Invariances: a residual block whose branch is zero can be deleted without effect.
 """
@@ -25,16 +25,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.chains import Chain, Unit, chain_of, dense_layers, through
-from labapp.diagnostics.conditions import batches, require_classes, require_finite_weights, require_labelled
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.chains import Chain, Unit, dense_layers, taken_apart, through
+from labapp.diagnostics.measuring.conditions import labelled_batches, require_classes, require_labelled
 
 COLUMNS = ("lesion", "block", "other", "loss", "accuracy", "loss_change", "accuracy_change", "reason")
-LESIONED = {"residual": "residual", "plain": "plain", "vgg": "layer"}  # family → kind of unit
 Step = Callable[[Tensor], Tensor]
 REDRAWS = 20  # orders drawn before it is believed that only the trained one can come out
 
@@ -70,10 +69,7 @@ def lesions(
         accuracy_change, reason (why there is no number, else ""). Dense layers are deleted, not swapped.
     """
     images, labels = require_labelled(images, labels)
-    require_finite_weights(model)
-    with undisturbed(model, in_place=False), torch.no_grad():
-        chain = chain_of(model)
-        chain.confirm(images)
+    with taken_apart(model, images) as chain, torch.no_grad():
         sites = _sites(chain, images)
         planned: list[tuple[str, str, str, list[Step] | str]] = [("none", "", "", _steps(chain.units))]
         planned += [("delete", site.path, "", _deleted(chain, site)) for site in sites]
@@ -125,11 +121,8 @@ def permutations(
         LabError: If no two blocks of the net have the same shape.
     """
     images, labels = require_labelled(images, labels)
-    require_finite_weights(model)
     random = np.random.default_rng(seed)
-    with undisturbed(model, in_place=False), torch.no_grad():
-        chain = chain_of(model)
-        chain.confirm(images)
+    with taken_apart(model, images) as chain, torch.no_grad():
         sites = [] if chain.family == "dense" else _sites(chain, images)
         pairs = [(a, b) for a in sites for b in sites if a.at < b.at and _alike(chain, a, b)]
         if not pairs:
@@ -153,7 +146,7 @@ def permutations(
 
 
 def _exchanged(units: int, pairs: list[tuple[Site, Site]], count: int, random: np.random.Generator) -> list[int]:
-    """An order after `count` random exchanges; drawn anew, a few times, where they lead back to the trained order."""
+    """An order after `count` random exchanges; drawn again, a few times, if they lead back to the trained order."""
     order = list(range(units))
     for _ in range(REDRAWS):
         order = list(range(units))
@@ -171,23 +164,21 @@ def _exchanged(units: int, pairs: list[tuple[Site, Site]], count: int, random: n
 
 def kendall_tau(order: Sequence[int]) -> float:
     """Share of pairs in order minus share of pairs out of order (Kendall 1938); NaN for fewer than two."""
-    ranks = np.asarray(order)
-    above = np.triu_indices(len(ranks), 1)
-    if not len(above[0]):
+    if len(order) < 2:
         return math.nan
-    return float(np.sign(ranks[above[1]] - ranks[above[0]]).mean())
+    # without ties all variants are equal; only this one is exactly 1 for the trained order, whatever its length
+    return float(stats.kendalltau(range(len(order)), order, variant="c").statistic)
 
 
 def _sites(chain: Chain, images: Tensor) -> list[Site]:
     """The units that can be lesioned, with the shapes that they take and make."""
-    kind = LESIONED.get(chain.family)
     x = images[:2]
     found = []
     for at, unit in enumerate(chain.units):
         after = unit.run(x)
-        if unit.kind == kind:
+        if at in chain.blocks and unit.kind != "dense":
             found.append(Site(unit.path, at, None, (tuple(x.shape[1:]), tuple(after.shape[1:]))))
-        elif chain.family == "dense" and unit.kind == "dense":
+        elif at in chain.blocks:
             names = [name for name, _ in unit.modules[0].named_children()]
             layers = range(len(dense_layers(unit.modules[0])))
             found += [Site(f"{unit.path}.{names[layer]}", at, layer) for layer in layers]
@@ -218,9 +209,9 @@ def _deleted(chain: Chain, site: Site) -> list[Step] | str:
     steps = _steps(chain.units)
     if site.layer is not None:
         steps[site.at] = lambda x: _dense_without(unit.modules[0], site.layer, x)
-    elif unit.split:
-        split = unit.split
-        steps[site.at] = lambda x: through(split.activation, through(split.shortcut, through(split.shared, x)))
+    elif unit.parts:
+        parts = unit.parts
+        steps[site.at] = lambda x: parts.join(through(parts.shared, x))
     elif site.shape[0] == site.shape[1]:
         del steps[site.at]
     else:
@@ -246,7 +237,7 @@ def _swapped(chain: Chain, site: Site, other: Site) -> list[Step]:
 def _score(steps: list[Step], images: Tensor, labels: Tensor, batch_size: int) -> tuple[float, float]:
     """Mean cross-entropy and accuracy."""
     loss = right = 0.0
-    for x, y in batches(images, labels, batch_size):
+    for x, y in labelled_batches(images, labels, batch_size):
         for step in steps:
             x = step(x)
         require_classes(x, y)

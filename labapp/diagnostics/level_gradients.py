@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from labapp.config import LabError
-from labapp.diagnostics.conditions import require_finite_weights
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.conditions import require_finite_weights
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.nets.pyramid import Pyramid
 
 

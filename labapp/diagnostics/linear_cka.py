@@ -9,9 +9,8 @@ Two estimators of HSIC:
 
 * biased (Gretton 2005): ⟨HKH, HLH⟩ / (n − 1)² with H = I − 11ᵀ/n. Unrelated features score above 0, the more the fewer
   the images: about 1/√((1 + n/d)(1 + n/e)), d and e the participation ratios of X and Y.
-* unbiased (Song 2012, eq. 5): ⟨K̃, L̃⟩ / (n(n − 3)), where K̃ is U-centred (Székely & Rizzo 2014, eq. 2.3), which is
-the
-  same number written as an inner product. Unrelated features score 0 on average; single values may be below 0.
+* unbiased (Song 2012, eq. 5): ⟨K̃, L̃⟩ / (n(n − 3)), where K̃ is U-centred (Székely & Rizzo 2014, eq. 2.3), which
+  is the same number written as an inner product. Unrelated features score 0 on average; single values may be below 0.
 
 Sums of HSIC over batches give the minibatch estimate (Nguyen, Raghu, Kornblith 2021, arXiv 2010.15327, eq. 4).
 
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor
 
 from labapp.config import LabError
-from labapp.diagnostics.measured import ROUNDING, Measured, missing, usable
+from labapp.diagnostics.measuring.measured import ROUNDING, Measured, missing, usable
 
 LEAST_IMAGES = 4  # n (n − 3) > 0; and with fewer than 3 images any two layers agree
 PANEL = 16  # rows; for 64 images on one core 16 takes 0.76 of the whole product's time, 8 and 32 take 0.84 and 0.81

@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from labapp.config import LabError
-from labapp.diagnostics.interval import share_interval
-from labapp.diagnostics.measured import Measured, labels_of, missing, usable
+from labapp.diagnostics.measuring.interval import share_interval
+from labapp.diagnostics.measuring.measured import Measured, labels_of, missing, usable
 
 ITERATIONS = 500
 
@@ -33,7 +33,7 @@ def linear_probe(
     """Accuracy of a linear probe.
 
     Args:
-        features: (N, D), one row an image; pool maps first (`labapp.diagnostics.features.collect` does).
+        features: (N, D), one row an image; pool maps first (`labapp.diagnostics.measuring.features.collect` does).
         labels: (N,) classes.
         penalty: Weight of the L2 term; scikit-learn's 1/C.
         test_share: Share of images that the probe is scored on and not trained on.

@@ -1,4 +1,4 @@
-"""Do nets look at the same places, and when does a net begin to look where it looks in the end?
+"""Do the maps of two nets agree, and from which checkpoint on does a net's map resemble its last one?
 
 Between nets, on the same images and classes: Spearman's ρ of their maps, and the overlap |A ∩ B| / |A ∪ B| (IoU) of
 their highest places, by default the top fifth; two random maps of n places overlap q / (2 − q) on average for a share
@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labapp.diagnostics.interval import mean_interval
+from labapp.diagnostics.measuring.interval import mean_interval
+from labapp.diagnostics.measuring.upsample import upsample
 from labapp.diagnostics.rank_correlation import rank_correlation
-from labapp.diagnostics.upsample import upsample
 
 
 def map_correlation(a: Tensor, b: Tensor) -> Tensor:
@@ -44,8 +44,7 @@ def agreement(maps: Mapping[str, Tensor], *, share: float = 0.2) -> list[dict[st
             "overlap": map_overlap(maps[a], maps[b], share=share),
         }
         for measure, values in scores.items():
-            mean, low, high, n = mean_interval(values)
-            rows.append({"a": a, "b": b, "measure": measure, "mean": mean, "low": low, "high": high, "images": n})
+            rows.append({"a": a, "b": b, "measure": measure, **mean_interval(values).columns})
     return rows
 
 
@@ -66,8 +65,7 @@ def drift_table(steps: Sequence[int], maps: Tensor) -> list[dict[str, Any]]:
     values["formed"] = list(zip(steps, formed(maps), strict=True))
     for measure, scores in values.items():
         for step, score in scores:
-            mean, low, high, n = mean_interval(score)
-            rows.append({"step": step, "measure": measure, "mean": mean, "low": low, "high": high, "images": n})
+            rows.append({"step": step, "measure": measure, **mean_interval(score).columns})
     return rows
 
 

@@ -10,7 +10,7 @@ which is therefore what a map must beat; a random net's map is the other thing t
 import torch
 from torch import Tensor
 
-from labapp.diagnostics.upsample import upsample
+from labapp.diagnostics.measuring.upsample import upsample
 
 
 def mask_energy(maps: Tensor, masks: Tensor) -> Tensor:
@@ -29,5 +29,5 @@ def mask_energy(maps: Tensor, masks: Tensor) -> Tensor:
 
 
 def mask_share(masks: Tensor) -> Tensor:
-    """The share of the image that a mask (N, H, W) covers, (N,): the energy of a map that says nothing."""
+    """The share of the image that a mask (N, H, W) covers, (N,): the energy of a constant map."""
     return masks.float().mean((1, 2))

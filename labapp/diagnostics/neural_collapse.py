@@ -1,4 +1,4 @@
-"""How far have features and classifier settled into one point a class?
+"""How close are features and classifier to one point for each class?
 
 Papyan, Han, Donoho 2020, *Prevalence of neural collapse* (PNAS 117, 24652), on the features h that enter the last
 linear layer. With class means μ_c, their mean μ, the covariances Σ_W within and Σ_B between classes, C classes,
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from labapp.config import LabError
-from labapp.diagnostics.measured import Measured, labels_of, missing, usable
+from labapp.diagnostics.measuring.measured import Measured, labels_of, missing, usable
 
 NAMES = ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4")
 
@@ -27,7 +27,7 @@ NAMES = ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4")
 def neural_collapse(
     features: Tensor, labels: Tensor, weight: Tensor | None = None, outputs: Tensor | None = None
 ) -> dict[str, Measured]:
-    """The five numbers, by name; see `labapp.diagnostics.features.last_features` for a net's.
+    """The five numbers, by name; see `labapp.diagnostics.measuring.features.last_features` for a net's.
 
     Args:
         features: (N, D) inputs of the last linear layer.

@@ -10,8 +10,8 @@ N = 1000; so compare layers at the same N.
 
 from torch import Tensor
 
-from labapp.diagnostics.measured import Measured, missing, usable
-from labapp.diagnostics.spectrum import few
+from labapp.diagnostics.measuring.measured import Measured, missing, usable
+from labapp.diagnostics.measuring.spectrum import few
 
 
 def participation_ratio(features: Tensor) -> Measured:

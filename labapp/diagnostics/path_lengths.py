@@ -31,10 +31,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.batch_statistics import batch_statistics
-from labapp.diagnostics.chains import Chain, Unit, chain_of, through
-from labapp.diagnostics.conditions import require_classes, require_finite_weights, require_labelled
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.batch_statistics import batch_statistics
+from labapp.diagnostics.measuring.chains import Chain, Unit, run_units, taken_apart, through
+from labapp.diagnostics.measuring.conditions import require_classes, require_labelled
 
 COLUMNS = ("length", "paths", "probability", "gradient_norm", "deviation", "weight", "sum_norm")
 
@@ -110,20 +109,17 @@ def path_gradients(
         LabError: If the net has no residual blocks.
     """
     images, labels = require_labelled(images, labels)
-    require_finite_weights(model)
     if samples < 1:
         raise LabError(f"samples must be at least 1, not {samples}")
-    chain = chain_of(model)
-    if chain.family != "residual":
-        raise LabError(
-            f"a {chain.family} net has no shortcuts and so a single path, through all of it; "
-            "path lengths speak of residual nets"
-            if chain.family != "dense"
-            else "a dense net concatenates, so its paths are no sum; path lengths speak of residual nets"
-        )
     random = np.random.default_rng(seed)
-    with undisturbed(model, in_place=False):
-        chain.confirm(images)
+    with taken_apart(model, images) as chain:
+        if chain.family != "residual":
+            raise LabError(
+                f"a {chain.family} net has no shortcuts and so a single path, through all of it; "
+                "path lengths speak of residual nets"
+                if chain.family != "dense"
+                else "a dense net concatenates, so its paths are no sum; path lengths speak of residual nets"
+            )
         with batch_statistics(model, train):
             links, gradient = _links(chain, images, labels)
             start = gradient.norm().item()
@@ -158,19 +154,16 @@ class _Link(NamedTuple):
 
 def _links(chain: Chain, images: Tensor, labels: Tensor) -> tuple[list[_Link], Tensor]:
     """Links from the first block to the last, and the gradient at the last one's output."""
-    places = [at for at, unit in enumerate(chain.units) if unit.split]
+    places = chain.blocks
     x = images
     with torch.no_grad():
-        for unit in chain.units[: places[0]]:
-            x = unit.run(x)
+        x = run_units(chain.units[: places[0]], x)
     links = []
     for unit in chain.units[places[0] : places[-1] + 1]:
         link, x = _link(unit, x)
         links.append(link)
     x = x.detach().requires_grad_()
-    scores = x
-    for unit in chain.units[places[-1] + 1 :]:
-        scores = unit.run(scores)
+    scores = run_units(chain.units[places[-1] + 1 :], x)
     require_classes(scores, labels)
     (gradient,) = torch.autograd.grad(F.cross_entropy(scores, labels), x)
     return links, gradient
@@ -178,13 +171,13 @@ def _links(chain: Chain, images: Tensor, labels: Tensor) -> tuple[list[_Link], T
 
 def _link(unit: Unit, x: Tensor) -> tuple[_Link, Tensor]:
     x = x.detach().requires_grad_()
-    if not unit.split:
+    if not unit.parts:
         after = unit.run(x)
         return _Link(_vjp(after, x)), after.detach()
-    shared = through(unit.split.shared, x)
-    branch, shortcut = through(unit.split.branch, shared), through(unit.split.shortcut, shared)
+    shared = through(unit.parts.shared, x)
+    branch, shortcut = through(unit.parts.branch, shared), through(unit.parts.shortcut, shared)
     total = (branch + shortcut).detach().requires_grad_()
-    after = through(unit.split.activation, total)
+    after = through(unit.parts.activation, total)
     activation, past, along = _vjp(after, total), _vjp(shortcut, x), _vjp(branch, x)
     return _Link(lambda g: past(activation(g)), lambda g: along(activation(g))), after.detach()
 

@@ -26,6 +26,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from labapp.config import LabError
 
@@ -105,7 +106,7 @@ def _trend(values: np.ndarray) -> float:
     """Spearman's rank correlation with the position."""
     if not np.isfinite(values).all() or len(set(values)) < 2:
         return math.nan
-    return float(np.corrcoef(pd.Series(values).rank(), np.arange(len(values)))[0, 1])
+    return float(stats.spearmanr(values, range(len(values))).statistic)
 
 
 def _mean(values: list[float]) -> float:

@@ -1,9 +1,9 @@
 """Does an explanation depend on what the net has learnt?
 
-Weights are replaced by first weights, layer after layer from the output down, and after each layer the maps are made
-anew and compared with those of the trained net: Spearman's ρ of the signed and of the absolute values, and SSIM of
-the absolute values on one range. An explanation that still looks the same when every weight is random explains the
-image, not the net.
+Weights are replaced by first weights, layer after layer from the output down, and after each layer the maps are
+computed again and compared with those of the trained net: Spearman's ρ of the signed and of the absolute values, and
+SSIM of the absolute values on one range. An explanation that still looks the same when every weight is random explains
+the image, not the net.
 
 Adebayo et al. 2018, *Sanity Checks for Saliency Maps* (arXiv 1810.03292), §4, cascading randomisation. The class
 asked about must be held fixed by the caller, as there. A normalisation's running statistics belong to its layer and
@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.interval import Interval, mean_interval
+from labapp.diagnostics.measuring.interval import Interval, mean_interval
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.rank_correlation import rank_correlation
 from labapp.diagnostics.ssim import ssim, to_unit_range
-from labapp.diagnostics.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 from labapp.recording.places import kind_of
 
@@ -67,7 +67,7 @@ class Sanity:
         """A tidy table: randomised (how many layers), layer, measure, mean, low, high, images."""
         tables = {"signed": self.signed, "absolute": self.absolute, "ssim": self.ssim}
         return [
-            {"randomised": number, "layer": layer, "measure": measure, **_columns(mean_interval(table[number - 1]))}
+            {"randomised": number, "layer": layer, "measure": measure, **mean_interval(table[number - 1]).columns}
             for number, layer in enumerate(self.layers, start=1)
             for measure, table in tables.items()
         ]
@@ -139,7 +139,7 @@ def weight_layers(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
 
 
 def restarted(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy in which every layer has drawn its weights anew.
+    """A copy with new random weights in every layer.
 
     Convolutions and linear layers draw He's, which keep the size of the signal also where normalisations start with the
     statistics (0, 1); all else starts as PyTorch starts it.
@@ -176,7 +176,3 @@ def _spread(layers: int, checks: int | None) -> set[int]:
     """After how many layers to compare: evenly spread, and always after the last."""
     count = layers if checks is None else max(1, min(checks, layers))
     return {round(layers * (number + 1) / count) for number in range(count)}
-
-
-def _columns(interval: Interval) -> dict[str, float | int]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "images": interval.n}

@@ -1,4 +1,4 @@
-"""Do the gradients of two examples still have anything to do with one another, layer by layer?
+"""How similar are the gradients of two examples, layer by layer?
 
     gradient_cosine(model, images)                     # layer, depth, cosine between examples
     gradient_autocorrelation(model, image, other)      # layer, depth, lag: along a line of inputs
@@ -20,7 +20,6 @@ or when a layer's output is rotated together with the weights behind it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -31,22 +30,21 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from labapp.config import LabError
-from labapp.diagnostics.batch_statistics import batch_statistics
-from labapp.diagnostics.conditions import require_finite_weights, require_images
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.batch_statistics import batch_statistics
+from labapp.diagnostics.measuring.conditions import require_finite_weights, require_images
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import choose, find_spots
+from labapp.recording.places import LayerSelection, choose, find_spots
 
 COSINE_COLUMNS = ("layer", "kind", "depth", "cosine", "deviation", "examples", "reason")
 LINE_COLUMNS = ("layer", "kind", "depth", "lag", "distance", "autocorrelation", "points", "reason")
 INPUT = "input"
-Layers = str | Iterable[str] | Callable[[str, nn.Module], bool]
 
 
 def gradient_cosine(
     model: nn.Module,
     images: Tensor,
-    layers: Layers = "conv",
+    layers: LayerSelection = "conv",
     *,
     target: int = 0,
     train: bool = False,
@@ -89,7 +87,7 @@ def gradient_autocorrelation(
     model: nn.Module,
     image: Tensor,
     other: Tensor,
-    layers: Layers = "block",
+    layers: LayerSelection = "block",
     *,
     points: int = 128,
     lags: int = 32,
@@ -146,7 +144,7 @@ def autocorrelation(series: Tensor, lags: int) -> np.ndarray:
 
 
 def _gradients(
-    model: nn.Module, images: Tensor, layers: Layers, target: int, train: bool
+    model: nn.Module, images: Tensor, layers: LayerSelection, target: int, train: bool
 ) -> list[tuple[str, str, int, Tensor]]:
     """Layer, kind, depth and gradients (N, D) of the class score, of the input and of each layer that took part."""
     require_finite_weights(model)

@@ -21,11 +21,11 @@ from scipy import stats
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.features import Images, batches
 from labapp.diagnostics.linear_cka import LEAST_IMAGES, centred, half_gram, whole
-from labapp.diagnostics.reader import Reader
-from labapp.diagnostics.undisturbed import undisturbed
-from labapp.recording.places import Layers
+from labapp.diagnostics.measuring.features import Images, batches
+from labapp.diagnostics.measuring.outputs import OutputReader
+from labapp.diagnostics.measuring.undisturbed import undisturbed
+from labapp.recording.places import LayerSelection
 
 ESTIMATORS = ("unbiased", "biased")
 BATCH_SIZE = 32  # the spread of CKA from 512 images is 1.25 times that of one batch of 512; half the work of 64
@@ -40,8 +40,8 @@ def similarity(
     images: Images,
     other: nn.Module | Mapping[str, Tensor] | None = None,
     *,
-    layers: Layers = None,
-    other_layers: Layers = None,
+    layers: LayerSelection = None,
+    other_layers: LayerSelection = None,
     estimator: str = "unbiased",
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
@@ -57,7 +57,7 @@ def similarity(
         images: (N, C, H, W), mixed and cut into equal batches; or batches as a DataLoader gives them, taken as they
             come: then mix them yourself, since images of one class in a batch hide what tells classes apart.
         other: A second net on the same images, or a second state of the first one's weights. None: the net itself.
-        layers: Which layers, see `labapp.recording.places.choose`; None takes `reader.representations`.
+        layers: Which layers, see `labapp.recording.places.choose`; None takes `measuring.outputs.representations`.
         other_layers: The same for the other net; None takes what `layers` says.
         estimator: unbiased or biased.
         batch_size: Images in a batch, where `images` is a tensor.
@@ -81,9 +81,9 @@ def similarity(
         for net in [model] if other is None or other is model else [model, other]:
             stack.enter_context(undisturbed(net))
         stack.enter_context(torch.no_grad())
-        readers = [stack.enter_context(Reader(model, layers))]
+        readers = [stack.enter_context(OutputReader(model, layers))]
         if other is not None:
-            readers.append(stack.enter_context(Reader(other, layers if other_layers is None else other_layers)))
+            readers.append(stack.enter_context(OutputReader(other, layers if other_layers is None else other_layers)))
         for batch in _mixed(images, batch_size, seed):
             done += len(batch)
             if len(batch) >= LEAST_IMAGES:
@@ -166,19 +166,19 @@ def _ratio(cross: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarr
         return cross / np.sqrt(first * second)
 
 
-def _grams(reader: Reader, images: Tensor) -> tuple[Tensor, list[int]]:
+def _grams(reader: OutputReader, images: Tensor) -> tuple[Tensor, list[int]]:
     """One forward pass: the layers' Gram matrices (L, n, n) and how many features each has."""
     halves: list[tuple[Tensor, Tensor]] = []
     sizes: list[int] = []
 
-    def hear(index: int, output: Tensor) -> None:
+    def on_output(index: int, output: Tensor) -> None:
         if len(output) != len(images):
-            name = reader.where()[index].layer
+            name = reader.positions()[index].layer
             raise LabError(f"{name} makes {len(output)} rows of {len(images)} images; choose layers that keep them")
         halves.append(half_gram(output))
         sizes.append(output[0].numel())
 
-    reader.read(images, hear)
+    reader.read(images, on_output)
     if not halves:
         raise LabError("none of the chosen layers ran in a forward pass; choose others")
     products, powers = zip(*halves, strict=True)
@@ -204,9 +204,9 @@ def _mixed(images: Images, batch_size: int, seed: int) -> Iterator[Tensor]:
         yield images[part.to(images.device)]
 
 
-def _table(sums: _Sums, readers: list[Reader], estimator: str, seed: int) -> pd.DataFrame:
+def _table(sums: _Sums, readers: list[OutputReader], estimator: str, seed: int) -> pd.DataFrame:
     own = np.sum(sums.own, axis=0)
-    first = len(readers[0].where())
+    first = len(readers[0].positions())
     left = _side(readers[0], sums, own[:first], sums.features[:first])
     right = _side(readers[-1], sums, own[first:], sums.features[first:])
     table = left.merge(right.add_prefix("other_"), how="cross")
@@ -222,7 +222,7 @@ def _table(sums: _Sums, readers: list[Reader], estimator: str, seed: int) -> pd.
     return table.assign(images=sums.images, batches=sums.batches, estimator=estimator, note=notes)
 
 
-def _side(reader: Reader, sums: _Sums, own: np.ndarray, sizes: list[int]) -> pd.DataFrame:
+def _side(reader: OutputReader, sums: _Sums, own: np.ndarray, sizes: list[int]) -> pd.DataFrame:
     """One net's layers, with what there is to say about each."""
 
     def note(name: str, itself: float, size: int) -> str:
@@ -236,9 +236,9 @@ def _side(reader: Reader, sums: _Sums, own: np.ndarray, sizes: list[int]) -> pd.
             return f"batches of {sums.smallest} images for up to {max(sums.features)} features: biased upwards"
         return ""
 
-    where, silent = reader.where(), reader.silent()
-    notes = [note(place.layer, *numbers) for place, *numbers in zip(where, own, sizes, strict=True)]
-    return pd.DataFrame([*where, *silent]).assign(
+    positions, silent = reader.positions(), reader.silent()
+    notes = [note(place.layer, *numbers) for place, *numbers in zip(positions, own, sizes, strict=True)]
+    return pd.DataFrame([*positions, *silent]).assign(
         features=[*sizes, *[0] * len(silent)],
         note=[*notes, *[f"{place.layer}: it never ran in a forward pass" for place in silent]],
     )

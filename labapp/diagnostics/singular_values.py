@@ -1,4 +1,4 @@
-"""By how much does a map stretch and shrink at most, near one input?
+"""What are the largest and the smallest singular value of a function's Jacobian at one input?
 
     largest, smallest, largest_error, smallest_error = extreme_singular_values(block, x)
 
@@ -25,7 +25,7 @@ from labapp.config import LabError
 
 
 class Extremes(NamedTuple):
-    """Of each example, (N,), in float64."""
+    """Extreme singular values of each example and their errors, (N,), in float64."""
 
     largest: Tensor
     smallest: Tensor
@@ -34,7 +34,7 @@ class Extremes(NamedTuple):
 
 
 class Jacobian(NamedTuple):
-    """J v and Jᵀ u of a function of a batch whose examples do not meet, for all examples at once: (N, D) to (N, D')."""
+    """J v and Jᵀ u of a function that treats each example of a batch on its own, for all at once: (N, D) to (N, D')."""
 
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor], Tensor]
@@ -63,7 +63,7 @@ def extreme_singular_values(
 
     Args:
         function: (N, …) to (N, …), each example for itself (evaluation mode).
-        x: Where.
+        x: Inputs (N, …).
         steps: Of the process; at most the dimension of x.
         seed: Of the starting vectors; torch's own random numbers are not used.
     """

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.interval import share_interval
-from labapp.diagnostics.measured import labels_of
-from labapp.diagnostics.tensors import first_tensor
-from labapp.diagnostics.undisturbed import undisturbed
+from labapp.diagnostics.measuring.interval import share_interval
+from labapp.diagnostics.measuring.measured import labels_of
+from labapp.diagnostics.measuring.outputs import device_of
+from labapp.diagnostics.measuring.tensors import first_tensor
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.places import find_spots
 
@@ -71,7 +72,7 @@ def spatial_order(
     if images.dim() != 4 or not len(images):
         raise LabError(f"images have the shape {tuple(images.shape)}; give (N, C, H, W) with at least one image")
     classes = None if labels is None else labels_of(labels, len(images))
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     draw = torch.Generator().manual_seed(seed)
 
     def outputs() -> Tensor:

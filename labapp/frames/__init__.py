@@ -14,8 +14,8 @@ a mean or a fit; a fit that is left without points is NaN.
 The functions that read files take `read=`, so that the app can pass cached readers of the same signature.
 """
 
-from labapp.frames.architecture import PLAN, parts, pyramid, sizes
 from labapp.frames.architecture import layers as architecture
+from labapp.frames.architecture import parts, pyramid, sizes
 from labapp.frames.gradients import (
     BATCH_NORM_GROWTH,
     LAYER,
@@ -28,11 +28,13 @@ from labapp.frames.gradients import (
 )
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
-from labapp.frames.reuse import SCALES, missed, nearest_step, observations, preference, reuse, scaled
+from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
+from labapp.frames.steps import nearest_step
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
+from labapp.probes.catalogue import PLAN
 
 __all__ = [
     "BATCH_NORM_GROWTH",

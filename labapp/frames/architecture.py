@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from labapp.frames.reuse import Read, nearest_step
 from labapp.frames.runs import names
+from labapp.frames.steps import Read, nearest_step
+from labapp.probes.catalogue import PLAN
 from labapp.store import Run
 
-PLAN = 0  # the step under which a table is kept that asks for the architecture alone
 LINEAR = "linear"
 
 
@@ -22,7 +22,7 @@ def layers(run: Run, read: Read | None = None) -> pd.DataFrame:
         layer, kind, depth, stage, block, shape ("16×24×24"), parameters, multiply_adds, receptive_field, jump. Rows of
         kind block repeat what is inside them; all others add up to the net.
     """
-    return (read or _read)(run, "architecture", PLAN)
+    return (read or Run.probe)(run, "architecture", PLAN)
 
 
 def sizes(table: pd.DataFrame) -> dict[str, float]:
@@ -79,14 +79,10 @@ def pyramid(run: Run, step: int, read: Read | None = None) -> pd.DataFrame:
         level, stage, gradient_norm, through_lateral, step.
     """
     at = nearest_step(run, "level_gradients", step)
-    return (read or _read)(run, "level_gradients", at).assign(step=at)
+    return (read or Run.probe)(run, "level_gradients", at).assign(step=at)
 
 
 def _place(part: str) -> int:
     """Stages by their number, then normalisation, other, and the linear layers at the end of the bar."""
     last = {"normalisation": 1000, "other": 1001, LINEAR: 1002}
     return last[part] if part in last else int(part.removeprefix("stage "))
-
-
-def _read(run: Run, name: str, step: int) -> pd.DataFrame:
-    return run.probe(name, step)

@@ -9,6 +9,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from labapp.frames.runs import IDENTITY, identities
+from labapp.frames.steps import at_nearest_step
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
 
@@ -45,7 +46,7 @@ def layer_table(
 
 
 def read_layers(run: Run, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """What a run says about one quantity: the columns of `LAYER`, then value.
+    """One quantity of a run: the columns of `LAYER`, then value.
 
     A layer for which the quantity does not exist (the weights of a ReLU) is left out; one that is NaN is kept.
     """
@@ -65,11 +66,7 @@ def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.D
     """
     if table.empty:
         return table.assign(state=pd.Series(dtype=str))
-    steps = table[["run", "step"]].drop_duplicates().sort_values("step", kind="stable")
-    distance = (steps["step"] - step).abs()
-    nearest = steps.loc[distance.groupby(steps["run"]).idxmin()]
-    chosen = table.merge(nearest, on=["run", "step"])
-    profile = thinned(chosen, marks)
+    profile = thinned(at_nearest_step(table, step), marks)
     value = profile["value"].to_numpy(float)
     return profile.assign(state=states(~np.isfinite(value) | (value < 0), value == 0))
 
@@ -84,7 +81,7 @@ def theory_profile(profile: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         profile: from `gradient_profile` at the first recorded step.
-        runs: from `describe`; the theory speaks of plain nets with batch norm and ReLU only.
+        runs: from `describe`; the theory holds for plain nets with batch norm and ReLU only.
 
     Returns:
         run, depth, relative_depth, value.
@@ -129,6 +126,7 @@ def gradient_slope(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
         slope = np.where((n >= 2) & (xx > 0), xy / xx, np.nan)
         residual = np.clip(yy - slope * xy, 0, None)  # rounding can push a perfect fit below zero
         error = np.where(n >= 3, np.sqrt(residual / np.where(n >= 3, n - 2, np.nan) / xx), np.nan)
+    # Student's t by scipy.special, since scipy.stats takes half a second to import, which every page would wait for
     half = stdtrit(np.maximum(n - 2, 1), (1 + level) / 2) * error
     result = sums[keys].assign(
         slope=slope, low=slope - half, high=slope + half, factor=10**-slope, layers=n, left_out=sums["left_out"]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.gradients import LAYER
-from labapp.frames.reuse import Read, nearest_step
 from labapp.frames.runs import IDENTITY, identities
+from labapp.frames.steps import Read, nearest_step
 from labapp.frames.thinning import MARKS, joined, spaced
 from labapp.probes.catalogue import against_name, against_of
 from labapp.store import Run
@@ -26,12 +26,12 @@ def self_similarity(run: Run, step: int, read: Read | None = None, marks: int = 
         of the two layers, row ≥ column); at most `marks` rows: of more layers evenly spaced ones are kept.
     """
     at = nearest_step(run, "similarity", step)
-    table = _placed((read or _read)(run, "similarity", at), at, int(np.sqrt(2 * marks)))
+    table = _placed((read or Run.probe)(run, "similarity", at), at, int(np.sqrt(2 * marks)))
     return table[table["row"] >= table["column"]].reset_index(drop=True)
 
 
 def pair_similarity(run: Run, other: Run, step: int, read: Read | None = None, marks: int = MARKS) -> pd.DataFrame:
-    """CKA of all layers of one net with all of another; empty where nobody compared them.
+    """CKA of all layers of one net with all of another; empty where they were not compared.
 
     Returns:
         As `self_similarity`, all rows and columns, the first net's layers in `layer`; and other_step.
@@ -40,10 +40,10 @@ def pair_similarity(run: Run, other: Run, step: int, read: Read | None = None, m
     if not found:
         return pd.DataFrame(columns=[*PAIR, "step", "other_step", "row", "column"])
     mine, theirs = min(found, key=lambda pair: (abs(pair[0] - step), pair))
-    read = read or _read
+    read = read or Run.probe
     if against_name(other.id, theirs) in run.probes() and mine in run.probes()[against_name(other.id, theirs)]:
         table = read(run, against_name(other.id, theirs), mine)
-    else:  # the other one was asked; the same numbers, turned round
+    else:  # the table belongs to the other run: the same numbers, transposed
         table = read(other, against_name(run.id, mine), theirs)
         swapped = {name: f"other_{name}" for name in LAYER[1:]}
         table = table.rename(columns=swapped | {there: here for here, there in swapped.items()})
@@ -94,7 +94,7 @@ def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks
     parts = []
     for run, who in zip(runs, identities(runs), strict=True):
         at = nearest_step(run, "by_depth", step)
-        table = (read or _read)(run, "by_depth", at)
+        table = (read or Run.probe)(run, "by_depth", at)
         table = table[table["quantity"].isin(BY_DEPTH)]
         share = max(2, marks // max(1, len(runs)))
         thin = [spaced(part, share) for _, part in table.groupby("quantity", sort=False)]
@@ -113,7 +113,3 @@ def _placed(table: pd.DataFrame, step: int, most: int) -> pd.DataFrame:
         kept[side] = table[name].map({layers[at]: place for place, at in enumerate(few)})
     chosen = table[PAIR].assign(step=step, **kept).dropna(subset=["row", "column"])
     return chosen.astype({"row": int, "column": int}).reset_index(drop=True)
-
-
-def _read(run: Run, name: str, step: int) -> pd.DataFrame:
-    return run.probe(name, step)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from labapp.config import LabError, listed, nearest
 from labapp.frames.runs import names
+from labapp.frames.steps import Read, nearest_step
 from labapp.store import Run
 
-Read = Callable[[Run, str, int], pd.DataFrame]
 SCALES = ("column maximum", "raw", "column min–max")
 CELL = ["block", "source", "target", "kind"]
 
@@ -31,7 +31,7 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
     parts = []
     for run in runs:
         at = nearest_step(run, "feature_reuse", step)
-        table = (read or _read)(run, "feature_reuse", at)
+        table = (read or Run.probe)(run, "feature_reuse", at)
         parts.append(table[table["weighting"] == weighting].assign(step=at))
     columns = [*CELL, "value", "deviation", "seeds", "source_layer", "target_layer", "step"]
     if not parts or parts[0].empty:
@@ -87,7 +87,7 @@ def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]
 
 
 def scaled(cells: pd.DataFrame, scale: str) -> pd.DataFrame:
-    """The same cells on another scale, each column (block, target) for itself; what hovering says stays in `raw`.
+    """The same cells on another scale, each column (block, target) for itself; the values as they were stay in `raw`.
 
     column maximum: divided by the column's largest size, so that values lie in −1 … 1; column min–max: (v − min) /
     (max − min), which also hides how unequal a column is. NaN where a column has nothing to scale by.
@@ -120,7 +120,7 @@ def preference(cells: pd.DataFrame) -> float:
 
 
 def missed(cells: pd.DataFrame) -> pd.DataFrame:
-    """What does a net lose, on the mean over those who read it, without one source?
+    """How much does the loss rise without one source, on the mean over the layers that read it?
 
     Returns:
         source, source_layer, loss (nats), targets; what comes into the net, source 0, is left out; worst first.
@@ -139,18 +139,6 @@ def observations(runs: Sequence[Run], weighting: str, step: int, read: Read | No
     columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", "reason"]
     parts = []
     for run, name in zip(runs, names(runs), strict=True):
-        table = (read or _read)(run, "reuse_observations", nearest_step(run, "reuse_observations", step))
+        table = (read or Run.probe)(run, "reuse_observations", nearest_step(run, "reuse_observations", step))
         parts.append(table[table["weighting"] == weighting].assign(run=name))
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
-
-
-def nearest_step(run: Run, name: str, step: int) -> int:
-    """The step at which a quantity was measured that is nearest to `step`, the earlier of two."""
-    there = run.probes().get(name, [])
-    if not there:
-        raise LabError(f"run '{run.id}' has no probe '{name}'; `labapp probe {run.id}` makes one")
-    return min(there, key=lambda at: (abs(at - step), at))
-
-
-def _read(run: Run, name: str, step: int) -> pd.DataFrame:
-    return run.probe(name, step)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from labapp.frames.gradients import LAYER, states
 from labapp.frames.runs import IDENTITY, identities
+from labapp.frames.steps import at_nearest_step
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
 
@@ -40,7 +41,7 @@ def signals(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = No
 
 
 def read_signals(run: Run) -> pd.DataFrame:
-    """What a run says about its signals: the columns of `LAYER`, then quantity, value, part, whole.
+    """The signals of a run: the columns of `LAYER`, then quantity, value, part, whole.
 
     output_std: standard deviation of the outputs where a layer's response is read (`response_kind`), shortcuts left
     out; zero_fraction: share of values that the rectifier sets to zero, dead_share: channels without a positive value
@@ -103,9 +104,7 @@ def at_step(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:
     """
     if table.empty:
         return table.assign(state=pd.Series(dtype=str))
-    steps = table[["run", "step"]].drop_duplicates().sort_values("step", kind="stable")
-    distance = (steps["step"] - step).abs()
-    chosen = table.merge(steps.loc[distance.groupby(steps["run"]).idxmin()], on=["run", "step"])
+    chosen = at_nearest_step(table, step)
     parts = [thinned(part, marks) for _, part in chosen.groupby("quantity", sort=False, observed=True)]
     found = pd.concat(parts, ignore_index=True)
     value = found["value"].to_numpy(float)
@@ -151,6 +150,6 @@ def _channels(run: Run) -> dict[str, int]:
 
 
 def _once_a_depth(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of a block and its last layer, which feed the same rectifier, the layer; for they say the same."""
+    """Of a block and its last layer, which feed the same rectifier, the layer, since both have the same values."""
     order = rows.assign(_block=rows["kind"] == "block").sort_values(["step", "depth", "_block"], kind="stable")
     return order.drop_duplicates(["step", "depth"]).drop(columns="_block")

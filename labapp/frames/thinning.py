@@ -1,4 +1,4 @@
-"""How is a long table made short enough to draw, without a lie?
+"""How is a long table made short enough to draw, without distorting it?
 
 By means over equal stretches, or by leaving out evenly; the first and the last stay.
 """

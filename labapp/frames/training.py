@@ -42,7 +42,7 @@ def overview(runs: Sequence[Run], read: Callable[[Run], dict[str, Any]] | None =
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """The numbers a run comes down to; the keys are those of `SUMMARY`, NaN where the run holds no such number."""
+    """The summary of a run; the keys are those of `SUMMARY`, NaN where the run holds no such number."""
     done, asked = run.progress
     losses = run.steps(columns=["step", "loss"])
     tests = held_out(run)["accuracy"].to_numpy(float)
@@ -93,7 +93,7 @@ def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = Non
 
 
 def read_curves(run: Run) -> pd.DataFrame:
-    """All that a run says about its training: step, split, loss, accuracy, error, nonfinite."""
+    """Training and held-out curves of a run: step, split, loss, accuracy, error, nonfinite."""
     train = run.steps(columns=["step", "loss", "accuracy"]).assign(split="train")
     table = pd.concat([train, held_out(run).assign(split="test")], ignore_index=True)
     loss = table["loss"].to_numpy(float)

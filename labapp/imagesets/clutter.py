@@ -1,4 +1,4 @@
-"""What does a net see that must find a handwritten digit among clutter?
+"""How are images made in which a net has to find a handwritten digit among clutter?
 
 The digits are real: 1,797 handwritten ones of 8×8 pixels (Alpaydin & Kaynak 1998, the UCI set that ships inside
 scikit-learn). Each canvas shows one, enlarged, coloured and placed at random, in front of dimmer clutter: pieces cut
@@ -45,7 +45,7 @@ def digits(split: str) -> tuple[Bytes, Integers]:
 
     bunch = load_digits()
     images, labels = bunch.images.astype(np.int64), bunch.target.astype(np.int64)
-    rank = np.zeros_like(labels)  # the how-manieth of its class
+    rank = np.zeros_like(labels)  # its place among the digits of its class, from 0
     for label in range(10):
         rank[labels == label] = np.arange((labels == label).sum())
     chosen = (rank % TEST_SHARE == TEST_SHARE - 1) == (split == "test")
@@ -91,7 +91,7 @@ def canvases(split: str, count: int, *, size: int = 24, seed: int = 0) -> Canvas
 
 
 def background(ink: Bytes, count: int, size: int, rng: np.random.Generator) -> Ink:
-    """(N, size, size, 3) of ground and clutter, made of pieces of `ink`, (n, 8, 8), without a look at any label."""
+    """Images (N, size, size, 3) of ground and clutter, made of pieces of the digits `ink`, (n, 8, 8), of any class."""
     images = np.empty((count, size, size, 3), np.int32)
     images[:] = rng.integers(*GROUND, size=(count, 1, 1, 3))
     side = PIECE_SIDE * size // 24
@@ -112,7 +112,7 @@ def _window(rng: np.random.Generator, count: int, size: int, side: int) -> tuple
 
 
 def _strokes(rng: np.random.Generator, count: int, side: int) -> Ink:
-    """One straight stroke each, through the middle, as ink (N, side, side)."""
+    """`count` squares of ink, (N, side, side), each with one straight stroke through its middle."""
     grid = 2 * np.arange(side) - (side - 1)  # half pixels from the middle
     across, down = DIRECTIONS[rng.integers(0, len(DIRECTIONS), size=count)].T[:, :, None, None]  # (N, 1, 1)
     distance = np.abs(across * grid[:, None] - down * grid)  # from the line, in 1/128 pixels
@@ -120,7 +120,7 @@ def _strokes(rng: np.random.Generator, count: int, side: int) -> Ink:
 
 
 def _paint(images: Ink, ink: Ink, colours: Integers, rng: np.random.Generator) -> tuple[Integers, Integers]:
-    """Paint (N, h, h) ink in (N, 3) colours at random places of (N, size, size, 3) images; the places come back."""
+    """Paint ink (N, h, h) in colours (N, 3) at random places of images (N, size, size, 3); returns rows and columns."""
     rows, columns = _window(rng, len(images), images.shape[1], ink.shape[1])
     which, alpha = np.arange(len(images))[:, None, None], ink[..., None]
     under, over = images[which, rows, columns], colours[:, None, None].astype(np.int32)

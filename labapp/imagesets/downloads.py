@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from labapp.config import LabError
+from labapp.config import LabError, first_line
 
 TIMEOUT = 30  # seconds without a byte
 # what torchvision raises when files are missing, have another checksum or end too early, and when a download fails
@@ -40,7 +40,7 @@ SOURCES = {
 }
 
 
-class Pictures(NamedTuple):
+class LabelledImages(NamedTuple):
     """One split of a set, in memory."""
 
     images: Tensor  # uint8 (N, C, H, W)
@@ -48,7 +48,7 @@ class Pictures(NamedTuple):
     classes: tuple[str, ...]
 
 
-def fetch(name: str, split: str, data: Path) -> Pictures:
+def fetch(name: str, split: str, data: Path) -> LabelledImages:
     """One split of a set from its files under `data`, which are downloaded if they are not there."""
     from torchvision import datasets
 
@@ -62,8 +62,9 @@ def fetch(name: str, split: str, data: Path) -> Pictures:
             with _patient_network(), contextlib.redirect_stdout(sys.stderr):
                 found = make(data, **which, download=True)
         except UNREADABLE as error:
+            reason = first_line(error).rstrip(".")
             raise LabError(
-                f"{name} is not complete in {data.absolute()} and could not be downloaded ({_reason(error)}); connect "
+                f"{name} is not complete in {data.absolute()} and could not be downloaded ({reason}); connect "
                 f"to the internet and run this again, or put {source.files} into that folder"
             ) from error
     images, labels = torch.as_tensor(found.data), getattr(found, "targets", None)
@@ -74,21 +75,15 @@ def fetch(name: str, split: str, data: Path) -> Pictures:
     labels = torch.as_tensor(found.labels if labels is None else labels).long()
     digits = tuple("0123456789")  # what SVHN leaves unsaid and MNIST says as "0 - zero"
     classes = digits if name == "mnist" else tuple(getattr(found, "classes", digits))
-    return Pictures(images.contiguous(), labels, classes)
+    return LabelledImages(images.contiguous(), labels, classes)
 
 
 @contextlib.contextmanager
 def _patient_network() -> Iterator[None]:
-    """End a download that stands still: torchvision sets no timeout, so a silent network would hang for ever."""
+    """End a download that stands still for TIMEOUT seconds; torchvision itself would wait for ever."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of what went wrong, without a closing stop."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

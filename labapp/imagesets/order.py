@@ -1,4 +1,4 @@
-"""In which order do images come, and whence comes the chance in it?
+"""In which order do images come, and what is drawn at random for them?
 
 Every draw has a generator of its own, made anew from the experiment's seed, the draw's name and its number: the order
 of epoch 3 depends on nothing but ("order", 3), the shifts and mirrors of step 70 on ("augmentation", 70). So nets of
@@ -18,23 +18,23 @@ from torch import Tensor
 from labapp.config import LabError
 from labapp.imagesets import ImageSet, MemorySet
 
-Batch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
+LabelledBatch = tuple[Tensor, Tensor]  # images (B, C, H, W), labels (B,)
 READERS = min(4, os.cpu_count() or 1)  # threads that read files
 
 
 def seed_of(seed: int, name: str, number: int = 0) -> int:
-    """The seed of one draw, 63 bits; those of two names or numbers have nothing to do with each other."""
+    """The seed of one draw, 63 bits; draws of different names or numbers are independent."""
     words = np.random.SeedSequence([seed, number, *name.encode()]).generate_state(2, np.uint32)
     return int(words[0]) << 31 ^ int(words[1])
 
 
 def generator(seed: int, name: str, number: int = 0) -> torch.Generator:
-    """A generator for one draw."""
+    """A generator for one draw, seeded by `seed_of`."""
     return torch.Generator().manual_seed(seed_of(seed, name, number))
 
 
 def order(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Which images each step takes, without end: every epoch a new permutation, its incomplete last batch left out."""
+    """The indices (B,) of each step's images, without end: a new permutation every epoch, whole batches only."""
     if batch_size > count:
         raise LabError(f"a batch of {batch_size} is more than the {count} training images; take a smaller batch_size")
     whole = count - count % batch_size
@@ -42,14 +42,14 @@ def order(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
     return (indices for shuffled in epochs for indices in shuffled[:whole].split(batch_size))
 
 
-def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)) -> Iterator[Batch]:
+def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)) -> Iterator[LabelledBatch]:
     """Batches for training, without end.
 
     Args:
         images: A training set, augmented or not.
         batch_size: Images of a step, over all processes.
         seed: The experiment's.
-        share: Which process of how many this is; together they see what one would.
+        share: (rank, number of processes); together they see what one process would.
     """
     rank, processes = share
     mine = (indices[rank::processes] for indices in order(len(images), batch_size, seed))
@@ -58,21 +58,21 @@ def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int]
     return ((images.prepare(pixels, generator), labels) for (pixels, labels), generator in taken)
 
 
-def in_turn(images: ImageSet, limit: int | None = None, batch_size: int = 250) -> Iterator[Batch]:
-    """All images, or the first ones, once, in the order of the set and never augmented."""
+def in_turn(images: ImageSet, limit: int | None = None, batch_size: int = 250) -> Iterator[LabelledBatch]:
+    """All images, or the first `limit`, once, in the order of the set and never augmented."""
     count = min(len(images), limit or len(images))
     for pixels, labels in _pixels(images, iter(torch.arange(count).split(batch_size))):
         yield images.normalise(pixels), labels
 
 
-def _pixels(images: ImageSet, wanted: Iterator[Tensor]) -> Iterator[Batch]:
-    """The bytes that are wanted, from memory at once, from files some batches ahead."""
+def _pixels(images: ImageSet, wanted: Iterator[Tensor]) -> Iterator[LabelledBatch]:
+    """Pixels and labels of the wanted images: from memory when asked for, or from files some batches ahead."""
     if isinstance(images, MemorySet):
         return ((images.pixels(indices), images.labels[indices]) for indices in wanted)
     return _read_ahead(images, wanted)
 
 
-def _read_ahead(images: ImageSet, wanted: Iterator[Tensor]) -> Iterator[Batch]:
+def _read_ahead(images: ImageSet, wanted: Iterator[Tensor]) -> Iterator[LabelledBatch]:
     """Read files while the net is learning.
 
     By threads, where DataLoader would take processes: Pillow lets go of the interpreter's lock while it decodes, and

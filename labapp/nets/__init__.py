@@ -1,4 +1,4 @@
-"""Which nets can the lab build, and how are they called?
+"""Which nets can the lab build, and what are they called?
 
     build("residual", depth=56, width=8)        # a family and its options, CIFAR form
     build("resnet50")                           # ImageNet form, by the paper's name: 224 pixels, 1000 classes
@@ -15,7 +15,7 @@ from typing import Any
 
 from labapp.config import BELONGS_TO, FAMILIES, Experiment, LabError, listed, nearest
 from labapp.nets.densenet import dense_net
-from labapp.nets.factory import Layers
+from labapp.nets.factory import LayerFactory
 from labapp.nets.net import Net, Place
 from labapp.nets.resnet import plain_net, residual_net
 from labapp.nets.starts import initialise
@@ -76,10 +76,10 @@ def build(
         "in_channels": in_channels,
     }
     _check(sizes, family, settled["form"])
-    layers = Layers(settled.pop("norm"), settled.pop("activation"), settled.pop("padding_mode"))
+    make = LayerFactory(settled.pop("norm"), settled.pop("activation"), settled.pop("padding_mode"))
     scheme = settled.pop("init")
-    net = BUILDERS[family](layers, **sizes, **settled)
-    initialise(net, scheme, layers.activation_kind)
+    net = BUILDERS[family](make, **sizes, **settled)
+    initialise(net, scheme, make.activation_kind)
     if family == "vgg" and imagenet and scheme == "he":
         start_head(net)
     return net

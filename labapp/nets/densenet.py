@@ -1,10 +1,10 @@
-"""How does a net look in which every layer reads the outputs of all layers before it?
+"""How is a net built in which every layer reads the outputs of all layers before it?
 
 Huang, Liu, van der Maaten, Weinberger 2017, *Densely Connected Convolutional Networks* (arXiv 1608.06993). A layer adds
 k channels (the growth rate); a bottleneck of 4k channels stands before its 3×3 convolution in the forms B and BC; a
 transition keeps a share θ of the channels (the compression, C).
 
-Where this differs from the paper: with the norm "none" convolutions have biases. The concatenation is computed anew by
+Where this differs from the paper: with the norm "none" convolutions have biases. The concatenation is computed again by
 each layer, as in torchvision, which costs memory traffic and keeps each a module that a hook can see.
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from labapp.nets.factory import Layers, chain, preactivated
+from labapp.nets.factory import LayerFactory, preactivated, sequential
 from labapp.nets.net import Block, Net
 
 IMAGENET_BLOCKS = {  # layers of the four blocks, Table 1; 161 (with k = 48) in the first versions of the paper
@@ -52,7 +52,7 @@ class DenseBlock(Block):
 
 
 def dense_net(
-    layers: Layers,
+    make: LayerFactory,
     *,
     form: str,
     depth: int,
@@ -72,25 +72,25 @@ def dense_net(
     parts: dict[str, nn.Module]
     counts: tuple[int, ...]
     if form == "cifar":  # §4.2: three blocks; the first convolution is bare, norm and activation come inside the layers
-        parts = {"stem": chain(conv=layers.conv(in_channels, width, 3))}
+        parts = {"stem": sequential(conv=make.conv(in_channels, width, 3))}
         counts = ((depth - 4) // (6 if bottleneck else 3),) * 3
     else:  # Table 1
-        stem_conv = layers.conv(in_channels, width, 7, stride=2)
-        stem_norm, stem_activation = layers.norm(width), layers.activation()
-        parts = {"stem": chain(conv=stem_conv, norm=stem_norm, activation=stem_activation, **layers.stem_pool())}
+        stem_conv = make.conv(in_channels, width, 7, stride=2)
+        stem_norm, stem_activation = make.norm(width), make.activation()
+        parts = {"stem": sequential(conv=stem_conv, norm=stem_norm, activation=stem_activation, **make.stem_pool())}
         counts = IMAGENET_BLOCKS[depth]
     channels = width
     for number, count in enumerate(counts, start=1):
         inputs = range(channels, channels + count * growth_rate, growth_rate)
-        parts[f"block{number}"] = DenseBlock([_layer(layers, n, growth_rate, bottleneck, dropout) for n in inputs])
+        parts[f"block{number}"] = DenseBlock([_layer(make, n, growth_rate, bottleneck, dropout) for n in inputs])
         channels += count * growth_rate
         if number < len(counts):
             kept = int(channels * compression)  # ⌊θm⌋, §3
-            parts[f"transition{number}"] = _transition(layers, channels, kept, dropout)
+            parts[f"transition{number}"] = _transition(make, channels, kept, dropout)
             channels = kept
     parts["head"] = preactivated(
-        norm=layers.norm(channels),
-        activation=layers.activation(),
+        norm=make.norm(channels),
+        activation=make.activation(),
         pool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         classifier=nn.Linear(channels, num_classes),
@@ -98,25 +98,25 @@ def dense_net(
     return Net(parts)
 
 
-def _layer(layers: Layers, inputs: int, growth_rate: int, bottleneck: bool, dropout: float) -> nn.Sequential:
+def _layer(make: LayerFactory, inputs: int, growth_rate: int, bottleneck: bool, dropout: float) -> nn.Sequential:
     """Norm, activation, convolution; in the forms B and BC a 1×1 convolution to 4k channels comes first (§3)."""
     parts: dict[str, nn.Module | None] = {"concat": Concat()}
     steps = (
         [(inputs, 4 * growth_rate, 1), (4 * growth_rate, growth_rate, 3)] if bottleneck else [(inputs, growth_rate, 3)]
     )
     for number, (before, after, size) in enumerate(steps, start=1):
-        parts[f"norm{number}"] = layers.norm(before)
-        parts[f"activation{number}"] = layers.activation()
-        parts[f"conv{number}"] = layers.conv(before, after, size)
+        parts[f"norm{number}"] = make.norm(before)
+        parts[f"activation{number}"] = make.activation()
+        parts[f"conv{number}"] = make.conv(before, after, size)
         parts[f"dropout{number}"] = _dropout(dropout)
     return preactivated(**parts)
 
 
-def _transition(layers: Layers, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
+def _transition(make: LayerFactory, inputs: int, outputs: int, dropout: float) -> nn.Sequential:
     return preactivated(
-        norm=layers.norm(inputs),
-        activation=layers.activation(),
-        conv=layers.conv(inputs, outputs, 1),
+        norm=make.norm(inputs),
+        activation=make.activation(),
+        conv=make.conv(inputs, outputs, 1),
         dropout=_dropout(dropout),
         pool=nn.AvgPool2d(2),
     )

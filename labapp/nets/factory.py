@@ -1,6 +1,6 @@
 """Which layers stand between two convolutions?
 
-`Layers` holds the choices that all families share, so that a family's file says only what is its own.
+`LayerFactory` holds the choices that all families share, so that a family's file says only what is its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class Layers:
+class LayerFactory:
     """Makes a family's convolutions, normalisations and activations; a fresh module for every use, never in place."""
 
     norm_kind: str = "batch"
@@ -43,7 +43,7 @@ class Layers:
         )
 
     def stem_pool(self) -> dict[str, nn.Module | None]:
-        """The ImageNet forms' maximum over 3×3, as parts of a chain; circular like the convolutions, or over −∞."""
+        """The ImageNet forms' maximum over 3×3, as parts of a sequence; circular like the convolutions, or over −∞."""
         if self.padding_mode == "circular":
             return {"pad": nn.CircularPad2d(1), "pool": nn.MaxPool2d(3, stride=2)}
         return {"pool": nn.MaxPool2d(3, stride=2, padding=1)}
@@ -68,13 +68,13 @@ def groups(channels: int) -> int:
     return next(number for number in range(min(32, max(channels // 2, 1)), 0, -1) if channels % number == 0)
 
 
-def chain(**parts: nn.Module | None) -> nn.Sequential:
+def sequential(**parts: nn.Module | None) -> nn.Sequential:
     """The named parts one after the other; a None is left out."""
     return _fill(nn.Sequential(), parts)
 
 
 def preactivated(**parts: nn.Module | None) -> nn.Sequential:
-    """The same for a chain whose norms and activations stand before the layer they feed."""
+    """The same for a sequence whose norms and activations stand before the layer they feed."""
     return _fill(PreActivated(), parts)
 
 

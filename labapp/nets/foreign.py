@@ -1,4 +1,4 @@
-"""How does a net that was not made here come into the lab?
+"""How is a net loaded that the lab did not build?
 
     foreign("torchvision:resnet18", weights="default")
     foreign("timm:resnet18")                             # needs timm, which the lab does not install by itself
@@ -115,7 +115,7 @@ def _made(spec: str, make: Callable[[], object], *, fetches: bool = False) -> nn
     try:
         net = make()
     except Exception as error:
-        if fetches and isinstance(error, OSError):  # URLError and its kin: no network
+        if fetches and isinstance(error, OSError):  # URLError and the like: no network
             raise LabError(
                 f"the weights of {spec} could not be fetched ({_reason(error)}); go online once, or leave weights out"
             ) from error

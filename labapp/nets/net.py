@@ -1,7 +1,7 @@
-"""Where can a net be listened to, in the order in which it computes?
+"""Which modules of a net can be recorded, in the order in which they run?
 
-A `Net` is a chain of named parts that knows its listening places. They are read off the module tree, by two rules that
-every family keeps: children are registered in the order in which they run (a block's branch before its shortcut), and
+A `Net` is a sequence of named parts that knows its places. They are read off the module tree, by two rules that every
+family keeps: children are registered in the order in which they run (a block's branch before its shortcut), and
 each module runs once.
 
 Three conventions make nets of different families comparable:
@@ -37,15 +37,15 @@ class Place(NamedTuple):
 
 
 class Block(nn.Module):
-    """A module that counts as one block; what it computes is for its leaves to say."""
+    """A module that counts as one block; subclasses define what it computes."""
 
 
 class PreActivated(nn.Sequential):
-    """A chain in which normalisation and activation stand before the layer they feed."""
+    """A sequence in which normalisation and activation stand before the layer they feed."""
 
 
 class Net(nn.Sequential):
-    """A chain of named parts, with `places` to listen at.
+    """A sequence of named parts, with the `places` that can be recorded.
 
     >>> net = build("residual", depth=20)
     >>> net.places[0]

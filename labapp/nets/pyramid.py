@@ -1,4 +1,4 @@
-"""How does every resolution of a net get to know what the deepest one has understood?
+"""How do the finer maps of a net get the features of its deepest one?
 
 Lin, Dollár, Girshick, He, Hariharan, Belongie 2017, *Feature Pyramid Networks* (arXiv 1612.03144): from the deepest
 map down, each level adds the level above it, twice as large, to its own stage's map, and smooths the sum.

@@ -1,4 +1,4 @@
-"""How does a net look when every few layers get a shortcut past them, and how without?
+"""How is a net built with a shortcut past every few layers, and how is the same net built without?
 
 He, Zhang, Ren, Sun 2015, *Deep Residual Learning* (arXiv 1512.03385), and 2016, *Identity Mappings* (arXiv 1603.05027).
 A plain net is the same net without its shortcuts: same layers, same names, same weights.
@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labapp.nets.factory import Layers, chain, preactivated
+from labapp.nets.factory import LayerFactory, preactivated, sequential
 from labapp.nets.net import Block, Net
 
 EXPANSION = {"basic": 1, "bottleneck": 4}
@@ -91,7 +91,7 @@ class ResidualBlock(Block):
 
 
 def residual_net(
-    layers: Layers,
+    make: LayerFactory,
     *,
     form: str,
     depth: int,
@@ -110,14 +110,14 @@ def residual_net(
     stem_pool: dict[str, nn.Module | None] = {}
     counts: tuple[int, ...]
     if form == "cifar":  # 2015, §4.2: three stages, no pooling before the last layer
-        stem_conv = layers.conv(in_channels, width, 3)
+        stem_conv = make.conv(in_channels, width, 3)
         counts = (depth // (6 if block == "basic" else 9),) * 3
     else:  # Table 1
-        stem_conv = layers.conv(in_channels, width, 7, stride=2)
-        stem_pool = layers.stem_pool()
+        stem_conv = make.conv(in_channels, width, 7, stride=2)
+        stem_pool = make.stem_pool()
         block, counts = IMAGENET_BLOCKS[depth]
     # in pre-activation form too the stem keeps its activation, so the first block has none of its own (2016, appendix)
-    stem = chain(conv=stem_conv, norm=layers.norm(width), activation=layers.activation(), **stem_pool)
+    stem = sequential(conv=stem_conv, norm=make.norm(width), activation=make.activation(), **stem_pool)
     parts: dict[str, nn.Module] = {"stem": stem}
     channels = width
     for stage, count in enumerate(counts):
@@ -126,23 +126,28 @@ def residual_net(
         for number in range(count):
             shape = (channels, inside, 2 if stage and not number else 1)
             activated = not stage and not number
-            blocks[f"block{number + 1}"] = _block(layers, block, shape, shortcut, preactivation, activated)
+            blocks[f"block{number + 1}"] = _block(make, block, shape, shortcut, preactivation, activated)
             channels = inside * EXPANSION[block]
-        parts[f"stage{stage + (1 if form == 'cifar' else 2)}"] = chain(**blocks)  # ImageNet: conv2_x … conv5_x
-    last = {"norm": layers.norm(channels), "activation": layers.activation()} if preactivation else {}
+        parts[f"stage{stage + (1 if form == 'cifar' else 2)}"] = sequential(**blocks)  # ImageNet: conv2_x … conv5_x
+    last = {"norm": make.norm(channels), "activation": make.activation()} if preactivation else {}
     parts["head"] = preactivated(
         **last, pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), classifier=nn.Linear(channels, num_classes)
     )
     return Net(parts)
 
 
-def plain_net(layers: Layers, **options: Any) -> Net:
+def plain_net(make: LayerFactory, **options: Any) -> Net:
     """The same net without its shortcuts: the same layers, names and weights."""
-    return residual_net(layers, shortcut=None, **options)
+    return residual_net(make, shortcut=None, **options)
 
 
 def _block(
-    layers: Layers, block: str, shape: tuple[int, int, int], shortcut: str | None, preactivation: bool, activated: bool
+    make: LayerFactory,
+    block: str,
+    shape: tuple[int, int, int],
+    shortcut: str | None,
+    preactivation: bool,
+    activated: bool,
 ) -> Block:
     """One block of shape (input channels, channels inside, stride); `activated`: its input already is."""
     inputs, inside, stride = shape
@@ -156,37 +161,37 @@ def _block(
 
     shared: nn.Module = nn.Identity()
     if preactivation and projects and not activated:
-        shared = preactivated(norm=layers.norm(inputs), activation=layers.activation())
+        shared = preactivated(norm=make.norm(inputs), activation=make.activation())
         activated = True
-    branch = _before(layers, convolutions, activated) if preactivation else _after(layers, convolutions)
-    activation = nn.Identity() if preactivation else layers.activation()
+    branch = _before(make, convolutions, activated) if preactivation else _after(make, convolutions)
+    activation = nn.Identity() if preactivation else make.activation()
     if shortcut is None:
         return PlainBlock(branch, activation)
     way: nn.Module = nn.Identity()
     if projects:  # in pre-activation form without a norm, which would stand between the addition and the next block
-        way = chain(conv=layers.conv(inputs, outputs, 1, stride), norm=None if preactivation else layers.norm(outputs))
+        way = sequential(conv=make.conv(inputs, outputs, 1, stride), norm=None if preactivation else make.norm(outputs))
     elif changes:
         way = PadShortcut(outputs - inputs, stride)
     return ResidualBlock(branch, way, activation, shared)
 
 
-def _after(layers: Layers, convolutions: list[tuple[int, int, int, int]]) -> nn.Sequential:
+def _after(make: LayerFactory, convolutions: list[tuple[int, int, int, int]]) -> nn.Sequential:
     """conv, norm, activation, …, conv, norm: the last activation comes after the addition (2015, Fig. 2 and 5)."""
     parts: dict[str, nn.Module | None] = {}
     for number, (inputs, outputs, size, stride) in enumerate(convolutions, start=1):
-        parts[f"conv{number}"] = layers.conv(inputs, outputs, size, stride)
-        parts[f"norm{number}"] = layers.norm(outputs)
+        parts[f"conv{number}"] = make.conv(inputs, outputs, size, stride)
+        parts[f"norm{number}"] = make.norm(outputs)
         if number < len(convolutions):
-            parts[f"activation{number}"] = layers.activation()
-    return chain(**parts)
+            parts[f"activation{number}"] = make.activation()
+    return sequential(**parts)
 
 
-def _before(layers: Layers, convolutions: list[tuple[int, int, int, int]], activated: bool) -> nn.Sequential:
+def _before(make: LayerFactory, convolutions: list[tuple[int, int, int, int]], activated: bool) -> nn.Sequential:
     """norm, activation, conv, … (2016, Fig. 4e); without the first two where they are shared or already done."""
     parts: dict[str, nn.Module | None] = {}
     for number, (inputs, outputs, size, stride) in enumerate(convolutions, start=1):
         if number > 1 or not activated:
-            parts[f"norm{number}"] = layers.norm(inputs)
-            parts[f"activation{number}"] = layers.activation()
-        parts[f"conv{number}"] = layers.conv(inputs, outputs, size, stride)
+            parts[f"norm{number}"] = make.norm(inputs)
+            parts[f"activation{number}"] = make.activation()
+        parts[f"conv{number}"] = make.conv(inputs, outputs, size, stride)
     return preactivated(**parts)

@@ -1,4 +1,4 @@
-"""What does a net make of an image at each resolution, for others to build on?
+"""Which maps does a net compute at each resolution, as a backbone for other nets?
 
     backbone = stages(build("resnet50"))
     features = backbone(images)      # conv2_x (N, 256, 56, 56), conv3_x, conv4_x, conv5_x (N, 2048, 7, 7), logits
@@ -66,7 +66,7 @@ class Stages(nn.Module):
         return made
 
     def _on_paper(self) -> OrderedDict[str, Tensor]:
-        """The maps of an image that is never computed: shapes only, and nothing in the net changes."""
+        """The maps of an image on the meta device: shapes only, and nothing in the net changes."""
         state = {name: tensor.to("meta") for name, tensor in (*self.named_parameters(), *self.named_buffers())}
         first = next(module for module in self.net.modules() if isinstance(module, nn.Conv2d))
         images = torch.empty(2, first.in_channels, PROBE, PROBE, device="meta", dtype=first.weight.dtype)

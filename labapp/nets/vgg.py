@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from labapp.nets.factory import Layers, chain
+from labapp.nets.factory import LayerFactory, sequential
 from labapp.nets.net import Net
 
 CONFIGURATIONS = {  # sizes of the convolutions of the five stages
@@ -36,7 +36,7 @@ DROPOUT = 0.5  # of the hidden linear layers, §3.1
 
 
 def vgg_net(
-    layers: Layers,
+    make: LayerFactory,
     *,
     form: str,
     width: int,
@@ -55,25 +55,25 @@ def vgg_net(
         steps: dict[str, nn.Module | None] = {}
         for number, size in enumerate(sizes, start=1):
             outputs = width * WIDENING[stage]
-            steps[f"conv{number}"] = layers.conv(channels, outputs, size, bias=True)
-            steps[f"norm{number}"] = layers.norm(outputs)
-            steps[f"activation{number}"] = layers.activation()
+            steps[f"conv{number}"] = make.conv(channels, outputs, size, bias=True)
+            steps[f"norm{number}"] = make.norm(outputs)
+            steps[f"activation{number}"] = make.activation()
             channels = outputs
-        parts[f"stage{stage + 1}"] = chain(**steps, pool=nn.MaxPool2d(2) if pooled else None)
+        parts[f"stage{stage + 1}"] = sequential(**steps, pool=nn.MaxPool2d(2) if pooled else None)
     if head == "gap":
-        parts["head"] = chain(
+        parts["head"] = sequential(
             pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), classifier=nn.Linear(channels, num_classes)
         )
         return Net(parts)
     side, hidden = (7, 64 * width) if form == "imagenet" else (image_size // 16, channels)
-    parts["head"] = chain(
+    parts["head"] = sequential(
         pool=nn.AdaptiveAvgPool2d(7) if form == "imagenet" else None,
         flatten=nn.Flatten(),
         linear1=nn.Linear(channels * side**2, hidden),
-        activation1=layers.activation(),
+        activation1=make.activation(),
         dropout1=nn.Dropout(DROPOUT),
         linear2=nn.Linear(hidden, hidden),
-        activation2=layers.activation(),
+        activation2=make.activation(),
         dropout2=nn.Dropout(DROPOUT),
         classifier=nn.Linear(hidden, num_classes),
     )

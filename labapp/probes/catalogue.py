@@ -3,7 +3,8 @@
     CATALOGUE["lesions"].title            # what is stored as run.probe("lesions", step)
     why_not("growth", experiment)         # "" or one sentence
 
-`labapp.probes` measures; here stands what the reading room and the command line need to know without torch.
+One entry registers a diagnostic and says where its function is; `labapp.probes.measure` imports that when it measures.
+So the command line and the app can read this list without torch.
 """
 
 from __future__ import annotations
@@ -23,96 +24,129 @@ WHEN = {
 
 
 @dataclass(frozen=True)
-class Quantity:
+class ProbeSpec:
     """One table of a run's probes.
 
     Attributes:
-        name: Of the table.
+        name: Of the table, and of the function that makes it.
         title: For a heading.
         question: What it answers.
-        families: Whose nets it applies to.
+        module: Where that function is, in labapp; diagnostics.NAME when left out. What it can ask for stands in
+            `labapp.probes.measure.offered`.
         when: At which checkpoints it is measured unless others are asked for, see WHEN.
         images: From how many images at most; 0 for the plan.
+        families: Whose nets it applies to.
         otherwise: Why it does not apply to the other families.
     """
 
     name: str
     title: str
     question: str
-    families: tuple[str, ...] = FAMILIES
+    module: str = ""
     when: str = "ends"
     images: int = 0
+    families: tuple[str, ...] = FAMILIES
     otherwise: str = ""
 
 
 _LISTED = (
-    Quantity("architecture", "Architecture", "What does each layer hold, make and see?", when="plan"),
-    Quantity("stages", "Stages", "What does the net hand on at each resolution?", when="plan"),
-    Quantity(
+    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", "plan"),
+    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", "plan"),
+    ProbeSpec(
         "growth",
         "Growth and compression",
         "How do the channels of a dense net grow?",
-        ("dense",),
-        "plan",
+        when="plan",
+        families=("dense",),
         otherwise="growth and compression are a matter of dense nets",
     ),
-    Quantity("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
-    Quantity("accepted_sizes", "Image sizes", "Which image sizes does the net take?", when="plan"),
-    Quantity("feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", images=64),
-    Quantity(
+    ProbeSpec("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
+    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", "probes.plan", "plan"),
+    ProbeSpec(
+        "feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", "probes.reuse", "ends", 64
+    ),
+    ProbeSpec(
         "reuse_observations",
         "Observations",
         "Are the four observations of DenseNet's Fig. 5 seen?",
+        "probes.reuse",
+        "ends",
+        128,
         ("dense",),
-        images=128,
-        otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which only dense "
-        "nets have",
+        otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which "
+        "only dense nets have",
     ),
-    Quantity("similarity", "Similarity", "Which layers resemble each other?", when="all", images=512),
-    Quantity("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
-    Quantity("neural_collapse", "Neural collapse", "Are features one point a class?", when="all", images=512),
-    Quantity("shattering", "Shattered gradients", "Do the gradients of two images agree?", images=32),
-    Quantity("autocorrelation", "Gradient along a line", "How fast does the gradient change between images?", images=2),
-    Quantity(
+    ProbeSpec("similarity", "Similarity", "Which layers resemble each other?", "probes.representation", "all", 512),
+    ProbeSpec("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
+    ProbeSpec(
+        "neural_collapse", "Neural collapse", "Are features one point a class?", "probes.representation", "all", 512
+    ),
+    ProbeSpec(
+        "shattering", "Shattered gradients", "Do the gradients of two images agree?", "probes.gradients", "ends", 32
+    ),
+    ProbeSpec(
+        "autocorrelation",
+        "Gradient along a line",
+        "How fast does the gradient change between images?",
+        "probes.gradients",
+        "ends",
+        2,
+    ),
+    ProbeSpec(
         "path_gradients",
         "Path lengths",
         "Through how many blocks does the gradient come?",
+        "probes.gradients",
+        "ends",
+        16,
         ("residual",),
-        images=16,
         otherwise="path lengths speak of sums of paths, which only residual nets have",
     ),
-    Quantity("lesions", "Lesions", "How badly does the net take the loss of a block?", when="last", images=256),
-    Quantity(
+    ProbeSpec(
+        "lesions", "Lesions", "How badly does the net take the loss of a block?", "probes.gradients", "last", 256
+    ),
+    ProbeSpec(
         "permutations",
         "Reordered blocks",
         "How badly does the net take another order of its blocks?",
-        ("plain", "residual", "vgg"),
+        "probes.gradients",
         "last",
         256,
+        ("plain", "residual", "vgg"),
         otherwise="layers of a dense net read different numbers of channels, so none can change places",
     ),
-    Quantity(
+    ProbeSpec(
         "gradient_split",
         "Identity mappings",
         "How much of the gradient comes through the shortcuts?",
-        ("residual",),
+        "probes.gradients",
         "all",
         32,
+        ("residual",),
         otherwise="equations (4) and (5) of He 2016 speak of residual nets with preactivation",
     ),
-    Quantity(
+    ProbeSpec(
         "singular_values",
         "Block Jacobians",
         "How near does a block's Jacobian come to losing a direction?",
+        "probes.gradients",
+        "ends",
+        2,
         ("plain", "residual"),
-        images=2,
         otherwise="only blocks of residual and plain nets have a square Jacobian",
     ),
-    Quantity("level_gradients", "Feature pyramid", "Which level sends gradient into which stage?", images=2),
-    Quantity("spatial_order", "Order of positions", "Does it matter where things stand?", when="last", images=256),
+    ProbeSpec(
+        "level_gradients",
+        "Feature pyramid",
+        "Which level sends gradient into which stage?",
+        "probes.gradients",
+        "ends",
+        2,
+    ),
+    ProbeSpec("spatial_order", "Order of positions", "Does it matter where things stand?", "probes.plan", "last", 256),
 )
-CATALOGUE: dict[str, Quantity] = {quantity.name: quantity for quantity in _LISTED}
-IMAGES = max(quantity.images for quantity in _LISTED)
+CATALOGUE: dict[str, ProbeSpec] = {spec.name: spec for spec in _LISTED}
+IMAGES = max(spec.images for spec in _LISTED)
 _AGAINST = "similarity+"
 
 
@@ -131,14 +165,14 @@ def chosen(names: Iterable[str]) -> list[str]:
 
 def why_not(name: str, experiment: Experiment) -> str:
     """Why a quantity does not apply to the net of an experiment, in one sentence; "" if it does or may."""
-    quantity = CATALOGUE[name]
+    spec = CATALOGUE[name]
     family = experiment.family
     if family == FOREIGN:  # what it is shows when it is taken apart
         return ""
-    if family not in quantity.families:
-        return f"{quantity.otherwise}; this one is {family}"
+    if family not in spec.families:
+        return f"{spec.otherwise}; this one is {family}"
     if name == "gradient_split" and not experiment.preactivation:
-        return f"{quantity.otherwise}; this one was built without"
+        return f"{spec.otherwise}; this one was built without"
     return ""
 
 

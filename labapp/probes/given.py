@@ -22,15 +22,15 @@ SAME = ("imageset", "image_size", "data", "test_images")  # of two experiments t
 
 
 @dataclass(frozen=True, eq=False)
-class Batch:
+class ProbeImages:
     """Probe images (N, C, H, W), normalised as in training, and their classes (N,)."""
 
     images: Tensor
     labels: Tensor
 
-    def first(self, count: int) -> Batch:
+    def first(self, count: int) -> ProbeImages:
         """The first of them."""
-        return Batch(self.images[:count], self.labels[:count])
+        return ProbeImages(self.images[:count], self.labels[:count])
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,8 @@ class Given:
     net: nn.Module
     step: int
     experiment: Experiment
-    test: Batch
-    train: Callable[[], Batch]
+    test: ProbeImages
+    train: Callable[[], ProbeImages]
     classes: int
     tell: Callable[[float], None]
     say: Callable[[str], None]
@@ -63,11 +63,11 @@ class Given:
         return self.step == 0
 
 
-def probe_images(experiment: Experiment, split: str, count: int) -> Batch:
+def probe_images(experiment: Experiment, split: str, count: int) -> ProbeImages:
     """The first `count` of a split's images, or all, in the order of the probes' own draw."""
     images = _opened(experiment, split)
     chosen = torch.randperm(len(images), generator=generator(SEED, "probe"))[:count]
-    return Batch(images.normalise(images.pixels(chosen)), images.labels[chosen])
+    return ProbeImages(images.normalise(images.pixels(chosen)), images.labels[chosen])
 
 
 @functools.lru_cache(maxsize=4)

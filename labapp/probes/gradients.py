@@ -14,8 +14,7 @@ from labapp.diagnostics import lesions as lesioned
 from labapp.diagnostics import level_gradients as levels
 from labapp.diagnostics import path_lengths as paths
 from labapp.diagnostics import shattering as shattered
-from labapp.diagnostics.chains import chain_of
-from labapp.diagnostics.conditions import require_finite_weights
+from labapp.diagnostics.measuring.chains import chain_of
 from labapp.nets.pyramid import pyramid
 from labapp.probes.given import SEED, Given
 
@@ -95,7 +94,8 @@ def singular_values(given: Given) -> pd.DataFrame:
 
 def _placed(given: Given, table: pd.DataFrame) -> pd.DataFrame:
     """With the column position behind block: its number among the net's blocks, from 1."""
-    blocks = [unit.path for unit in chain_of(given.net).units if unit.kind in ("residual", "plain")]
+    chain = chain_of(given.net)
+    blocks = [chain.units[at].path for at in chain.blocks]
     positions = [blocks.index(block) + 1 for block in table["block"]]
     table.insert(list(table).index("block") + 1, "position", positions)
     return table
@@ -103,7 +103,6 @@ def _placed(given: Given, table: pd.DataFrame) -> pd.DataFrame:
 
 def level_gradients(given: Given) -> pd.DataFrame:
     """See `labapp.diagnostics.level_gradients`; of a new pyramid on the net's weights."""
-    require_finite_weights(given.net)  # a rectifier makes 0 of a gradient that is NaN
     with torch.random.fork_rng([]):
         torch.manual_seed(SEED)
         fpn = pyramid(given.net, channels=CHANNELS).eval()

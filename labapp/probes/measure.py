@@ -1,4 +1,4 @@
-"""How does a run get its probes?
+"""How are the probes of a run measured and stored?
 
 Each task is one table: a quantity at a checkpoint. A quantity that cannot be measured there says why in one sentence,
 and the others go on.
@@ -7,39 +7,20 @@ and the others go on.
 from __future__ import annotations
 
 import functools
+import importlib
+import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
 from labapp.config import FOREIGN, LabError, listed
-from labapp.probes import explanations, gradients, plan, representation, reuse
+from labapp.probes import explanations, representation
 from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
-from labapp.probes.given import Batch, Given, probe_images, require_same_images
+from labapp.probes.given import SEED, Given, ProbeImages, probe_images, require_same_images
 from labapp.store import Run
-
-MEASURES: dict[str, Callable[[Given], pd.DataFrame]] = {
-    "architecture": plan.architecture,
-    "stages": plan.stages,
-    "growth": plan.growth,
-    "stacks": plan.stacks,
-    "accepted_sizes": plan.accepted_sizes,
-    "feature_reuse": reuse.feature_reuse,
-    "reuse_observations": reuse.reuse_observations,
-    "similarity": representation.similarity,
-    "by_depth": representation.by_depth,
-    "neural_collapse": representation.neural_collapse,
-    "shattering": gradients.shattering,
-    "autocorrelation": gradients.autocorrelation,
-    "path_gradients": gradients.path_gradients,
-    "lesions": gradients.lesions,
-    "permutations": gradients.permutations,
-    "gradient_split": gradients.gradient_split,
-    "singular_values": gradients.singular_values,
-    "level_gradients": gradients.level_gradients,
-    "spatial_order": plan.spatial_order,
-}
 
 
 @dataclass(frozen=True)
@@ -135,9 +116,9 @@ def measure(
     """
     test = _test_images(run, images)
     for task in todo:
-        quantity = CATALOGUE[task.quantity]
         begin(task)
-        yield _one(run, task, test.first(quantity.images or 1), tell, MEASURES[task.quantity])
+        make = functools.partial(_table, function_of(task.quantity))
+        yield _one(run, task, test.first(CATALOGUE[task.quantity].images or 1), tell, make)
 
 
 def against(
@@ -178,7 +159,31 @@ def against(
         yield _one(run, task, test, tell, compare)
 
 
-def _test_images(run: Run, count: int | None) -> Batch:
+def function_of(name: str) -> Callable[..., pd.DataFrame]:
+    """The function that makes a table of the catalogue."""
+    return getattr(importlib.import_module(f"labapp.{CATALOGUE[name].module or f'diagnostics.{name}'}"), name)
+
+
+def offered(given: Given) -> dict[str, Any]:
+    """What a function of the catalogue may ask for, by the names of its parameters."""
+    return {
+        "given": given,
+        "model": given.net,
+        "net": given.net,
+        "images": given.test.images,
+        "labels": given.test.labels,
+        "train": given.untrained,
+        "seed": SEED,
+        "progress": given.tell,
+    }
+
+
+def _table(function: Callable[..., pd.DataFrame], given: Given) -> pd.DataFrame:
+    asked = inspect.signature(function).parameters
+    return function(**{name: value for name, value in offered(given).items() if name in asked})
+
+
+def _test_images(run: Run, count: int | None) -> ProbeImages:
     if count is not None and count < 1:
         raise LabError(f"--images is the number of probe images, so it cannot be {count}")
     batch = probe_images(run.experiment, "test", IMAGES if count is None else count)
@@ -192,7 +197,7 @@ def _test_images(run: Run, count: int | None) -> Batch:
 def _one(
     run: Run,
     task: Task,
-    test: Batch,
+    test: ProbeImages,
     tell: Callable[[float], None],
     function: Callable[[Given], pd.DataFrame],
 ) -> Outcome:

@@ -31,7 +31,7 @@ def read_picture(source: str | Path | BinaryIO) -> Picture:
 
     Of an animation or a file of several pages the first is taken. Colours of all kinds become RGB: CMYK and palettes
     are converted, 16 bits are scaled to 8, transparency is laid on white, and a camera's note on which side is up is
-    heeded.
+    applied.
 
     Raises:
         LabError: If there is no such file, it is no picture, it is broken, or too small or too large.

@@ -1,4 +1,4 @@
-"""What does the plan of a net say, before any image has been seen?"""
+"""What follows from the architecture of a net?"""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import pandas as pd
 
 from labapp.config import LabError
 from labapp.diagnostics import spatial_order as order
-from labapp.diagnostics import stacks as stacked
 from labapp.diagnostics.architecture import architecture as layers_of
-from labapp.diagnostics.growth import growth as growth_of
 from labapp.nets.stages import LOGITS
 from labapp.nets.stages import stages as stages_of
 from labapp.probes.given import Given
@@ -31,16 +29,6 @@ def stages(given: Given) -> pd.DataFrame:
         height, width = made.shape[2:] if name != LOGITS else (1, 1)
         rows.append((name, made.shape[1], height, width, backbone.strides.get(name, 0)))
     return pd.DataFrame(rows, columns=["stage", "channels", "height", "width", "stride"])
-
-
-def growth(given: Given) -> pd.DataFrame:
-    """See `labapp.diagnostics.growth`."""
-    return growth_of(given.net)
-
-
-def stacks(given: Given) -> pd.DataFrame:
-    """See `labapp.diagnostics.stacks`."""
-    return stacked.stacks()
 
 
 def accepted_sizes(given: Given) -> pd.DataFrame:

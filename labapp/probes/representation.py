@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from torch import nn
 
-from labapp.diagnostics import by_depth as depth
 from labapp.diagnostics import neural_collapse as collapse
 from labapp.diagnostics import similarity as cka
-from labapp.diagnostics.features import last_features
+from labapp.diagnostics.measuring.features import last_features
 from labapp.probes.given import Given
 
 
@@ -16,13 +15,6 @@ def similarity(given: Given, other: nn.Module | None = None) -> pd.DataFrame:
     """See `labapp.diagnostics.similarity`: of the net with itself, or with another."""
     images = given.test.images
     return cka.similarity(given.net, images, other, progress=lambda done: given.tell(done / len(images)))
-
-
-def by_depth(given: Given) -> pd.DataFrame:
-    """See `labapp.diagnostics.by_depth`."""
-    return depth.by_depth(
-        given.net, given.test.images, given.test.labels, progress=lambda done, of: given.tell(done / of)
-    )
 
 
 def neural_collapse(given: Given) -> pd.DataFrame:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import pandas as pd
 
 from labapp.config import LabError
 from labapp.diagnostics.block_ablation import block_ablation
-from labapp.diagnostics.chains import chain_of
 from labapp.diagnostics.feature_reuse import WEIGHTINGS
 from labapp.diagnostics.feature_reuse import feature_reuse as reuse_of
+from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.reuse_observations import observations
 from labapp.probes.given import Given
 
@@ -17,31 +19,32 @@ ORDER = ["weighting", "block", "source", "target", "kind", "value", "images"]
 
 def feature_reuse(given: Given) -> pd.DataFrame:
     """Columns: weighting, block, source, target, kind, value, images. One row a weighting and cell."""
-    batch = given.test
-    tables = []
+    images, labels = given.test.images, given.test.labels
+
+    def measure(weighting: str) -> pd.DataFrame:
+        if weighting == "ablation":
+            table = block_ablation(given.net, images, labels, progress=given.tell)
+        else:
+            table = reuse_of(given.net, weighting, images, labels)
+        return table.assign(images=0 if weighting in ("weights", "bn-folded") else len(images))
+
     residual = chain_of(given.net).family == "residual"
-    for weighting in WEIGHTINGS if not residual else ("ablation",):
-        try:
-            if weighting == "ablation":
-                table = block_ablation(given.net, batch.images, batch.labels, progress=given.tell)
-            else:
-                table = reuse_of(given.net, weighting, batch.images, batch.labels)
-        except LabError as error:
-            given.say(f"{weighting}: {error}")
-            continue
-        asked = 0 if weighting in ("weights", "bn-folded") else len(batch.images)
-        tables.append(table.assign(weighting=weighting, images=asked))
-    if not tables:
-        raise LabError("no weighting could be measured on this net")
-    return pd.concat(tables, ignore_index=True)[ORDER]
+    return _each(given, ("ablation",) if residual else WEIGHTINGS, measure)[ORDER]
 
 
 def reuse_observations(given: Given) -> pd.DataFrame:
     """See `labapp.diagnostics.reuse_observations`; with the column weighting in front."""
+    images, labels = given.test.images, given.test.labels
+    shares = WEIGHTINGS[:-1]  # ablation has values below 0, which are no shares
+    return _each(given, shares, lambda weighting: observations(reuse_of(given.net, weighting, images, labels)))
+
+
+def _each(given: Given, weightings: Iterable[str], measure: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
+    """The tables of several weightings as one; of those that cannot be measured, why."""
     tables = []
-    for weighting in WEIGHTINGS[:-1]:  # ablation has values below 0, which are no shares
+    for weighting in weightings:
         try:
-            table = observations(reuse_of(given.net, weighting, given.test.images, given.test.labels))
+            table = measure(weighting)
         except LabError as error:
             given.say(f"{weighting}: {error}")
             continue

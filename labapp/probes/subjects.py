@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +20,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from labapp.config import FOREIGN, Experiment, LabError
+from labapp.config import Experiment, LabError
 from labapp.diagnostics.sanity import restarted
 from labapp.imagesets import load_for
-from labapp.nets import build
 from labapp.nets.foreign import foreign
+from labapp.nets.ordered import net_for
 from labapp.probes.lock import locked
 from labapp.probes.pictures import square
 from labapp.store import Run
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}  # torchvision's and timm's normalisation
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation, torchvision's and timm's
 KEPT = 48  # nets in memory; four runs with twelve checkpoints each
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A net in evaluation mode, and how it reads a picture.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reading:
+    """How the images of a set are read.
 
     Attributes:
-        name: Family and depth, or the name it was asked for by.
-        step: Updates at its checkpoint; None for a net that is not from a run.
-        net: From images (N, channels, size, size) to class scores (N, classes).
         size: Pixels a side.
         channels: 1 or 3.
         mean: By channel, of images from 0 to 1.
@@ -48,14 +45,26 @@ class Subject:
         classes: Their names; empty if they are not known.
     """
 
-    name: str
-    step: int | None
-    net: nn.Module
     size: int
     channels: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Subject(Reading):
+    """A net in evaluation mode, and how it reads a picture.
+
+    Attributes:
+        name: Family and depth, or the name it was asked for by.
+        step: Updates at its checkpoint; None for a net that is not from a run.
+        net: From images (N, channels, size, size) to class scores (N, classes).
+    """
+
+    name: str
+    step: int | None
+    net: nn.Module
 
     def read(self, picture: NDArray[np.uint8]) -> Tensor:
         """A picture (H, W, 3) as this net sees it, (1, channels, size, size): its middle, normalised."""
@@ -90,52 +99,41 @@ def of_run(run: Run, step: int | None = None) -> Subject:
 @functools.lru_cache(maxsize=KEPT)
 def _of_checkpoint(folder: Path, path: Path, *seen: int) -> Subject:
     run = Run(folder)
-    images = _images_of(run)
-    net = _net_of(run.experiment, images)
+    images = _reading_of_run(run)
+    net = net_for(
+        run.experiment,
+        num_classes=len(images.classes),
+        image_size=images.size,
+        in_channels=images.channels,
+    )
     _load(net, _state(path), f"checkpoint {path.name} of run '{run.id}'")
-    return Subject(run.name, int(path.stem.removeprefix("step-")), net.eval(), **images)
+    return Subject(run.name, int(path.stem.removeprefix("step-")), net.eval(), **vars(images))
 
 
-def _images_of(run: Run) -> dict[str, Any]:
+def _reading_of_run(run: Run) -> Reading:
     """How the images of a run are read: as it wrote down, else as its image set says."""
     about = run.environment.get("images") or {}
     if not {"image_size", "channels", "mean", "std", "classes"} <= set(about):
-        found = load_for(run.experiment, "test")
-        about = {name: getattr(found, name) for name in ("image_size", "channels", "mean", "std", "classes")}
-    return {
-        "size": int(about["image_size"]),
-        "channels": int(about["channels"]),
-        "mean": tuple(about["mean"]),
-        "std": tuple(about["std"]),
-        "classes": tuple(map(str, about["classes"])),
-    }
-
-
-def _net_of(experiment: Experiment, images: dict[str, Any]) -> nn.Module:
-    classes = len(images["classes"])
-    if experiment.family == FOREIGN:
-        spec = str(experiment.net)
-        by_name = spec.partition(":")[0] in ("torchvision", "timm")
-        return foreign(spec, num_classes=classes) if by_name else foreign(spec)
-    options = experiment.net_options()
-    return build(**options, num_classes=classes, image_size=images["size"], in_channels=images["channels"])
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How the images of a set are read: what a subject says of it, without a net."""
-
-    size: int
-    channels: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    classes: tuple[str, ...]
+        return reading_of(run.experiment)
+    return Reading(
+        size=int(about["image_size"]),
+        channels=int(about["channels"]),
+        mean=tuple(about["mean"]),
+        std=tuple(about["std"]),
+        classes=tuple(map(str, about["classes"])),
+    )
 
 
 def reading_of(experiment: Experiment) -> Reading:
     """How the images of an experiment's set are read."""
     images = load_for(experiment, "test")
-    return Reading(images.image_size, images.channels, tuple(images.mean), tuple(images.std), images.classes)
+    return Reading(
+        size=images.image_size,
+        channels=images.channels,
+        mean=tuple(images.mean),
+        std=tuple(images.std),
+        classes=tuple(images.classes),
+    )
 
 
 @locked
@@ -144,7 +142,7 @@ def of_spec(
 ) -> Subject:
     """A net that is not from a run: torchvision:NAME and timm:NAME with pretrained weights, or MODULE:FACTORY.
 
-    Where pretrained weights cannot be had, a warning says so and the net has first weights.
+    If pretrained weights cannot be fetched, a warning says so and the net has first weights.
 
     Args:
         spec: Source and name.
@@ -168,24 +166,20 @@ def of_spec(
         warnings.warn(f"{spec} comes without a weights file, so it is shown as its factory made it", stacklevel=3)
     first = next((module for module in net.modules() if isinstance(module, nn.Conv2d)), None)
     channels = first.in_channels if first is not None else 3
-    if like is not None:
-        fitting = like.channels == channels
-        if not fitting:
-            raise LabError(f"{spec} reads images of {channels} channels, and these have {like.channels}")
-        return Subject(spec, None, net.eval(), image_size or like.size, channels, like.mean, like.std, like.classes)
-    mean, std = (IMAGENET["mean"], IMAGENET["std"]) if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
-    return Subject(spec, None, net.eval(), image_size or 224, channels, mean, std, _classes(spec))
+    if like is not None and like.channels != channels:
+        raise LabError(f"{spec} reads images of {channels} channels, and these have {like.channels}")
+    mean, std = IMAGENET if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
+    like = like or Reading(size=224, channels=channels, mean=mean, std=std, classes=_classes(spec))
+    return Subject(spec, None, net.eval(), **vars(like) | {"size": image_size or like.size})
 
 
 def restarted_of(subject: Subject, seed: int = 0) -> Subject:
-    """The same net with weights drawn anew, in all other ways equal."""
-    net = restarted(subject.net, seed)
-    about = {name: getattr(subject, name) for name in ("size", "channels", "mean", "std", "classes")}
-    return Subject(subject.name, None, net.eval(), **about)
+    """The same net with new random weights, otherwise equal."""
+    return replace(subject, step=None, net=restarted(subject.net, seed).eval())
 
 
 def untrained_of(subject: Subject, run: Run | None = None) -> Subject:
-    """The net before its training: the run's checkpoint of step 0, where it has none weights drawn anew."""
+    """The net before its training: the run's checkpoint of step 0, or new random weights where there is none."""
     return of_run(run, 0) if run is not None and 0 in run.checkpoints() else restarted_of(subject)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack
 
 from labapp.recording import graph
 from labapp.recording.board import INPUT, Board, Link
@@ -35,6 +36,8 @@ class Blocks:
 
     def begins(self, spot: Spot, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Keeps the node of a block's input; the input itself until the block ends if no recorded place made it."""
+        if peek_interpreter_stack() is not None:
+            return
         given = next(tensors_in((args, kwargs)), None)
         if given is not None and next(tensors_in(args), None) is None:
             self.keyword_only.add(spot.path)

@@ -58,7 +58,9 @@ class Board:
     def clear(self) -> None:
         """Empties the board for another forward pass."""
         self.table.zero_()
-        self.outputs, self.gradients, self.inputs, self.paths = ([0] * self.rows for _ in range(4))  # values behind sums
+        self.outputs, self.gradients, self.inputs, self.paths = (
+            [0] * self.rows for _ in range(4)
+        )  # values behind sums
         self.calls: Counter[str] = Counter()
         self.links: dict[int, Link] = {}
         self.void: dict[int, str] = {}

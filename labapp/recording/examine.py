@@ -33,7 +33,9 @@ class Examination:
     ratio: float
 
 
-def examine(model: nn.Module, images: Tensor, labels: Tensor, *, layers: LayerSelection = None, pairs: int = 5) -> Examination:
+def examine(
+    model: nn.Module, images: Tensor, labels: Tensor, *, layers: LayerSelection = None, pairs: int = 5
+) -> Examination:
     """Trains a copy of the net for a few steps, with and without a recorder in turn.
 
     Args:

@@ -1,6 +1,7 @@
 """Which axis of an output holds the channels? It is asked of the module that made it, not of the number of axes."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -13,7 +14,7 @@ SECOND = (_NormBase, nn.GroupNorm, nn.LocalResponseNorm)
 FAR = 6  # pointwise operations between an output and the layer that decides
 
 
-def channel_axis(module: nn.Module, output: Tensor, axes: Mapping[Node, int]) -> int:
+def channel_axis(module: nn.Module, output: Tensor, axes: Mapping[Node, int] = MappingProxyType({})) -> int:
     """The axis of an output along which its channels lie.
 
     Args:

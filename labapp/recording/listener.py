@@ -11,8 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack
 
 from labapp.recording.blocks import Blocks
 from labapp.recording.board import GRADIENT, LARGEST, OUTPUT, Board
@@ -59,6 +59,7 @@ class Listener:
         self._spare: list[Board] = [Board(FIRST_ROWS)]
         self.implementation = self._spare[0].implementation
         self._studies = 0
+        self._wrapped = 0
         self.hooks = Hooks()
 
     def refresh(self, model: nn.Module, spots: list[Spot], chosen: set[str], default: bool) -> None:
@@ -102,7 +103,7 @@ class Listener:
     @property
     def fired(self) -> bool:
         """Whether any place gave an output in this step."""
-        return any(board.calls for board in self.passes.boards)
+        return self._wrapped > 0 or any(board.calls for board in self.passes.boards)
 
     def boards(self) -> list[Board]:
         """The forward passes of the step whose samples count: those that returned and whose gradient came."""
@@ -165,7 +166,7 @@ class Listener:
         return board
 
     def _forward_begins(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        if in_backward() or self.passes.over:
+        if in_backward() or self.passes.over or self._transformed():
             return
         self._sort_out_raised()
         self.origin.clear()
@@ -176,13 +177,21 @@ class Listener:
             self._board().complete = False
 
     def _forward_ends(self, module: nn.Module, args: tuple, output: Any) -> None:
-        if in_backward() or self.passes.over:
+        if in_backward() or self.passes.over or self._transformed():
             return
         board = self.calls.forward_ends()
         if board is not None:
             board.complete = True
             if self.studying:
                 self.study.read_graph([tensor.grad_fn for tensor in tensors_in(output)], self.origin)
+
+    def _transformed(self) -> bool:
+        """Whether a transform of `torch.func` runs: a tensor then stands for a whole batch, or for its derivatives too."""
+        if peek_interpreter_stack() is None:
+            return False
+        self._wrapped += 1
+        self.say("what the model does within torch.func (vmap, grad, …) is not recorded")
+        return True
 
     def _sort_out_raised(self) -> None:
         """Forgets forward passes that did not return: their samples were not trained on, or come once more."""
@@ -203,7 +212,7 @@ class Listener:
 
     def _take(self, spot: Spot, args: tuple, output: Any) -> None:
         """One output becomes numbers."""
-        if self.passes.over:
+        if self.passes.over or self._transformed():
             return
         if not isinstance(output, Tensor):
             found = list(tensors_in(output))
@@ -220,10 +229,7 @@ class Listener:
         values = measurable(output)
         if values is None:
             self._wrapped += 1
-            self.say(
-                f"outputs that stand for other tensors ({type(output).__name__} within torch.func, sharded, fake) were "
-                "not recorded"
-            )
+            self.say(f"outputs that stand for numbers elsewhere ({type(output).__name__}) were not recorded")
             return
         board = self.calls.board
         index = self._row(spot, call, args, output, board)
@@ -316,4 +322,3 @@ class Listener:
     def _pass_ended(self) -> None:
         self.calls.pass_ended()
         self._guarded(self.blocks.pass_ended)
-

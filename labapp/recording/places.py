@@ -26,7 +26,6 @@ DEFAULT_KINDS = ("conv", "linear", "norm", "block", "attention", "recurrent", "e
 WHOLE = "(model)"  # the path of a net that is itself a layer, or owns parameters itself
 
 LayerSelection = str | Iterable[str] | Callable[[str, nn.Module], bool] | None
-Layers = LayerSelection
 
 CONVOLUTIONS = (nn.modules.conv._ConvNd,)
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, nn.LocalResponseNorm)
@@ -136,8 +135,8 @@ def _declared(model: nn.Module, modules: dict[str, nn.Module]) -> list[Spot]:
 def find_blocks(model: nn.Module) -> list[str]:
     """The paths of the blocks of a net that declares none.
 
-    These are the outermost modules of a class that occurs more than
-    once and holds two or more weight layers. Containers of torch itself (Sequential, ModuleList) are looked through.
+    These are the outermost modules of a class that occurs more than once and holds two or more weight layers.
+    Containers of torch itself (Sequential, ModuleList) are looked through.
     """
 
     def weight_layers(module: nn.Module) -> int:
@@ -188,3 +187,28 @@ def choose(spots: list[Spot], layers: LayerSelection) -> set[str]:
             )
         chosen |= hits
     return chosen
+
+
+class ExecutionOrder:
+    """Counts depth and stage of a net that declares no places, output by output, in the order of execution.
+
+    Attributes:
+        depth: Convolutions and linear layers so far; a second call of one does not count.
+        sizes: Different sizes of the maps that convolutions and blocks have made so far.
+    """
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.sizes: list[tuple[int, ...]] = []
+
+    def after(self, kind: str, call: int, shape: tuple[int, ...], axis: int) -> tuple[int, int]:
+        """Depth and stage, both from 1, of an output (N, …) of this shape whose channels stand at an axis."""
+        self.depth += kind in ("conv", "linear") and call == 1
+        if kind in ("conv", "block") and axis == 1 and shape[2:] not in self.sizes:
+            self.sizes.append(shape[2:])
+        return max(self.depth, 1), max(len(self.sizes), 1)
+
+
+def relative_depth(depth: int, last: int) -> float:
+    """(depth − 1) / (last − 1), so that nets of different depth share an axis; 0 in a net of one layer."""
+    return (depth - 1) / (last - 1) if last > 1 else 0.0

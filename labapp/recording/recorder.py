@@ -160,7 +160,7 @@ class Recorder:
                     self._step.release()
                 self._account()
             self._spent += time.perf_counter() - self._started
-        if not failed and self._scheduled >= FLUSH_STEPS or self._late():
+        if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
             self.flush()
 
     def table(self, name: str = "layers") -> pd.DataFrame:

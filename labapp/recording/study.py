@@ -7,7 +7,7 @@ from torch import nn
 
 from labapp.recording import graph
 from labapp.recording.board import Board
-from labapp.recording.places import WHOLE, Spot, closed_parts
+from labapp.recording.places import WHOLE, ExecutionOrder, Spot, closed_parts, relative_depth
 from labapp.recording.row import Row
 from labapp.recording.weights import Weights
 
@@ -114,16 +114,12 @@ class Study:
 
     def _number(self) -> None:
         """Depth and stage of a net that declares no places, from the order of execution; relative depth of any net."""
-        declared = {spot.path: spot for spot in self.spots if spot.depth is not None}
-        depth = 0
-        sizes: list[tuple[int, ...]] = []
+        declared = {spot.path for spot in self.spots if spot.depth is not None}
+        order = ExecutionOrder()
         for row in sorted(self.rows, key=lambda row: self.order.get(row.path, len(self.order))):
-            depth += row.kind in {"conv", "linear"} and row.call == 1
-            size = row.shape[1:]
-            if row.kind in {"conv", "block"} and row.axis == 1 and size not in sizes:
-                sizes.append(size)
+            depth, stage = order.after(row.kind, row.call, (0, *row.shape), row.axis)
             if row.path not in declared:
-                row.depth, row.stage = max(depth, 1), max(len(sizes), 1)
+                row.depth, row.stage = depth, stage
         place(self.rows)
 
     def _silent_rows(self) -> list[int]:
@@ -150,7 +146,7 @@ class Study:
 
 
 def place(rows: list[Row]) -> None:
-    """relative_depth = (depth − 1) / (L − 1), so that nets of different depth share an axis."""
+    """Gives rows their relative depth."""
     last = max((row.depth or 1 for row in rows), default=1)
     for row in rows:
-        row.relative_depth = ((row.depth or 1) - 1) / (last - 1) if last > 1 else 0.0
+        row.relative_depth = relative_depth(row.depth or 1, last)

@@ -99,9 +99,7 @@ def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]
             "shortcut_norm": where(linked, shortcut_norm),
             "branch_grad_norm": where(split, np.sqrt(branch_square) / scale),
             "shortcut_grad_norm": where(split, np.sqrt(shortcut_square) / scale),
-            "branch_shortcut_grad_cosine": where(
-                split, product / (np.sqrt(branch_square) * np.sqrt(shortcut_square))
-            ),
+            "branch_shortcut_grad_cosine": where(split, product / (np.sqrt(branch_square) * np.sqrt(shortcut_square))),
             "gradient_signal_to_noise": signal_to_noise,
         }
 
@@ -180,7 +178,6 @@ def totals_table(landed: Sequence[Sums]) -> dict[str, Any]:
     step; grad_norm, of the whole gradient when the backward pass has ended; grad_norm_used, as the optimizer saw it,
     NaN where nothing changed it in between (clipping does); loss_scale; skipped, 1 where the optimizer did not step.
     """
-
     found = [sums.change for sums in landed if sums.change is not None]
     return {
         "step": np.array([sums.step for sums in landed if sums.change is not None], dtype=np.int64),

@@ -100,7 +100,7 @@ class Weights:
         for spot in spots:
             made = effective_weights(spot.module)
             raw = {id(p) for each in made for p in each.made_of}
-            own = weights_of(spot.module)
+            own = [p for p in weights_of(spot.module) if not made or p.dim() > 1]  # not the bias of a computed weight
             plain = [p for p in own if id(p) in self._position and id(p) not in raw]
             gradients = [self._position[i] for i in (*map(id, plain), *raw) if i in self._position]
             first = len(self._plain)
@@ -259,7 +259,9 @@ def _measured(tensors: list[tuple[int, Tensor]], before: Any = None) -> Parts:
         if before is None:
             found.append((positions, norms(values)[0]))
             continue
-        pairs = [(p, t, b) for p, t in group if (b := before[p]).shape == t.shape]  # a weight cut in the step is no pair
+        pairs = [
+            (p, t, b) for p, t in group if (b := before[p]).shape == t.shape
+        ]  # a weight cut in the step is no pair
         pairs = [(p, real(t), real(b)) for p, t, b in pairs]
         if pairs:
             both = norms([t for _, t, _ in pairs], [b for _, _, b in pairs])

@@ -1,7 +1,7 @@
 """Where does a run lie on disk, and how is it written and read?
 
-    runs/<id>/run.json        what was run, where, and how it ended                       `run.Record`
-    runs/<id>/layers/         one row a (step, layer), one column a quantity              `tables`, `parts`
+    runs/<id>/run.json        what was run, where, and how it ended                       `record.Record`
+    runs/<id>/layers/         one row a (step, layer), one column a quantity              `schema`, `parts`
     runs/<id>/steps/          loss, accuracy, learning rate, total gradient norm, time
     runs/<id>/evals/          held-out loss and accuracy after so many steps
     runs/<id>/probes/         <quantity>.step-00000300.parquet, one table a checkpoint and quantity
@@ -14,9 +14,12 @@
 Append-only, crash-safe, readable while written. Any tool that reads Parquet can read it.
 """
 
+from labapp.store.archive import broken_runs, find_run, list_runs, remove_run
+from labapp.store.files import alone
 from labapp.store.machine import process_identity
-from labapp.store.run import STATUSES, Record, Run, broken_runs, find_run, list_runs, remove_run
-from labapp.store.tables import QUANTITIES, TABLES
+from labapp.store.record import STATUSES, Record
+from labapp.store.run import Run
+from labapp.store.schema import QUANTITIES, TABLES
 from labapp.store.writer import RunWriter
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "Record",
     "Run",
     "RunWriter",
+    "alone",
     "broken_runs",
     "find_run",
     "list_runs",

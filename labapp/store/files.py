@@ -1,20 +1,19 @@
-"""How does a file appear on disk whole, or not at all?"""
-
-from __future__ import annotations
+"""How are files written whole, folders listed and locked, and a disk's errors told?"""
 
 import contextlib
-import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from labapp.config import LabError
+from filelock import lock_descriptor
+
+from labapp.config import LabError, first_line
 
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Let `path` appear on disk with all that `fill` writes, or leave what is there."""
+    """Write a file so that it appears with all that `fill` writes to it, or not at all; an older one is replaced."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -28,7 +27,7 @@ def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names that were just given or taken away last through a power cut."""
+    """Sync a folder, so that files just created, renamed or deleted in it stay so after a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -37,7 +36,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def files(folder: Path) -> list[str]:
-    """The names of the files in a folder, without those being written; none when the folder is not there."""
+    """The sorted names of the files in a folder, without hidden ones; empty without the folder."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name[0] != ".")
     except OSError:
@@ -45,7 +44,7 @@ def files(folder: Path) -> list[str]:
 
 
 def folders(folder: Path) -> list[str]:
-    """The names of the folders in a folder, without hidden ones; none when the folder is not there."""
+    """The sorted names of the folders in a folder, without those with "." or "_" first; empty without the folder."""
     try:
         return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] not in "._")
     except OSError:
@@ -53,17 +52,20 @@ def folders(folder: Path) -> list[str]:
 
 
 def clear_temporary(folder: Path) -> None:
-    """Delete what a killed process had begun to write."""
+    """Delete the temporary files that a killed process left in a folder."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time in; the lock goes with its holder, however that ends."""
+    """Lock a folder for the length of a block, after waiting until nobody else holds its lock.
+
+    The lock is on the folder itself, so no file is left behind, and the system lifts it when its holder dies.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_descriptor(handle)
         yield
     finally:
         os.close(handle)
@@ -71,14 +73,9 @@ def alone(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def sentences(path: Path) -> Iterator[None]:
-    """Say a disk's refusal in one sentence."""
+    """Turn an OSError of the block into a LabError that names `path` and the reason."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or first_line(error)
         raise LabError(f"cannot write to {path}: {reason}; mend that place, or name another with --root") from error
-
-
-def first_line(error: object) -> str:
-    """What an error says, without the rest of what it says."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

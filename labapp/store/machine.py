@@ -1,9 +1,7 @@
-"""On which machine, with which versions, and is that process still alive?
+"""On which machine and with which versions does a process run, and is it still alive?
 
-What a run needs to know to be repeated, and what a reader needs to know to tell a run in progress from a killed one.
+The first is what it takes to repeat a run, the second tells a run in progress from a killed one.
 """
-
-from __future__ import annotations
 
 import contextlib
 import importlib.metadata
@@ -12,16 +10,20 @@ import platform
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "pyarrow")  # asked for without importing
 
 
 def environment() -> dict[str, Any]:
-    """Versions, machine, cores and git commit of this process."""
+    """Versions of Python and of the packages, the machine, its cores, and the git commit of this code."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -46,7 +48,7 @@ def git_commit(folder: Path) -> str | None:
 
 
 def this_process() -> dict[str, Any]:
-    """What `is_alive` needs to know this process by."""
+    """When and where this process began, its number and its identity, for `is_alive` to know it by."""
     pid = os.getpid()
     return {
         "started": datetime.now(UTC).isoformat(),
@@ -66,18 +68,22 @@ def is_alive(process: Mapping[str, Any]) -> bool | None:
 
 
 def process_identity(pid: int) -> str | None:
-    """What tells a process from a later one with the same number; None when it is gone or only waits to be reaped."""
+    """A string that tells a process from a later one with the same number; None when it has ended.
+
+    On Linux "<boot id>/<clock ticks from boot to the start of the process>", which does not change when the clock is
+    set; elsewhere the second of its start, as `ps -o lstart` prints it. run.json holds this string: keep its form.
+    """
     try:
-        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except (FileNotFoundError, ProcessLookupError):
-        if pid <= 0 or Path("/proc/self/stat").exists():
+        booted, process = psutil.boot_time(), psutil.Process(pid)
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
-        try:  # no /proc, as on macOS
-            return _ask("ps", "-o", "lstart=", "-p", str(pid)) or None
-        except (OSError, subprocess.SubprocessError):
-            return None
-    return None if state in "ZX" else f"{boot}/{fields[18]}"  # the 22nd field: clock ticks from boot to its start
+        began = process.create_time()
+    except (psutil.Error, ValueError):  # ValueError: a negative number
+        return None
+    if not psutil.LINUX:
+        return time.ctime(began)
+    ticks = round((began - booted) * os.sysconf("SC_CLK_TCK"))  # both move by as much when the clock is set
+    return f"{_BOOT.read_text().strip()}/{ticks}"
 
 
 def _ask(*command: str) -> str:

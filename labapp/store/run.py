@@ -7,67 +7,32 @@
 Reading never changes anything, and nothing half-written can make it fail.
 """
 
-from __future__ import annotations
-
-import functools
-import json
 import os
 import re
-import secrets
-import shutil
 import time
 import zlib
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-import labapp
-from labapp.config import Experiment, LabError, listed, nearest, sentence
-from labapp.store.files import files, first_line, folders, sentences
+from labapp.config import LabError, first_line, listed, nearest, sentence
+from labapp.store.checkpoints import checkpoint_problems, weights_name
+from labapp.store.files import files, folders, sentences
+from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.machine import is_alive
-from labapp.store.parts import Table, Where, steps_condition, write_table
-from labapp.store.tables import NOTHING, TABLES
+from labapp.store.parquet import write_table
+from labapp.store.record import NAME, Record, read_record
+from labapp.store.schema import NOTHING, TABLES
+from labapp.store.table import Table
 
-Status = Literal["running", "finished", "diverged", "failed", "stopped"]
-STATUSES: tuple[str, ...] = get_args(Status)  # and "interrupted", which nobody was left to write down
 SILENCE = 600.0  # seconds without a sign after which a run on another machine counts as interrupted
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of a run or a probe; also a file's, on any system
-_CHECKPOINT = re.compile(r"step-(\d{8,})\.safetensors")
 _PROBE = re.compile(r"(.+)\.step-(\d{8,})\.parquet")
-
-
-class Record(BaseModel):
-    """What stands in run.json."""
-
-    model_config = ConfigDict(validate_assignment=True)
-
-    labapp: str = labapp.__version__
-    format: Literal[1] = 1
-    id: str
-    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
-    experiment: Experiment
-    seeds: dict[str, Any] = {}
-    status: Status = "running"
-    message: str = ""
-    progress: dict[str, int] = {}
-    seconds: float = 0.0
-    attempts: list[dict[str, Any]] = []
-    environment: dict[str, Any] = {}
-    recorder: dict[str, Any] = {}
-    layers: list[dict[str, Any]] = []
-
-
-@functools.lru_cache(maxsize=1000)
-def _record(path: Path, seen: tuple[int, ...]) -> Record:
-    """A run.json of a certain inode, time and size; an archive is listed far more often than it changes."""
-    return Record(**json.loads(path.read_bytes()))
 
 
 class Run:
@@ -88,13 +53,13 @@ class Run:
 
     @property
     def record(self) -> Record:
-        """What run.json says now; to be read, not changed."""
+        """The contents of run.json as they are now, for reading only."""
         path = self.path / "run.json"
         try:
             about = path.stat()
             seen = (about.st_ino, about.st_mtime_ns, about.st_size)
             if seen != self._seen:
-                self._record = _record(path.absolute(), seen)
+                self._record = read_record(path.absolute(), seen)
                 self._seen = seen
         except (FileNotFoundError, NotADirectoryError):
             if self.path.is_dir():
@@ -118,7 +83,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """Running, finished, diverged, failed, stopped; interrupted, if it says running and its process is gone."""
+        """One of STATUSES, or "interrupted" when run.json says running but the process that wrote it is gone."""
         record = self.record
         if record.status == "running" and not self._is_written(record):
             return "interrupted"
@@ -163,7 +128,7 @@ class Run:
 
     @property
     def recorder(self) -> dict[str, Any]:
-        """What the recorder says of itself, its cost among it."""
+        """What the recorder reports about itself, including its cost."""
         return self.record.recorder
 
     @property
@@ -173,7 +138,7 @@ class Run:
 
     @property
     def version(self) -> str:
-        """A token that changes whenever something is added; for caches."""
+        """A string that changes whenever something is added to the run, as a key for caches."""
         _ = self.record
         token = [*map(str, self._seen or ())]
         for name in folders(self.path):
@@ -190,8 +155,8 @@ class Run:
         self,
         name: str,
         columns: Sequence[str] | None = None,
-        where: Where = None,
-        steps: int | slice | range | Iterable[int] | None = None,
+        where: RowFilter = None,
+        steps: Steps = None,
     ) -> pd.DataFrame:
         """A table by its name, rows in the order written.
 
@@ -215,33 +180,26 @@ class Run:
     def layers(
         self,
         columns: Sequence[str] | None = None,
-        where: Where = None,
-        steps: int | slice | range | Iterable[int] | None = None,
+        where: RowFilter = None,
+        steps: Steps = None,
     ) -> pd.DataFrame:
         """One row a (step, layer). Columns: step, layer, kind, depth, relative_depth, stage, block, and QUANTITIES."""
         return self.table("layers", columns, where, steps)
 
-    def steps(self, columns: Sequence[str] | None = None, where: Where = None) -> pd.DataFrame:
+    def steps(self, columns: Sequence[str] | None = None, where: RowFilter = None) -> pd.DataFrame:
         """One row a step. Columns: step, loss, accuracy, learning_rate, grad_norm, seconds, images_per_second."""
         return self.table("steps", columns, where)
 
-    def evals(self, columns: Sequence[str] | None = None, where: Where = None) -> pd.DataFrame:
+    def evals(self, columns: Sequence[str] | None = None, where: RowFilter = None) -> pd.DataFrame:
         """One row an evaluation after `step` steps. Columns: step, split, loss, accuracy."""
         return self.table("evals", columns, where)
 
     def checkpoints(self) -> list[int]:
-        """The steps at which weights were kept; a damaged file is not counted, but stands in `problems`."""
+        """The steps at which weights were kept; a damaged file is left out here and named in `problems`."""
         return [step for step, problem in self._checkpoints().items() if not problem]
 
     def _checkpoints(self) -> dict[int, str]:
-        found = {}
-        for match in filter(None, map(_CHECKPOINT.fullmatch, files(self.path / "checkpoints"))):
-            try:
-                with safetensors.safe_open(self.path / "checkpoints" / match[0], framework="numpy"):
-                    found[int(match[1])] = ""  # opening checks that the file is as long as its header says
-            except (safetensors.SafetensorError, OSError) as error:
-                found[int(match[1])] = f"checkpoints/{match[0]} is damaged ({first_line(error)})"
-        return dict(sorted(found.items()))
+        return checkpoint_problems(self.path / "checkpoints")
 
     def checkpoint_path(self, step: int | None = None) -> Path:
         """The weights after `step` steps (the last ones by default), a safetensors file."""
@@ -250,7 +208,7 @@ class Run:
             raise LabError(f"run '{self.id}' has no checkpoint; `--checkpoints` says how many are kept")
         if step is not None and step not in steps:
             raise LabError(f"run '{self.id}' has no checkpoint at step {step}; it has {listed(steps)}")
-        return self.path / "checkpoints" / f"step-{steps[-1] if step is None else step:08d}.safetensors"
+        return self.path / "checkpoints" / weights_name(steps[-1] if step is None else step)
 
     def state_path(self, step: int | None = None) -> Path | None:
         """The training state beside a checkpoint; None when only the weights were kept."""
@@ -268,7 +226,7 @@ class Run:
         return path
 
     def probes(self) -> dict[str, list[int]]:
-        """What was probed: the quantity, and the checkpoints it was measured at."""
+        """The quantities that were probed, each with the steps of the checkpoints it was measured at."""
         found: dict[str, list[int]] = {}
         for match in filter(None, map(_PROBE.fullmatch, files(self.path / "probes"))):
             found.setdefault(match[1], []).append(int(match[2]))
@@ -300,7 +258,7 @@ class Run:
 
     @property
     def problems(self) -> list[str]:
-        """One sentence for each file of the run that is missing or cannot be read; everything else can."""
+        """One sentence for each file of the run that is missing or cannot be read."""
         found: list[str] = []
         for name in self.tables():
             table = self._table(name)
@@ -316,74 +274,3 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({os.fspath(self.path)!r})"
-
-
-def list_runs(root: str | Path) -> list[Run]:
-    """The readable runs of an archive, newest first."""
-    runs = [found for path in _run_folders(root) if isinstance(found := _opened(path), Run)]
-    return sorted(runs, key=lambda run: (run.started, run.id), reverse=True)
-
-
-def find_run(word: str | Path, root: str | Path) -> Run:
-    """A run by its id, its folder, or its net's name where only one run has it.
-
-    Raises:
-        LabError: If there is none, or more than one of that name.
-    """
-    for path in (Path(root) / word, Path(word)):
-        if path.is_dir():
-            return Run(path)
-    there = list_runs(root)
-    same = [run for run in there if run.name == word]
-    if len(same) > 1:
-        raise LabError(f"{len(same)} runs are a {word}; give one of {listed((run.id for run in same), 'or')}")
-    if not same:
-        known = [name for run in there for name in (run.id, run.name)]
-        near = nearest(word, known) or "; `labapp runs list` shows them"
-        raise LabError(f"there is no run '{word}' in {root}{near}")
-    return same[0]
-
-
-def broken_runs(root: str | Path) -> list[tuple[Path, str]]:
-    """The folders of an archive that cannot be read as runs, each with the reason."""
-    return [(path, found) for path in _run_folders(root) if isinstance(found := _opened(path), str)]
-
-
-def remove_run(root: str | Path, run_id: str) -> None:
-    """Delete a run, readable or not; one that is being written is refused."""
-    names = [folder.name for folder in _run_folders(root)]
-    if run_id not in names:
-        raise LabError(
-            f"{root} holds no run '{run_id}'{nearest(run_id, names) or '; `labapp runs list` shows the runs'}"
-        )
-    path = Path(root) / run_id
-    found = _opened(path)
-    if isinstance(found, Run) and found.status == "running":
-        raise LabError(f"run '{run_id}' is being written; stop it first")
-    ours = {"run.json", "checkpoints", "probes", *TABLES}
-    if isinstance(found, str) and not ours & {entry.name for entry in path.iterdir()}:
-        raise LabError(f"{path} holds nothing that the lab wrote, so it is left alone")
-    with sentences(path):
-        gone = path.with_name(f".removed-{run_id}-{secrets.token_hex(4)}")
-        path.rename(gone)  # for every reader at once
-        gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)
-
-
-def _opened(path: Path) -> Run | str:
-    try:
-        return Run(path)
-    except LabError as error:
-        return str(error)
-
-
-def _run_folders(root: str | Path) -> list[Path]:
-    root = Path(root)
-    try:
-        os.scandir(root).close()
-    except FileNotFoundError:
-        raise LabError(f"there is no archive at {root}; `labapp starter` makes one, --root names another") from None
-    except NotADirectoryError:
-        raise LabError(f"{root} is a file, not an archive; --root names a folder of runs") from None
-    except OSError as error:
-        raise LabError(f"the archive {root} cannot be read: {error.strerror}") from None
-    return [root / name for name in folders(root)]

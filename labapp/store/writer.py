@@ -1,12 +1,9 @@
-"""How does a run come to lie on disk without training ever waiting for the disk?
+"""How is a run written to disk while training goes on?
 
-`write` copies rows into memory. Every two seconds one thread writes what has gathered as new parts, flushed to the disk
-and renamed, while training goes on. A killed process loses what came after the last flush and nothing else.
+`write` copies rows into memory. Every two seconds a thread writes the rows that have gathered as new parts, synced and
+renamed, so that training does not wait for the disk. A killed process loses only what came after the last flush.
 """
 
-from __future__ import annotations
-
-import math
 import os
 import secrets
 import shutil
@@ -16,21 +13,24 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
-import safetensors.numpy
 from pydantic import ValidationError
 
-from labapp.config import Experiment, LabError, nearest, sentence
-from labapp.store.files import alone, clear_temporary, first_line, sentences, sync_folder, write_whole
+from labapp.config import Experiment, LabError, first_line, nearest, sentence
+from labapp.store.buffer import Buffer
+from labapp.store.checkpoints import as_safetensors, weights_name
+from labapp.store.compaction import MERGE, compact, merge
+from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
-from labapp.store.parts import MERGE, Table, part_name, write_table
-from labapp.store.run import NAME, Record, Run
-from labapp.store.tables import NOTHING, TABLES, Chunk, as_table, chunk
+from labapp.store.parquet import write_table
+from labapp.store.parts import part_name
+from labapp.store.record import NAME, Record, plain
+from labapp.store.run import Run
+from labapp.store.schema import NOTHING, TABLES, Chunk, as_table
+from labapp.store.table import Table
 
 FLUSH_SECONDS = 2.0
 FLUSH_ROWS = 50_000
@@ -79,7 +79,7 @@ class RunWriter:
         run_id: str | None = None,
         environment: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Make runs/<id>/ with its run.json, both at once, and open it."""
+        """Make the folder <root>/<id> with its run.json, so that both appear at once, and open it for writing."""
         run_id = run_id or f"{experiment.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         if not NAME.fullmatch(run_id):
             raise LabError(f"'{run_id}' cannot name a run; letters, digits, '.', '_', '+' and '-' can")
@@ -105,18 +105,14 @@ class RunWriter:
 
     def _begin(self, path: Path, record: Record, from_step: int, environment: Mapping[str, Any] | None) -> None:
         record.attempts.append(this_process() | {"from_step": from_step})
-        record.environment |= this_environment() | _plain(environment or {})
+        record.environment |= this_environment() | plain(environment or {})
         self.path = path
         self._record = record
         self._since = time.monotonic() - record.seconds
-        self._done = from_step
-        self._waiting: dict[str, list[Chunk]] = {}
-        self._rows = 0
-        self._kinds: dict[str, dict[str, bool]] = {}
+        self._buffer = Buffer(done=from_step)
         self._numbers: dict[str, int] = {}
         self._told: dict[str, Any] = {}
         self._flushed = time.monotonic()
-        self._memory = threading.Lock()  # held for microseconds: what waits
         self._disk = threading.RLock()  # held while something is written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labapp-writer")
         self._behind: Future[None] | None = None
@@ -133,9 +129,9 @@ class RunWriter:
         return Run(self.path)
 
     def describe(self, layers: Sequence[Mapping[str, Any]], recorder: Mapping[str, Any]) -> None:
-        """Put the layers and what the recorder says of itself into run.json: at once, later with the next flush."""
-        self._told = _plain(recorder)
-        if (now := _plain(layers)) != self._record.layers:
+        """Put the layers, and what the recorder reports about itself, into run.json: at once if the layers are new."""
+        self._told = plain(recorder)
+        if (now := plain(layers)) != self._record.layers:
             self.update(layers=now)
 
     def write(self, table: str, columns: Mapping[str, Any]) -> None:
@@ -147,34 +143,13 @@ class RunWriter:
         """
         if self._over:
             raise LabError(f"run '{self.id}' is finished; RunWriter(path) opens it again")
-        rows = chunk(table, columns)
-        self._check(table, rows)
-        if not rows.rows:
-            return
-        with self._memory:
-            self._waiting.setdefault(table, []).append(rows)
-            self._rows += rows.rows
-            if "step" in rows.columns:
-                last = int(rows.columns["step"][-1])
-                self._done = max(self._done, last if table == "evals" else last + 1)
-        if self._rows >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        self._buffer.add(table, columns)
+        if self._buffer.rows >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush_behind()
-
-    def _check(self, table: str, rows: Chunk) -> None:
-        if table not in self._kinds:
-            if not NAME.fullmatch(table) or table in ("probes", "checkpoints"):
-                raise LabError(f"'{table}' cannot name a table; layers, steps, evals or a word of your own can")
-            self._kinds[table] = {field.name: field.type == "string" for field in TABLES.get(table, NOTHING)}
-        kinds = self._kinds[table]
-        for name, values in rows.columns.items():
-            words = type(values) is list
-            if kinds.setdefault(name, words) is not words and rows.rows:
-                holds = "words" if kinds[name] else "numbers"
-                raise LabError(f"column '{name}' of table '{table}' holds {holds}, so '{values[0]}' does not fit")
 
     def _flush_behind(self) -> None:
         if self._behind is not None:
-            if not self._behind.done() and self._rows < FULL * FLUSH_ROWS:
+            if not self._behind.done() and self._buffer.rows < FULL * FLUSH_ROWS:
                 return
             last, self._behind = self._behind, None
             self._flushed = time.monotonic()  # a full disk is not asked again at every step
@@ -183,7 +158,7 @@ class RunWriter:
         self._behind = self._thread.submit(self._flush_now)
 
     def flush(self) -> None:
-        """Bring all that was written to the disk; on failure it stays in memory for the next time."""
+        """Write all waiting rows to disk; those that cannot be written keep waiting."""
         if self._behind is not None:
             wait([self._behind])
             self._behind = None
@@ -191,8 +166,7 @@ class RunWriter:
 
     def _flush_now(self) -> None:
         with self._disk:
-            with self._memory:
-                taken, self._waiting, self._rows = self._waiting, {}, 0
+            taken = self._buffer.take()
             if not taken:
                 return
             grown = []
@@ -203,15 +177,12 @@ class RunWriter:
                     grown.append(name)
                     del taken[name]
             finally:
-                with self._memory:
-                    for name, chunks in taken.items():
-                        self._waiting[name] = chunks + self._waiting.get(name, [])
-                        self._rows += sum(rows.rows for rows in chunks)
+                self._buffer.put_back(taken)
                 self._flushed = time.monotonic()
             for name in grown:
                 if self._numbers[name] % MERGE == 0:
                     with sentences(self.path / name):
-                        self._table(name).merge(len(self._record.attempts))
+                        merge(self._table(name), len(self._record.attempts))
             self._save()
 
     def _write_part(self, name: str, chunks: list[Chunk]) -> None:
@@ -229,14 +200,14 @@ class RunWriter:
         return Table(self.path / name, TABLES.get(name, NOTHING))
 
     def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
-        """Keep weights and training state after `step` steps; what was written before is on disk before them.
+        """Write the weights and the training state after `step` steps, and before them all waiting rows.
 
         Args:
             step: Steps done.
             tensors: Arrays or torch tensors by name.
             state: What else it takes to go on, as bytes of a file that loads with weights_only=True.
         """
-        path = self.path / "checkpoints" / f"step-{step:08d}.safetensors"
+        path = self.path / "checkpoints" / weights_name(step)
         self.flush()
         with self._disk, sentences(path):
             if not path.parent.is_dir():
@@ -244,7 +215,7 @@ class RunWriter:
                 sync_folder(self.path)
             if state is not None:  # first, so that whoever sees the weights finds their state
                 write_whole(path.with_suffix(".pt"), lambda file: file.write(state))
-            weights = _as_safetensors(tensors, {"run": self.id, "step": str(step)})
+            weights = as_safetensors(tensors, {"run": self.id, "step": str(step)})
             write_whole(path, lambda file: file.write(weights))
         return path
 
@@ -253,33 +224,32 @@ class RunWriter:
         return self.run.write_probe(name, step, frame)
 
     def update(self, **fields: Any) -> None:
-        """Change fields of run.json at once; dictionaries are merged into what is there."""
+        """Change fields of run.json now; dictionaries are merged into those that are there."""
         with self._disk:
             for name, value in fields.items():
                 allowed = [field for field in Record.model_fields if field not in _FIXED]
                 if name not in allowed:
                     raise LabError(f"'{name}' of run.json cannot be changed{nearest(name, allowed)}")
-                now, value = getattr(self._record, name), _plain(value)
+                now, value = getattr(self._record, name), plain(value)
+                merged = now | value if isinstance(value, dict) and isinstance(now, dict) else value
                 try:
-                    setattr(
-                        self._record, name, now | value if isinstance(value, dict) and isinstance(now, dict) else value
-                    )
+                    setattr(self._record, name, merged)
                 except ValidationError as error:
                     raise LabError(sentence(error)) from None
             if "progress" in fields:
-                self._done = self._record.progress.get("step", self._done)
+                self._buffer.done = self._record.progress.get("step", self._buffer.done)
             if "seconds" in fields:
                 self._since = time.monotonic() - self._record.seconds
             self._save()
 
     def finish(self, status: str = "finished", message: str = "") -> Run:
-        """Flush, make one file of each table, and note how it ended."""
+        """Write all waiting rows, make one file of each table, and note in run.json how the run ended."""
         if not self._over:
             self.flush()  # before the lock is taken: the thread needs it too
             with self._disk:
                 for name in self.run.tables():
                     try:
-                        self._table(name).compact()
+                        compact(self._table(name))
                     except (OSError, LabError) as error:  # the parts stay, and can be read as they are
                         message = message or f"table '{name}' was left in parts: {first_line(error)}"
                 self._record.attempts[-1] |= {"ended": datetime.now(UTC).isoformat(), "status": status}
@@ -289,7 +259,7 @@ class RunWriter:
         return self.run
 
     def _save(self) -> None:
-        self._record.progress["step"] = self._done
+        self._record.progress["step"] = self._buffer.done
         self._record.recorder |= self._told
         self._record.seconds = round(time.monotonic() - self._since, 3)
         text = self._record.model_dump_json(indent=1)
@@ -299,34 +269,10 @@ class RunWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if kind is None:
             self.finish()
         elif issubclass(kind, Exception):
             self.finish("failed", f"{kind.__name__}: {first_line(error)}")
         else:
             self.finish("stopped", "stopped by hand" if kind is KeyboardInterrupt else kind.__name__)
-
-
-def _as_safetensors(tensors: Mapping[str, Any], about: dict[str, str]) -> bytes:
-    if any("float8" in str(value.dtype) or "bfloat16" in str(value.dtype) for value in tensors.values()):
-        from safetensors.torch import save  # numpy has no such type; the tensors show that torch is loaded
-
-        return save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, about)
-    arrays = {n: v.detach().cpu().numpy() if hasattr(v, "detach") else np.asarray(v) for n, v in tensors.items()}
-    return safetensors.numpy.save({name: array.copy(order="C") for name, array in arrays.items()}, about)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists, numbers that JSON lacks as null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool | None) else str(value)

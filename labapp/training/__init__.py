@@ -1,1 +1,1 @@
-"""How does a net learn? The loop, what is written down of it, and the comparison the lab shows first."""
+"""How does a net learn? The loop, its schedules and devices, its record, and the comparison the lab shows first."""

@@ -1,4 +1,4 @@
-"""What of a training is written down besides the layers, and who watches?
+"""What is written down of a training besides its layers, and who is told?
 
 A `Logbook` stands between the loop and the archive: it turns each step and evaluation into a row, notices when the
 loss is no longer finite, and lets the recorder's rows pass through on their way, for the ratio that it shows.
@@ -53,7 +53,7 @@ class Logbook:
         return self.diverged_at is not None
 
     def step(self, step: int, numbers: tuple[float, float, float], rate: float, seconds: float) -> None:
-        """One optimizer step, which took so many seconds: loss, accuracy and gradient norm of its batch before it."""
+        """Write down one optimizer step; the numbers are loss, accuracy and gradient norm before the weights moved."""
         loss, accuracy, grad_norm = numbers
         if self.diverged_at is None and not math.isfinite(loss):
             self.diverged_at = step
@@ -73,25 +73,25 @@ class Logbook:
             self.progress(self._moment)
 
     def evaluation(self, step: int, split: str, loss: float, accuracy: float) -> None:
-        """Loss and accuracy over a whole split after `step` steps."""
+        """Write down loss and accuracy over a whole split after `step` steps."""
         if split == "test":
             self._test_accuracy = accuracy
         if self.writer is not None:
             self.writer.write("evals", {"step": [step], "split": [split], "loss": [loss], "accuracy": [accuracy]})
 
     def end(self) -> None:
-        """The last evaluation is done and the recorder closed."""
+        """Tell whoever watches that the training has ended."""
         if self.progress is not None:
             last = self._moment._replace(test_accuracy=self._test_accuracy, ratio=self._ratio, final=True)
             self.progress(last)
 
     def describe(self, layers: list[dict[str, Any]], recorder: dict[str, Any]) -> None:
-        """What the recorder says of itself, on its way to the archive."""
+        """Pass what the recorder reports about itself on to the archive."""
         if self.writer is not None:
             self.writer.describe(layers, recorder)
 
     def write(self, table: str, columns: Mapping[str, Any]) -> None:
-        """What the recorder recorded, on its way to the archive."""
+        """Pass the recorder's rows on to the archive, and note their gradient ratio."""
         if self.writer is not None:
             self.writer.write(table, columns)
         if table == "layers":

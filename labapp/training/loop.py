@@ -11,10 +11,9 @@ was recorded until then is in the archive.
 
 import contextlib
 import io
-import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,13 @@ from torch.nn import functional as F
 
 from labapp.config import Experiment, LabError
 from labapp.imagesets import ImageSet, load_for
-from labapp.imagesets.order import Batch, batches, in_turn, seed_of
+from labapp.imagesets.order import LabelledBatch, batches, in_turn, seed_of
 from labapp.nets.ordered import net_for
-from labapp.recording import Recorder, every, log_spaced
-from labapp.recording.schedule import Schedule
+from labapp.recording import Recorder
 from labapp.store import Run, RunWriter
+from labapp.training.devices import a_core_left, make_fabric
 from labapp.training.logbook import Logbook, Progress
+from labapp.training.schedules import checkpoint_steps, learning_rate, recording_schedule, set_rate
 
 # Measured in pairs on one CPU core at width 8, 64 images of 24 pixels: a step takes 0.90 (residual-20), 0.86
 # (residual-56) and 0.71 (dense-40) of the time that it takes with contiguous tensors.
@@ -65,36 +65,15 @@ def train(
         raise (LabError(what) if kind.endswith("LabError") else RuntimeError(f"{kind}: {what}")) from None
 
 
-def make_fabric(experiment: Experiment) -> Fabric:
-    """The devices of an experiment."""
-    device = experiment.device
-    precision: Any = experiment.precision
-    present = {"cpu": True, "auto": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    present["gpu"] = present["cuda"] or present["mps"]
-    if not present[device]:
-        raise LabError(f"torch finds no {device} device on this machine; take device cpu or auto")
-    if precision.startswith("16") and (device == "cpu" or not present["gpu"]):
-        raise LabError(f"precision {precision} needs a GPU; on the CPU take 32-true or bf16-mixed")
-    if experiment.batch_size % experiment.devices:
-        raise LabError(f"a batch of {experiment.batch_size} cannot be shared equally by {experiment.devices} devices")
-    if (share := experiment.batch_size // experiment.devices) < experiment.accumulate:
-        raise LabError(f"a device's {share} images of a batch cannot be cut into {experiment.accumulate} micro-batches")
-    strategy = "auto" if experiment.devices == 1 else "ddp_spawn"  # spawn works from a notebook and a test as well
-    try:
-        return Fabric(accelerator=device, devices=experiment.devices, strategy=strategy, precision=precision)
-    except (ValueError, RuntimeError) as error:  # such as more devices than there are
-        raise LabError(str(error).strip().splitlines()[0]) from error
-
-
 def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progress | None, run_id: str | None) -> Path:
     """Train in this process, which may be one of several; the first one writes. Returns the run's folder."""
     seed, rank, processes = experiment.seed, fabric.global_rank, fabric.world_size
     with fabric.rank_zero_first():  # one process downloads
         images, test = load_for(experiment, "train"), load_for(experiment, "test")
     feed = batches(images, experiment.batch_size, seed, share=(rank, processes))
-    scheduled, kept_at = schedule_of(experiment), checkpoint_steps(experiment)
+    scheduled, kept_at = recording_schedule(experiment), checkpoint_steps(experiment)
 
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []), _a_core_left():
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []), a_core_left():
         torch.manual_seed(seed_of(seed, "weights"))
         bare = build_for(experiment, images).to(memory_format=FORMAT)
         sgd = torch.optim.SGD(
@@ -150,7 +129,7 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
 
 
 def forward_backward(fabric: Fabric, net: _FabricModule, x: Tensor, y: Tensor, parts: int) -> tuple[Tensor, Tensor]:
-    """Mean loss of a batch and the share that is right; gradients are added to what is there.
+    """Mean loss of a batch and the share classified rightly; gradients are added to those of the parameters.
 
     The batch is cut into `parts` micro-batches whose losses are weighted by their size, so that the gradient is the
     whole batch's. Between processes gradients are exchanged once, with the last one.
@@ -168,8 +147,8 @@ def forward_backward(fabric: Fabric, net: _FabricModule, x: Tensor, y: Tensor, p
 
 
 @torch.no_grad()
-def evaluate(fabric: Fabric, net: nn.Module, images: Iterable[Batch]) -> tuple[float, float]:
-    """Mean loss over images and the share that is right, with the running statistics of training."""
+def evaluate(fabric: Fabric, net: nn.Module, images: Iterable[LabelledBatch]) -> tuple[float, float]:
+    """Mean loss over images and the share classified rightly, with the net in eval mode; it is left in train mode."""
     net.eval()
     loss = right = count = 0.0
     for x, y in images:
@@ -182,49 +161,13 @@ def evaluate(fabric: Fabric, net: nn.Module, images: Iterable[Batch]) -> tuple[f
     return loss / count, right / count
 
 
-def learning_rate(experiment: Experiment, step: int) -> float:
-    """The learning rate of a step: a linear warm-up to the full rate, then the schedule."""
-    rate, warmup = experiment.learning_rate, experiment.warmup_steps
-    if step < warmup:
-        return rate * (step + 1) / warmup
-    if experiment.schedule == "cosine":  # Loshchilov & Hutter 2017, eq. (5), from the warm-up to the last step
-        return rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (experiment.steps - warmup)))
-    if experiment.schedule in ("he", "densenet"):  # 32k and 48k of 64k steps; epochs 150 and 225 of 300
-        return rate * 0.1 ** ((step >= experiment.steps / 2) + (step >= experiment.steps * 3 / 4))
-    return rate
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
-    """Give all parameters this learning rate; it comes back."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    return rate
-
-
 def gradient_norm(net: nn.Module) -> Tensor:
-    """The norm of the whole gradient."""
+    """The Euclidean norm of the gradient of all parameters."""
     return torch.nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
 
 
-def schedule_of(experiment: Experiment) -> Schedule:
-    """The steps to record."""
-    if experiment.record == "every":
-        return every(experiment.record_every)
-    if experiment.record == "log-spaced":
-        return log_spaced(experiment.record_points, experiment.steps)
-    return lambda step: False
-
-
-def checkpoint_steps(experiment: Experiment) -> set[int]:
-    """After how many steps weights are kept: none, then ever more widely spaced. The end is kept by the loop."""
-    if not experiment.checkpoints:
-        return set()
-    kept = log_spaced(experiment.checkpoints, experiment.steps + 1)
-    return {step for step in range(experiment.steps) if kept(step)}
-
-
 def state_of(optimizer: torch.optim.Optimizer) -> bytes:
-    """What it takes to go on besides the weights, as a file that loads with weights_only=True."""
+    """The optimizer's state as the bytes of a file that `torch.load` reads with weights_only=True."""
     buffer = io.BytesIO()
     torch.save({"optimizer": optimizer.state_dict()}, buffer)
     return buffer.getvalue()
@@ -237,26 +180,10 @@ def build_for(experiment: Experiment, images: ImageSet) -> nn.Module:
     )
 
 
-@contextlib.contextmanager
-def _a_core_left() -> Iterator[None]:
-    """Leave one core to the app and whatever else runs, unless OMP_NUM_THREADS says how many threads there shall be.
-
-    Threads wait for the last one of them, spinning. Measured with residual-20 at width 8: on two idle cores a step
-    takes 32 ms with one thread and 26 ms with two, on two cores that others use as well 68 and 850 ms.
-    """
-    before = torch.get_num_threads()
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, before - 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _writer(
     fabric: Fabric, experiment: Experiment, root: Path, run_id: str | None, images: ImageSet
 ) -> contextlib.AbstractContextManager[RunWriter | None]:
-    """The archive's door, for the first process only."""
+    """A writer of the run in the first process; a context manager of None in the others."""
     if not fabric.is_global_zero:
         return contextlib.nullcontext()
     about = ("name", "classes", "channels", "image_size", "mean", "std")

@@ -131,7 +131,7 @@ def test_an_archive_without_launches(tmp_path):
 
 
 def test_the_log_is_read_from_its_end(tmp_path):
-    job = launch.Launch(tmp_path / "a.json", ("train",), 0, None, "", 0.0, 0, False)
+    job = launch.Launch(tmp_path / "a.json", ("train",), 0.0, returncode=0)
     assert job.tail() == []
     job.log.write_bytes(b"x" * 100_000 + b"\nfirst\r50 %\r100 %\n\n  last \xff \n")
     assert job.tail(3) == ["50 %", "100 %", "  last \ufffd"]

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -7,6 +9,7 @@ from torchvision import models
 from labapp.config import LabError
 from labapp.diagnostics.architecture import architecture, share_of_linear_layers
 from labapp.nets import build
+from labapp.recording import Recorder
 
 
 def on_paper(*args: object, **options: object) -> nn.Module:
@@ -113,3 +116,27 @@ def test_users_mistakes_are_one_sentence():
         architecture(build("vgg", depth=11, width=2, head="fc"), 16)
     with pytest.raises(LabError, match="no parameters"):
         share_of_linear_layers(nn.ReLU())
+
+
+NETS_FROM_ELSEWHERE = {
+    "resnet18": models.resnet18,
+    "squeezenet": models.squeezenet1_1,
+    "transformer": partial(
+        models.VisionTransformer, image_size=64, patch_size=16, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:2 layers gave no output")  # an attention uses its weights without calling the layer
+@pytest.mark.parametrize("name", NETS_FROM_ELSEWHERE)
+def test_depth_and_stage_are_those_of_the_recorder(name: str):
+    net = NETS_FROM_ELSEWHERE[name](num_classes=3)
+    with Recorder(net) as recorder, recorder.step():
+        net(torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))).sum().backward()
+    recorded = recorder.table().set_index("layer")
+    found = architecture(net, 64).set_index("layer").query("kind != 'other'")  # the rest has no place in the order
+    recorded = recorded.loc[recorded.index.intersection(found.index)]
+    found = found.loc[recorded.index]
+    assert len(recorded) > 6
+    for column in ("depth", "stage"):
+        assert found[column].tolist() == recorded[column].tolist()

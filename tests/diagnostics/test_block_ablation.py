@@ -15,16 +15,6 @@ from labapp.diagnostics.feature_reuse import feature_reuse
 from labapp.nets import Net, build
 
 
-@pytest.fixture
-def images() -> Tensor:
-    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def labels() -> Tensor:
-    return torch.tensor([0, 1, 2, 3, 4, 5])
-
-
 def net(family: str = "residual", **options: object) -> Net:
     torch.manual_seed(0)
     return build(family, image_size=16, **{"depth": 14, "width": 4, **options}).eval()

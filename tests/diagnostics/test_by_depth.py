@@ -7,8 +7,8 @@ from torch import nn
 from labapp.config import LabError
 from labapp.diagnostics.by_depth import QUANTITIES, by_depth
 from labapp.diagnostics.effective_rank import effective_rank
-from labapp.diagnostics.features import collect
 from labapp.diagnostics.linear_probe import linear_probe
+from labapp.diagnostics.measuring.features import collect
 from labapp.nets import build
 
 
@@ -27,11 +27,11 @@ LABELS = torch.arange(60) % 3
 
 
 def test_one_row_a_layer_and_quantity(net: nn.Module, images: torch.Tensor):
-    steps: list[tuple[int, int]] = []
-    table = by_depth(net, images, LABELS, progress=lambda done, total: steps.append((done, total)))
+    shares: list[float] = []
+    table = by_depth(net, images, LABELS, progress=shares.append)
     assert list(table.layer.unique()) == ["stage1.block1", "stage2.block1", "stage3.block1"]
     assert list(table.quantity[:5]) == list(QUANTITIES)
-    assert steps == [(n, 15) for n in range(1, 16)]
+    assert shares == [n / 15 for n in range(1, 16)]
     features = collect(net, images).by_layer["stage2.block1"]
     rows = table[table.layer == "stage2.block1"].set_index("quantity")
     assert rows.value["effective_rank"] == effective_rank(features).value

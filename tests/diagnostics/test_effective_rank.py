@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labapp.diagnostics.effective_rank import effective_rank
+from labapp.diagnostics.measuring.spectrum import spectrum
 from labapp.diagnostics.participation_ratio import participation_ratio
-from labapp.diagnostics.spectrum import spectrum
 
 
 def equal_directions(k: int, images: int = 40, dimensions: int = 12) -> torch.Tensor:

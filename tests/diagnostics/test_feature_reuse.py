@@ -37,16 +37,6 @@ def shaken(model: nn.Module) -> nn.Module:
     return model
 
 
-@pytest.fixture
-def images() -> Tensor:
-    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def labels() -> Tensor:
-    return torch.tensor([0, 1, 2, 3, 4, 5])
-
-
 def test_densenet_40_at_initialisation() -> None:
     torch.manual_seed(0)
     table = feature_reuse(build("dense", depth=40, growth_rate=12))

@@ -14,7 +14,7 @@ from labapp.diagnostics.gradcam import (
     layercam,
     layercam_map,
 )
-from labapp.diagnostics.layer_gradients import layer_gradients
+from labapp.diagnostics.measuring.layer_gradients import layer_gradients
 from labapp.nets import build
 
 NETS = {

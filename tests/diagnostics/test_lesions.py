@@ -1,6 +1,7 @@
 """Deleted and exchanged blocks, against nets that were built without them."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,21 +13,6 @@ from torch.nn import functional as F
 from labapp.config import LabError
 from labapp.diagnostics.lesions import kendall_tau, lesions, permutations
 from labapp.nets import Net, build
-
-
-@pytest.fixture
-def images() -> Tensor:
-    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def labels() -> Tensor:
-    return torch.tensor([0, 1, 2, 3, 4, 5])
-
-
-def net(family: str = "residual", **options: object) -> Net:
-    torch.manual_seed(0)
-    return build(family, image_size=16, **{"depth": 20, "width": 4, **options}).eval()
 
 
 def loss_of(model: nn.Module, images: Tensor, labels: Tensor) -> float:
@@ -50,7 +36,9 @@ class Nothing(nn.Module):
 
 
 @pytest.mark.parametrize("options", [{}, {"preactivation": True}, {"shortcut": "B", "preactivation": True}])
-def test_a_deleted_residual_block_is_its_shortcut(options: dict, images: Tensor, labels: Tensor) -> None:
+def test_a_deleted_residual_block_is_its_shortcut(
+    net: Callable[..., Net], options: dict, images: Tensor, labels: Tensor
+) -> None:
     model = net(**options)
     table = lesions(model, images, labels, batch_size=4)
     assert row(table, "none", "")["loss"] == pytest.approx(loss_of(model, images, labels), rel=1e-6)
@@ -79,7 +67,7 @@ def test_torchvision_s_blocks_too(images: Tensor, labels: Tensor) -> None:
     assert all(module.inplace for module in model.modules() if isinstance(module, nn.ReLU))
 
 
-def test_swapped_blocks_run_in_the_other_order(images: Tensor, labels: Tensor) -> None:
+def test_swapped_blocks_run_in_the_other_order(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
     model = net()
     table = lesions(model, images, labels)
     swaps = table[table["lesion"] == "swap"]
@@ -91,7 +79,9 @@ def test_swapped_blocks_run_in_the_other_order(images: Tensor, labels: Tensor) -
     assert row(table, "swap", "stage1.block1")["loss"] == pytest.approx(loss_of(exchanged, images, labels), rel=1e-6)
 
 
-def test_plain_blocks_are_left_out_where_the_shape_allows(images: Tensor, labels: Tensor) -> None:
+def test_plain_blocks_are_left_out_where_the_shape_allows(
+    net: Callable[..., Net], images: Tensor, labels: Tensor
+) -> None:
     model = net("plain")
     table = lesions(model, images, labels)
     shorter = copy.deepcopy(model)
@@ -127,7 +117,7 @@ def test_vgg_layers_go_with_norm_and_activation(source: str, images: Tensor, lab
     assert (deletes["reason"] != "").any()
 
 
-def test_a_dense_layer_gives_zeros(images: Tensor, labels: Tensor) -> None:
+def test_a_dense_layer_gives_zeros(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
     model = net("dense", depth=13, width=None, growth_rate=4)
     table = lesions(model, images, labels)
     assert (table["lesion"] == "delete").sum() == 9
@@ -137,7 +127,7 @@ def test_a_dense_layer_gives_zeros(images: Tensor, labels: Tensor) -> None:
     assert row(table, "delete", "block2.layer2")["loss"] == pytest.approx(loss_of(without, images, labels), rel=1e-6)
 
 
-def test_permutations_say_how_far_the_order_has_gone(images: Tensor, labels: Tensor) -> None:
+def test_permutations_say_how_far_the_order_has_gone(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
     model = net()
     table = permutations(model, images, labels, swaps=(1, 8), repeats=2, seed=1)
     assert table["swaps"].tolist() == [0, 1, 1, 8, 8]
@@ -152,12 +142,14 @@ def test_kendall_tau_equals_scipy_s() -> None:
     scipy_stats = pytest.importorskip("scipy.stats")
     order = np.random.default_rng(0).permutation(20)
     assert kendall_tau(order) == pytest.approx(scipy_stats.kendalltau(np.arange(20), order).statistic)
-    assert kendall_tau(range(5)) == 1
+    in_order = [order[b] > order[a] for a in range(20) for b in range(a + 1, 20)]
+    assert kendall_tau(order) == pytest.approx(2 * np.mean(in_order) - 1)
+    assert all(kendall_tau(range(count)) == 1 for count in range(2, 60))
     assert kendall_tau(range(5, 0, -1)) == -1
     assert np.isnan(kendall_tau([0]))
 
 
-def test_nothing_is_left_behind(images: Tensor, labels: Tensor) -> None:
+def test_nothing_is_left_behind(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
     model = net().train()
     model.get_submodule("stage1").eval()
     state, random = copy.deepcopy(model.state_dict()), torch.random.get_rng_state()
@@ -174,7 +166,7 @@ def test_nothing_is_left_behind(images: Tensor, labels: Tensor) -> None:
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_nets_in_which_nothing_can_be_exchanged(images: Tensor, labels: Tensor) -> None:
+def test_nets_in_which_nothing_can_be_exchanged(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
     with pytest.raises(LabError, match="no two blocks of this dense net"):
         permutations(net("dense", depth=13, width=None, growth_rate=4), images, labels)
     with pytest.raises(LabError, match="no chain of blocks"):

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from labapp.diagnostics.measuring.spectrum import spectrum
 from labapp.diagnostics.participation_ratio import participation_ratio
-from labapp.diagnostics.spectrum import spectrum
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

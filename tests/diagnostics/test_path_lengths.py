@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.path_lengths import (
     decay,
     effective_path_length,
@@ -20,22 +22,7 @@ from labapp.diagnostics.path_lengths import (
     path_length_distribution,
     path_weights,
 )
-from labapp.nets import Net, build
-
-
-@pytest.fixture
-def images() -> Tensor:
-    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-@pytest.fixture
-def labels() -> Tensor:
-    return torch.tensor([0, 1, 2, 3, 4, 5])
-
-
-def net(family: str = "residual", **options: object) -> Net:
-    torch.manual_seed(0)
-    return build(family, image_size=16, **{"depth": 20, "width": 4, **options}).eval()
+from labapp.nets import Net
 
 
 def test_lengths_of_54_blocks() -> None:
@@ -63,13 +50,15 @@ def test_geometric_decay_gives_a_binomial(r: float, expected: float) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"preactivation": True}, {"shortcut": "B"}])
 @pytest.mark.parametrize("train", [False, True])
-def test_paths_add_up_to_the_gradient(options: dict, train: bool, images: Tensor, labels: Tensor) -> None:
+def test_paths_add_up_to_the_gradient(
+    net: Callable[..., Net], options: dict, train: bool, images: Tensor, labels: Tensor
+) -> None:
     from labapp.diagnostics import path_lengths as module
 
     model = net(depth=14, **options)
     if train:
         model.train()
-    chain = module.chain_of(model)
+    chain = chain_of(model)
     x = model.get_submodule("stem")(images).detach().requires_grad_()
     scores = x
     for name in ("stage1", "stage2", "stage3", "head"):
@@ -85,7 +74,7 @@ def test_paths_add_up_to_the_gradient(options: dict, train: bool, images: Tensor
         assert torch.allclose(sum(paths), total, rtol=1e-3, atol=1e-6 * whole.abs().max().item())
 
 
-def test_table_of_a_net(images: Tensor, labels: Tensor) -> None:
+def test_table_of_a_net(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
     model = net()
     table = path_gradients(model, images, labels, samples=6)
     assert table["length"].tolist() == list(range(10))
@@ -98,7 +87,7 @@ def test_table_of_a_net(images: Tensor, labels: Tensor) -> None:
     assert path_gradients(model, images, labels, samples=6).equals(table)
 
 
-def test_a_branch_of_zero_has_no_path(images: Tensor, labels: Tensor) -> None:
+def test_a_branch_of_zero_has_no_path(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
     model = net()
     for block in model.residual_blocks():
         torch.nn.init.zeros_(block.branch.norm2.weight)
@@ -117,7 +106,7 @@ def test_torchvision_s_blocks_too(images: Tensor, labels: Tensor) -> None:
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_nothing_is_left_behind(train: bool, images: Tensor, labels: Tensor) -> None:
+def test_nothing_is_left_behind(net: Callable[..., Net], train: bool, images: Tensor, labels: Tensor) -> None:
     model = net().train()
     model.get_submodule("stage1").eval()
     state, random = copy.deepcopy(model.state_dict()), torch.random.get_rng_state()
@@ -141,7 +130,7 @@ def test_nothing_is_left_behind(train: bool, images: Tensor, labels: Tensor) -> 
     ],
 )
 def test_other_families_are_told_what_applies(
-    family: str, options: dict, sentence: str, images: Tensor, labels: Tensor
+    net: Callable[..., Net], family: str, options: dict, sentence: str, images: Tensor, labels: Tensor
 ) -> None:
     with pytest.raises(LabError, match=sentence):
         path_gradients(net(family, **options), images, labels)

@@ -20,11 +20,6 @@ from labapp.frames import theory
 from labapp.nets import Net, build
 
 
-@pytest.fixture
-def images() -> Tensor:
-    return torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
 def net(family: str = "residual", **options: object) -> Net:
     torch.manual_seed(0)
     return build(family, image_size=16, **{"depth": 14, "width": 4, **options})

@@ -10,8 +10,8 @@ from torch import nn
 
 from labapp.config import LabError
 from labapp.diagnostics import similarity as module
-from labapp.diagnostics.features import collect
 from labapp.diagnostics.linear_cka import gram, hsic
+from labapp.diagnostics.measuring.features import collect
 from labapp.diagnostics.similarity import similarity
 from labapp.nets import build
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from labapp.nets import build
-from labapp.nets.factory import Layers, groups
+from labapp.nets.factory import LayerFactory, groups
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ def test_groups(channels: int, expected: int) -> None:
 
 
 def test_layer_norm_makes_each_image_standard() -> None:
-    normed = Layers("layer").norm(6)(3 + 5 * torch.randn(4, 6, 5, 5, dtype=torch.float32))
+    normed = LayerFactory("layer").norm(6)(3 + 5 * torch.randn(4, 6, 5, 5, dtype=torch.float32))
     assert torch.allclose(normed.mean((1, 2, 3)), torch.zeros(4), atol=1e-5)  # float32 sums of 150 values
     assert torch.allclose(normed.var((1, 2, 3), correction=0), torch.ones(4), atol=1e-4)  # ε = 1e-5 in the norm
 

@@ -20,7 +20,7 @@ def watch(model, paths):
         return run
 
     seen = {}
-    modules = dict(model.named_modules())
+    modules = dict(model.named_modules()) | {"(model)": model}
     handles = [modules[path].register_forward_hook(hook(path)) for path in paths]
     return kept, handles
 

@@ -1,50 +1,18 @@
-"""Real trainings, small: the same bits for the same seed, watched or not, and every way a run can end."""
+"""Real trainings, small: the same bits for the same seed, watched or not, and steps as the papers have them."""
 
 import io
 import math
 import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
 
-from labapp.config import Experiment, LabError
 from labapp.nets import build
-from labapp.store import Run, list_runs
-from labapp.training.loop import evaluate, forward_backward, gradient_norm, learning_rate, make_fabric, train
-
-SMALL = {
-    "depth": 8,
-    "width": 4,
-    "steps": 6,
-    "batch_size": 16,
-    "record_every": 2,
-    "eval_every": 3,
-    "checkpoints": 3,
-    "train_images": 64,
-    "test_images": 40,
-    "device": "cpu",
-}
-
-
-def small(**changes):
-    return Experiment(**SMALL | changes)
-
-
-def weights(run, step=None):
-    return load_file(run.checkpoint_path(step))
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(np.array_equal(one[name], two[name]) for name in one)
+from labapp.training.devices import make_fabric
+from labapp.training.loop import evaluate, forward_backward, gradient_norm, train
+from tests.training.small import same, small, weights
 
 
 @pytest.fixture(scope="module")
@@ -181,80 +149,6 @@ def test_clipping_bounds_the_step_and_the_whole_norm_is_still_recorded(tmp_path)
     assert run.steps()["grad_norm"].item() > 0.1
 
 
-@pytest.mark.parametrize(
-    ("options", "rates"),
-    [
-        ({"schedule": "constant"}, [1, 1, 1, 1, 1, 1, 1, 1]),
-        # what is left out: up over a third of the steps, then down along a cosine
-        ({}, [0.5, 1, *((1 + math.cos(math.pi * step / 6)) / 2 for step in range(6))]),
-        ({"schedule": "he"}, [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]),
-        ({"schedule": "densenet"}, [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01]),
-        ({"schedule": "cosine"}, [(1 + math.cos(math.pi * step / 8)) / 2 for step in range(8)]),
-        ({"warmup_steps": 4, "schedule": "constant"}, [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]),
-        ({"warmup_steps": 4, "schedule": "cosine"}, [0.25, 0.5, 0.75, 1, 1, 0.5 + 8**-0.5, 0.5, 0.5 - 8**-0.5]),
-        ({"warmup_steps": 8, "schedule": "cosine"}, [0.125 * (step + 1) for step in range(8)]),
-    ],
-)
-def test_schedules(options, rates):
-    experiment = Experiment(steps=8, learning_rate=2.0, **options)
-    assert [learning_rate(experiment, step) / 2 for step in range(8)] == pytest.approx(rates)
-
-
-def test_a_loss_that_becomes_nan_ends_the_run_as_diverged_with_everything_recorded(tmp_path):
-    run = train(small(norm="none", learning_rate=1e8, steps=50, record_every=40), tmp_path)
-    assert run.status == "diverged"
-    loss = run.steps()["loss"]
-    first = int(np.flatnonzero(~np.isfinite(loss))[0])
-    assert f"step {first}" in run.message
-    assert len(loss) == first + 2  # that step, and one more
-    layers = run.layers()
-    assert sorted(set(layers["step"])) == [0, first + 1]  # recorded although its turn had not come
-    assert layers[layers["step"] == first + 1]["nonfinite"].sum() > 0
-    assert run.checkpoints()[-1] == first + 2
-    assert Run(run.path).evals()["step"].iloc[-1] == first + 2
-
-
-def test_an_exception_ends_the_run_as_failed_and_reaches_the_caller(tmp_path):
-    def trip(moment):
-        if moment.step == 3:
-            raise RuntimeError("the roof leaks")
-
-    with pytest.raises(RuntimeError, match="the roof leaks"):
-        train(small(), tmp_path, progress=trip)
-    (run,) = list_runs(tmp_path)
-    assert run.status == "failed"
-    assert "the roof leaks" in run.message
-    assert run.steps()["step"].tolist() == [0, 1, 2]
-    assert sorted(set(run.layers()["step"])) == [0, 2]
-
-
-def test_ctrl_c_ends_the_run_as_stopped_with_what_was_recorded(tmp_path):
-    options = "--depth 8 --width 4 --steps 100000 --batch-size 16 --train-images 64 --test-images 40 --record-every 1"
-    command = [sys.executable, "-m", "labapp", "train", *options.split(), "--root", str(tmp_path / "runs")]
-    root = Path(__file__).parent.parent.parent
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    # What is started in the background of a script ignores Ctrl-C, and hands that on.
-    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, cwd=root, **pipes, preexec_fn=listening) as process:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.glob("runs/*/steps/*.parquet")):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        os.kill(process.pid, signal.SIGINT)
-        _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert complaint == "labapp: stopped; what was recorded until now is in the archive\n"
-    (run,) = list_runs(tmp_path / "runs")
-    assert run.status == "stopped"
-    steps = run.steps()["step"].tolist()
-    assert steps == list(range(len(steps)))
-    assert steps
-    recorded = sorted(set(run.layers()["step"]))
-    assert recorded == list(range(len(recorded)))
-    assert len(steps) <= len(recorded) <= len(steps) + 1  # the interrupted step may have been recorded already
-
-
 @pytest.mark.parametrize("options", [{"precision": "bf16-mixed"}, {"precision": "64-true"}, {"accumulate": 3}])
 def test_precision_and_accumulation(tmp_path, options):
     run = train(small(**options, steps=2), tmp_path)
@@ -273,37 +167,7 @@ def test_two_processes_take_the_step_that_one_would(tmp_path):
     np.testing.assert_allclose(two.layers()["weight_grad_norm"], one.layers()["weight_grad_norm"], rtol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ({"batch_size": 100}, "a batch of 100 is more than the 64 training images"),
-        ({"image_size": 8, "family": "vgg", "depth": 16}, "too small for a vgg net"),
-        ({"precision": "16-mixed"}, "precision 16-mixed needs a GPU; on the CPU take 32-true or bf16-mixed"),
-        ({"devices": 3}, "a batch of 16 cannot be shared equally by 3 devices"),
-        ({"devices": 2, "accumulate": 9}, "a device's 8 images of a batch cannot be cut into 9 micro-batches"),
-        ({"train_images": 6000}, "cluttered-digits has 5000 train images"),
-        ({"imageset": "folder", "data": "/nowhere"}, "no images by class under /nowhere/train"),
-    ],
-)
-def test_mistakes_are_told_before_a_run_is_made(tmp_path, options, sentence):
-    with pytest.raises(LabError, match=sentence):
-        train(small(**options), tmp_path / "runs")
-    assert not (tmp_path / "runs").exists() or not list_runs(tmp_path / "runs")
-
-
-def test_a_device_that_is_not_there(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(LabError, match="torch finds no cuda device on this machine; take device cpu or auto"):
-        make_fabric(small(device="cuda"))
-
-
-def test_an_archive_that_cannot_be_written(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(LabError, match="file"):
-        train(small(), tmp_path / "file" / "runs")
-
-
 def test_progress_can_travel_to_another_process():
-    from labapp.commands.progress import Display
+    from labapp.commands.progress import TrainingProgress
 
-    assert pickle.loads(pickle.dumps(Display([small()]))).names == ["residual-8"]
+    assert pickle.loads(pickle.dumps(TrainingProgress([small()]))).names == ["residual-8"]

@@ -8,11 +8,7 @@ A launch is two files in the archive, `.launches/<id>.json` and `<id>.log`. They
 archive next sees the same launches.
 """
 
-from __future__ import annotations
-
 import contextlib
-import fcntl
-import json
 import os
 import secrets
 import signal
@@ -21,13 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from labapp.app.launch.supervisor import SIGNALS, write
+from labapp.app.launch.supervisor import SIGNALS, read, write
 from labapp.config import Experiment, LabError
-from labapp.store import process_identity
+from labapp.store import alone, process_identity
 
 FOLDER = ".launches"
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -36,16 +31,16 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Launch:
-    """A command of the laboratory that was started from here, as its record tells."""
+    """A command that was started by `start`, as its record says."""
 
     path: Path
     arguments: tuple[str, ...]
-    pid: int  # of the supervisor; also the process group
-    born: str | None  # when the system says that process began, because process numbers come round again
-    host: str
     started: float
-    returncode: int | None
-    stopped: bool
+    pid: int = 0  # of the supervisor; also the process group
+    born: str | None = None  # its identity, because the system gives process numbers again
+    host: str = ""
+    returncode: int | None = None
+    stopped: bool = False
 
     @property
     def id(self) -> str:
@@ -82,7 +77,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
     folder = root / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
+        with alone(folder):
             if arguments[0] == "starter" and any(other.arguments[0] == "starter" for other in running(root)):
                 raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
             path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(2)}.json"
@@ -108,19 +103,11 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
 
 
 def load(path: Path) -> Launch:
-    """A launch as its record tells now."""
+    """The launch of a record, as the record is now."""
     _reap()
-    record = _read(path)
-    return Launch(
-        path=path,
-        arguments=tuple(record["arguments"]),
-        pid=record.get("pid", 0),
-        born=record.get("born"),
-        host=record.get("host", ""),
-        started=record["started"],
-        returncode=record.get("returncode"),
-        stopped=record.get("stopped", False),
-    )
+    record = read(path)
+    known = {field.name: record[field.name] for field in fields(Launch) if field.name in record}
+    return Launch(path, **known | {"arguments": tuple(record["arguments"]), "started": record["started"]})
 
 
 def launches(root: str | Path) -> list[Launch]:
@@ -138,7 +125,7 @@ def running(root: str | Path) -> list[Launch]:
 
 
 def stop(launch: Launch, wait: float = 0.0) -> Launch:
-    """Ask a launch to end as Ctrl-C does; its supervisor sees to it. Waits at most so many seconds for the end."""
+    """Interrupt a launch as Ctrl-C does, wait at most `wait` seconds for its end, and return it as it is then."""
     if load(launch.path).status == "running":
         with contextlib.suppress(ProcessLookupError):
             os.killpg(launch.pid, signal.SIGINT)
@@ -149,7 +136,7 @@ def stop(launch: Launch, wait: float = 0.0) -> Launch:
 
 
 def arguments_for(experiment: Experiment) -> list[str]:
-    """The command that trains this experiment: `train`, then every value that was chosen rather than settled."""
+    """The words of the command that trains this experiment: `train`, then an option for each value that was given."""
     words = ["train"]
     for name in sorted(experiment.model_fields_set):
         value, flag = getattr(experiment, name), name.replace("_", "-")
@@ -164,7 +151,7 @@ _children: list[subprocess.Popen[bytes]] = []  # supervisors that this process s
 
 
 def _reap() -> None:
-    """Take note of supervisors that ended, else they would stay on as zombies that look alive."""
+    """Wait for supervisors that have ended; else they would stay on as zombies."""
     _children[:] = [child for child in _children if child.poll() is None]
 
 
@@ -177,18 +164,6 @@ def _environment() -> dict[str, str]:
         "NO_COLOR": "1",
         "TERM": "dumb",
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time looks and starts; the lock goes with its holder, however that ends."""
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

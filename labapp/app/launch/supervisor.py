@@ -24,7 +24,7 @@ def supervise(path: Path) -> int:
     for number in SIGNALS:  # a handler, not SIG_IGN, which a child would inherit
         signal.signal(number, lambda *_: asked.append(time.monotonic()))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read(path)
     if asked:
         write(path, returncode=-signal.SIGINT, stopped=True, ended=time.time())
         return 0
@@ -48,9 +48,14 @@ def supervise(path: Path) -> int:
     return returncode
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The record as it is now."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write(path: Path, **fields: Any) -> None:
-    """Add to the record, which is never half-written."""
-    record = json.loads(path.read_text(encoding="utf-8")) | fields
+    """Add fields to the record; whoever reads it meanwhile sees it either without or with them."""
+    record = read(path) | fields
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     temporary.replace(path)

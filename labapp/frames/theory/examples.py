@@ -1,4 +1,4 @@
-"""What have two examples to do with one another, layer by layer?"""
+"""How are two examples and their gradients correlated, layer by layer?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does one layer do to the size of the gradient that passes it?"""
+"""By how much does one layer change the size of the gradient?"""
 
 from __future__ import annotations
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labapp.config import LabError
-from labapp.frames.theory.gains import KAPPA, activation_moments, plain_gain, weight_gain
-
-Array = NDArray[np.float64]
+from labapp.frames.theory.gains import KAPPA, Array, activation_moments, plain_gain, weight_gain
 
 
 def plain_profile(

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from labapp.config import LabError
-from labapp.frames.theory.gains import KAPPA
+from labapp.frames.theory.gains import KAPPA, Array
 from labapp.frames.theory.walk import Walk
 
-Array = NDArray[np.float64]
 T = TypeVar("T")
 FIRST_VARIANCE = 0.375  # of the first convolution's output: He's fan-out form, 3 colours, 16 channels: 27 · 2/144
 
@@ -48,8 +46,8 @@ def residual_profile(
     return profile / profile[-1]
 
 
-class Block(NamedTuple):
-    """What a block's place in the net says about it."""
+class BlockScale(NamedTuple):
+    """What follows from a block's place in the net."""
 
     opens: bool  # a stage: half of the channels are new, a quarter of the positions stays
     entering: float  # elements of the stream before and behind, relative to the first stage
@@ -57,7 +55,7 @@ class Block(NamedTuple):
     fan: float  # fan-in × Var(w) of the first convolution: 2, with half the inputs 1
 
 
-def original_squares(blocks: Sequence[Block]) -> list[float]:
+def original_squares(blocks: Sequence[BlockScale]) -> list[float]:
     """Squared gradients at the convolutions' outputs where the activation follows the addition (He 2015).
 
     With a standard normal z from every branch, a unit of the stream does a random walk that zero reflects,
@@ -85,7 +83,7 @@ def original_squares(blocks: Sequence[Block]) -> list[float]:
     return [*squares, float(active @ gradient)][::-1]
 
 
-def preactivation_squares(blocks: Sequence[Block]) -> list[float]:
+def preactivation_squares(blocks: Sequence[BlockScale]) -> list[float]:
     """Squared gradients at the convolutions' outputs where nothing follows the addition (He 2016).
 
     Each branch adds 1/κ = 1 − 1/π to the variance v of the stream, and what it sends back to a channel is divided by
@@ -111,17 +109,17 @@ def preactivation_squares(blocks: Sequence[Block]) -> list[float]:
     return [*squares, gradient[0] / 2][::-1]
 
 
-def _blocks(stages: Sequence[int]) -> list[Block]:
-    found: list[Block] = []
+def _blocks(stages: Sequence[int]) -> list[BlockScale]:
+    found: list[BlockScale] = []
     elements = 1.0
     for stage, count in enumerate(stages):
         for number in range(count):
             opens = stage > 0 and number == 0
             entering, elements = elements, 2.0**-stage  # twice the channels, a quarter of the positions
-            found.append(Block(opens, entering, elements, 1.0 if opens else 2.0))
+            found.append(BlockScale(opens, entering, elements, 1.0 if opens else 2.0))
     return found
 
 
-def _joined(block: Block, ages: list[tuple[float, T]], newborn: T) -> list[tuple[float, T]]:
+def _joined(block: BlockScale, ages: list[tuple[float, T]], newborn: T) -> list[tuple[float, T]]:
     """The stream's channels where the block adds to them."""
     return [*((share / 2, state) for share, state in ages), (0.5, newborn)] if block.opens else ages

@@ -1,13 +1,12 @@
-"""Where does a unit of a residual stream stand, when every block adds a random step and zero reflects it?"""
+"""How are the units of a residual stream distributed, when every block adds a random step and a ReLU?"""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from labapp.frames.theory.gains import Array
 
 
 class Walk:
@@ -20,7 +19,7 @@ class Walk:
         self.kernel = kernel / kernel.sum()
 
     def start(self) -> Array:
-        """The ReLU of a standard normal."""
+        """The density of the ReLU of a standard normal."""
         return self.step(self.at_zero())
 
     def at_zero(self) -> Array:
@@ -30,7 +29,7 @@ class Walk:
         return density
 
     def step(self, density: Array) -> Array:
-        """Where max(0, x + z) stands."""
+        """The density of max(0, x + z), with z standard normal."""
         wide = np.convolve(density, self.kernel)
         moved = wide[self.reach : self.reach + len(self.x)].copy()
         moved[0] += wide[: self.reach].sum()
@@ -43,6 +42,6 @@ class Walk:
         return np.convolve(wide, self.kernel, "valid")
 
     def variance(self, density: Array) -> float:
-        """Of where the walk stands."""
+        """The variance of a density."""
         mean = density @ self.x
         return float(density @ self.x**2 - mean**2)

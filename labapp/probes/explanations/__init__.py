@@ -1,4 +1,4 @@
-"""What does a net at a checkpoint make of one image?
+"""Where does a net at a checkpoint look in one image?
 
     net = of_run(run, step=300)                                     # or of_spec("torchvision:resnet18")
     shown = look(net, from_set(run, index=3), "gradcam")            # maps of every block, with their scores

@@ -1,7 +1,7 @@
 """Does the net behave as its maps say?
 
 Deletion and insertion, infidelity and sensitivity of every map of a look. They ask the net some hundred times a layer,
-so they are asked for on their own.
+so they are computed on request only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where does one net look in one image, seen from each of its layers?
 
 One forward and one backward pass give the maps of all blocks; the stages and the layers at certain depths are some of
-them, so that choosing other columns asks nothing anew.
+them, so that choosing other columns needs no new pass.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from labapp.config import LabError, nearest
 from labapp.diagnostics.attributions import IMAGE, attributions, predicted
-from labapp.diagnostics.layer_gradients import class_scores
 from labapp.diagnostics.mask_energy import mask_energy
+from labapp.diagnostics.measuring.layer_gradients import class_scores
+from labapp.diagnostics.measuring.undisturbed import undisturbed
+from labapp.diagnostics.measuring.upsample import upsample
 from labapp.diagnostics.pointing_game import pointing_game
-from labapp.diagnostics.undisturbed import undisturbed
-from labapp.diagnostics.upsample import upsample
 from labapp.nets import Net
 from labapp.nets.densenet import DenseBlock
 from labapp.probes.explanations.samples import Sample
@@ -59,7 +59,7 @@ class Look:
     """What one net says about one image.
 
     Attributes:
-        target: The class that the maps speak of.
+        target: The class that the maps are about.
         predicted: The class with the greatest score.
         probability: Of the target, by softmax.
         layers: In the order of execution.

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from labapp.config import Experiment, LabError
 from labapp.diagnostics.attributions import attribute
-from labapp.diagnostics.interval import mean_interval
 from labapp.diagnostics.map_agreement import agreement, drift_table
 from labapp.diagnostics.mask_energy import mask_energy, mask_share
+from labapp.diagnostics.measuring.interval import mean_interval
 from labapp.diagnostics.pointing_game import pointing_game
 from labapp.diagnostics.sanity import Sanity, sanity_check
 from labapp.imagesets import ImageSet
@@ -29,7 +29,7 @@ from labapp.probes.subjects import Subject
 from labapp.store import Run
 
 AT_ONCE = 32  # images of one pass: short enough that a question of the page waits for one of them
-CHECKS = 6  # points of the cascade at which maps are made anew
+CHECKS = 6  # points of the cascade at which maps are computed again
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +122,8 @@ def energy_table(trained: Survey, untrained: Survey) -> list[dict[str, Any]]:
             ours, theirs = (torch.from_numpy(getattr(each, measure)[layer]) for each in (trained, untrained))
             both = {"trained": ours, "untrained": theirs, "difference": ours - theirs}
             for net, values in (both | {"uniform": torch.from_numpy(trained.share)}).items():
-                mean, low, high, images = mean_interval(values)
                 about = {"run": trained.name, "layer": layer, "stage": stage, "measure": measure, "net": net}
-                rows.append(about | {"mean": mean, "low": low, "high": high, "images": images})
+                rows.append(about | mean_interval(values).columns)
     return rows
 
 
@@ -165,8 +164,8 @@ def check_sanity(
 ) -> tuple[str, list[dict[str, Any]]]:
     """The verdict of cascading randomisation, and its table: randomised, layer, measure, mean, low, high, images.
 
-    Weights are drawn anew, independent of those training began with: a net that was trained shortly resembles its own
-    start.
+    New random weights, independent of those training began with, since a net that was trained for a short time still
+    resembles its first ones.
     """
     images = test_set(source)
     x, labels = _batch(images, range(min(count, len(images))))

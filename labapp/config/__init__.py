@@ -1,0 +1,41 @@
+"""Which numbers decide a result?
+
+Every one of them is a field of `Experiment`: frozen, validated once, to and from JSON. A value that is left out (or
+None) means *as the recipe, the family or the form says* and is settled here, so that an experiment is complete:
+
+    Experiment(family="dense", bottleneck=True, compression=0.5).width      # 24, twice the growth rate
+
+A mistake is a `LabError` with one sentence.
+"""
+
+from labapp.config.choices import (
+    BELONGS_TO,
+    CHOICES,
+    FAMILIES,
+    FOREIGN,
+    IMAGENET_DEPTHS,
+    IMAGESETS,
+    PHOTOGRAPHS,
+    RECIPES,
+    VGG_DEPTHS,
+)
+from labapp.config.errors import LabError, first_line, listed, nearest, sentence
+from labapp.config.experiment import Experiment
+
+__all__ = [
+    "BELONGS_TO",
+    "CHOICES",
+    "FAMILIES",
+    "FOREIGN",
+    "IMAGENET_DEPTHS",
+    "IMAGESETS",
+    "PHOTOGRAPHS",
+    "RECIPES",
+    "VGG_DEPTHS",
+    "Experiment",
+    "LabError",
+    "first_line",
+    "listed",
+    "nearest",
+    "sentence",
+]

@@ -1,0 +1,153 @@
+"""What do the parts in a folder say, read as one table while it may be growing?"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from labapp.config import LabError, first_line, listed, nearest
+from labapp.store import parquet
+from labapp.store.filters import RowFilter, both, where_condition
+from labapp.store.parts import Part, part_name, parts
+
+AGAIN = 100  # times a reader looks anew before it says that a table changes faster than it can be read
+
+
+class Piece(NamedTuple):
+    """A readable part, and the step from which on a later attempt's rows replace its own (None: no step)."""
+
+    part: Part
+    fragment: ds.ParquetFileFragment
+    until: int | None
+
+    @property
+    def kept(self) -> ds.Expression | None:
+        """A filter on the rows that no later attempt replaced; None when all of them count."""
+        return None if self.until is None else ds.field("step") < self.until
+
+
+class Table:
+    """A folder of parts, read as one table. `problems` holds a sentence for each file that is missing or damaged."""
+
+    def __init__(self, folder: Path, known: pa.Schema) -> None:
+        self.folder = folder
+        self.known = known
+        self.problems: dict[str, str] = {}
+        self._damaged: dict[tuple[str, int], str] = {}  # (file, time of its last change): what reading it said
+
+    def read(
+        self, columns: Sequence[str] | None = None, where: RowFilter = None, also: ds.Expression | None = None
+    ) -> pa.Table:
+        """The rows of all attempts in the order written, and of each file only the columns asked for.
+
+        Args:
+            columns: Their names; all by default.
+            where: [(column, operator, value), …] which all hold, a list of such lists of which one holds, or
+                {column: value or values}.
+            also: A filter that must hold as well.
+        """
+        for _ in range(AGAIN):
+            try:
+                return self._read_now(columns, where, also)
+            except FileNotFoundError:  # merged and deleted between the look and the read
+                continue
+        raise LabError(f"{self.folder} changes faster than it can be read; try again")
+
+    def _read_now(self, columns: Sequence[str] | None, where: RowFilter, also: ds.Expression | None) -> pa.Table:
+        pieces = self.pieces()
+        schema = self.schema(pieces)
+        wanted = list(schema.names if columns is None else columns)
+        check = partial(self._check_column, there=schema.names)
+        for name in (*wanted, *(["step"] if also is not None else [])):
+            check(name)
+        # with the known columns that are in no part yet; they read as NaN
+        schema = pa.schema([*schema, *(field for field in self.known if field.name not in schema.names)])
+        condition = both(also, where_condition(where, schema, check))
+        read = []
+        for _, neighbours in groupby(pieces, key=lambda piece: piece.until):  # with one limit, read together
+            group = list(neighbours)
+            limit = both(condition, group[0].kept)
+            fragments = [piece.fragment for piece in group]
+            try:
+                source = ds.FileSystemDataset(fragments, schema, parquet.FORMAT, parquet.DISK)
+                read.append(source.to_table(columns=wanted, filter=limit))
+            except FileNotFoundError:
+                raise
+            except parquet.UNREADABLE:  # one of them is damaged: find it, keep the others
+                read += [table for piece in group if (table := self._rows(piece, schema, wanted, limit)) is not None]
+        return pa.concat_tables(read) if read else schema.empty_table().select(wanted)
+
+    def _rows(
+        self, piece: Piece, schema: pa.Schema, columns: list[str], limit: ds.Expression | None
+    ) -> pa.Table | None:
+        try:
+            return piece.fragment.to_table(schema=schema, columns=columns, filter=limit)
+        except FileNotFoundError:
+            raise
+        except parquet.UNREADABLE as error:
+            self._note(piece.part, error)
+            return None
+
+    def pieces(self) -> list[Piece]:
+        """The parts that can be read now, in the order written; `problems` names the others."""
+        self.problems = {}
+        opened: list[tuple[Part, ds.ParquetFileFragment]] = []
+        following: dict[int, int] = {}  # attempt: number that its next part has
+        for part in parts(self.folder):
+            attempt, number = part.first
+            expected = following.get(attempt, 0)
+            if attempt and number > expected:
+                name, more = part_name(attempt, expected), number - expected - 1
+                also = f" (and {more} more after it)" if more else ""
+                self.problems[name] = f"{self.folder.name}/{name}{also} is missing and its rows with it"
+            following[part.last[0]] = part.last[1] + 1
+            try:
+                fragment = parquet.FORMAT.make_fragment(str(part.path), parquet.DISK)
+                fragment.ensure_complete_metadata()
+            except FileNotFoundError:
+                raise
+            except parquet.UNREADABLE as error:
+                self._note(part, error)
+            else:
+                opened.append((part, fragment))
+                if self._damaged and (text := self._damaged.get((part.path.name, part.path.stat().st_mtime_ns))):
+                    self.problems[part.path.name] = text
+        until: dict[int, int | None] = {}
+        begins: int | None = None
+        for attempt in sorted({part.last[0] for part, _ in opened}, reverse=True):
+            until[attempt] = begins
+            steps = [parquet.first_step(fragment) for part, fragment in opened if part.last[0] == attempt]
+            begins = min((step for step in (*steps, begins) if step is not None), default=None)
+        return [Piece(part, fragment, until[part.last[0]]) for part, fragment in opened]
+
+    def look(self) -> None:
+        """Bring `problems` up to date without reading any rows."""
+        for _ in range(AGAIN):
+            try:
+                self.pieces()
+                return
+            except FileNotFoundError:
+                continue
+
+    def schema(self, pieces: Sequence[Piece]) -> pa.Schema:
+        """All columns that any of the parts has; of a table without parts, the known ones."""
+        if not pieces:
+            return self.known
+        found = [piece.fragment.physical_schema.remove_metadata() for piece in pieces]
+        return pa.unify_schemas(found, promote_options="permissive")
+
+    def _check_column(self, name: str, there: Sequence[str]) -> None:
+        if name not in there and name not in self.known.names:
+            near = nearest(name, there) or f"; it has {listed(there)}"
+            raise LabError(
+                f"table '{self.folder.name}' of run '{self.folder.parent.name}' has no column '{name}'{near}"
+            )
+
+    def _note(self, part: Part, error: Exception) -> None:
+        name = part.path.name
+        self.problems[name] = f"{self.folder.name}/{name} is damaged and was left out ({first_line(error)})"
+        self._damaged[name, part.path.stat().st_mtime_ns] = self.problems[name]

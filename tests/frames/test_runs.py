@@ -1,0 +1,86 @@
+"""Who are the runs, and how did they train?"""
+
+import numpy as np
+import pytest
+
+from labapp import frames
+
+
+def test_names_say_only_what_differs(record, tmp_path):
+    runs = [record(tmp_path, depth=20), record(tmp_path, depth=20, seed=1), record(tmp_path, depth=56)]
+    assert frames.names(runs) == ["plain-20, seed 0", "plain-20, seed 1", "plain-56"]
+    assert frames.names(runs, seeds=False) == ["plain-20", "plain-20", "plain-56"]
+    assert frames.names(runs[:1]) == ["plain-20"]
+
+
+def test_names_put_settings_into_words(record, tmp_path):
+    runs = [record(tmp_path, norm=norm, activation=act) for norm, act in (("batch", "relu"), ("none", "tanh"))]
+    assert frames.names(runs) == ["plain-20", "plain-20, no norm, tanh"]
+
+
+def test_names_of_repetitions_end_in_their_folder(record, tmp_path):
+    runs = [record(tmp_path, run_id="plain-20-first"), record(tmp_path, run_id="plain-20-second")]
+    assert frames.names(runs) == ["plain-20, first", "plain-20, second"]
+    assert frames.describe(runs)["net"].tolist() == ["plain-20", "plain-20"]
+
+
+def test_describe_lists_its_columns(record, tmp_path):
+    table = frames.describe([record(tmp_path, family="dense", depth=40)])
+    columns = "run net run_id family net_depth seed norm activation init imageset status"
+    assert list(table.columns) == columns.split()
+    assert table.loc[0, ["family", "net_depth", "status"]].tolist() == ["dense", 40, "finished"]
+    assert list(frames.describe([]).columns) == columns.split()
+
+
+# overview and curves
+
+
+def test_overview_has_what_the_run_was_made_of(record, tmp_path):
+    row = frames.overview([record(tmp_path, growth=1.2, accuracy=0.9)]).iloc[0]
+    assert row["accuracy"] == row["best_accuracy"] == pytest.approx(0.9)
+    assert row["slope_start"] == pytest.approx(-np.log10(1.2), rel=1e-6)  # float32 on disk
+    assert row["ratio_start"] == pytest.approx(1.2**18, rel=1e-5)
+    assert row["ratio_end"] == pytest.approx(1.2**18, rel=1e-5)
+    assert (row["step"], row["steps"]) == (31, 31)
+    assert row["loss"] == pytest.approx(np.mean([2.3 / (1 + step) for step in (28, 29, 30)]), rel=1e-6)
+    assert row["recorder_cost"] == 0.03
+    assert set(frames.SUMMARY) <= set(row.index)
+
+
+def test_overview_of_a_run_that_recorded_nothing(record, tmp_path):
+    row = frames.overview([record(tmp_path, recorded=(), layers=0)]).iloc[0]
+    assert np.isnan(row["slope_start"])
+    assert np.isnan(row["ratio_end"])
+    assert row["accuracy"] == pytest.approx(0.9)
+
+
+def test_overview_of_a_diverged_run(record, tmp_path):
+    row = frames.overview([record(tmp_path, nan_from=15, status="diverged")]).iloc[0]
+    assert row["status"] == "diverged"
+    assert np.isfinite(row["slope_start"])
+    assert np.isnan([row["slope_end"], row["loss"], row["accuracy"]]).all()
+
+
+def test_curves_keep_every_row_that_can_be_drawn(record, tmp_path):
+    runs = [record(tmp_path), record(tmp_path, family="residual")]
+    table = frames.curves(runs)
+    assert list(table.columns) == [*frames.IDENTITY, *["step", "split", "loss", "accuracy", "error", "nonfinite"]]
+    train = table[(table["split"] == "train") & (table["run"] == "plain-20")]
+    assert train["step"].tolist() == list(range(31))
+    np.testing.assert_allclose(train["loss"], 2.3 / (1 + np.arange(31)), rtol=1e-6)
+    test = table[(table["split"] == "test") & (table["run"] == "residual-20")]
+    np.testing.assert_allclose(test["error"], 1 - test["accuracy"])
+
+
+def test_curves_are_means_where_there_is_too_much_to_draw(record, tmp_path):
+    run = record(tmp_path, steps=400, nan_from=390, status="diverged")
+    table = frames.curves([run], marks=40)
+    train = table[table["split"] == "train"]
+    assert len(train) == 40
+    assert train["loss"].iloc[0] == pytest.approx(np.mean(2.3 / np.arange(1, 11)), rel=1e-6)
+    assert train["nonfinite"].tolist() == [0] * 39 + [10]
+    assert np.isnan(train["loss"].iloc[-1])
+
+
+def test_curves_of_nothing():
+    assert frames.curves([]).empty

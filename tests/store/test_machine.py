@@ -1,0 +1,67 @@
+"""Is a process known again, and is a later one with its number not taken for it?"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from labapp.store.machine import is_alive, process_identity, this_process
+
+
+def test_this_process_is_alive_and_its_record_says_which_it_is() -> None:
+    process = this_process()
+    assert process["pid"] == os.getpid()
+    assert is_alive(process) is True
+    assert is_alive(process | {"host": f"not-{socket.gethostname()}"}) is None
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="reads /proc")
+@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()])
+def test_an_identity_is_the_boot_and_the_ticks_that_proc_tells(pid: int) -> None:
+    """What the runs recorded so far hold: the 22nd field of /proc/PID/stat after the id of the boot."""
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    assert process_identity(pid) == f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{ticks}"
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="sets the boot time that psutil reads from /proc")
+def test_setting_the_clock_changes_no_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil's time of a process's start moves with the clock; another clock is a /proc that says so."""
+    before, began = process_identity(os.getpid()), psutil.Process().create_time()
+    stat = Path("/proc/stat").read_text().splitlines()
+    (tmp_path / "stat").write_text(
+        "\n".join(f"btime {int(line.split()[1]) + 3600}" if line.startswith("btime") else line for line in stat)
+    )
+    (tmp_path / str(os.getpid())).symlink_to(f"/proc/{os.getpid()}")
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    assert psutil.Process().create_time() == pytest.approx(began + 3600)
+    assert process_identity(os.getpid()) == before
+
+
+def test_elsewhere_an_identity_is_the_second_in_which_the_process_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `ps -o lstart` prints it, which the runs recorded so far on macOS hold."""
+    monkeypatch.setattr(psutil, "LINUX", False)
+    identity = process_identity(os.getpid())
+    assert identity
+    assert time.mktime(time.strptime(identity)) == int(psutil.Process().create_time())
+    printed = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(os.getpid())],
+        capture_output=True, text=True, check=True, env=os.environ | {"LC_ALL": "C"},
+    )  # fmt: skip
+    assert abs(time.mktime(time.strptime(printed.stdout.strip())) - time.mktime(time.strptime(identity))) <= 1
+
+
+def test_a_process_that_ended_has_no_identity() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        until = time.monotonic() + 30
+        while process_identity(child.pid) is not None:  # until it waits to be reaped
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    assert process_identity(child.pid) is None
+    assert process_identity(-1) is None
+    for process in ("then/1", None, "Mon Jan  1 00:00:00 2024"):
+        assert is_alive(this_process() | {"process": process}) is False
