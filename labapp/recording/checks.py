@@ -38,9 +38,7 @@ def check_model(model: nn.Module) -> None:
     named = dict(model.named_parameters())
     for name, tensor in (*named.items(), *model.named_buffers()):
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
-            raise LabError(
-                f"{name} is lazy and has no shape yet; pass one batch through the model first, then record it"
-            )
+            raise LabError(f"{name} is lazy and has no shape yet; pass one batch through the model first")
     for name, parameter in named.items():
         if parameter.is_meta:
             raise LabError(f"{name} is on the meta device and holds no numbers; load or initialise the weights first")
@@ -52,9 +50,7 @@ def check_model(model: nn.Module) -> None:
     if not named:
         raise LabError("this model has no parameters, so there is nothing that trains and nothing to record")
     if not any(p.requires_grad for p in named.values()):
-        raise LabError(
-            "no parameter of this model requires a gradient, so nothing trains; unfreeze what should be trained"
-        )
+        raise LabError("no parameter of this model requires a gradient, so nothing trains; unfreeze some")
     paths = {path for path, _ in model.named_modules()}
     for path in paths:
         call = re.fullmatch(r"(.*)#[0-9]+", path)
@@ -75,9 +71,7 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer | None) -> None:
         return
     groups = getattr(optimizer, "param_groups", None)
     if groups is None:
-        raise LabError(
-            f"optimizer is a {type(optimizer).__name__}; give the torch.optim.Optimizer that trains this model"
-        )
+        raise LabError(f"optimizer is a {type(optimizer).__name__}; give the optimizer that trains this model")
     own = {id(p) for p in model.parameters()}
     if not any(id(p) in own for group in groups for p in group["params"]):
         raise LabError("the optimizer holds no parameter of this model; give the optimizer that trains it")

@@ -6,7 +6,8 @@ after the step. Computing it changes nothing: neither the power iteration of a s
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -28,19 +29,25 @@ class Effective(NamedTuple):
 
 def effective_weights(module: nn.Module) -> list[Effective]:
     """The weights of a module that are computed from other parameters."""
-    found = []
+    found: list[Effective] = []
+
+    def add(name: str, made_of: Iterable[Tensor], now: Callable[[], Tensor]) -> None:
+        found.append(Effective(name, tuple(made_of), now))
+
     if parametrize.is_parametrized(module):
         for name, made in module.parametrizations.items():  # type: ignore[union-attr, operator]
-            found.append(Effective(name, tuple(made.parameters()), lambda made=made: _untouched(made)))
+            add(name, made.parameters(), partial(_untouched, made))
     for hook in module._forward_pre_hooks.values():
-        name = getattr(hook, "name", None) or getattr(hook, "_tensor_name", None)
-        own = tuple(p for key, p in module.named_parameters(recurse=False) if key.startswith(f"{name}_"))
+        if not isinstance(hook, COMPUTING):
+            continue
+        name = hook._tensor_name if isinstance(hook, prune.BasePruningMethod) else hook.name
+        own = [p for key, p in module.named_parameters(recurse=False) if key.startswith(f"{name}_")]
         if isinstance(hook, WeightNorm):
-            found.append(Effective(hook.name, own, lambda hook=hook: hook.compute_weight(module)))
+            add(name, own, partial(hook.compute_weight, module))
         elif isinstance(hook, SpectralNorm):
-            found.append(Effective(hook.name, own, lambda hook=hook: hook.compute_weight(module, False)))
-        elif isinstance(hook, prune.BasePruningMethod):
-            found.append(Effective(hook._tensor_name, own, lambda hook=hook: hook.apply_mask(module)))
+            add(name, own, partial(hook.compute_weight, module, False))
+        else:
+            add(name, own, partial(hook.apply_mask, module))
     return found
 
 

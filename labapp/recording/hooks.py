@@ -72,7 +72,7 @@ class Hooks:
         before: Callable[[Optimizer, tuple, dict], tuple[tuple, dict] | None],
         after: Callable[[Optimizer, tuple, dict], None],
     ) -> None:
-        """Calls ``before`` and ``after`` around the step of *every* optimizer, so of those that a wrapper drives too."""
+        """Calls ``before`` and ``after`` around the step of *every* optimizer, also of one inside a wrapper."""
         self._handles.append(register_optimizer_step_pre_hook(before))
         self._handles.append(register_optimizer_step_post_hook(after))
 

@@ -186,7 +186,7 @@ class Listener:
                 self.study.read_graph([tensor.grad_fn for tensor in tensors_in(output)], self.origin)
 
     def _transformed(self) -> bool:
-        """Whether a transform of `torch.func` runs: a tensor then stands for a whole batch, or for its derivatives too."""
+        """Whether a transform of `torch.func` runs: a tensor then stands for a whole batch."""
         if peek_interpreter_stack() is None:
             return False
         self._wrapped += 1
@@ -261,10 +261,11 @@ class Listener:
                 self.blocks.ends(spot, index, board, output)
         self.hooks.gradient(output, partial(self._gradient, board, index))
         if output._is_view():
-            # An operation in place on a view takes its node, and with it the hook, out of the graph: the base keeps one.
+            # An operation in place on a view takes its node, and so the hook, out of the graph; the base's stays.
             base = output._base
-            inside = base is not None and not any(base is t or t._base is base for t in tensors_in(args))
-            if inside and base.grad_fn is not None and base.numel() == output.numel():
+            if base is None or base.grad_fn is None or base.numel() != output.numel():
+                return
+            if not any(base is given or given._base is base for given in tensors_in(args)):
                 self.hooks.gradient(base, partial(self._gradient, board, index))
 
     def _row(self, spot: Spot, call: int, args: tuple, output: Tensor, board: Board) -> int | None:
@@ -275,7 +276,7 @@ class Listener:
         if index is None or not self.rows[index].heard:
             own = self.weights.of.get(spot.path)
             axis = channel_axis(spot.module, output, self.axes) if output.dim() else 0
-            row = Row(spot.path, call, spot.kind, spot.block, axis, tuple(output.shape[1:]), own.count if own else 0)
+            row = Row(spot.path, call, spot.kind, spot.block, axis, tuple(output.shape[1:]), own.size if own else 0)
             row.depth, row.stage = spot.depth, spot.stage
             row.rectified = is_any(node_of(output), RECTIFIERS)
             if index is None:

@@ -81,7 +81,7 @@ def owns_parameters(module: nn.Module) -> bool:
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:
-    """The parameters of a module, without those of its parts, that are its weights: biases only where there is no other."""
+    """The parameters of a module, without those of its parts, that are its weights; else its biases."""
     own = [(name, p) for name, p in module._parameters.items() if p is not None]
     return (
         [p for name, p in own if "weight" in name]
@@ -124,7 +124,7 @@ def find_spots(model: nn.Module) -> list[Spot]:
 
 
 def _declared(model: nn.Module, modules: dict[str, nn.Module]) -> list[Spot]:
-    """The places that a net of the lab brings, as far as it still has them; another net's `places` mean something else."""
+    """The places that a net of the lab brings, as far as it still has them; those of other nets are no places."""
     declared: Any = getattr(model, "places", None)
     wanted = ("path", "kind", "block", "depth", "stage")
     if not isinstance(declared, list | tuple) or not all(all(hasattr(p, name) for name in wanted) for p in declared):

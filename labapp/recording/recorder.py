@@ -140,9 +140,9 @@ class Recorder:
         self._inside, self._due = True, False
         self._started = time.perf_counter()
         with self._guarded():
-            self._due = self._is_due(self._number)
-            if self._due:
+            if self._is_due(self._number):
                 self._step.begin(self._number)
+                self._due = True
 
     def end_step(self, failed: bool = False) -> None:
         """Stops listening and keeps the step's numbers; none of a step that `failed`."""
@@ -164,7 +164,7 @@ class Recorder:
             self.flush()
 
     def table(self, name: str = "layers") -> pd.DataFrame:
-        """The rows kept in memory: ``layers`` (one a step and layer), ``totals``, ``lifetimes``, ``histograms``, ``spreads``.
+        """The rows kept in memory: of ``layers``, ``totals``, ``lifetimes``, ``histograms`` or ``spreads``.
 
         Raises:
             LabError: if the rows went to a sink.

@@ -64,18 +64,22 @@ class Step:
         self.seconds, self._heard = 0.0, self.listener.seconds
         self.listener.faults = {}
         self._evaluations = 0
-        if identities(self._modules) != self._identities:
-            self._look_again()
-        self._hooks = Hooks()
-        self.weights.begin()
-        self.weights.hold()
-        self._hooks.stepping(self._before_step, self._after_step)
-        if not self.compiled:
-            self.listener.begin(
-                self._hooks,
-                self.histograms is not None and bool(self.histograms(number)),
-                self.spreads is not None and bool(self.spreads(number)),
-            )
+        try:
+            if identities(self._modules) != self._identities:
+                self._look_again()
+            self._hooks = Hooks()
+            self.weights.begin()
+            self.weights.hold()
+            self._hooks.stepping(self._before_step, self._after_step)
+            if not self.compiled:
+                self.listener.begin(
+                    self._hooks,
+                    self.histograms is not None and bool(self.histograms(number)),
+                    self.spreads is not None and bool(self.spreads(number)),
+                )
+        except BaseException:
+            self.release()
+            raise
         self.seconds += time.perf_counter() - started
 
     def end(self, failed: bool) -> bool:

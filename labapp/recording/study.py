@@ -137,7 +137,7 @@ class Study:
                 depth += not self.order  # nothing was called at all, so order is all there is
                 if known is None:
                     known = len(self.rows)
-                    self.rows.append(Row(spot.path, 1, spot.kind, spot.block, 1, (), own.count, heard=False))
+                    self.rows.append(Row(spot.path, 1, spot.kind, spot.block, 1, (), own.size, heard=False))
                 row = self.rows[known]
                 row.depth, row.stage = spot.depth or max(depth, 1), spot.stage or stage
                 found.append(known)

@@ -24,7 +24,7 @@ def measurable(tensor: Tensor) -> Tensor | None:
 
 
 def real(tensor: Tensor) -> Tensor:
-    """The tensor's values as real numbers whose norm is the same: of a sparse one its values, of a complex one both parts."""
+    """Real numbers of the same norm: the values of a sparse tensor, both parts of a complex one."""
     tensor = tensor.detach()
     if tensor.layout is not torch.strided:
         tensor = tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()

@@ -23,11 +23,11 @@ Parts = list[tuple[list[int], Tensor]]  # norms by device: positions, and (n,) o
 
 
 class Own(NamedTuple):
-    """Positions of a place's weights among the weights, of their gradients among the parameters; number of parameters."""
+    """Positions of a place's weights and of their gradients in the lists of norms; its number of parameters."""
 
     weights: tuple[int, ...]
     gradients: tuple[int, ...]
-    count: int
+    size: int
 
 
 @dataclass
@@ -108,8 +108,8 @@ class Weights:
             computed += [(spot.path, len(self._computed) + i) for i in range(len(made))]
             self._computed += made
             inside = spot.module.parameters(recurse=spot.kind == "block" or bool(made))
-            count = sum(p.numel() for p in inside)
-            self.of[spot.path] = Own(tuple(range(first, len(self._plain))), tuple(gradients), count)
+            size = sum(p.numel() for p in inside)
+            self.of[spot.path] = Own(tuple(range(first, len(self._plain))), tuple(gradients), size)
         for path, at in computed:  # behind the plain ones
             own_now = self.of[path]
             self.of[path] = own_now._replace(weights=(*own_now.weights, len(self._plain) + at))
@@ -195,7 +195,7 @@ class Weights:
 
     @torch.no_grad()
     def before_step(self, optimizer: Optimizer) -> None:
-        """Reads the gradients as the optimizer sees them; those it steps within the backward pass will be gone after."""
+        """Reads the gradients as the optimizer sees them; within a backward pass they may be gone after it."""
         own = [i for i in self.of_optimizer(optimizer) if i not in self._seen]  # a second step sees another gradient
         self._seen.update(own)
         found_inf, scale = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
@@ -259,9 +259,7 @@ def _measured(tensors: list[tuple[int, Tensor]], before: Any = None) -> Parts:
         if before is None:
             found.append((positions, norms(values)[0]))
             continue
-        pairs = [
-            (p, t, b) for p, t in group if (b := before[p]).shape == t.shape
-        ]  # a weight cut in the step is no pair
+        pairs = [(p, t, b) for p, t in group if (b := before[p]).shape == t.shape]
         pairs = [(p, real(t), real(b)) for p, t, b in pairs]
         if pairs:
             both = norms([t for _, t, _ in pairs], [b for _, _, b in pairs])

@@ -14,8 +14,8 @@ def watch(model, paths):
         def run(module, args, output):
             seen[path] = seen.get(path, 0) + 1
             key = path if seen[path] == 1 else f"{path}#{seen[path]}"
-            kept[key] = output
-            return output.clone()
+            kept[key] = first(output)
+            return output.clone() if isinstance(output, torch.Tensor) else (kept[key].clone(), *output[1:])
 
         return run
 
