@@ -1,0 +1,117 @@
+"""The reductions in C, for float32 tensors in the machine's memory: each reads a tensor once.
+
+No address is taken on trust: every tensor and every buffer is checked in the call that reads or writes it.
+"""
+
+import ctypes
+from array import array
+
+import torch
+from torch import Tensor
+
+from labapp.recording.kernels.memory import beside, dense, readable, same_shape
+
+MAX_THREADS = 64
+
+
+def buffer(tensor: Tensor, size: int, dtype: torch.dtype) -> int:
+    """The address of a buffer that a kernel writes to; ValueError where it does not have that size and dtype."""
+    if tensor.numel() != size or tensor.dtype is not dtype or not tensor.is_contiguous() or not readable(tensor):
+        raise ValueError(f"a contiguous buffer of {size} {dtype} is needed, not {tuple(tensor.shape)} {tensor.dtype}")
+    return tensor.data_ptr()
+
+
+class Compiled:
+    """Each method adds to `out`, a contiguous (4,) float64 tensor, and raises ValueError for what it cannot read."""
+
+    def __init__(self, found: ctypes.CDLL) -> None:
+        self.threads = min(torch.get_num_threads(), MAX_THREADS)
+        self._flat, self._planes, self._columns = found.labapp_flat, found.labapp_planes, found.labapp_columns
+        self._inner, self._crossed = found.labapp_inner, found.labapp_crossed
+        self._exponents, self._norms = found.labapp_exponents, found.labapp_norms
+
+    @staticmethod
+    def takes(tensor: Tensor) -> bool:
+        """Whether this implementation can read the tensor."""
+        return tensor.dtype is torch.float32 and readable(tensor)
+
+    def _check(self, *tensors: Tensor) -> None:
+        for tensor in tensors:
+            if not self.takes(tensor):
+                raise ValueError(f"float32 values in the machine's memory are needed, not {type(tensor).__name__}")
+
+    def moments(self, tensor: Tensor, axis: int, out: Tensor, alive: Tensor) -> None:
+        """Adds Σx, Σx², the positive and the non-finite values; sets alive[c] where channel c has a positive value.
+
+        `alive` are (C,) uint8, C the size of `axis`.
+        """
+        self._check(tensor)
+        axis %= tensor.dim()
+        channels = tensor.shape[axis]
+        target, marks = buffer(out, 4, torch.float64), buffer(alive, channels, torch.uint8)
+        numel = tensor.numel()
+        if not numel:
+            return
+        if axis == 1 and tensor.dim() > 2 and tensor.is_contiguous():
+            n = tensor.shape[0]
+            self._planes(tensor.data_ptr(), n, channels, numel // (n * channels), target, marks, self.threads)
+            return
+        if axis != tensor.dim() - 1:
+            tensor = tensor.detach().movedim(axis, -1)
+        if not tensor.is_contiguous():
+            tensor = tensor.detach().contiguous()
+        self._columns(tensor.data_ptr(), numel // channels, channels, target, marks, self.threads)
+
+    def energy(self, tensor: Tensor, out: Tensor) -> None:
+        """Adds Σx, Σx², the number of positive and of non-finite values, in whatever order they lie in memory."""
+        self._check(tensor)
+        values = dense(tensor)
+        self._flat(values.data_ptr(), values.numel(), 1, buffer(out, 4, torch.float64), self.threads)
+
+    def square(self, tensor: Tensor, out: Tensor) -> None:
+        """The same without Σx and the positive values, where only a norm is wanted: faster."""
+        self._check(tensor)
+        values = dense(tensor)
+        self._flat(values.data_ptr(), values.numel(), 0, buffer(out, 4, torch.float64), self.threads)
+
+    def inner(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+        """Adds ⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b; memory formats may differ."""
+        self._check(a, b)
+        same_shape(a, b)
+        target = buffer(out, 4, torch.float64)
+        if a.dim() == 4 and a.numel():
+            n, c, h, w = a.shape
+            first, second = a.is_contiguous(), b.is_contiguous()
+            if first != second:
+                planes, pixels = (a, b) if first else (b, a)
+                if pixels.is_contiguous(memory_format=torch.channels_last):
+                    self._crossed(
+                        planes.data_ptr(), pixels.data_ptr(), n, c, h * w, second, target, self.threads
+                    )
+                    return
+        a = dense(a)
+        b = beside(a, b)
+        self._inner(a.data_ptr(), b.data_ptr(), a.numel(), target, self.threads)
+
+    def norms(self, tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(n,) 2-norms in float64: of the tensors; or of what they were before, and of what was added since."""
+        self._check(*tensors)
+        now = [dense(t) for t in tensors]
+        old: list[Tensor] = []
+        if before is not None:
+            self._check(*before)
+            for tensor, earlier in zip(now, before, strict=True):
+                same_shape(tensor, earlier)
+                old.append(beside(tensor, earlier))
+        out = torch.empty(len(now), 2, dtype=torch.float64, device="cpu")
+        addresses, earlier_ones = (array("q", [t.data_ptr() for t in ts]) for ts in (now, old))
+        sizes = array("q", [t.numel() for t in now])
+        pointers = (addresses.buffer_info()[0], earlier_ones.buffer_info()[0] if old else None, sizes.buffer_info()[0])
+        self._norms(*pointers, len(now), out.data_ptr(), self.threads)
+        return out[:, 0], out[:, 1]
+
+    def exponents(self, tensor: Tensor, out: Tensor) -> None:
+        """Adds the counts of float32 exponents to (256,) int64."""
+        self._check(tensor)
+        values = dense(tensor)
+        self._exponents(values.data_ptr(), values.numel(), buffer(out, 256, torch.int64), self.threads)
