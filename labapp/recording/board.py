@@ -4,7 +4,6 @@ A row a place, a column a sum. Only sums are kept, because sums join: over the m
 and over the processes of one DDP run. `tables` turns them into the recorded quantities, on the host.
 """
 
-import ctypes
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,75 +90,81 @@ class Sums:
 
 
 class Board:
-    """Takes the numbers of one step at a time, in buffers whose addresses do not move within a step."""
+    """Takes the numbers of one step at a time."""
 
     def __init__(self, rows: int) -> None:
         found, self.implementation = library()
         self.compiled = Compiled(found) if found else None
         self.portable = Portable()
         self.rows = rows
-        self._table = torch.zeros(rows, WIDTH, dtype=torch.float64)
-        self._base = self._table.data_ptr()
-        self._alive: dict[int, tuple[Tensor, int]] = {}  # bytes, and where they lie
-        self._exponents: dict[tuple[int, str], Tensor] = {}
+        self._table = torch.zeros(rows, WIDTH, dtype=torch.float64, device="cpu")
+        self._slots = self._table.view(-1, 4).unbind()  # of row r, the columns from offset o: slot 4r + o/4
+        self._alive: dict[int, Tensor] = {}
         self.clear()
 
     def clear(self) -> None:
         """Empties the board for the next step."""
         self._table.zero_()
         self._values = [0] * (2 * self.rows)
-        self._seen: dict[int, int] = {}  # row -> channels
+        self._channels: dict[int, int] = {}  # row -> channels, 0 where two calls of the step differ
+        self._marked: set[int] = set()  # rows whose channels are marked in `_alive`
         self._counted: dict[tuple[int, str], Tensor] = {}
         self._pending: list[tuple[int, Tensor]] = []
         self._masks: list[tuple[int, Tensor]] = []
 
     def moments(self, row: int, tensor: Tensor, axis: int) -> None:
-        """The four sums of a layer's output, and which channels along `axis` had a positive value."""
+        """The four sums of a layer's output, and which channels along `axis` had a positive value.
+
+        Where two calls of one step differ in their number of channels, no channel is marked for that row.
+        """
+        channels = tensor.shape[axis]
+        if self._channels.setdefault(row, channels) != channels:
+            self._channels[row] = 0
+            self.energy(row, OUTPUT, tensor)
+            return
         self._values[2 * row] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
-            channels = tensor.shape[axis]
-            if row not in self._seen:
-                if row not in self._alive or self._alive[row][0].numel() != channels:
-                    marks = torch.zeros(channels, dtype=torch.uint8)
-                    self._alive[row] = (marks, marks.data_ptr())
-                ctypes.memset(self._alive[row][1], 0, channels)
-                self._seen[row] = channels
-            self.compiled.moments(tensor, axis, self._base + 8 * WIDTH * row, self._alive[row][1])
+            if row not in self._marked:
+                if row not in self._alive or self._alive[row].numel() != channels:
+                    self._alive[row] = torch.empty(channels, dtype=torch.uint8, device="cpu")
+                self._alive[row].zero_()
+                self._marked.add(row)
+            self.compiled.moments(tensor, axis, self._slots[4 * row], self._alive[row])
         else:
-            sums, living = self.portable.moments(tensor.detach(), axis)
+            sums, living = self.portable.moments(tensor, axis)
             self._pending.append((WIDTH * row + OUTPUT, sums))
             self._masks.append((row, living))
 
     def energy(self, row: int, offset: int, tensor: Tensor) -> None:
-        """The four sums of any tensor, into the columns from `offset`."""
+        """The sums of any tensor, into the columns from `offset`; all four for an output, else squares and non-finite."""
         if offset != INPUT:
             self._values[2 * row + offset // 4] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
-            self.compiled.energy(tensor, self._base + 8 * (WIDTH * row + offset))
+            reduce = self.compiled.energy if offset == OUTPUT else self.compiled.square
+            reduce(tensor, self._slots[4 * row + offset // 4])
         else:
-            self._pending.append((WIDTH * row + offset, self.portable.energy(tensor.detach())))
+            sums = self.portable.energy(tensor) if offset == OUTPUT else self.portable.square(tensor)
+            self._pending.append((WIDTH * row + offset, sums))
 
     def inner(self, row: int, branch: Tensor, shortcut: Tensor) -> None:
         """⟨b,s⟩, ⟨b,b⟩, ⟨s,s⟩ of the two paths' gradients, and the NaN and infinite values of s."""
         if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
-            self.compiled.inner(branch, shortcut, self._base + 8 * (WIDTH * row + PATHS))
+            self.compiled.inner(branch, shortcut, self._slots[4 * row + PATHS // 4])
         else:
-            self._pending.append((WIDTH * row + PATHS, self.portable.inner(branch.detach(), shortcut.detach())))
+            self._pending.append((WIDTH * row + PATHS, self.portable.inner(branch, shortcut)))
 
     def exponents(self, row: int, what: str, tensor: Tensor) -> None:
         """The histogram of magnitudes in powers of two."""
         key = (row, what)
+        counts = self._counted.get(key)
         if self.compiled and self.compiled.takes(tensor):
-            counts = self._exponents.get(key)
-            if counts is None:
-                counts = self._exponents[key] = torch.zeros(256, dtype=torch.int64)
-            if key not in self._counted:
-                counts.zero_()
-            self.compiled.exponents(tensor, counts.data_ptr())
-            self._counted[key] = counts
+            if counts is None or not counts.is_cpu:
+                counts = torch.zeros(256, dtype=torch.int64, device="cpu") if counts is None else counts.cpu()
+                self._counted[key] = counts
+            self.compiled.exponents(tensor, counts)
         else:
-            counts = self.portable.exponents(tensor)
-            self._counted[key] = self._counted[key] + counts if key in self._counted else counts
+            found = self.portable.exponents(tensor)
+            self._counted[key] = found if counts is None else counts.to(found.device) + found
 
     def take(self, step: int, rows: int) -> Sums:
         """The sums of the first `rows` rows, copied off the board."""
@@ -167,10 +172,10 @@ class Board:
             step,
             self._table[:rows].numpy().copy(),
             np.array(self._values[: 2 * rows], dtype=np.int64).reshape(rows, 2),
-            {row: np.frombuffer(ctypes.string_at(self._alive[row][1], c), np.uint8) for row, c in self._seen.items()},
+            {row: self._alive[row].numpy().copy() for row in self._marked if self._channels[row]},
             self._pending,
-            self._masks,
-            {key: counts.clone() for key, counts in self._counted.items()},
+            [(row, living) for row, living in self._masks if self._channels[row]],
+            dict(self._counted),
         )
 
 

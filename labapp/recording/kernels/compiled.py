@@ -85,9 +85,7 @@ class Compiled:
             if first != second:
                 planes, pixels = (a, b) if first else (b, a)
                 if pixels.is_contiguous(memory_format=torch.channels_last):
-                    self._crossed(
-                        planes.data_ptr(), pixels.data_ptr(), n, c, h * w, second, target, self.threads
-                    )
+                    self._crossed(planes.data_ptr(), pixels.data_ptr(), n, c, h * w, second, target, self.threads)
                     return
         a = dense(a)
         b = beside(a, b)
