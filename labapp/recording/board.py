@@ -136,7 +136,7 @@ class Board:
             self._masks.append((row, living))
 
     def energy(self, row: int, offset: int, tensor: Tensor) -> None:
-        """The sums of any tensor, into the columns from `offset`; all four for an output, else squares and non-finite."""
+        """The sums of any tensor, into the columns from `offset`: all four of an output, else squares and bad ones."""
         if offset != INPUT:
             self._values[2 * row + offset // 4] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
