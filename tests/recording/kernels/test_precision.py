@@ -1,4 +1,4 @@
-"""Are the sums right where float32 loses them: squares that vanish or overflow, variances that cancel, NaN and infinity?
+"""Are the sums right where float32 loses them: squares that vanish or overflow, variances that cancel, NaN, infinity?
 
 Both implementations against numpy in float64, from 1e-30 to 1e30 and for means of 10,000 standard deviations.
 """
@@ -116,7 +116,8 @@ def test_a_change_is_measured_whatever_its_size(which, size, scale, change, seed
     now[2] = now[2].to(memory_format=torch.channels_last)
     both = Portable() if which == "portable" else Compiled(library()[0])
     norms, changes = both.norms(now, before)
-    expected = [(b.double().norm().item(), (n.double() - b.double()).norm().item()) for n, b in zip(now, before)]
+    wide = [(b.double(), n.double()) for n, b in zip(now, before, strict=True)]
+    expected = [(b.norm().item(), (n - b).norm().item()) for b, n in wide]
     assert norms.numpy() == pytest.approx([norm for norm, _ in expected], rel=1e-6, abs=0)
     assert changes.numpy() == pytest.approx([change for _, change in expected], rel=1e-6, abs=0)
     assert both.norms(now)[0].numpy() == pytest.approx([n.double().norm().item() for n in now], rel=1e-6, abs=0)

@@ -121,7 +121,7 @@ def test_tensors_read_side_by_side_have_one_shape():
             norms([pair[0]], [pair[1]])
         with pytest.raises(ValueError, match="one shape"):
             norms([pair[0].double()], [pair[1].double()])
-    with pytest.raises(ValueError, match="shorter|argument 2"):
+    with pytest.raises(ValueError, match="argument 2"):
         norms([torch.ones(3)], [])
 
 
