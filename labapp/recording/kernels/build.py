@@ -153,4 +153,4 @@ def timed(found: ctypes.CDLL) -> Speed:
                     took = time.perf_counter() - start
                     best[ours, size] = min(best.get((ours, size), took), took)
     dot, ours_ = (max(best[ours, 4096] - best[ours, 512], 1e-9) for ours in (False, True))
-    return Speed(ours_ / dot, found.labapp_machine().decode())
+    return Speed(ours_ / dot, found.labapp_machine().decode().replace(" ,", ","))
