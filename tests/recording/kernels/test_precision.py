@@ -1,6 +1,7 @@
 """Are the sums right where float32 loses them: squares that vanish or overflow, variances that cancel, NaN, infinity?
 
-Both implementations against numpy in float64, from 1e-30 to 1e30 and for means of 10,000 standard deviations.
+Both implementations, and the calls that the portable one makes on other devices, against numpy in float64, from 1e-30
+to 1e30 and for means of 10,000 standard deviations.
 """
 
 import numpy as np
@@ -33,8 +34,14 @@ def gaussian(shape, seed, scale=1.0, mean=0.0, dtype=torch.float32):
     return ((x + mean) * scale).to(dtype)
 
 
+class Elsewhere(torch.Tensor):
+    """A tensor that nothing is known about, as one on another device."""
+
+
 def sums(which, name, *tensors):
     """The four sums of `energy`, `square` or `inner`."""
+    if which == "device":
+        return getattr(Portable(), name)(*(t.as_subclass(Elsewhere) for t in tensors)).as_subclass(torch.Tensor).numpy()
     if which == "portable" or any(t.dtype is not torch.float32 for t in tensors):
         return getattr(Portable(), name)(*tensors).numpy()
     out = torch.zeros(4, dtype=torch.float64)
@@ -43,7 +50,7 @@ def sums(which, name, *tensors):
 
 
 def implementations(function):
-    return pytest.mark.parametrize("which", ["compiled", "portable"])(function)
+    return pytest.mark.parametrize("which", ["compiled", "portable", "device"])(function)
 
 
 @implementations
@@ -114,7 +121,9 @@ def test_a_change_is_measured_whatever_its_size(which, size, scale, change, seed
     before = [gaussian((size,), seed, scale), torch.zeros(3), gaussian((2, 3, 4, 5), seed, scale)]
     now = [b + gaussian(b.shape, seed + 1, scale * 10.0**change) for b in before]
     now[2] = now[2].to(memory_format=torch.channels_last)
-    both = Portable() if which == "portable" else Compiled(library()[0])
+    both = Compiled(library()[0]) if which == "compiled" else Portable()
+    if which == "device":
+        now = [n.as_subclass(Elsewhere) for n in now]
     norms, changes = both.norms(now, before)
     wide = [(b.double(), n.double()) for n, b in zip(now, before, strict=True)]
     expected = [(b.norm().item(), (n - b).norm().item()) for b, n in wide]
@@ -141,7 +150,7 @@ def test_values_that_are_not_finite_are_counted_and_leave_the_positive_ones_alon
 def test_blocks_of_one_value(value):
     x = torch.full((5000,), value)
     exact = 5000 * float(x[0]) ** 2
-    for which in ("compiled", "portable"):
+    for which in ("compiled", "portable", "device"):
         total, square, positive, bad = sums(which, "energy", x)
         assert square == pytest.approx(exact, rel=1e-12, abs=0)
         assert total == pytest.approx(5000 * float(x[0]), rel=1e-12, abs=0)
