@@ -45,13 +45,12 @@ def test_moments_equal_numpy(shape, which):
             if which == "compiled":
                 out = torch.zeros(4, dtype=torch.float64)
                 alive = torch.zeros(shape[axis], dtype=torch.uint8)
-                compiled().moments(tensor, axis, out.data_ptr(), alive.data_ptr())
+                compiled().moments(tensor, axis, out, alive)
             else:
                 out, alive = Portable().moments(tensor, axis)
             # The sum of n values of either sign may cancel: its error is measured against the sum of magnitudes.
             assert out[0].item() == pytest.approx(expected[0], abs=1e-6 * tensor.abs().double().sum().item())
-            # A float32 dot product (portable) rounds at every step, the compiled one only inside a block.
-            assert out[1].item() == pytest.approx(expected[1], rel=3e-6 if which == "compiled" else 3e-5)
+            assert out[1].item() == pytest.approx(expected[1], rel=2e-6 if which == "compiled" else 1e-12)
             assert out[2].item() == expected[2]
             assert out[3].item() == 0
             assert (alive.numpy() > 0).tolist() == living.tolist()
@@ -62,9 +61,9 @@ def test_moments_equal_numpy(shape, which):
 def test_energy_is_exact_in_count_and_close_in_sum(n, seed):
     x = torch.randn(n, generator=torch.Generator().manual_seed(seed))
     out = torch.zeros(4, dtype=torch.float64)
-    compiled().energy(x, out.data_ptr())
+    compiled().energy(x, out)
     expected, _ = oracle(x, 0)
-    assert out[1].item() == pytest.approx(expected[1], rel=3e-6)
+    assert out[1].item() == pytest.approx(expected[1], rel=2e-6)
     assert out[2].item() == expected[2]
 
 
@@ -72,9 +71,9 @@ def test_sums_add_up_over_calls():
     x = torch.randn(8, 16, 8, 8)
     out, alive = torch.zeros(4, dtype=torch.float64), torch.zeros(16, dtype=torch.uint8)
     for part in x.chunk(4):
-        compiled().moments(part.contiguous(), 1, out.data_ptr(), alive.data_ptr())
+        compiled().moments(part.contiguous(), 1, out, alive)
     expected, _ = oracle(x, 1)
-    assert out[1].item() == pytest.approx(expected[1], rel=3e-6)
+    assert out[1].item() == pytest.approx(expected[1], rel=2e-6)
     assert out[2].item() == expected[2]
 
 
@@ -85,7 +84,7 @@ def test_nan_and_infinity_are_counted(which):
     for tensor in (x, x.to(memory_format=torch.channels_last)):
         if which == "compiled":
             out, alive = torch.zeros(4, dtype=torch.float64), torch.zeros(8, dtype=torch.uint8)
-            compiled().moments(tensor, 1, out.data_ptr(), alive.data_ptr())
+            compiled().moments(tensor, 1, out, alive)
         else:
             out, _ = Portable().moments(tensor, 1)
         assert out[3].item() == 3
@@ -97,7 +96,7 @@ def test_nan_and_infinity_are_counted(which):
 def test_half_precision_sums_do_not_overflow(dtype):
     x = torch.full((1000, 100), 300.0, dtype=dtype)  # one square is 9e4, above float16's largest 65,504
     sums = Portable().energy(x)
-    assert sums[1].item() == pytest.approx(1e5 * float(x[0, 0]) ** 2, rel=1e-4)
+    assert sums[1].item() == pytest.approx(1e5 * float(x[0, 0]) ** 2, rel=1e-12)
 
 
 def test_inner_products_whatever_the_memory_format():
@@ -108,12 +107,12 @@ def test_inner_products_whatever_the_memory_format():
             continue
         for v in (b, b.to(memory_format=torch.channels_last)):
             out = torch.zeros(4, dtype=torch.float64)
-            compiled().inner(u, v, out.data_ptr())
+            compiled().inner(u, v, out)
             assert out.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)
             assert Portable().inner(u, v).tolist() == pytest.approx(expected, rel=1e-5, abs=1e-3)
     b[1, 2, 3, 4:7] = torch.nan
     out = torch.zeros(4, dtype=torch.float64)
-    compiled().inner(a, b, out.data_ptr())
+    compiled().inner(a, b, out)
     assert out[3].item() == Portable().inner(a, b)[3].item() == 3
 
 
@@ -130,7 +129,7 @@ def test_exponents_equal_frexp():
         else:
             field[np.frexp(value)[1] - 1 + 127] += 1
     out = torch.zeros(256, dtype=torch.int64)
-    compiled().exponents(x, out.data_ptr())
+    compiled().exponents(x, out)
     assert out.tolist() == field.tolist()
     assert Portable().exponents(x).tolist() == field.tolist()
 
@@ -148,7 +147,7 @@ def test_results_do_not_change_from_call_to_call():
     outs = []
     for _ in range(3):
         out, alive = torch.zeros(4, dtype=torch.float64), torch.zeros(16, dtype=torch.uint8)
-        compiled().moments(x, 1, out.data_ptr(), alive.data_ptr())
+        compiled().moments(x, 1, out, alive)
         outs.append(out.tolist())
     assert outs[0] == outs[1] == outs[2]
 

@@ -6,8 +6,8 @@ call) and `exponents` (a histogram of magnitudes in powers of two). Sums are as 
 deviations are right to 1e-6 for values from 1e-30 to 1e30 and means of 10,000 standard deviations.
 
 Two implementations: `Compiled` runs C (`lanes.h`, `sums.c`, `pairs.c`, built by `build.py`) on float32 tensors in the
-machine's memory and writes through a pointer; `Portable` says the same in torch for every other device, dtype or machine
-without a C compiler and leaves tensors. Neither makes a device wait.
+machine's memory and adds to a buffer; `Portable` gives tensors, in torch, for every other device, dtype or machine
+without a C compiler. Neither makes a device wait.
 """
 
 from torch import Tensor

@@ -39,12 +39,17 @@
 
 typedef float vf __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
-typedef float hf __attribute__((vector_size(HALF * 4), aligned(4), may_alias));
 typedef double vd __attribute__((vector_size(HALF * 8)));
+typedef double vdd __attribute__((vector_size(LANES * 8)));
+typedef union {
+    vdd both;
+    vd half[2];
+} pair;
 typedef float v4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef uint32_t word __attribute__((may_alias));
 #define AT(p) (*(const vf *)(p))
-#define WIDE(p) __builtin_convertvector(*(const hf *)(p), vd)
+/* A whole register at a time: GCC 12 converts half of one element by element. */
+#define WIDE(v) {__builtin_convertvector(v, vdd)}
 #if defined(__clang__) || __GNUC__ >= 12
 #define MIX(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
 #else
@@ -114,10 +119,12 @@ static sums wide(const float *x, int64_t n, int full) {
     vi p0 = {0}, p1 = {0};
     int64_t i = 0;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        vd a = WIDE(x + i), b = WIDE(x + i + HALF), c = WIDE(x + i + LANES), d = WIDE(x + i + LANES + HALF);
-        q0 += a * a; q1 += b * b; q2 += c * c; q3 += d * d;
-        s0 += a; s1 += b; s2 += c; s3 += d;
-        p0 -= AT(x + i) > 0; p1 -= AT(x + i + LANES) > 0;
+        vf a = AT(x + i), b = AT(x + i + LANES);
+        pair u = WIDE(a), v = WIDE(b);
+        q0 += u.half[0] * u.half[0]; q1 += u.half[1] * u.half[1];
+        q2 += v.half[0] * v.half[0]; q3 += v.half[1] * v.half[1];
+        s0 += u.half[0]; s1 += u.half[1]; s2 += v.half[0]; s3 += v.half[1];
+        p0 -= a > 0; p1 -= b > 0;
     }
     sums s = {lanes_d((s0 + s1) + (s2 + s3)), lanes_d((q0 + q1) + (q2 + q3)), lanes_i(p0 + p1), 0};
     for (; i < n; i++) {

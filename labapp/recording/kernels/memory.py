@@ -40,7 +40,7 @@ def readable(tensor: Tensor) -> bool:
         last = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
     size = tensor.element_size()
     room = tensor.untyped_storage().nbytes()
-    return (tensor.storage_offset() + last) * size <= room and (not numel or tensor.data_ptr() != 0)
+    return bool((tensor.storage_offset() + last) * size <= room) and (not numel or tensor.data_ptr() != 0)
 
 
 def dense(tensor: Tensor) -> Tensor:
@@ -73,9 +73,9 @@ def beside(a: Tensor, b: Tensor) -> Tensor:
 
 
 def matrix(tensor: Tensor, axis: int) -> tuple[Tensor, int]:
-    """(rows, columns) contiguous values, and how many rows a channel has in a run: 0 where columns are the channels.
+    """(rows, columns) contiguous values, and 1 where each row belongs to one channel, 0 where each column does.
 
-    An (N, C, …) tensor becomes (N·C, …) where it lies so, a row for each image and channel; else one with channels last.
+    An (N, C, …) tensor becomes (N·C, …) where it lies so, a row for each image and channel; else channels come last.
     """
     axis %= max(tensor.dim(), 1)
     channels = tensor.shape[axis] if tensor.dim() else 1
