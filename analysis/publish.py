@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import NoReturn
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labapp import frames, palette
@@ -85,6 +87,21 @@ def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Pa
     table = out / f"{name}.csv"
     data.to_csv(table, index=False, float_format="%.6g")
     return [*paths, table]
+
+
+def panels(names: Sequence[str], size: Callable[[int, int], tuple[float, float]]) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with one panel for each name, at most three in a row; the rest of the last row stays empty.
+
+    Args:
+        names: In the order in which they are read.
+        size: Width and height in inches, for so many panels across and down.
+    """
+    across = min(3, len(names))
+    down = math.ceil(len(names) / across)
+    figure, axes = plt.subplots(down, across, figsize=size(across, down), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    return figure, dict(zip(names, axes.flat, strict=False))
 
 
 def looks(runs: Sequence[Run]) -> pd.DataFrame:

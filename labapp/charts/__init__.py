@@ -5,7 +5,7 @@ the page's light or dark theme. Hovering names the run and the layer; clicking a
 """
 
 from labapp.charts.architecture import growth_chart, parts_chart, pyramid_chart
-from labapp.charts.encodings import axis_title, log_axis
+from labapp.charts.encodings import axis_title, log_axis, log_span
 from labapp.charts.gradients import profile_chart, slope_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
 from labapp.charts.maps import agreement_chart, drift_chart
@@ -25,6 +25,7 @@ __all__ = [
     "linear_bar",
     "linear_domain",
     "log_axis",
+    "log_span",
     "loss_chart",
     "parts_chart",
     "profile_chart",

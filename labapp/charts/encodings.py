@@ -24,11 +24,16 @@ def axis_title(quantity: str, relative: bool) -> str:
     return f"{about.name} ÷ last layer's" if relative else about.title
 
 
-def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict[str, Any]:
-    """A log scale over the positive finite values, whose ticks can be read: 0.01, 1, 100 or 10⁻⁷, never a crowd."""
+def log_span(values: Iterable[float]) -> tuple[float, float]:
+    """The least and the greatest positive finite value; 0.1 and 1 where there is none."""
     numbers = np.asarray(list(values), dtype=float)
     numbers = numbers[np.isfinite(numbers) & (numbers > 0)]
-    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.1, 1.0)
+    return (float(numbers.min()), float(numbers.max())) if numbers.size else (0.1, 1.0)
+
+
+def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict[str, Any]:
+    """A log scale over the positive finite values, with a few ticks that are easy to read: 0.01, 1, 100 or 10⁻⁷."""
+    low, high = log_span(values)
     if low == high:
         low, high = low / 2, high * 2
     ticks = palette.log_ticks(low, high)
@@ -89,6 +94,20 @@ def _legend(styles: pd.DataFrame, width: int) -> alt.Legend | None:
         symbolStrokeWidth=2.2,
         labelLimit=300,
         columns=min(columns, len(styles)),
+    )
+
+
+def crosses(bad: pd.DataFrame, colour: alt.Color, title: str) -> alt.Chart:
+    """A cross at the bottom of the plot for each value that its axis cannot show; hovering says why."""
+    return (
+        alt.Chart(bad)
+        .mark_text(text="×", fontSize=17, fontWeight="bold")
+        .encode(
+            x="relative_depth:Q",
+            y=alt.value(alt.expr("height - 7")),
+            color=colour,
+            tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title)],
+        )
     )
 
 

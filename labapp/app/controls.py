@@ -1,0 +1,81 @@
+"""Which controls do several pages use? A slider over steps that can be played, and a choice among things by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from labapp.app.running import PACE
+
+FRAMES = 40  # pictures in a play over all steps
+PLAY = 0.4  # seconds between two of them
+Thing = TypeVar("Thing")
+
+
+def playing(key: str) -> bool:
+    """Whether the steps of this slider are being played; then its page is drawn again every `PLAY` seconds."""
+    return bool(st.session_state.get(f"_playing-{key}", False))
+
+
+def playable(draw: Callable[..., None], key: str, live: bool = False) -> Callable[..., None]:
+    """A part of a page that is drawn again by itself: quickly while a slider plays, slowly while a run is written.
+
+    Args:
+        draw: Draws it, with the slider.
+        key: Of the slider.
+        live: Whether a run that it shows is being written.
+    """
+    return st.fragment(draw, run_every=PLAY if playing(key) else PACE if live else None)
+
+
+def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool = True, hold: bool = False) -> int:
+    """A slider over steps, and a button that plays them.
+
+    Args:
+        steps: In ascending order, at least one.
+        key: Of the slider; part of the page's address.
+        label: What stands above it.
+        first: Begin with the first step; else with the last.
+        hold: Whether a play has to wait, because the present step is not drawn yet.
+    """
+    state, flag, steps = st.session_state, f"_playing-{key}", list(steps)
+    now = playing(key)
+    if now and not hold:
+        at = steps.index(state[key]) if state.get(key) in steps else 0
+        last = len(steps) - 1
+        after = 0 if at == last else min(at + max(1, len(steps) // FRAMES), last)
+        state[key] = steps[after]
+        state[flag] = after < last
+    elif key in state and state[key] not in steps:
+        wanted = state[key]
+        state[key] = min(steps, key=lambda step: abs(step - wanted))
+    if len(steps) < 2:
+        st.caption(f"{label} {steps[0]:,}, the only one")
+        return steps[0]
+    if key not in state and key not in st.query_params and not first:
+        state[key] = steps[-1]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        icon = ":material/pause:" if now else ":material/play_arrow:"
+        pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}")
+        step = st.select_slider(label, steps, key=key, bind="query-params", format_func=lambda at: f"{at}")
+    if pressed:
+        state[flag] = not now
+    if now != playing(key):
+        st.rerun()  # the whole page, because the pace is set where the fragment is called
+    return int(step)
+
+
+def choice(label: str, options: Mapping[str, Thing], key: str, **options_of_box: Any) -> Thing:
+    """One of several things by its name; a name chosen before that is no longer there is forgotten.
+
+    Args:
+        label: What stands above the box.
+        options: At least one.
+        key: Of the box; part of the page's address.
+        **options_of_box: For `st.selectbox`.
+    """
+    if st.session_state.get(key) not in (None, *options):
+        del st.session_state[key]
+    return options[st.selectbox(label, list(options), key=key, bind="query-params", **options_of_box)]
