@@ -43,6 +43,11 @@ STYLE: Any = {
     "ytick.labelsize": 7.5,
     "ytick.major.width": 0.6,
 }
+UNDATED: dict[str, dict[str, Any]] = {  # metadata of each file format: the same figure gives the same bytes
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
 
 
 @contextmanager

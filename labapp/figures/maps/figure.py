@@ -22,11 +22,9 @@ from PIL import Image
 from labapp.figures.maps.pixels import SIDE, blend, outline
 from labapp.figures.maps.scale import scale_colours, scale_title
 from labapp.figures.maps.sheet import Sheet
-from labapp.figures.paper import WIDTH, paper
+from labapp.figures.paper import UNDATED, WIDTH, paper
 
 SMALLEST = 0.62  # inches of a picture; a sheet of more than fit into a page's width is wider
-UNDATED = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-FORMATS = tuple(UNDATED)
 
 
 def figure_of(sheet: Sheet, width: float = WIDTH) -> Figure:
