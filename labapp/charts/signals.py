@@ -91,7 +91,7 @@ def signal_chart(
 
 
 def _vertical(
-    about: palette.Quantity, quantity: str, span: tuple[float, float], band: tuple[float, float] | None, percent: bool
+    about: palette.Caption, quantity: str, span: tuple[float, float], band: tuple[float, float] | None, percent: bool
 ) -> tuple[alt.Y, list[Any]]:
     """The vertical axis, and the band to shade behind everything."""
     title = about.unit or about.name

@@ -33,10 +33,10 @@ TargetsOption = Annotated[
 ]
 OutOption = Annotated[str, arg(metavar="DIR", help="where the files go")]
 WeightsOption = Annotated[str | None, arg(metavar="FILE", help="a state dict for a net that is not from a run")]
-SetNameOption = Annotated[
+ImageSetOption = Annotated[
     str | None, arg(metavar="NAME", help="for such a net: the set that images and classes are from")
 ]
-PixelsOption = Annotated[
+ImageSizeOption = Annotated[
     int | None, arg(metavar="INT", help="for such a net: pixels a side that it reads (default: 224)")
 ]
 ScoreOption = Annotated[int, arg(metavar="N", help=f"also score so many test images, with intervals ({LEAST} or more)")]
@@ -54,8 +54,8 @@ def explain(
     targets: TargetsOption = ("predicted",),
     out: OutOption = "explained",
     weights: WeightsOption = None,
-    imageset: SetNameOption = None,
-    image_size: PixelsOption = None,
+    imageset: ImageSetOption = None,
+    image_size: ImageSizeOption = None,
     score: ScoreOption = 0,
     faithfulness: FaithfulOption = True,
     signed: SignedOption = False,
