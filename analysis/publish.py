@@ -104,7 +104,7 @@ def panels(names: Sequence[str], size: Callable[[int, int], tuple[float, float]]
 
 
 def looks(runs: Sequence[Run]) -> pd.DataFrame:
-    """How each net is drawn: `palette.styles` of nets, the seeds of one net taken together; with the column net.
+    """How each net is drawn: `palette.styles` with one row for each net, whatever its seeds, and the column net.
 
     In the order in which they are listed: by family, then by depth.
     """

@@ -1,6 +1,6 @@
 """How does a tidy table look on the screen?
 
-One function a picture: a table from `frames`, the styles from `palette.styles`, out comes an Altair chart that follows
+Each function takes a table from `frames` and the styles from `palette.styles`, and returns an Altair chart that follows
 the page's light or dark theme. Hovering names the run and the layer; clicking a run in a legend leaves the others pale.
 """
 

@@ -14,7 +14,7 @@ NAMED = 0.07  # share from which a piece of a bar carries its name
 
 
 def parts_chart(parts: pd.DataFrame) -> Chart:
-    """A bar a net, from 0 to 100 % of its parameters; stages from pale to strong, linear layers in full at the end.
+    """One bar for each net, from 0 to 100 % of its parameters; stages go from pale to strong, linear layers come last.
 
     Args:
         parts: From `frames.parts`.

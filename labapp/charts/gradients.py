@@ -40,7 +40,7 @@ def profile_chart(
     domain: tuple[float, float] | None = None,
     height: int = 470,
 ) -> Chart:
-    """Does the signal reach the first layer? Value against relative depth, log axis, one line a run.
+    """Does the signal reach the first layer? Value against relative depth on a log axis, with a line for each run.
 
     `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite stand on the axis
     as crosses.

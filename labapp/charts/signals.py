@@ -41,7 +41,7 @@ def signal_chart(
     interval: bool = False,
     height: int = 250,
 ) -> Chart:
-    """One signal against relative depth, a line a run.
+    """One signal against relative depth, with a line for each run.
 
     Args:
         rows: From `frames.at_step`, of one quantity; shares become per cent.

@@ -27,7 +27,7 @@ LEGEND = 900  # pixels for the legend
 
 
 def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) -> Chart:
-    """Did they train? Training loss over steps: thin lines, log axis."""
+    """Did they train? Training loss over steps, on a log axis."""
     focus = focus_on_runs()
     train = curves[curves["split"] == "train"]
     train = train.assign(loss=positive(train["loss"]))
@@ -45,7 +45,7 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
 
 
 def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220) -> Chart:
-    """Did they learn what holds for other images? Test accuracy over steps: points, below the loss on the same axis."""
+    """Does what they learnt hold for other images? Test accuracy over steps, to stand below `loss_chart`."""
     test = curves[curves["split"] == "test"]
     test = shaped(test.assign(accuracy=100 * test["accuracy"].astype(float)), styles)
     base = alt.Chart(test).encode(

@@ -31,7 +31,7 @@ def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Nor
 
 
 def matrix(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, relative: bool = False) -> Axes:
-    """One cell a pair of whole numbers, the first row above; grey where the value is not finite.
+    """One cell for each pair of whole numbers, the first row on top; grey where the value is not finite.
 
     Args:
         data: One row a pair.

@@ -1,4 +1,4 @@
-"""How does a value go over steps or over depth, one line a net?"""
+"""How does a value change over steps or over depth, with a line for each net?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do all figures have in common: sizes, fonts, colours, one legend and one colour bar a figure?"""
+"""What do all figures have in common: sizes, fonts, colours, their one legend and one colour bar?"""
 
 from __future__ import annotations
 

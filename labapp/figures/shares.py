@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 
 def shares(*, data: pd.DataFrame, y: str, hue: str, ax: Axes, colours: Mapping[str, str]) -> Axes:
-    """One bar from 0 to 1 a net, cut into its parts.
+    """One bar from 0 to 1 for each net, cut into its parts.
 
     Args:
         data: Columns `y`, `hue`, start and end.

@@ -2,7 +2,7 @@
 
 Colour means family. The four hues keep a contrast of 3:1 on the light and on the dark page, and stay apart (CIE76
 distance above 15) for the three kinds of colour blindness, simulated as in Machado 2009; `tests/test_palette.py`
-computes both. Line style and marker mean depth, or seed where depths are equal; so no distinction rests on colour alone.
+computes both. Line style and marker mean depth, or seed where depths are equal; so nothing is told by colour alone.
 
 `labapp/.streamlit/config.toml` repeats these colours for the widgets; a test keeps them equal.
 """

@@ -26,8 +26,8 @@ def number(value: float, digits: int = 3) -> str:
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
     """Ticks of a log axis from low to high: whole decades, or 1-2-5 where there are fewer than three of those."""
-    # matplotlib's LogLocator agrees in 70 % of axes; over a decade or less it leaves one tick or none. It would also
-    # load matplotlib on pages that have no other use for it.
+    # matplotlib's LogLocator gives the same from three decades on, but one tick or none over a decade or less, as most
+    # pages have; and it would load matplotlib on pages that have no other use for it.
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     decades = list(range(first, last + 1))
     if len(decades) >= 3:

@@ -152,7 +152,7 @@ def _stacks(run: Run) -> None:
 
 
 def _measured(archive: app.OpenArchive, run: Run) -> None:
-    """The pyramid, and what the head makes of positions and image sizes."""
+    """The pyramid, which image sizes the net takes, and whether the order of positions matters to its head."""
     st.markdown("**Feature pyramid**", help=PYRAMID)
     there = run.probes()
     missing = [name for name in MEASURED if name not in there]

@@ -122,7 +122,7 @@ def _alike(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _is_dense(run: Run) -> bool:
-    """Whether a net concatenates, whoever made it: only then there are observations."""
+    """Whether a net concatenates its features, also one from another library: only such nets have observations."""
     return "reuse_observations" in run.probes()
 
 

@@ -125,7 +125,7 @@ def _body(archive: app.OpenArchive) -> None:
 
 
 def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:
-    """A strip of test images, a number, and an upload that takes their place."""
+    """Ask for an image: by a strip of test images, by its number, or as an upload, which goes before the others."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         index = st.number_input(
             "Image", min_value=0, step=1, key="image", bind="query-params", width=130,
@@ -215,7 +215,7 @@ def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, backgro
 
 
 def _steps(run: Run, view: View) -> list[int]:
-    """The checkpoints of a run that a view shows: all, or the last one not behind the slider's."""
+    """The checkpoints of a run that a view shows: all of them, or the last one up to the slider's step."""
     there = run.checkpoints()
     if view.columns == "checkpoints":
         return there

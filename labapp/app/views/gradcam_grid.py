@@ -81,7 +81,7 @@ def draw(runs: Sequence[Run], names: dict[str, str], sample: Sample, shown: Show
 
 
 def _moment(steps: Sequence[int]) -> str:
-    """Checkpoints of one number; runs of different length keep theirs at different steps."""
+    """A column's heading: the step of its checkpoints, or their range where the runs kept different ones."""
     low, high = min(steps), max(steps)
     return f"step {low:,}" if low == high else f"step {low:,} – {high:,}"
 

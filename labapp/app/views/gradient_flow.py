@@ -59,7 +59,7 @@ def _pair(runs: pd.DataFrame) -> tuple[str, str] | None:
 
 
 def _verb(row: Any) -> str:
-    """What the interval of a slope allows to be said."""
+    """What the gradient does on the way to the input, as far as the interval of the slope can tell."""
     if row.low <= 0 <= row.high:
         return "keeps its size"
     return "grows" if row.factor > 1 else "shrinks to"
@@ -71,7 +71,7 @@ def _growth(row: Any, unit: str = "") -> str:
 
 
 def _factor(row: Any) -> str:
-    """Growth a layer with the interval of its slope, where one is to be seen at this precision."""
+    """Growth per layer, with its interval where that shows at three digits."""
     low, high = (palette.number(10**-end) for end in (row.high, row.low))
     interval = "" if pd.isna(row.low) or low == high else f" ({low}–{high})"
     return f"{palette.number(row.factor)}×{interval}"

@@ -127,7 +127,7 @@ def _similarity(
 
 
 def _worry(cells: pd.DataFrame) -> str:
-    """What the notes of the pairs come down to."""
+    """A warning about pairs without a value and about too few images, to end a caption with; "" where there is none."""
     unknown = int(cells["cka"].isna().sum())
     few = int(cells["note"].str.contains("read the interval").sum())
     words = [f"{unknown:,} of {len(cells):,} pairs have no value (grey)"] if unknown else []

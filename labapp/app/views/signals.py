@@ -123,7 +123,7 @@ def _multiple(
 
 
 def _below(rows: pd.DataFrame, quantity: str, totals: pd.DataFrame) -> str:
-    """One line under a title: what this picture comes down to."""
+    """A picture in one line, for below its title."""
     if quantity == "dead_share":
         return f"{int(totals['dead'].sum()):,} of {int(totals['channels'].sum()):,} channels, all runs together"
     if quantity == "update_ratio":

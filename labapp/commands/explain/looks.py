@@ -1,4 +1,4 @@
-"""What does each net make of each image? A sheet an image and method, the raw maps, a row of scores a map."""
+"""Where does each net look in each image? Writes sheets of maps, the raw maps, and a row of scores for each map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from labapp.figures.maps import Cell, Sheet
     from labapp.probes.explanations import LayerMap, Look, Sample
 
-GROUPS = ("stages", "depths", "blocks")  # of layers, by one word
+GROUPS = ("stages", "depths", "blocks")  # words that each stand for several layers
 
 
 def write_looks(
@@ -30,7 +30,7 @@ def write_looks(
     faithful: bool,
     signed: bool,
 ) -> list[Path]:
-    """Ask every net about every image, and write what it says."""
+    """Make the maps of every net for every image and method, and write them with their scores; returns the files."""
     from labapp.figures.maps.figure import encoded
     from labapp.probes import explanations
 
@@ -117,7 +117,7 @@ def _singles(
     method: str,
     folder: Path,
 ) -> None:
-    """One picture a map, on the sheet's scale."""
+    """Write each map as a picture of its own, with the sheet's colours."""
     from labapp.figures.maps import SIDE, blend, png
 
     (folder / "maps").mkdir(exist_ok=True)

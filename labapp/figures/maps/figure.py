@@ -1,7 +1,7 @@
 """How does a sheet of maps look on paper?
 
-Rows and columns of pictures with maps over them, one colour scale with its bar, the mask's outline and a number under
-each. The downloads of the Grad-CAM page, `labapp explain` and `analysis/gradcam.py` draw the same sheet.
+Pictures in rows and columns, with maps over them, the mask's outline and a number below each; one colour bar for all.
+The downloads of the Grad-CAM page, `labapp explain` and `analysis/gradcam.py` draw the same sheet.
 """
 
 from __future__ import annotations
