@@ -20,13 +20,7 @@ def playing(key: str) -> bool:
 
 
 def playable(draw: Callable[..., None], key: str, live: bool = False) -> Callable[..., None]:
-    """A part of a page that is drawn again by itself: quickly while a slider plays, slowly while a run is written.
-
-    Args:
-        draw: Draws it, with the slider.
-        key: Of the slider.
-        live: Whether a run that it shows is being written.
-    """
+    """`draw` as a fragment that is drawn again by itself: often while its slider plays, at times while it is `live`."""
     return st.fragment(draw, run_every=PLAY if playing(key) else PACE if live else None)
 
 
@@ -67,15 +61,8 @@ def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool
     return int(step)
 
 
-def choice(label: str, options: Mapping[str, Thing], key: str, **options_of_box: Any) -> Thing:
-    """One of several things by its name; a name chosen before that is no longer there is forgotten.
-
-    Args:
-        label: What stands above the box.
-        options: At least one.
-        key: Of the box; part of the page's address.
-        **options_of_box: For `st.selectbox`.
-    """
+def choice(label: str, options: Mapping[str, Thing], key: str, **box: Any) -> Thing:
+    """Ask for one of several things by its name; a name chosen before that is no longer there is forgotten."""
     if st.session_state.get(key) not in (None, *options):
         del st.session_state[key]
-    return options[st.selectbox(label, list(options), key=key, bind="query-params", **options_of_box)]
+    return options[st.selectbox(label, list(options), key=key, bind="query-params", **box)]

@@ -15,24 +15,7 @@ from labapp.charts.similarity import similarity_chart
 from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
-    "accuracy_chart",
-    "agreement_chart",
-    "axis_title",
-    "colour_domain",
-    "drift_chart",
-    "growth_chart",
-    "heatmap_chart",
-    "linear_bar",
-    "linear_domain",
-    "log_axis",
-    "log_span",
-    "loss_chart",
-    "parts_chart",
-    "profile_chart",
-    "pyramid_chart",
-    "reuse_chart",
-    "scale_chart",
-    "signal_chart",
-    "similarity_chart",
-    "slope_chart",
-]
+    "accuracy_chart", "agreement_chart", "axis_title", "colour_domain", "drift_chart", "growth_chart",
+    "heatmap_chart", "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart", "parts_chart",
+    "profile_chart", "pyramid_chart", "reuse_chart", "scale_chart", "signal_chart", "similarity_chart", "slope_chart",
+]  # fmt: skip

@@ -90,14 +90,9 @@ def _legend(styles: pd.DataFrame, width: int) -> alt.Legend | None:
     if not columns or len(styles) > 3 * columns:
         return None
     return alt.Legend(
-        title=None,
-        orient="top",
-        symbolType="stroke",
-        symbolSize=500,
-        symbolStrokeWidth=2.2,
-        labelLimit=300,
-        columns=min(columns, len(styles)),
-    )
+        title=None, orient="top", columns=min(columns, len(styles)), labelLimit=300,
+        symbolType="stroke", symbolSize=500, symbolStrokeWidth=2.2,
+    )  # fmt: skip
 
 
 def crosses(bad: pd.DataFrame, colour: alt.Color, title: str) -> alt.Chart:
@@ -126,13 +121,7 @@ def unless(focus: alt.Parameter, shown: float = 1.0, pale: float = PALE) -> Any:
 
 def title_of(text: str, below: str) -> alt.Title:
     """A chart's title with a second, quieter line."""
-    return alt.Title(
-        text,
-        anchor="start",
-        subtitle=below,
-        subtitleColor=palette.MUTED,
-        subtitlePadding=4,
-    )
+    return alt.Title(text, anchor="start", subtitle=below, subtitleColor=palette.MUTED, subtitlePadding=4)
 
 
 def of_run() -> alt.Tooltip:

@@ -14,18 +14,6 @@ from labapp.figures.paper import STYLE, UNDATED, WIDTH, colormap, colour_bar, le
 from labapp.figures.shares import shares
 
 __all__ = [
-    "STYLE",
-    "UNDATED",
-    "WIDTH",
-    "colormap",
-    "colour_bar",
-    "curve",
-    "frame_columns",
-    "heatmap",
-    "legend",
-    "matrix",
-    "paper",
-    "profile",
-    "shares",
-    "trace",
-]
+    "STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "curve", "frame_columns", "heatmap", "legend", "matrix",
+    "paper", "profile", "shares", "trace",
+]  # fmt: skip

@@ -72,15 +72,6 @@ def frame_columns(ax: Axes, columns: pd.DataFrame) -> Axes:
         columns: target, first and last (rows) of each.
     """
     for target, first, last in columns.itertuples(index=False):
-        ax.add_patch(
-            Rectangle(
-                (target - 0.5, first - 0.5),
-                1,
-                last - first + 1,
-                fill=False,
-                edgecolor="black",
-                linewidth=0.8,
-                clip_on=False,
-            )
-        )
+        corner, height = (target - 0.5, first - 0.5), last - first + 1
+        ax.add_patch(Rectangle(corner, 1, height, fill=False, edgecolor="black", linewidth=0.8, clip_on=False))
     return ax

@@ -10,23 +10,6 @@ from labapp.figures.maps.scale import SCALES, colours, scale_colours, scale_limi
 from labapp.figures.maps.sheet import Cell, MapRow, Sheet, energy_words
 
 __all__ = [
-    "SCALES",
-    "SIDE",
-    "Cell",
-    "MapRow",
-    "Sheet",
-    "address",
-    "at_most",
-    "blend",
-    "colours",
-    "energy_words",
-    "enlarged",
-    "grey",
-    "outline",
-    "png",
-    "raw",
-    "scale_colours",
-    "scale_limit",
-    "scale_title",
-    "scaled",
-]
+    "SCALES", "SIDE", "Cell", "MapRow", "Sheet", "address", "at_most", "blend", "colours", "energy_words", "enlarged",
+    "grey", "outline", "png", "raw", "scale_colours", "scale_limit", "scale_title", "scaled",
+]  # fmt: skip
