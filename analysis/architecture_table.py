@@ -53,14 +53,9 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     words.set_xlim(0, PLACES[-1])
     for place_of, (key, heading) in zip(PLACES, HEADINGS.items(), strict=True):
         words.annotate(
-            heading,
-            (place_of, 1),
-            xycoords=("data", "axes fraction"),
-            ha="right",
-            va="bottom",
-            weight="bold",
+            heading, (place_of, 1), xycoords=("data", "axes fraction"), ha="right", va="bottom", weight="bold",
             fontsize=7.5,
-        )
+        )  # fmt: skip
         for place, value in enumerate(sizes[key]):
             words.annotate(_word(key, value), (place_of, place), ha="right", va="center", fontsize=7.5)
     table = sizes.merge(parts.pivot_table(index="net", columns="part", values="parameters"), on="net")

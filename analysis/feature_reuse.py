@@ -22,13 +22,13 @@ import pandas as pd
 from matplotlib.colors import Normalize
 
 from analysis.probed import last, probed
-from analysis.publish import command, looks, publish
+from analysis.publish import ACROSS, command, looks, panels, publish
 from labapp import frames, palette
 from labapp.figures import WIDTH, colour_bar, frame_columns, matrix
 from labapp.store import Run
 
 WEIGHTING, SCALE = "weights", "column maximum"
-CLIP = 0.98  # of the sizes of Δ loss; a few cells (the stem, the first block of a stage) are far beyond all others
+CLIP = 0.98  # quantile of |Δ loss| where colours end: a few cells (the stem, a stage's first block) are far beyond
 COLUMNS = ["net", "weighting", "block", "source", "target", "kind", "value", "raw", "deviation", "seeds", "step"]
 
 
@@ -91,25 +91,23 @@ def draw_ablation(nets: dict[str, list[Run]], out: Path) -> list[Path]:
     limit = float(finite.abs().quantile(CLIP)) or 1.0 if len(finite) else 1.0
     beyond = {(True, True): "both", (True, False): "min", (False, True): "max"}
     norm = Normalize(-limit, limit)
-    across = min(3, len(nets))
-    down = -(-len(nets) // across)
-    size = (WIDTH if across > 1 else WIDTH * 0.6, 0.35 + (2.6 if across < 3 else 2.2) * down)
-    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
-    for place, ax in enumerate(axes.flat):
-        if place >= len(nets):
-            ax.set_axis_off()
-            continue
-        net = list(nets)[place]
+    figure, axes = panels(list(nets), _size)
+    for place, (net, ax) in enumerate(axes.items()):
         matrix(data=tables[net], x="target", y="source", hue="value", ax=ax, norm=norm, relative=True)
         ends = tables[net][tables[net]["kind"] == "classifier"]
         frame_columns(ax, ends.groupby("target")["source"].agg(["min", "max"]).reset_index())
         ax.set(title=net, xlabel="target block (framed: classifier)", ylabel="source block (0: stem)")
-        if place % across:
+        if place % ACROSS:
             ax.set_ylabel("")
     title = "Δ loss without the source (nats)"
     extend = beyond.get((bool(values.min() < -limit), bool(values.max() > limit)), "neither")
-    colour_bar(figure, list(axes.flat), norm, title, True, powers=False, extend=extend)
+    colour_bar(figure, figure.axes, norm, title, True, powers=False, extend=extend)
     return publish(figure, pd.concat(tables.values()), out, "block_ablation")
+
+
+def _size(across: int, down: int) -> tuple[float, float]:
+    """Inches of a figure of so many square panels."""
+    return WIDTH if across > 1 else WIDTH * 0.6, 0.35 + (2.6 if across < ACROSS else 2.2) * down
 
 
 if __name__ == "__main__":

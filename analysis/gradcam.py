@@ -23,8 +23,9 @@ from matplotlib.figure import SubFigure
 from analysis.publish import command, looks, publish
 from labapp import frames, palette
 from labapp.config import LabError
-from labapp.figures import WIDTH, overlay
-from labapp.figures.mapsheet import draw_sheet, figure_of, height_of, tight
+from labapp.figures import WIDTH
+from labapp.figures.maps import Cell, MapRow, Sheet, energy_words, raw
+from labapp.figures.maps.figure import draw_sheet, figure_of, height_of, tight
 from labapp.probes import explanations
 from labapp.probes.explanations import LayerMap, Look, Sample, Subject
 from labapp.store import Run
@@ -56,12 +57,12 @@ def draw_families(runs: Sequence[Run], out: Path) -> list[Path]:
     for run, net, name in zip(chosen, nets, frames.names(chosen), strict=True):
         found = explanations.look(net, sample, target="true")
         layers = found.at_depths(len(DEPTHS))
-        rows.append(overlay.Row(name, [_cell(layer, str(layer.path)) for layer in layers], _says(found)))
+        rows.append(MapRow(name, [_cell(layer, str(layer.path)) for layer in layers], _says(found)))
         table += [_row(run, name, sample, found, layer) for layer in layers]
         maps |= {f"{name}/{layer.path}": layer.evidence for layer in layers}
     across = max(len(row.cells) for row in rows)
     columns = DEPTHS if across == len(DEPTHS) else ()
-    sheet = overlay.Sheet(sample.picture, rows, sample.mask, title=_title(sample), columns=columns)
+    sheet = Sheet(sample.picture, rows, sample.mask, title=_title(sample), columns=columns)
     return [*publish(figure_of(sheet), pd.DataFrame(table), out, "gradcam_families"), _raw(maps, out, "families")]
 
 
@@ -88,9 +89,9 @@ def draw_training(runs: Sequence[Run], out: Path) -> list[Path]:
                 for row in rows_of
                 if row["measure"] == "energy" and row["net"] in ("trained", "uniform")
             ]
-        rows.append(overlay.Row(name, cells, _says(found)))
+        rows.append(MapRow(name, cells, _says(found)))
     columns = tuple(f"step {step:,}" for step in steps)
-    sheet = overlay.Sheet(sample.picture, rows, sample.mask, title=_title(sample), columns=columns)
+    sheet = Sheet(sample.picture, rows, sample.mask, title=_title(sample), columns=columns)
     curves = pd.DataFrame(energies)
     high = height_of(sheet)
     figure = plt.figure(figsize=(WIDTH, high + 2.0), layout=tight())
@@ -156,8 +157,8 @@ def _energy(figure: SubFigure, curves: pd.DataFrame, runs: Sequence[Run]) -> Non
     ax.legend(loc="upper left", ncols=3)
 
 
-def _cell(layer: LayerMap, above: str = "") -> overlay.Cell:
-    return overlay.Cell(layer.over_image, palette.short(above, 18), overlay.energy_words(layer.evidence, layer.energy))
+def _cell(layer: LayerMap, above: str = "") -> Cell:
+    return Cell(layer.over_image, palette.short(above, 18), energy_words(layer.evidence, layer.energy))
 
 
 def _row(run: Run, name: str, sample: Sample, found: Look, layer: LayerMap) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def _title(sample: Sample) -> str:
 
 def _raw(maps: dict[str, Any], out: Path, name: str) -> Path:
     path = out / f"gradcam_{name}.npz"
-    path.write_bytes(overlay.raw(maps))
+    path.write_bytes(raw(maps))
     return path
 
 

@@ -9,7 +9,6 @@ one panel a net (its first seed), one colour scale.
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.colors import Normalize
 
-from analysis.publish import command, looks, publish
+from analysis.publish import ACROSS, command, looks, panels, publish
 from labapp import frames, palette
 from labapp.config import LabError
 from labapp.figures import WIDTH, colour_bar, heatmap, legend, profile
@@ -63,21 +62,15 @@ def draw_heatmaps(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[
     cells = cells.merge(firsts[["run", "net"]], on="run")
     finite = cells["value"].dropna()
     norm = Normalize(finite.min(), finite.max()) if len(finite) else Normalize(-1, 0)
-    across = min(3, len(nets))
-    down = math.ceil(len(nets) / across)
-    size = (WIDTH, 0.3 + 1.9 * down)
-    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
-    for place, ax in enumerate(axes.flat):
-        if place >= len(nets):
-            ax.set_axis_off()
-            continue
-        heatmap(data=cells[cells["net"] == nets[place]], x="step", y="depth", hue="value", ax=ax, norm=norm)
-        ax.set_title(nets[place])
-        if place % across:
+    figure, axes = panels(nets, lambda across, down: (WIDTH, 0.3 + 1.9 * down))
+    for place, (net, ax) in enumerate(axes.items()):
+        heatmap(data=cells[cells["net"] == net], x="step", y="depth", hue="value", ax=ax, norm=norm)
+        ax.set_title(net)
+        if place % ACROSS:
             ax.set_ylabel("")
-        if place + across < len(nets):
+        if place + ACROSS < len(nets):
             ax.set_xlabel("")
-    colour_bar(figure, list(axes.flat), norm, TITLE)
+    colour_bar(figure, figure.axes, norm, TITLE)
     columns = ["net", "run", "layer", "depth", "step", "step_end", "value", "state"]
     return publish(figure, cells[columns].rename(columns={"value": "log10_value"}), out, "gradient_heatmap")
 

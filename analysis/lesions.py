@@ -13,15 +13,14 @@ point. Several seeds become their mean with the range.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.probed import last, probed
+from analysis.probed import probed, tables
 from analysis.publish import command, looks, publish
-from labapp import frames, palette
+from labapp import palette
 from labapp.figures import WIDTH, legend, trace
 from labapp.store import Run
 
@@ -29,12 +28,13 @@ from labapp.store import Run
 def draw(runs: list[Run], out: Path) -> list[Path]:
     """Write lesions.{png,svg,pdf,csv}."""
     there = probed(runs, "lesions")
-    deleted = _tables(there, "lesions")
+    deleted = tables(there, "lesions")
     chance = 100 * (1 - deleted["chance"].min())
     deleted = deleted[(deleted["lesion"] != "swap") & (deleted["reason"] == "")]
     blocks = deleted.groupby("run")["position"].transform("max").clip(lower=2)
     deleted = deleted.assign(place=(deleted["position"] - 1) / (blocks - 1), error=1 - deleted["accuracy"])
-    ordered = _tables([run for run in there if run.probes().get("permutations")], "permutations")
+    permuted = [run for run in there if run.probes().get("permutations")]
+    ordered = tables(permuted, "permutations") if permuted else _none_ordered()
     ordered = ordered[(ordered["swaps"] == 0) | (ordered["kendall_tau"] < 1)]  # without orders that came back
     styles = looks(there)
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
@@ -44,14 +44,8 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     if len(ordered):
         counts = sorted(ordered["swaps"].unique())
         ordered = ordered.assign(place=ordered["swaps"].map(counts.index), error=1 - ordered["accuracy"])
-        trace(
-            data=ordered.assign(error=100 * ordered["error"]),
-            x="place",
-            y="error",
-            hue="net",
-            ax=axes[1],
-            styles=styles,
-        )
+        shown = ordered.assign(error=100 * ordered["error"])
+        trace(data=shown, x="place", y="error", hue="net", ax=axes[1], styles=styles)
         axes[1].set_xticks(range(len(counts)), [str(count) for count in counts])
     axes[1].set(title="Blocks exchanged at random", xlabel="exchanges of two blocks of one shape", ylabel="")
     for ax in axes:
@@ -63,33 +57,16 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     axes[0].set_ylabel(palette.quantity("error").title)
     legend(figure, "net", styles, markers=True)
     columns = [
-        "net",
-        "run",
-        "seed",
-        "step",
-        "what",
-        "block",
-        "position",
-        "swaps",
-        "repeat",
-        "kendall_tau",
-        "error",
-        "loss",
+        *("net", "run", "seed", "step", "what", "block", "position", "swaps", "repeat", "kendall_tau", "error", "loss")
     ]
     both = pd.concat([deleted.assign(what=deleted["lesion"]), ordered.assign(what="permutation")])
     return publish(figure, both.reindex(columns=columns), out, "lesions")
 
 
-def _tables(runs: Sequence[Run], name: str) -> pd.DataFrame:
-    about = frames.describe(runs)
-    parts = []
-    for run, (_, who) in zip(runs, about.iterrows(), strict=True):
-        step = last(run, name)
-        parts.append(run.probe(name, step).assign(net=who["net"], run=who["run"], seed=who["seed"], step=step))
-    empty = pd.DataFrame(columns=["net", "run", "seed", "step", "swaps", "accuracy", "kendall_tau"]).astype(
-        {"accuracy": float}
-    )
-    return pd.concat(parts, ignore_index=True) if parts else empty
+def _none_ordered() -> pd.DataFrame:
+    """The table of permutations where none were measured."""
+    columns = ["net", "run", "seed", "step", "swaps", "accuracy", "kendall_tau"]
+    return pd.DataFrame(columns=columns).astype({"accuracy": float})
 
 
 if __name__ == "__main__":

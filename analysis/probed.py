@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import pandas as pd
+
+from labapp import frames
 from labapp.config import LabError
 from labapp.probes.catalogue import why_not
 from labapp.store import Run
 
 
 def probed(runs: Sequence[Run], name: str) -> list[Run]:
-    """The runs that hold a table of this quantity; a word to standard error about each other one that could.
+    """The runs that hold a table of this quantity; one line to standard error about the others that could.
 
     Raises:
         LabError: If there is none: how to make one, or why there can be none.
@@ -30,6 +33,24 @@ def probed(runs: Sequence[Run], name: str) -> list[Run]:
 
 def _command(runs: Sequence[Run], name: str) -> str:
     return f"labapp probe {' '.join(run.id for run in runs)} --quantities {name} --root {runs[0].path.parent}"
+
+
+def tables(runs: Sequence[Run], name: str, at: int = -1) -> pd.DataFrame:
+    """A quantity of all runs, at the last checkpoint measured of each (`at` −1) or at the first (0).
+
+    Args:
+        runs: At least one; all hold the quantity.
+        name: Of the quantity.
+        at: Place among the steps that were measured.
+
+    Returns:
+        The probe's rows, with the columns net, run, seed and step.
+    """
+    parts = []
+    for run, (_, who) in zip(runs, frames.describe(runs).iterrows(), strict=True):
+        step = run.probes()[name][at]
+        parts.append(run.probe(name, step).assign(net=who["net"], run=who["run"], seed=who["seed"], step=step))
+    return pd.concat(parts, ignore_index=True)
 
 
 def last(run: Run, name: str) -> int:

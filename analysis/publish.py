@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,15 +20,15 @@ from typing import NoReturn
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from labapp import frames, palette
 from labapp.config import LabError, nearest
-from labapp.figures import paper
+from labapp.figures import UNDATED, paper
 from labapp.store import Run, broken_runs, list_runs
 
-FORMATS = ("png", "svg", "pdf")
-UNDATED = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}  # same table, same bytes
+ACROSS = 3  # panels in a row
 Draw = Callable[[list[Run], Path], list[Path]]
 
 
@@ -62,7 +63,7 @@ def command(draw: Draw, about: str | None, argv: Sequence[str] | None = None) ->
 
 
 def pick(folder: Path, only: Sequence[str] = ()) -> list[Run]:
-    """The readable runs of an archive, oldest first; a word to standard error about each one that is broken."""
+    """The readable runs of an archive, oldest first; one line to standard error about each one that is broken."""
     for _, sentence in broken_runs(folder):
         print(f"left out: {sentence}", file=sys.stderr)  # noqa: T201
     runs = list_runs(folder)[::-1]
@@ -78,17 +79,32 @@ def pick(folder: Path, only: Sequence[str] = ()) -> list[Run]:
 
 def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Path]:
     """Write a figure as PNG, SVG and PDF, and the numbers it shows as CSV."""
-    paths = [out / f"{name}.{kind}" for kind in FORMATS]
-    for path, kind in zip(paths, FORMATS, strict=True):
-        figure.savefig(path, metadata=UNDATED[kind])
+    paths = [out / f"{name}.{kind}" for kind in UNDATED]
+    for path, metadata in zip(paths, UNDATED.values(), strict=True):
+        figure.savefig(path, metadata=metadata)
     plt.close(figure)
     table = out / f"{name}.csv"
     data.to_csv(table, index=False, float_format="%.6g")
     return [*paths, table]
 
 
+def panels(names: Sequence[str], size: Callable[[int, int], tuple[float, float]]) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with one panel for each name, at most `ACROSS` in a row; the rest of the last row stays empty.
+
+    Args:
+        names: In the order in which they are read.
+        size: Width and height in inches, for so many panels across and down.
+    """
+    across = min(ACROSS, len(names))
+    down = math.ceil(len(names) / across)
+    figure, axes = plt.subplots(down, across, figsize=size(across, down), layout="constrained", squeeze=False)
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    return figure, dict(zip(names, axes.flat, strict=False))
+
+
 def looks(runs: Sequence[Run]) -> pd.DataFrame:
-    """How each net is drawn: `palette.styles` of nets, the seeds of one net taken together; with the column net.
+    """How each net is drawn: `palette.styles` with one row for each net, whatever its seeds, and the column net.
 
     In the order in which they are listed: by family, then by depth.
     """

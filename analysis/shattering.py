@@ -12,15 +12,14 @@ batch's statistics), below after training. Several seeds become their mean with 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.probed import probed
+from analysis.probed import probed, tables
 from analysis.publish import command, looks, publish
-from labapp import frames, palette
+from labapp import palette
 from labapp.figures import WIDTH, legend, trace
 from labapp.store import Run
 
@@ -35,8 +34,8 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5.0), layout="constrained", sharex="col", sharey="col")
     shown = []
     for (moment, at), (left, right) in zip(MOMENTS.items(), axes, strict=True):
-        cosines = _tables(there, "shattering", at).assign(moment=moment, what="cosine")
-        lines = _tables(along, "autocorrelation", at)
+        cosines = tables(there, "shattering", at).assign(moment=moment, what="cosine")
+        lines = tables(along, "autocorrelation", at) if along else pd.DataFrame(columns=["kind"])
         lines = lines[lines["kind"] == "input"].assign(moment=moment, what="autocorrelation")
         trace(data=cosines, x="relative_depth", y="cosine", hue="net", ax=left, styles=styles)
         left.set(title=f"Between images, {moment}", ylabel="mean cosine of two gradients")
@@ -55,15 +54,6 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
         *("deviation", "examples", "lag", "distance", "autocorrelation", "batch_statistics", "reason"),
     ]
     return publish(figure, pd.concat(shown).reindex(columns=columns), out, "shattering")
-
-
-def _tables(runs: Sequence[Run], name: str, at: int) -> pd.DataFrame:
-    """The first (0) or last (−1) probed checkpoint of each run."""
-    parts = []
-    for run, (_, who) in zip(runs, frames.describe(runs).iterrows(), strict=True):
-        step = run.probes()[name][at]
-        parts.append(run.probe(name, step).assign(net=who["net"], run=who["run"], seed=who["seed"], step=step))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["kind"])
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ import itertools
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.colors import Normalize
 
 from analysis.probed import last, probed
-from analysis.publish import command, looks, publish
+from analysis.publish import command, looks, panels, publish
 from labapp import frames
 from labapp.figures import WIDTH, colour_bar, matrix
 from labapp.store import Run
@@ -58,22 +57,19 @@ def _squares(
     tables: dict[str, pd.DataFrame], labels: dict[str, tuple[str, str, str]], out: Path, name: str
 ) -> list[Path]:
     """One panel a table; its labels are title, downwards, to the right."""
-    across = min(3, len(tables))
-    down = -(-len(tables) // across)
-    wide = WIDTH if across > 1 else WIDTH * 0.6
     tall = max((table["row"].max() + 1) / (table["column"].max() + 1) for table in tables.values())
-    size = (wide, 0.45 + down * (0.35 + min(tall, 1.5) * (wide - 0.9) / across * 0.85))
-    figure, axes = plt.subplots(down, across, figsize=size, layout="constrained", squeeze=False)
-    for place, ax in enumerate(axes.flat):
-        if place >= len(tables):
-            ax.set_axis_off()
-            continue
-        key = list(tables)[place]
+
+    def size(across: int, down: int) -> tuple[float, float]:
+        wide = WIDTH if across > 1 else WIDTH * 0.6
+        return wide, 0.45 + down * (0.35 + min(tall, 1.5) * (wide - 0.9) / across * 0.85)
+
+    figure, axes = panels(list(tables), size)
+    for key, ax in axes.items():
         table = tables[key].assign(row=lambda t: t["row"] + 1, column=lambda t: t["column"] + 1)
         matrix(data=table, x="column", y="row", hue="cka", ax=ax, norm=CKA)
         title, downwards, rightwards = labels[key]
         ax.set(title=title, ylabel=downwards, xlabel=rightwards)
-    colour_bar(figure, list(axes.flat), CKA, "linear CKA", powers=False)
+    colour_bar(figure, figure.axes, CKA, "linear CKA", powers=False)
     return publish(figure, pd.concat(tables.values()), out, name)
 
 

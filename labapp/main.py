@@ -1,6 +1,6 @@
 """The front door: `streamlit run labapp/main.py`.
 
-Sets up the window, the frame around every page and the pages themselves; what a page shows is in `labapp/app/views/`.
+Sets up the window, the sidebar beside every page and the pages themselves; what a page shows is in `labapp/app/views/`.
 """
 
 import sys
@@ -34,5 +34,5 @@ page = st.navigation(
         ],
     }
 )
-app.frame()
+app.draw_sidebar()
 page.run()

@@ -1,39 +1,17 @@
-"""What do the pages share? The frame around them, the runs chosen in it, cached tables, and the empty state."""
+"""What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
-from labapp.app.maps import map_grid
-from labapp.app.missing import PICTURE, broken, empty, none_chosen, start, starter_button
-from labapp.app.probed import probe, probed, readable, unmeasured, unpaired
-from labapp.app.sidebar import PACE, Room, frame, look_again_if_gone, room, swatch
-from labapp.app.steps import PACE as PLAY
-from labapp.app.steps import playing, step_slider
+from labapp.app.archive import OpenArchive, look_again_if_gone, opened
+from labapp.app.controls import choice, playable, playing, step_slider
+from labapp.app.legend import svg_address, swatch
+from labapp.app.missing import PICTURE, broken, empty, none_chosen, show, start, starter_button
+from labapp.app.probed import probe, readable, show_probed, unmeasured, unpaired
+from labapp.app.running import PACE
+from labapp.app.sidebar import draw_sidebar
 from labapp.app.tables import curves, layer_table, overview, rows, signals, styles
 
 __all__ = [
-    "PACE",
-    "PICTURE",
-    "PLAY",
-    "Room",
-    "broken",
-    "curves",
-    "empty",
-    "frame",
-    "layer_table",
-    "look_again_if_gone",
-    "map_grid",
-    "none_chosen",
-    "overview",
-    "playing",
-    "probe",
-    "probed",
-    "readable",
-    "room",
-    "rows",
-    "signals",
-    "start",
-    "starter_button",
-    "step_slider",
-    "styles",
-    "swatch",
-    "unmeasured",
-    "unpaired",
-]
+    "PACE", "PICTURE", "OpenArchive", "broken", "choice", "curves", "draw_sidebar", "empty", "layer_table",
+    "look_again_if_gone", "none_chosen", "opened", "overview", "playable", "playing", "probe", "readable", "rows",
+    "show", "show_probed", "signals", "start", "starter_button", "step_slider", "styles", "svg_address", "swatch",
+    "unmeasured", "unpaired",
+]  # fmt: skip

@@ -5,26 +5,41 @@ What is missing, why, and the one thing to do next.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
 from labapp import palette
 from labapp.app import launch
-from labapp.app.sidebar import PACE, Room, job_name
+from labapp.app.archive import OpenArchive, opened
+from labapp.app.running import PACE, job_name
 from labapp.config import LabError
 
 
-def none_chosen(place: Room) -> None:
-    """No run is chosen: say so, and where to choose."""
+def show(draw: Callable[[OpenArchive], None]) -> None:
+    """A page: `draw` where there are runs to show, else what to do first; then what could not be read."""
+    archive = opened()
+    if not archive.runs:
+        empty(archive)
+        return
+    if archive.chosen:
+        draw(archive)
+    else:
+        none_chosen(archive)
+    broken(archive)
+
+
+def none_chosen(archive: OpenArchive) -> None:
+    """Say that no run is chosen, and where to choose."""
     st.title("No run is chosen.", anchor=False)
-    st.caption(f"Choose some of the {len(place.runs)} runs in the sidebar.")
+    st.caption(f"Choose some of the {len(archive.runs)} runs in the sidebar.")
 
 
-def broken(place: Room) -> None:
+def broken(archive: OpenArchive) -> None:
     """One sentence for each thing in the archive that cannot be read."""
-    if place.broken:
-        st.warning("\n\n".join(place.broken), icon=":material/broken_image:")
+    if archive.broken:
+        st.warning("\n\n".join(archive.broken), icon=":material/broken_image:")
 
 
 def starter_button(root: Path, primary: bool = False) -> None:
@@ -52,35 +67,35 @@ def start(arguments: list[str], root: Path) -> None:
         st.rerun()
 
 
-def empty(place: Room) -> None:
-    """An archive without runs: one picture, one sentence, one button."""
-    jobs = launch.launches(place.root)
+def empty(archive: OpenArchive) -> None:
+    """The page of an archive without runs: one picture, one sentence, one button."""
+    jobs = launch.launches(archive.root)
     running = [job for job in jobs if job.status == "running"]
     with st.container(horizontal_alignment="center"):
         st.space("large")
         st.image(PICTURE, width=520, alt="A plain net and a residual net, and the gradient on its way back")
         if running:
             st.title("The first run is about to begin.", anchor=False, text_alignment="center")
-            st.fragment(_last_word, run_every=PACE)(running[0])
+            st.fragment(_last_line, run_every=PACE)(running[0])
         else:
             st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
             st.markdown(
-                f"Record five nets side by side into `{place.root}` and watch them train; it takes a few minutes.",
+                f"Record five nets side by side into `{archive.root}` and watch them train; it takes a few minutes.",
                 text_alignment="center",
             )
-            starter_button(place.root, primary=True)
+            starter_button(archive.root, primary=True)
         if jobs and jobs[0].status in ("failed", "lost"):
             st.error(f"{job_name(jobs[0])} ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
-        broken(place)
+        broken(archive)
 
 
-def _last_word(job: launch.Launch) -> None:
+def _last_line(job: launch.Launch) -> None:
     """What a launch printed last, while there is no run to look at."""
     st.caption(" ".join(job.tail(1)) or "The laboratory is starting.", text_alignment="center")
 
 
 def _drawing() -> str:
-    """A plain and a residual net as SVG, and the gradient on its way back: in the one it passes every layer."""
+    """A plain and a residual net as SVG, each with an arrow for the gradient on its way back."""
     ink, parts = palette.MUTED, []
     for row, (name, colour) in enumerate(
         (("plain", palette.colour("plain")), ("residual", palette.colour("residual")))

@@ -1,21 +1,22 @@
 """What does a page show that is measured on checkpoints, and what when it was not measured yet?
 
-have = app.probed(runs, ["similarity"])          # the runs that hold it
-app.unmeasured(place, runs, ["similarity"])      # what is missing, why, and a button that measures it
+`show_probed` draws the runs that hold what a page needs; of the others it says what is missing and why, and offers a
+button that measures it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from labapp.app import launch
+from labapp.app.archive import OpenArchive
 from labapp.app.missing import start
-from labapp.app.sidebar import PACE, Room
+from labapp.app.running import PACE
 from labapp.app.tables import token
 from labapp.config import FOREIGN, LabError, listed
 from labapp.probes.catalogue import CATALOGUE, why_not
@@ -29,10 +30,19 @@ def probe(run: Run, name: str, step: int) -> pd.DataFrame:
     return _probe(*token(run), name, step)
 
 
-def probed(runs: Iterable[Run], names: Sequence[str]) -> list[Run]:
-    """The runs that hold all these tables, as far as they apply to their nets, and one of them at least.
+def readable(run: Run, name: str, step: int) -> pd.DataFrame:
+    """`probe`; where it cannot be read, an empty table, and an error on the page."""
+    try:
+        return probe(run, name, step)
+    except LabError as error:
+        st.error(str(error))
+        return pd.DataFrame()
 
-    Of a net of another maker nobody knows what applies until it was tried: the first table decides.
+
+def probed(runs: Iterable[Run], names: Sequence[str]) -> list[Run]:
+    """The runs that hold all of these tables that apply to their nets, and at least one of them.
+
+    Which tables apply to a net from another library is only known once they were tried: there the first one decides.
     """
     found = []
     for run in runs:
@@ -48,17 +58,44 @@ def applying(run: Run, names: Sequence[str]) -> list[str]:
     return [name for name in names if not why_not(name, run.experiment)]
 
 
-def unmeasured(place: Room, runs: Sequence[Run], names: Sequence[str], what: str, primary: bool = True) -> None:
+def show_probed(
+    archive: OpenArchive,
+    runs: Iterable[Run],
+    names: Sequence[str],
+    what: str,
+    draw: Callable[[OpenArchive, Sequence[Run]], None],
+) -> None:
+    """Draw the runs that were measured; below them, or instead, what was not.
+
+    Args:
+        archive: The archive that the app shows.
+        runs: Those the page is about.
+        names: The quantities that it needs.
+        what: What they say, for a heading, with {} for the runs' names: "How {} reuses its features".
+        draw: Draws the measured runs.
+    """
+    wanted = list(runs)
+    have = probed(wanted, names)
+    lack = [run for run in wanted if run not in have]
+    if have:
+        draw(archive, have)
+    if lack:
+        unmeasured(archive, lack, names, what.format(listed(run.name for run in lack)), primary=not have)
+
+
+def unmeasured(
+    archive: OpenArchive, runs: Sequence[Run], names: Sequence[str], what: str, primary: bool = True
+) -> None:
     """What is missing, why, and the one thing to do next; or how far it is, where that is being done.
 
     Args:
-        place: The room.
+        archive: The archive that the app shows.
         runs: Those that lack something.
         names: The quantities that the page needs.
         what: What they say, in a heading: "How dense-40 reuses its features".
         primary: Whether nothing else is on the page; else it is one line.
     """
-    jobs = [job for job in launch.launches(place.root) if job.arguments[0] == "probe"]
+    jobs = [job for job in launch.launches(archive.root) if job.arguments[0] == "probe"]
     mine = [job for job in jobs if set(job.arguments) & {run.id for run in runs}]
     busy = [job for job in mine if job.status == "running"]
     able = [run for run in runs if run.checkpoints() or all(CATALOGUE[name].when == "plan" for name in names)]
@@ -87,16 +124,15 @@ def unmeasured(place: Room, runs: Sequence[Run], names: Sequence[str], what: str
             type="primary" if primary else "tertiary",
             help="Starts `labapp probe` as a process; the page may be left meanwhile",
         )
-    if mine and mine[0].status in ("failed", "lost"):
-        st.error(f"The last attempt ended early: {' '.join(mine[0].tail(1)) or 'it left no message'}")
+    _say_failure(mine)
     if pressed:
         wanted = [name for name in names if any(name in applying(run, names) for run in able)]
-        start(["probe", *(run.id for run in able), "--quantities", *wanted], place.root)
+        start(["probe", *(run.id for run in able), "--quantities", *wanted], archive.root)
 
 
-def unpaired(place: Room, run: Run, other: Run) -> None:
-    """The same for the similarity of two runs, which is a table of its own."""
-    jobs = [job for job in launch.launches(place.root) if {run.id, other.id, "--against"} <= set(job.arguments)]
+def unpaired(archive: OpenArchive, run: Run, other: Run) -> None:
+    """Like `unmeasured`, for the similarity of two runs, which is a table of its own."""
+    jobs = [job for job in launch.launches(archive.root) if {run.id, other.id, "--against"} <= set(job.arguments)]
     if jobs and jobs[0].status == "running":
         st.fragment(_progress, run_every=PACE)(jobs[0].path)
         return
@@ -104,10 +140,9 @@ def unpaired(place: Room, run: Run, other: Run) -> None:
         st.caption(f"{run.name} and {other.name} can be compared when both have kept a checkpoint.")
         return
     st.caption(f"The layers of {run.name} have not been compared with those of {other.name} yet.")
-    if jobs and jobs[0].status in ("failed", "lost"):
-        st.error(f"The last attempt ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
+    _say_failure(jobs)
     if st.button("Compare", icon=":material/biotech:", key="probe-against", type="primary"):
-        start(["probe", run.id, "--against", other.id], place.root)
+        start(["probe", run.id, "--against", other.id], archive.root)
 
 
 def share_done(lines: Sequence[str]) -> tuple[float, str]:
@@ -119,6 +154,12 @@ def share_done(lines: Sequence[str]) -> tuple[float, str]:
             at = f" at step {int(found[4]):,}" if found[4] else ""
             return int(found[1]) / int(found[2]), f"{found[1]} of {found[2]}: {name}{at} is measured"
     return 0.0, "The laboratory is starting"
+
+
+def _say_failure(jobs: Sequence[launch.Launch]) -> None:
+    """What the latest of these launches printed last, if it failed."""
+    if jobs and jobs[0].status in ("failed", "lost"):
+        st.error(f"The last attempt ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
 
 
 def _progress(path: Path) -> None:
@@ -133,12 +174,3 @@ def _progress(path: Path) -> None:
 @st.cache_data(max_entries=128, show_spinner=False)
 def _probe(path: str, version: str, name: str, step: int) -> pd.DataFrame:
     return Run(path).probe(name, step)
-
-
-def readable(run: Run, name: str, step: int) -> pd.DataFrame:
-    """`probe`, or an empty table and the sentence why on the page."""
-    try:
-        return probe(run, name, step)
-    except LabError as error:
-        st.error(str(error))
-        return pd.DataFrame()

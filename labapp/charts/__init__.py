@@ -1,11 +1,11 @@
 """How does a tidy table look on the screen?
 
-One function a picture: a table from `frames`, the styles from `palette.styles`, out comes an Altair chart that follows
+Each function takes a table from `frames` and the styles from `palette.styles`, and returns an Altair chart that follows
 the page's light or dark theme. Hovering names the run and the layer; clicking a run in a legend leaves the others pale.
 """
 
 from labapp.charts.architecture import growth_chart, parts_chart, pyramid_chart
-from labapp.charts.encodings import axis_title, log_axis
+from labapp.charts.encodings import axis_title, log_axis, log_span
 from labapp.charts.gradients import profile_chart, slope_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
 from labapp.charts.maps import agreement_chart, drift_chart
@@ -15,23 +15,7 @@ from labapp.charts.similarity import similarity_chart
 from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
-    "accuracy_chart",
-    "agreement_chart",
-    "axis_title",
-    "colour_domain",
-    "drift_chart",
-    "growth_chart",
-    "heatmap_chart",
-    "linear_bar",
-    "linear_domain",
-    "log_axis",
-    "loss_chart",
-    "parts_chart",
-    "profile_chart",
-    "pyramid_chart",
-    "reuse_chart",
-    "scale_chart",
-    "signal_chart",
-    "similarity_chart",
-    "slope_chart",
-]
+    "accuracy_chart", "agreement_chart", "axis_title", "colour_domain", "drift_chart", "growth_chart",
+    "heatmap_chart", "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart", "parts_chart",
+    "profile_chart", "pyramid_chart", "reuse_chart", "scale_chart", "signal_chart", "similarity_chart", "slope_chart",
+]  # fmt: skip

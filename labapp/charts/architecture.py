@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.colours import colour_scale
 from labapp.charts.encodings import NUMBER, Chart
 
 BAR = 34  # pixels of height of a net's bar
@@ -13,7 +14,7 @@ NAMED = 0.07  # share from which a piece of a bar carries its name
 
 
 def parts_chart(parts: pd.DataFrame) -> Chart:
-    """A bar a net, from 0 to 100 % of its parameters; stages from pale to strong, linear layers in full at the end.
+    """One bar for each net, from 0 to 100 % of its parameters; stages go from pale to strong, linear layers come last.
 
     Args:
         parts: From `frames.parts`.
@@ -101,7 +102,7 @@ def pyramid_chart(levels: pd.DataFrame) -> Chart:
         levels: From `frames.pyramid`.
     """
     largest = float(levels["gradient_norm"].max()) or 1.0
-    scale = alt.Scale(domain=[0, largest], range=list(palette.SEQUENTIAL), interpolate="rgb")
+    scale = colour_scale((0, largest))
     order = sorted(levels["level"].unique())
     base = alt.Chart(levels).encode(
         x=alt.X("stage:N", title="stage of the net", sort=None, axis=alt.Axis(labelAngle=0, orient="top")),
@@ -114,7 +115,7 @@ def pyramid_chart(levels: pd.DataFrame) -> Chart:
         ],
     )
     squares = base.mark_rect().encode(color=alt.Color("gradient_norm:Q", scale=scale, legend=None))
-    # SEQUENTIAL is dark at its low end, on either page
+    # the sequential colours are dark at their low end, on either page
     ink = alt.when(alt.datum.gradient_norm > 0.6 * largest).then(alt.value("#1F1F1F")).otherwise(alt.value("#FFFFFF"))
     words = base.mark_text(fontSize=13).encode(text=alt.Text("gradient_norm:Q", format=".2~g"), color=ink)
     return alt.layer(squares, words).properties(height=60 + 38 * len(order), width="container")

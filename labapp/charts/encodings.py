@@ -24,11 +24,16 @@ def axis_title(quantity: str, relative: bool) -> str:
     return f"{about.name} ÷ last layer's" if relative else about.title
 
 
-def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict[str, Any]:
-    """A log scale over the positive finite values, whose ticks can be read: 0.01, 1, 100 or 10⁻⁷, never a crowd."""
+def log_span(values: Iterable[float]) -> tuple[float, float]:
+    """The least and the greatest positive finite value; 0.1 and 1 where there is none."""
     numbers = np.asarray(list(values), dtype=float)
     numbers = numbers[np.isfinite(numbers) & (numbers > 0)]
-    low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.1, 1.0)
+    return (float(numbers.min()), float(numbers.max())) if numbers.size else (0.1, 1.0)
+
+
+def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict[str, Any]:
+    """A log scale over the positive finite values, with a few ticks that are easy to read: 0.01, 1, 100 or 10⁻⁷."""
+    low, high = log_span(values)
     if low == high:
         low, high = low / 2, high * 2
     ticks = palette.log_ticks(low, high)
@@ -43,7 +48,7 @@ def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict
 
 
 def steps_axis(steps: pd.Series, labelled: bool = True) -> alt.X:
-    """The axis of steps; one that stands above another leaves the labels to it."""
+    """The axis of steps; without labels where the chart below has the same axis."""
     axis = alt.Axis(tickCount=8) if labelled else alt.Axis(tickCount=8, labels=False, ticks=False)
     title = palette.quantity("step").title if labelled else None
     return alt.X("step:Q", title=title, axis=axis, scale=_whole(steps))
@@ -54,41 +59,53 @@ def _whole(steps: pd.Series) -> alt.Scale:
 
 
 def positive(values: pd.Series) -> pd.Series:
-    """What a log axis can show; the rest is a gap in the line."""
+    """The values that a log axis can show; NaN, a gap in the line, in the place of the others."""
     numbers = values.astype(float)
     return numbers.where(np.isfinite(numbers) & (numbers > 0))
 
 
 def shaped(table: pd.DataFrame, styles: pd.DataFrame) -> pd.DataFrame:
-    """The table with its markers as a column: an encoding of their own would turn the legend's lines into markers."""
+    """The table with the column shape, the marker of each run.
+
+    A scale for markers would turn the lines of the legend into markers.
+    """
     return table.assign(shape=table["run"].map(styles.set_index("run")["shape"]))
 
 
 def colour_of(styles: pd.DataFrame, legend: int = 0) -> alt.Color:
-    """A run's colour, its family's; with a legend that has so many pixels' room, or without one."""
+    """The colour of each run, which is its family's; with a legend of at most `legend` pixels, or none if 0."""
     scale = alt.Scale(domain=list(styles["run"]), range=list(styles["colour"]))
     return alt.Color("run:N", scale=scale, legend=_legend(styles, legend), sort=None)
 
 
 def dash_of(styles: pd.DataFrame, legend: int = 0) -> alt.StrokeDash:
-    """A run's line style; merges with `colour_of` into one legend."""
+    """The line style of each run; Vega merges it with `colour_of` into one legend."""
     scale = alt.Scale(domain=list(styles["run"]), range=[dash or [1, 0] for dash in styles["dash"]])
     return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles, legend), sort=None)
 
 
 def _legend(styles: pd.DataFrame, width: int) -> alt.Legend | None:
-    """The runs' lines in rows; none where it would take the plot's room, since the sidebar names the runs as well."""
+    """A legend of the runs; none where it would need more than three rows, since the sidebar names the runs as well."""
     columns = width // (60 + 7 * max(map(len, styles["run"]), default=1))  # Vega does not wrap them
     if not columns or len(styles) > 3 * columns:
         return None
     return alt.Legend(
-        title=None,
-        orient="top",
-        symbolType="stroke",
-        symbolSize=500,
-        symbolStrokeWidth=2.2,
-        labelLimit=300,
-        columns=min(columns, len(styles)),
+        title=None, orient="top", columns=min(columns, len(styles)), labelLimit=300,
+        symbolType="stroke", symbolSize=500, symbolStrokeWidth=2.2,
+    )  # fmt: skip
+
+
+def crosses(bad: pd.DataFrame, colour: alt.Color, title: str) -> alt.Chart:
+    """A cross at the bottom of the plot for each value that its axis cannot show; hovering says why."""
+    return (
+        alt.Chart(bad)
+        .mark_text(text="×", fontSize=17, fontWeight="bold")
+        .encode(
+            x="relative_depth:Q",
+            y=alt.value(alt.expr("height - 7")),
+            color=colour,
+            tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title)],
+        )
     )
 
 
@@ -104,27 +121,21 @@ def unless(focus: alt.Parameter, shown: float = 1.0, pale: float = PALE) -> Any:
 
 def title_of(text: str, below: str) -> alt.Title:
     """A chart's title with a second, quieter line."""
-    return alt.Title(
-        text,
-        anchor="start",
-        subtitle=below,
-        subtitleColor=palette.MUTED,
-        subtitlePadding=4,
-    )
+    return alt.Title(text, anchor="start", subtitle=below, subtitleColor=palette.MUTED, subtitlePadding=4)
 
 
 def of_run() -> alt.Tooltip:
-    """Hovering names the run."""
+    """The tooltip that names the run."""
     return alt.Tooltip("run:N", title="run")
 
 
 def of_step() -> alt.Tooltip:
-    """Hovering names the step."""
+    """The tooltip that names the step."""
     return alt.Tooltip("step:Q", title="step")
 
 
 def of_layer(title: str) -> list[alt.Tooltip]:
-    """Hovering names the layer, its run and place, and its value."""
+    """The tooltips that name the layer, its run and place, and its value."""
     return [
         alt.Tooltip("layer:N", title="layer"),
         of_run(),

@@ -14,6 +14,7 @@ from labapp.charts.encodings import (
     Chart,
     axis_title,
     colour_of,
+    crosses,
     dash_of,
     focus_on_runs,
     log_axis,
@@ -27,7 +28,7 @@ from labapp.charts.encodings import (
     unless,
 )
 
-ROOM = 520  # pixels for the legend of the profile
+LEGEND = 520  # pixels for the legend of the profile
 
 
 def profile_chart(
@@ -39,12 +40,12 @@ def profile_chart(
     domain: tuple[float, float] | None = None,
     height: int = 470,
 ) -> Chart:
-    """Does the signal reach the first layer? Value against relative depth, log axis, one line a run.
+    """Does the signal reach the first layer? Value against relative depth on a log axis, with a line for each run.
 
     `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite stand on the axis
     as crosses.
     """
-    focus, colour = focus_on_runs(), colour_of(styles, ROOM)
+    focus, colour = focus_on_runs(), colour_of(styles, LEGEND)
     title = axis_title(quantity, relative)
     steps = sorted(profile["step"].unique())
     at = f"step {' or '.join(f'{step:,}' for step in steps)}"  # runs may be recorded at different ones
@@ -60,21 +61,12 @@ def profile_chart(
         y=alt.Y("value:Q", title=title, **axis),
         opacity=unless(focus),
     )
-    lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash_of(styles, ROOM))
+    lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash_of(styles, LEGEND))
     points = base.mark_point(filled=True, size=34).encode(color=colour, shape=SHAPE, tooltip=of_layer(title))
     layers: list[Any] = [lines, points]
     bad = profile[profile["state"] != "finite"]
     if len(bad):
-        layers.append(
-            alt.Chart(bad)
-            .mark_text(text="×", fontSize=17, fontWeight="bold")
-            .encode(
-                x="relative_depth:Q",
-                y=alt.value(alt.expr("height - 7")),
-                color=colour,
-                tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title)],
-            )
-        )
+        layers.append(crosses(bad, colour, title))
     if theory is not None and len(theory):
         layers.append(
             alt.Chart(theory)

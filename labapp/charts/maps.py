@@ -5,8 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from labapp.charts.colours import colour_scale
 from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, of_run, of_step, steps_axis, unless
-from labapp.palette import DIVERGING
 
 
 def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", order: list[str] | None = None) -> Chart:
@@ -24,10 +24,10 @@ def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", orde
         alt.Tooltip("high:Q", title="to", format=".2f"),
         alt.Tooltip("images:Q"),
     ]
-    scale = alt.Scale(domain=[-1, 1], range=list(DIVERGING), interpolate="rgb")
+    scale = colour_scale((-1, 1), diverging=True)
     base = alt.Chart(both).encode(x=x, y=y, tooltip=tooltip)
     squares = base.mark_rect(cornerRadius=2).encode(color=alt.Color("mean:Q", scale=scale, legend=None))
-    # DIVERGING is dark at its ends and light in the middle, on either page
+    # the diverging colours are dark at its ends and light in the middle, on either page
     ink = alt.when(alt.expr.abs(alt.datum.mean) > 0.6).then(alt.value("#FFFFFF")).otherwise(alt.value("#1F1F1F"))
     words = base.mark_text(fontSize=13).encode(text=alt.Text("mean:Q", format=".2f"), color=ink)
     return alt.layer(squares, words).properties(height=40 + 44 * len(names), width="container")

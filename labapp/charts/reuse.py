@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale
 from labapp.charts.encodings import NUMBER, Chart
-from labapp.charts.heatmap import ON_CANVAS
 
 SHORT = {"transition": "T", "classifier": "C"}  # targets that are framed
 TICKS = {"x": 7, "y": 7}  # labels of an axis at most
@@ -51,7 +51,7 @@ def reuse_chart(
         ]
     base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltip)
     known = alt.datum.value != None  # noqa: E711 - an expression for the browser
-    colour = alt.when(known).then(alt.Color("value:Q", scale=scale_of(domain), legend=None))
+    colour = alt.when(known).then(alt.Color("value:Q", scale=colour_scale(domain, domain[0] < 0), legend=None))
     layers: list[Any] = [base.mark_rect().encode(color=colour.otherwise(alt.value(palette.MUTED)))]
     framed = shown[shown["kind"].isin(list(SHORT)) & (len(columns) > 1)].drop_duplicates("column")
     if len(framed):
@@ -67,21 +67,8 @@ def reuse_chart(
 
 def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Chart:
     """The colour bar that triangles share."""
-    edges = np.linspace(*domain, 101)
-    table = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "value": (edges[:-1] + edges[1:]) / 2})
-    return (
-        alt.Chart(table, usermeta=ON_CANVAS)
-        .mark_rect()
-        .encode(
-            x=alt.X("low:Q", title=title, scale=alt.Scale(domain=list(domain), nice=False), axis=alt.Axis(tickCount=5)),
-            x2="high:Q",
-            y=alt.value(0),
-            y2=alt.value(alt.expr("height")),
-            color=alt.Color("value:Q", scale=scale_of(domain), legend=None),
-            stroke=alt.Stroke("value:Q", scale=scale_of(domain), legend=None),
-        )
-        .properties(height=62 if title is None else 92, width="container")
-    )
+    axis = alt.X("low:Q", title=title, scale=alt.Scale(domain=list(domain), nice=False), axis=alt.Axis(tickCount=5))
+    return colour_bar(domain, axis, colour_scale(domain, domain[0] < 0), height=62 if title is None else 92)
 
 
 def linear_domain(values: pd.Series, signed: bool, scale: str) -> tuple[float, float]:
@@ -91,12 +78,6 @@ def linear_domain(values: pd.Series, signed: bool, scale: str) -> tuple[float, f
     sizes = values.abs().to_numpy(float)
     largest = float(sizes[np.isfinite(sizes)].max(initial=0.0)) or 1.0
     return (-largest, largest) if signed else (0.0, largest)
-
-
-def scale_of(domain: tuple[float, float]) -> alt.Scale:
-    """Diverging colours about 0, else sequential ones."""
-    colours = palette.DIVERGING if domain[0] < 0 else palette.SEQUENTIAL
-    return alt.Scale(domain=list(domain), range=list(colours), clamp=True, interpolate="rgb")
 
 
 def _axis(labels: list[str], most: int) -> alt.Axis:

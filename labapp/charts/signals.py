@@ -15,6 +15,7 @@ from labapp.charts.encodings import (
     SHAPE,
     Chart,
     colour_of,
+    crosses,
     dash_of,
     log_axis,
     of_layer,
@@ -22,7 +23,6 @@ from labapp.charts.encodings import (
     shaped,
 )
 
-CROSS = 17  # pixels of the sign for a value that its axis cannot show
 WHOLE = ("zero_fraction", "linear_probe")  # drawn from 0 to 100 %
 PARTS = {  # what hovering adds where a value is the ratio of two
     "dead_share": ("dead", "of channels"),
@@ -41,7 +41,7 @@ def signal_chart(
     interval: bool = False,
     height: int = 250,
 ) -> Chart:
-    """One signal against relative depth, a line a run.
+    """One signal against relative depth, with a line for each run.
 
     Args:
         rows: From `frames.at_step`, of one quantity; shares become per cent.
@@ -86,21 +86,12 @@ def signal_chart(
     layers.append(base.mark_point(size=140, opacity=0).encode(tooltip=tooltip))  # a small point is hard to hit
     bad = shown[~fine]
     if len(bad):
-        layers.append(
-            alt.Chart(bad)
-            .mark_text(text="×", fontSize=CROSS, fontWeight="bold")
-            .encode(
-                x="relative_depth:Q",
-                y=alt.value(alt.expr("height - 7")),
-                color=colour_of(styles),
-                tooltip=[*of_layer(about.title)[:-1], alt.Tooltip("state:N", title=about.title)],
-            )
-        )
+        layers.append(crosses(bad, colour_of(styles), about.title))
     return alt.layer(*layers).properties(height=height, width="container")
 
 
 def _vertical(
-    about: palette.Quantity, quantity: str, span: tuple[float, float], band: tuple[float, float] | None, percent: bool
+    about: palette.Caption, quantity: str, span: tuple[float, float], band: tuple[float, float] | None, percent: bool
 ) -> tuple[alt.Y, list[Any]]:
     """The vertical axis, and the band to shade behind everything."""
     title = about.unit or about.name

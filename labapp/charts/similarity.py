@@ -6,8 +6,8 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.colours import ON_CANVAS, colour_scale, tiles
 from labapp.charts.encodings import NUMBER, Chart
-from labapp.charts.heatmap import ON_CANVAS
 
 LABELS = 8  # named layers of an axis
 
@@ -21,7 +21,6 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
         columns: Title of the horizontal axis.
         height: In pixels.
     """
-    scale = alt.Scale(domain=[0, 1], range=list(palette.SEQUENTIAL), clamp=True, interpolate="rgb")
     shown = cells.assign(x=cells["column"] - 0.5, x2=cells["column"] + 0.5, y=cells["row"] - 0.5, y2=cells["row"] + 0.5)
     x = alt.X("x:Q", title=columns, axis=_axis(cells, "column", "other_layer"), scale=_whole(cells["column"]))
     y = alt.Y("y:Q", title=rows, axis=_axis(cells, "row", "layer"), scale=_whole(cells["row"], turned=True))
@@ -35,22 +34,11 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
         alt.Tooltip("note:N", title="note"),
     ]
     known = shown["cka"].notna()
-    squares = [
-        alt.Chart(shown[known])
-        .mark_rect(strokeWidth=0.6)
-        .encode(
-            x=x,
-            x2="x2:Q",
-            y=y,
-            y2="y2:Q",
-            color=alt.Color("cka:Q", scale=scale, legend=None),
-            stroke=alt.Stroke("cka:Q", scale=scale, legend=None),  # closes the hairlines between squares
-            tooltip=tooltip,
-        )
-    ]
+    sides = {"x": x, "x2": "x2:Q", "y": y, "y2": "y2:Q"}
+    squares = [tiles(shown[known], sides, "cka", colour_scale((0, 1)), stroke=0.6).encode(tooltip=tooltip)]
     if not known.all():
         grey = alt.Chart(shown[~known]).mark_rect(color=palette.MUTED)
-        squares.append(grey.encode(x=x, x2="x2:Q", y=y, y2="y2:Q", tooltip=tooltip))
+        squares.append(grey.encode(**sides, tooltip=tooltip))
     return alt.layer(*squares, usermeta=ON_CANVAS).properties(height=height, width="container")
 
 

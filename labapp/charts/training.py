@@ -23,11 +23,11 @@ from labapp.charts.encodings import (
     unless,
 )
 
-ROOM = 900  # pixels for the legend
+LEGEND = 900  # pixels for the legend
 
 
 def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) -> Chart:
-    """Did they train? Training loss over steps: thin lines, log axis."""
+    """Did they train? Training loss over steps, on a log axis."""
     focus = focus_on_runs()
     train = curves[curves["split"] == "train"]
     train = train.assign(loss=positive(train["loss"]))
@@ -36,7 +36,7 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
         x=steps_axis(curves["step"], labelled=False), y=alt.Y("loss:Q", title=palette.quantity("loss").title, **axis)
     )
     lines = base.mark_line(strokeWidth=1.2).encode(
-        color=colour_of(styles, ROOM), strokeDash=dash_of(styles, ROOM), opacity=unless(focus)
+        color=colour_of(styles, LEGEND), strokeDash=dash_of(styles, LEGEND), opacity=unless(focus)
     )
     hits = base.mark_point(size=90, opacity=0).encode(  # a thin line is hard to hit
         tooltip=[of_run(), of_step(), alt.Tooltip("loss:Q", title="training loss", format=NUMBER)]
@@ -45,7 +45,7 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
 
 
 def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220) -> Chart:
-    """Did they learn what holds for other images? Test accuracy over steps: points, below the loss on the same axis."""
+    """Does what they learnt hold for other images? Test accuracy over steps, to stand below `loss_chart`."""
     test = curves[curves["split"] == "test"]
     test = shaped(test.assign(accuracy=100 * test["accuracy"].astype(float)), styles)
     base = alt.Chart(test).encode(

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from labapp import palette
 from labapp.figures.paper import colormap
 
 
 def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, relative: bool = False) -> Axes:
-    """Depth × step as coloured cells; `data` from `frames.gradient_heatmap`, of one run."""
+    """Every layer at every step as coloured cells; `data` is from `frames.gradient_heatmap`, of one run."""
     rows, columns = (data.drop_duplicates(name).sort_values(name) for name in (f"{y}_end", f"{x}_end"))
     grid = data.pivot_table(index=f"{y}_end", columns=f"{x}_end", values=hue, dropna=False)
     ax.set_facecolor(palette.ALARM)  # shows through where a cell has no value
-    ax.pcolormesh(
-        np.append(columns[x], columns[f"{x}_end"].iloc[-1]),
-        np.append(rows[f"{y}_start"], rows[f"{y}_end"].iloc[-1]),
-        np.ma.masked_invalid(grid.to_numpy(float)),
-        norm=norm,
-        cmap=colormap(relative),
-        rasterized=True,
-        linewidth=0,
-    )
-    ax.grid(visible=False)
+    across = np.append(columns[x], columns[f"{x}_end"].iloc[-1])
+    down = np.append(rows[f"{y}_start"], rows[f"{y}_end"].iloc[-1])
+    _fill(ax, across, down, grid, norm, relative)
     ax.set(xlabel=palette.quantity(x).title, ylabel="layer")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -35,7 +31,7 @@ def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Nor
 
 
 def matrix(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, relative: bool = False) -> Axes:
-    """One cell a pair of whole numbers, the first row above; grey where the value is not finite.
+    """One cell for each pair of whole numbers, the first row on top; grey where the value is not finite.
 
     Args:
         data: One row a pair.
@@ -52,19 +48,20 @@ def matrix(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Norm
     empty = data[~np.isfinite(data[hue].astype(float))]
     for at in zip(empty[x], empty[y], strict=True):
         ax.add_patch(Rectangle((at[0] - 0.5, at[1] - 0.5), 1, 1, color=palette.MUTED, linewidth=0))
-    ax.pcolormesh(
-        *edges,
-        np.ma.masked_invalid(grid.to_numpy(float)),
-        norm=norm,
-        cmap=colormap(relative),
-        rasterized=True,
-        linewidth=0,
-    )
-    ax.grid(visible=False)
+    _fill(ax, *edges, grid, norm, relative)
     ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[-1, 0]], aspect="equal", xlabel=x, ylabel=y)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_locator(MaxNLocator(6, integer=True))
     return ax
+
+
+def _fill(
+    ax: Axes, across: NDArray[Any], down: NDArray[Any], grid: pd.DataFrame, norm: Normalize, relative: bool
+) -> None:
+    """Colour the cells between the edges; what has no value stays empty."""
+    values = np.ma.masked_invalid(grid.to_numpy(float))
+    ax.pcolormesh(across, down, values, norm=norm, cmap=colormap(relative), rasterized=True, linewidth=0)
+    ax.grid(visible=False)
 
 
 def frame_columns(ax: Axes, columns: pd.DataFrame) -> Axes:
@@ -75,15 +72,6 @@ def frame_columns(ax: Axes, columns: pd.DataFrame) -> Axes:
         columns: target, first and last (rows) of each.
     """
     for target, first, last in columns.itertuples(index=False):
-        ax.add_patch(
-            Rectangle(
-                (target - 0.5, first - 0.5),
-                1,
-                last - first + 1,
-                fill=False,
-                edgecolor="black",
-                linewidth=0.8,
-                clip_on=False,
-            )
-        )
+        corner, height = (target - 0.5, first - 0.5), last - first + 1
+        ax.add_patch(Rectangle(corner, 1, height, fill=False, edgecolor="black", linewidth=0.8, clip_on=False))
     return ax

@@ -1,4 +1,4 @@
-"""How does a value go over steps or over depth, one line a net?"""
+"""How does a value change over steps or over depth, with a line for each net?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -57,6 +56,8 @@ def _lines(
 ) -> None:
     if data.empty:  # all that there is was not finite, and is marked as such
         return
+    import seaborn as sns  # takes half a second, which those who draw maps do not need
+
     looks = looks_of(styles, hue)
     repeated = bool(data.duplicated([x, hue]).any())
     sns.lineplot(

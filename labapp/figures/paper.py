@@ -1,4 +1,4 @@
-"""What do all figures have in common: sizes, fonts, colours, one legend and one colour bar a figure?"""
+"""What do all figures have in common: sizes, fonts, colours, their one legend and one colour bar?"""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ STYLE: Any = {
     "xtick.major.width": 0.6,
     "ytick.labelsize": 7.5,
     "ytick.major.width": 0.6,
+}
+UNDATED: dict[str, dict[str, Any]] = {  # metadata of each file format: the same figure gives the same bytes
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
 }
 
 

@@ -8,32 +8,38 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-import labapp
+from labapp.app import questions
 from labapp.commands import cli
 from labapp.config import Experiment
 from labapp.store import list_runs
+from tests.app.pages import MAIN, go, settled
 
-MAIN = Path(labapp.__file__).resolve().parent / "main.py"
 OpenPage = Callable[..., AppTest]
 
 
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
-    """Open a page of the app on an archive, with an address."""
+    """Open a page of the app (by default the first) on an archive, with an address."""
     path = list(sys.path)
 
-    def opened(root: Path, page: str, **address: str) -> AppTest:
+    def opened(root: Path, page: str | None = None, **address: str) -> AppTest:
         monkeypatch.setenv("LABAPP_RUNS", str(root))
         app = AppTest.from_file(str(MAIN), default_timeout=60)
         for name, value in address.items():
             app.query_params[name] = value
         app.run()
-        app.switch_page(f"app/views/{page}.py").run()
         assert not app.exception, app.exception[0].stack_trace
-        return app
+        return go(app, page) if page else app
 
     yield opened
     sys.path[:] = path
+
+
+@pytest.fixture
+def open_gradcam(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> OpenPage:
+    """Open the Grad-CAM page, where scores are over a few images, and wait for its answers."""
+    monkeypatch.setattr(questions, "IMAGES", 24)
+    return lambda root, **address: settled(open_page(root, "gradcam", **address))
 
 
 @pytest.fixture(scope="session")

@@ -54,33 +54,18 @@ def amount(number: float) -> str:
 
 def page() -> None:
     """Draw the page."""
-    room = app.room()
-    if not room.runs:
-        app.empty(room)
-    elif not room.chosen:
-        app.none_chosen(room)
-    else:
-        have = app.probed(room.chosen, PLAN)
-        lack = [run for run in room.chosen if run not in have]
-        if have:
-            _picture(room, have)
-        if lack:
-            whose = listed(run.name for run in lack)
-            app.unmeasured(room, lack, PLAN, f"The architecture of {whose}", primary=not have)
-    app.broken(room)
+    app.show(lambda archive: app.show_probed(archive, archive.chosen, PLAN, "The architecture of {}", _picture))
 
 
-def _picture(room: app.Room, have: Sequence[Run]) -> None:
+def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
     top = st.container()
     names = dict(zip(frames.names(have, seeds=False), have, strict=True))  # of repetitions one is enough
-    if st.session_state.get("net") not in (None, *names):
-        del st.session_state["net"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        name = st.selectbox("Net", list(names), key="net", bind="query-params", width=230)
+        run = app.choice("Net", names, "net", width=230)
         shown = st.segmented_control(
             "Rows", list(ROWS), default="layers with parameters", key="rows", bind="query-params", required=True
         )
-    run = names[name]
+    name = next(known for known, own in names.items() if own is run)
     try:
         table = frames.architecture(run, app.probe)
         parts = frames.parts(list(names.values()), app.probe)
@@ -101,7 +86,7 @@ def _picture(room: app.Room, have: Sequence[Run]) -> None:
         _stages(run)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _measured(room, run)
+        _measured(archive, run)
     with right:
         _stacks(run)
         if "growth" in run.probes():
@@ -166,8 +151,8 @@ def _stacks(run: Run) -> None:
     st.table(shown, hide_index=True, border="horizontal")
 
 
-def _measured(room: app.Room, run: Run) -> None:
-    """The pyramid, and what the head makes of positions and image sizes."""
+def _measured(archive: app.OpenArchive, run: Run) -> None:
+    """The pyramid, which image sizes the net takes, and whether the order of positions matters to its head."""
     st.markdown("**Feature pyramid**", help=PYRAMID)
     there = run.probes()
     missing = [name for name in MEASURED if name not in there]
@@ -182,7 +167,7 @@ def _measured(room: app.Room, run: Run) -> None:
         step = there["spatial_order"][-1]
         st.markdown(f"**Order of positions.** {order(app.readable(run, 'spatial_order', step), step)}")
     if missing:
-        app.unmeasured(room, [run], missing, "", primary=False)
+        app.unmeasured(archive, [run], missing, "", primary=False)
 
 
 def accepted(table: pd.DataFrame) -> str:

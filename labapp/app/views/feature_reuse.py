@@ -66,34 +66,26 @@ def _missing(worst: pd.DataFrame, what: str, who: str) -> str:
 
 def page() -> None:
     """Draw the page."""
-    room = app.room()
-    if not room.runs:
-        app.empty(room)
-    elif not room.chosen:
-        app.none_chosen(room)
-    elif all(run.experiment.family in ONE_SOURCE for run in room.chosen):
-        _one_source(room)
+    app.show(_body)
+
+
+def _body(archive: app.OpenArchive) -> None:
+    many = [run for run in archive.chosen if run.experiment.family not in ONE_SOURCE]
+    if many:
+        app.show_probed(archive, many, NAMES, "Which features {} reuses", app.playable(_picture, "reuse-step"))
     else:
-        many = [run for run in room.chosen if run.experiment.family not in ONE_SOURCE]
-        have = app.probed(many, NAMES)
-        lack = [run for run in many if run not in have]
-        if have:
-            st.fragment(_picture, run_every=app.PLAY if app.playing("reuse-step") else None)(room, have)
-        if lack:
-            whose = listed(run.name for run in lack)
-            app.unmeasured(room, lack, NAMES, f"Which features {whose} reuses", primary=not have)
-    app.broken(room)
+        _one_source(archive)
 
 
-def _one_source(room: app.Room) -> None:
-    counts = {run.name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info) for run in room.chosen}
+def _one_source(archive: app.OpenArchive) -> None:
+    counts = {run.name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info) for run in archive.chosen}
     words = listed(f"all {count} layers of {name}" if count else name for name, count in counts.items())
     st.title(f"{words[0].upper()}{words[1:]} read one source each, the layer before.", anchor=False, help=MEANING)
     st.caption("Choose a dense net, which reads all layers before, or a residual one, which reads their sum.")
 
 
-def _picture(room: app.Room, have: Sequence[Run]) -> None:
-    app.look_again_if_gone(room.chosen)
+def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
+    app.look_again_if_gone(archive.chosen)
     top = st.container()
     groups = _alike(have)
     dense = {name: runs for name, runs in groups.items() if all(map(_is_dense, runs))}
@@ -130,16 +122,12 @@ def _alike(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _is_dense(run: Run) -> bool:
-    """Whether a net concatenates, whoever made it: only then there are observations."""
+    """Whether a net concatenates its features, also one from another library: only such nets have observations."""
     return "reuse_observations" in run.probes()
 
 
 def _choice(label: str, groups: dict[str, list[Run]], key: str) -> list[Run]:
-    if len(groups) < 2:
-        return next(iter(groups.values()), [])
-    if st.session_state.get(key) not in (None, *groups):
-        del st.session_state[key]
-    return groups[st.selectbox(label, list(groups), key=key, bind="query-params", width=190)]
+    return app.choice(label, groups, key, width=190) if len(groups) > 1 else next(iter(groups.values()), [])
 
 
 def _controls(dense: bool) -> tuple[str, str]:

@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, palette
-from labapp.app import asking, background
+from labapp.app import background, questions
 from labapp.app.views import gradcam_grid, gradcam_scores
 from labapp.app.views.gradcam_grid import COLUMNS, View, at_stage
 from labapp.config import LabError, listed
-from labapp.figures import overlay
+from labapp.figures import maps
 from labapp.store import Run
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PACE = 0.5  # seconds between looks at a question that is being worked on, and between two checkpoints of a play
 AT_ONCE = 2.0  # seconds for which the page waits for an answer before it shows how far it is
 STRIP = 12  # images to choose from
+SLIDER = "checkpoint"  # over the checkpoints
 MEANING = """
 **Grad-CAM** at a layer with maps A_k: Σ_k w_k A_k, w_k the mean over places of ∂s_c/∂A_k, s_c the score of the class
 before the softmax (Selvaraju et al. 2017, eq. 1–2). Shown is its positive part, unless evidence against is asked for.
@@ -65,27 +66,20 @@ def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | Non
 
 def page() -> None:
     """Draw the page."""
-    room = app.room()
-    if not room.runs:
-        app.empty(room)
-        return
-    if not room.chosen:
-        app.none_chosen(room)
-        return
-    busy = st.session_state.get("_looking", False)
-    st.fragment(_body, run_every=PACE if busy else None)(room)
-    app.broken(room)
+    busy = st.session_state.get("_looking", False) or app.playing(SLIDER)
+    st.session_state["_looking"] = busy
+    app.show(st.fragment(_body, run_every=PACE if busy else None))
 
 
-def _body(room: app.Room) -> None:
+def _body(archive: app.OpenArchive) -> None:
     top = st.container()
-    runs = [run for run in room.chosen if run.checkpoints()]
-    sets = {asking.image_set(run) for run in runs}
+    runs = [run for run in archive.chosen if run.checkpoints()]
+    sets = {questions.image_set(run) for run in runs}
     if not runs:
         top.title("None of the chosen runs kept a checkpoint.", anchor=False)
         st.caption("A map needs a net's weights: train one with `--checkpoints` above 0, or choose another run.")
         return
-    same = [run for run in runs if asking.image_set(run) == asking.image_set(runs[0])]
+    same = [run for run in runs if questions.image_set(run) == questions.image_set(runs[0])]
     progress = st.container(height=48, border=False)  # of one height, so that the page does not jump when it is done
     try:
         sample, jobs = _choose_image(same[0])
@@ -118,7 +112,7 @@ def _body(room: app.Room) -> None:
     )
     what = "digit" if same[0].experiment.imageset == "cluttered-digits" else "object"
     top.title(answer(energy, here, what, view.stage), help=MEANING, anchor=False)
-    without = [run.id for run in room.chosen if run not in runs]
+    without = [run.id for run in archive.chosen if run not in runs]
     if without:
         top.caption(f"Left out, because no checkpoint was kept: {listed(without)}.")
     if len(sets) > 1:
@@ -131,7 +125,7 @@ def _body(room: app.Room) -> None:
 
 
 def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:
-    """A strip of test images, a number, and an upload that takes their place."""
+    """Ask for an image: by a strip of test images, by its number, or as an upload, which goes before the others."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         index = st.number_input(
             "Image", min_value=0, step=1, key="image", bind="query-params", width=130,
@@ -140,11 +134,11 @@ def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:
         with st.popover("Your own picture", icon=":material/upload:"):
             upload = st.file_uploader("A picture; its middle is shown to the nets", key="upload")
     if upload is not None:
-        job = asking.upload(upload)
+        job = questions.upload(upload)
         background.wait([job], AT_ONCE)
         return (job.value if job.done else None), [job]
     first = int(index) // STRIP * STRIP
-    job = asking.strip(run, first, STRIP)
+    job = questions.strip(run, first, STRIP)
     background.wait([job], AT_ONCE)
     if not job.done:
         return None, [job]
@@ -153,13 +147,13 @@ def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:
         st.columns(STRIP, gap="small"), samples, range(first, first + STRIP), strict=False
     ):
         with column:
-            st.image(overlay.enlarged(sample.picture, 96), alt=f"{sample.name}, class {sample.label}", width="stretch")
+            st.image(maps.enlarged(sample.picture, 96), alt=f"{sample.name}, class {sample.label}", width="stretch")
             st.button(
                 str(number), key=f"pick-{number - first}", width="stretch", on_click=_pick, args=(number,),
                 type="primary" if number == index else "secondary",
             )  # fmt: skip
     if int(index) - first >= len(samples):
-        one = asking.image(run, int(index))
+        one = questions.image(run, int(index))
         background.wait([one], AT_ONCE)
         return (one.value if one.done else None), [job, one]
     return samples[int(index) - first], [job]
@@ -191,7 +185,7 @@ def _controls(runs: Sequence[Run], sample: Sample | None) -> View:
             help="Of the answer, the scores over many images, and the checkpoints: a spatial resolution, 1 the finest",
         )  # fmt: skip
         scale = st.segmented_control(
-            "Colour scale", list(overlay.SCALES), default="even", key="colours", bind="query-params", required=True,
+            "Colour scale", list(maps.SCALES), default="even", key="colours", bind="query-params", required=True,
             help="Even: 1 is a map spread evenly over the image. Score: units of the class score, sizes compare.",
         )  # fmt: skip
         signed = st.toggle("Evidence against", key="signed", bind="query-params")
@@ -201,42 +195,27 @@ def _controls(runs: Sequence[Run], sample: Sample | None) -> View:
 
 
 def _step(runs: Sequence[Run]) -> int | None:
-    """A slider over the checkpoints of all runs, and a button that plays them; None for the last of each."""
+    """The checkpoint chosen among those of all runs; None, for the last one of each, where there is no choice."""
     steps = sorted({step for run in runs for step in run.checkpoints()})
     if len(steps) < 2:
         return None
-    key, playing = "checkpoint", st.session_state.get("_playing-maps", False)
-    if playing and not st.session_state.get("_unanswered", False):  # each checkpoint is seen before the next
-        at = steps.index(st.session_state[key]) if st.session_state.get(key) in steps else 0
-        after = (at + 1) % len(steps)
-        st.session_state[key] = steps[after]
-        st.session_state["_playing-maps"] = after < len(steps) - 1
-    if st.session_state.get(key) not in steps:
-        st.session_state[key] = steps[-1]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        pressed = st.button(
-            "Pause" if playing else "Play", key="play-maps",
-            icon=":material/pause:" if playing else ":material/play_arrow:",
-        )  # fmt: skip
-        step = st.select_slider("Checkpoint", steps, key=key, bind="query-params", format_func=lambda at: f"{at}")
-    if pressed:
-        st.session_state["_playing-maps"] = not playing
-    return int(step)
+    unanswered = st.session_state.get("_unanswered", False)  # each checkpoint is seen before the next
+    return app.step_slider(steps, SLIDER, "Checkpoint", first=False, hold=unanswered)
 
 
 def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, background.Job]]:
     """The questions about one run; over checkpoints, all about the class that it predicts in the end."""
     steps, target = _steps(run, view), view.target
     if len(steps) > 1 and target == "predicted":
-        end = asking.look(run, steps[-1], sample, view.method, target)
+        end = questions.look(run, steps[-1], sample, view.method, target)
         if not background.wait([end], AT_ONCE) or end.fault:
             return [(run, steps[-1], end)]
         target = str(end.value.target)
-    return [(run, step, asking.look(run, step, sample, view.method, target)) for step in steps]
+    return [(run, step, questions.look(run, step, sample, view.method, target)) for step in steps]
 
 
 def _steps(run: Run, view: View) -> list[int]:
-    """The checkpoints of a run that a view shows: all, or the last one not behind the slider's."""
+    """The checkpoints of a run that a view shows: all of them, or the last one up to the slider's step."""
     there = run.checkpoints()
     if view.columns == "checkpoints":
         return there
@@ -250,7 +229,7 @@ def _progress(place: Any, jobs: Sequence[background.Job]) -> None:
         done = sum(job.share if not job.done else 1.0 for job in jobs) / len(jobs)
         now = next((job for job in waiting if job.share > 0), waiting[0])
         place.progress(min(1.0, done), text=f"Asking the nets: {now.message}")
-    busy = bool(waiting) or st.session_state.get("_playing-maps", False)
+    busy = bool(waiting) or app.playing(SLIDER)
     if busy != st.session_state.get("_looking", False):
         st.session_state["_looking"] = busy
         st.rerun()  # the whole page, because the pace is set where the fragment is called

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from labapp import app, palette
-from labapp.figures import overlay
+from labapp.app.views.gradcam_html import map_grid
+from labapp.figures import maps
 from labapp.store import Run
 
 if TYPE_CHECKING:
@@ -66,23 +67,21 @@ def draw(runs: Sequence[Run], names: dict[str, str], sample: Sample, shown: Show
                    for at in range(across)]  # fmt: skip
     rows, hovers = [], []
     for run, line in lines.items():
-        cells: list[overlay.Cell | None] = [_cell(layer, hover) for layer, hover in line]
+        cells: list[maps.Cell | None] = [_cell(layer, hover) for layer, hover in line]
         step, look = by_run[run][-1]
         detail = f"{look.target_name}: {palette.percent(look.probability)}"
         detail += f" (says {look.predicted_name})" if look.predicted != look.target else ""
         name = names[run.id]
-        rows.append(overlay.Row(name, cells + [None] * (across - len(cells)), detail))
+        rows.append(maps.MapRow(name, cells + [None] * (across - len(cells)), detail))
         hovers.append((app.swatch(styles[name].colour, styles[name].dash), f"{run.id}, step {step:,}"))
     title = f"{sample.name}, {palette.METHODS[view.method]}"
-    sheet = overlay.Sheet(
-        sample.picture, rows, sample.mask, view.scale, view.signed, view.opacity, title, tuple(columns)
-    )
-    app.map_grid(sheet, columns, hovers)
+    sheet = maps.Sheet(sample.picture, rows, sample.mask, view.scale, view.signed, view.opacity, title, tuple(columns))
+    map_grid(sheet, columns, hovers)
     _downloads(sheet, names, shown)
 
 
 def _moment(steps: Sequence[int]) -> str:
-    """Checkpoints of one number; runs of different length keep theirs at different steps."""
+    """A column's heading: the step of its checkpoints, or their range where the runs kept different ones."""
     low, high = min(steps), max(steps)
     return f"step {low:,}" if low == high else f"step {low:,} – {high:,}"
 
@@ -98,11 +97,11 @@ def _column(view: View, at: int, count: int, layers: Sequence[LayerMap]) -> str:
     return f"stage {at + 1}" + (f", {layers[0].evidence.shape[0]}×{layers[0].evidence.shape[1]}" * (len(sizes) == 1))
 
 
-def _cell(layer: LayerMap, hover: str) -> overlay.Cell:
-    return overlay.Cell(layer.over_image, hover + layer.path, overlay.energy_words(layer.evidence, layer.energy))
+def _cell(layer: LayerMap, hover: str) -> maps.Cell:
+    return maps.Cell(layer.over_image, hover + layer.path, maps.energy_words(layer.evidence, layer.energy))
 
 
-def _downloads(sheet: overlay.Sheet, names: dict[str, str], shown: Shown) -> None:
+def _downloads(sheet: maps.Sheet, names: dict[str, str], shown: Shown) -> None:
     # a file is made when its button is pressed, which a page that draws itself anew meanwhile would forget
     busy = bool(st.session_state.get("_looking", False))
     with st.container(horizontal=True):
@@ -112,15 +111,15 @@ def _downloads(sheet: overlay.Sheet, names: dict[str, str], shown: Shown) -> Non
                 icon=":material/download:", on_click="ignore", disabled=busy,
             )  # fmt: skip
         st.download_button(
-            "Raw maps", lambda: overlay.raw(_raw(names, shown)), "maps.npz", "application/octet-stream",
+            "Raw maps", lambda: maps.raw(_raw(names, shown)), "maps.npz", "application/octet-stream",
             key="download-raw", icon=":material/download:", on_click="ignore", disabled=busy,
             help="Signed maps at each layer's resolution, for numpy.load",
         )  # fmt: skip
 
 
-def _later(sheet: overlay.Sheet, kind: str) -> Any:
+def _later(sheet: maps.Sheet, kind: str) -> Any:
     def encoded() -> bytes:
-        from labapp.figures.mapsheet import encoded
+        from labapp.figures.maps.figure import encoded
 
         return encoded(sheet, kind)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, palette
-from labapp.app import asking, background
+from labapp.app import background, questions
 from labapp.app.views.gradcam_grid import View, picked
 from labapp.store import Run
 
@@ -22,7 +22,7 @@ SCORED = 4  # layers of a net whose faithfulness is scored, at most
 
 def ask(runs: Sequence[Run], names: dict[str, str], method: str) -> list[background.Job]:
     """Ask about many test images and about random weights; one job a run."""
-    return [asking.survey(run, names[run.id], method) for run in runs]
+    return [questions.survey(run, names[run.id], method) for run in runs]
 
 
 def draw(
@@ -71,7 +71,7 @@ def _of_image(
         layers = picked(look, view) if view.columns != "blocks" else look.at_depths(SCORED)
         more: dict[str, dict[str, Any]] = {}
         if faithful:
-            job = asking.faithfulness(run, step, sample, look, layers)
+            job = questions.faithfulness(run, step, sample, look, layers)
             jobs.append(job)
             if job.done and not job.fault:
                 more = {row["layer"]: row for row in job.value}
@@ -157,7 +157,7 @@ def _interval(row: Any) -> str:
 
 
 def _agreement(surveys: Sequence[Any], view: View) -> list[background.Job]:
-    job = asking.agreement(surveys, view.stage)
+    job = questions.agreement(surveys, view.stage)
     background.wait([job], 1.0)
     if job.done and not job.fault and len(job.value):
         st.subheader(
@@ -176,7 +176,7 @@ def _drift(
     runs: Sequence[Run], names: dict[str, str], shown: Sequence[tuple[Run, int, Look]], view: View
 ) -> list[background.Job]:
     looks = {names[run.id]: [look for of, _, look in shown if of == run] for run in runs}
-    job = asking.drift({name: each for name, each in looks.items() if each}, view.stage)
+    job = questions.drift({name: each for name, each in looks.items() if each}, view.stage)
     background.wait([job], 1.0)
     if job.done and not job.fault:
         st.subheader(

@@ -10,8 +10,6 @@ import streamlit as st
 from labapp import app, charts, frames, palette
 from labapp.config import listed
 
-FRAMES = 40  # a play over all steps shows so many pictures
-PACE = 0.4  # seconds between two of them
 GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
 SCALES = {"absolute": False, "relative to last layer": True}
 MEANING = f"""
@@ -61,7 +59,7 @@ def _pair(runs: pd.DataFrame) -> tuple[str, str] | None:
 
 
 def _verb(row: Any) -> str:
-    """What the interval of a slope allows to be said."""
+    """What the gradient does on the way to the input, as far as the interval of the slope can tell."""
     if row.low <= 0 <= row.high:
         return "keeps its size"
     return "grows" if row.factor > 1 else "shrinks to"
@@ -73,7 +71,7 @@ def _growth(row: Any, unit: str = "") -> str:
 
 
 def _factor(row: Any) -> str:
-    """Growth a layer with the interval of its slope, where one is to be seen at this precision."""
+    """Growth per layer, with its interval where that shows at three digits."""
     low, high = (palette.number(10**-end) for end in (row.high, row.low))
     interval = "" if pd.isna(row.low) or low == high else f" ({low}–{high})"
     return f"{palette.number(row.factor)}×{interval}"
@@ -81,24 +79,15 @@ def _factor(row: Any) -> str:
 
 def page() -> None:
     """Draw the page."""
-    room = app.room()
-    if not room.runs:
-        app.empty(room)
-        return
-    if not room.chosen:
-        app.none_chosen(room)
-        return
-    playing = st.session_state.get("_playing", False)
-    st.fragment(_picture, run_every=PACE if playing else app.PACE if room.live else None)(room)
-    app.broken(room)
+    app.show(lambda archive: app.playable(_picture, "step", archive.live)(archive))
 
 
-def _picture(room: app.Room) -> None:
-    app.look_again_if_gone(room.chosen)
+def _picture(archive: app.OpenArchive) -> None:
+    app.look_again_if_gone(archive.chosen)
     top = st.container()
-    quantity, relative, kind = _controls(room)
-    table = app.layer_table(room.chosen, quantity, (kind,), relative)
-    runs, looks = frames.describe(room.chosen), app.styles(room.chosen)
+    quantity, relative, kind = _controls(archive)
+    table = app.layer_table(archive.chosen, quantity, (kind,), relative)
+    runs, looks = frames.describe(archive.chosen), app.styles(archive.chosen)
     if table.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption(
@@ -109,7 +98,7 @@ def _picture(room: app.Room) -> None:
     controls = st.container()
     left, right = st.columns([3, 2], gap="medium")
     with controls:
-        step = _step(steps)
+        step = app.step_slider(steps, "step")
     slopes = frames.gradient_slope(table)
     profile = frames.gradient_profile(table, step)
     at = profile[["run", "step"]].drop_duplicates()
@@ -121,9 +110,10 @@ def _picture(room: app.Room) -> None:
         st.title(
             answer(slopes.merge(at, on=["run", "step"]), runs, step, step == steps[0], what), help=MEANING, anchor=False
         )
+    span = charts.log_span(table["value"])  # over all steps, so that the axis stands still while they play
     with left:
         st.altair_chart(
-            charts.profile_chart(profile, looks, quantity, relative, theory, _span(table)),
+            charts.profile_chart(profile, looks, quantity, relative, theory, span),
             key="profile",
             alt=f"{charts.axis_title(quantity, relative)} against relative depth at step {step}",
         )
@@ -140,7 +130,7 @@ def _picture(room: app.Room) -> None:
     _heatmaps(table, runs, quantity, relative)
 
 
-def _controls(room: app.Room) -> tuple[str, bool, str]:
+def _controls(archive: app.OpenArchive) -> tuple[str, bool, str]:
     with st.container(horizontal=True, vertical_alignment="top"):
         gradient = st.segmented_control(
             "Gradient of", list(GRADIENTS), default="outputs", key="gradient", bind="query-params", required=True
@@ -148,45 +138,12 @@ def _controls(room: app.Room) -> tuple[str, bool, str]:
         scale = st.segmented_control(
             "Scale", list(SCALES), default="absolute", key="scale", bind="query-params", required=True
         )
-        present = {info["kind"] for run in room.chosen for info in run.layers_info}
+        present = {info["kind"] for run in archive.chosen for info in run.layers_info}
         kinds = [kind for kind in palette.KINDS if kind in present] or ["conv"]
         kind = st.selectbox(
             "Layers", kinds, key="layers", bind="query-params", width=190, format_func=lambda name: palette.KINDS[name]
         )
     return GRADIENTS[gradient], SCALES[scale], kind
-
-
-def _step(steps: list[int]) -> int:
-    """A slider over the recorded steps, and a button that plays them."""
-    playing = st.session_state.get("_playing", False)
-    if playing:
-        now = steps.index(st.session_state["step"]) if st.session_state.get("step") in steps else 0
-        last = len(steps) - 1
-        after = 0 if now == last else min(now + max(1, len(steps) // FRAMES), last)
-        st.session_state["step"] = steps[after]
-        st.session_state["_playing"] = after < last
-    elif "step" in st.session_state and st.session_state["step"] not in steps:
-        wanted = st.session_state["step"]
-        st.session_state["step"] = min(steps, key=lambda step: abs(step - wanted))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        icon = ":material/pause:" if playing else ":material/play_arrow:"
-        pressed = st.button("Pause" if playing else "Play", icon=icon, key="play", disabled=len(steps) < 2)
-        if len(steps) > 1:
-            step = st.select_slider("Step", steps, key="step", bind="query-params", format_func=lambda at: f"{at}")
-        else:
-            step = steps[0]
-    if pressed:
-        st.session_state["_playing"] = not playing
-    if playing != st.session_state.get("_playing", False):
-        st.rerun()  # the whole page, because the pace is set where the fragment is called
-    return int(step)
-
-
-def _span(table: pd.DataFrame) -> tuple[float, float]:
-    """The vertical axis over all steps, so that it stands still while they play."""
-    value = table["value"]
-    usable = value[(value > 0) & (value < float("inf"))]
-    return (float(usable.min()), float(usable.max())) if len(usable) else (0.1, 1.0)
 
 
 def _heatmaps(table: pd.DataFrame, runs: pd.DataFrame, quantity: str, relative: bool) -> None:

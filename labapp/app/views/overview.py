@@ -85,26 +85,26 @@ def same_recipe(runs: tuple[Run, ...]) -> bool:
 
 def page() -> None:
     """Draw the page."""
-    room = app.room()
-    if not room.runs:
-        app.empty(room)
+    archive = app.opened()
+    if not archive.runs:
+        app.empty(archive)
         return
-    st.fragment(_picture, run_every=app.PACE if room.live else None)(room)
-    with st.container(horizontal=True):
-        experiment.button(room.root)
-        app.starter_button(room.root)
-    app.broken(room)
+    st.fragment(_picture, run_every=app.PACE if archive.live else None)(archive)
+    with st.container(horizontal=True):  # here also while no run is chosen
+        experiment.button(archive.root)
+        app.starter_button(archive.root)
+    app.broken(archive)
 
 
-def _picture(room: app.Room) -> None:
-    app.look_again_if_gone(room.chosen)
-    if not room.chosen:
-        app.none_chosen(room)
+def _picture(archive: app.OpenArchive) -> None:
+    app.look_again_if_gone(archive.chosen)
+    if not archive.chosen:
+        app.none_chosen(archive)
         return
-    table = app.overview(room.chosen)
-    looks = app.styles(room.chosen)
-    st.title(answer(table, same_recipe(room.chosen)), help=MEANING, anchor=False)
-    curves = app.curves(room.chosen, POINTS * len(room.chosen))
+    table = app.overview(archive.chosen)
+    looks = app.styles(archive.chosen)
+    st.title(answer(table, same_recipe(archive.chosen)), help=MEANING, anchor=False)
+    curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
     else:

@@ -57,30 +57,22 @@ def answer(depth: pd.DataFrame, cells: pd.DataFrame, run: str, other: str, step:
 
 def page() -> None:
     """Draw the page."""
-    room = app.room()
-    if not room.runs:
-        app.empty(room)
-    elif not room.chosen:
-        app.none_chosen(room)
-    else:
-        have = app.probed(room.chosen, NAMES)
-        lack = [run for run in room.chosen if run not in have]
-        if have:
-            st.fragment(_picture, run_every=app.PLAY if app.playing("probe-step") else None)(room, have)
-        if lack:
-            whose = listed(run.name for run in lack)
-            app.unmeasured(room, lack, NAMES, f"What the layers of {whose} represent", primary=not have)
-    app.broken(room)
+    app.show(_body)
 
 
-def _picture(room: app.Room, have: Sequence[Run]) -> None:
-    app.look_again_if_gone(room.chosen)
+def _body(archive: app.OpenArchive) -> None:
+    what = "What the layers of {} represent"
+    app.show_probed(archive, archive.chosen, NAMES, what, app.playable(_picture, "probe-step"))
+
+
+def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
+    app.look_again_if_gone(archive.chosen)
     top = st.container()
     names = dict(zip((run.id for run in have), frames.names(have), strict=True))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        run = _choice("Layers of", have, names, "of") or have[0]
-        others = [other for other in have if other != run and _same_images(run, other)]
-        other = _choice("compared with", others, names, "with", first=ITSELF)
+        run = app.choice("Layers of", {names[run.id]: run for run in have}, "of", width=210)
+        others = {names[other.id]: other for other in have if other != run and _same_images(run, other)}
+        other = app.choice("compared with", {ITSELF: None, **others}, "with", width=210)
         with st.container():
             steps = sorted({step for one in have for step in one.probes()["by_depth"]})
             step = app.step_slider(steps, "probe-step", "Checkpoint", first=False)
@@ -94,7 +86,7 @@ def _picture(room: app.Room, have: Sequence[Run]) -> None:
     top.title(answer(depth, cells, names[run.id], names[other.id] if other else "", step), help=MEANING, anchor=False)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        _similarity(room, cells, run, other, names)
+        _similarity(archive, cells, run, other, names)
     with right:
         _by_depth(depth, app.styles(have))
 
@@ -104,21 +96,15 @@ def _same_images(run: Run, other: Run) -> bool:
     return all(getattr(run.experiment, name) == getattr(other.experiment, name) for name in fields)
 
 
-def _choice(label: str, runs: Sequence[Run], names: dict[str, str], key: str, first: str = "") -> Run | None:
-    options = [*([first] if first else []), *(names[run.id] for run in runs)]
-    if st.session_state.get(key) not in (None, *options):
-        del st.session_state[key]
-    picked = st.selectbox(label, options, key=key, bind="query-params", width=210)
-    return next((run for run in runs if names[run.id] == picked), None)
-
-
 def _cells(run: Run, other: Run | None, step: int) -> pd.DataFrame:
     if other is None:
         return frames.self_similarity(run, step, app.probe)
     return frames.pair_similarity(run, other, step, app.probe)
 
 
-def _similarity(room: app.Room, cells: pd.DataFrame, run: Run, other: Run | None, names: dict[str, str]) -> None:
+def _similarity(
+    archive: app.OpenArchive, cells: pd.DataFrame, run: Run, other: Run | None, names: dict[str, str]
+) -> None:
     whose = names[run.id]
     what = f"{whose} and {names[other.id]}" if other else f"{whose} with itself"
     with st.container(gap=None):
@@ -130,7 +116,7 @@ def _similarity(room: app.Room, cells: pd.DataFrame, run: Run, other: Run | None
             steps = f"step {' and '.join(both)}"
             st.caption(f"{steps}, {int(cells['images'].max()):,} test images" + _worry(cells))
     if cells.empty and other is not None:
-        app.unpaired(room, run, other)
+        app.unpaired(archive, run, other)
         return
     st.altair_chart(charts.linear_bar((0.0, 1.0)), key="similarity-bar", alt="The colours of CKA, from 0 to 1")
     st.altair_chart(
@@ -141,7 +127,7 @@ def _similarity(room: app.Room, cells: pd.DataFrame, run: Run, other: Run | None
 
 
 def _worry(cells: pd.DataFrame) -> str:
-    """What the notes of the pairs come down to."""
+    """A warning about pairs without a value and about too few images, to end a caption with; "" where there is none."""
     unknown = int(cells["cka"].isna().sum())
     few = int(cells["note"].str.contains("read the interval").sum())
     words = [f"{unknown:,} of {len(cells):,} pairs have no value (grey)"] if unknown else []

@@ -81,21 +81,13 @@ def _branch(at: pd.DataFrame) -> str:
 
 def page() -> None:
     """Draw the page."""
-    room = app.room()
-    if not room.runs:
-        app.empty(room)
-        return
-    if not room.chosen:
-        app.none_chosen(room)
-        return
-    st.fragment(_picture, run_every=app.PLAY if app.playing("step") else app.PACE if room.live else None)(room)
-    app.broken(room)
+    app.show(lambda archive: app.playable(_picture, "step", archive.live)(archive))
 
 
-def _picture(room: app.Room) -> None:
-    app.look_again_if_gone(room.chosen)
+def _picture(archive: app.OpenArchive) -> None:
+    app.look_again_if_gone(archive.chosen)
     top = st.container()
-    table = app.signals(room.chosen)
+    table = app.signals(archive.chosen)
     if table.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption("The chosen runs have recorded no layers; `labapp train --record every` does.")
@@ -103,8 +95,9 @@ def _picture(room: app.Room) -> None:
     step = app.step_slider(sorted(int(step) for step in table["step"].unique()), "step", first=False)
     at = frames.at_step(table, step)
     top.title(answer(at, step), help=MEANING, anchor=False)
-    looks, totals = app.styles(room.chosen), frames.totals(at)
-    spans = {name: _span(rows["value"]) for name, rows in table.groupby("quantity", sort=False)}
+    looks, totals = app.styles(archive.chosen), frames.totals(at)
+    # over all steps, so that the axes stand still while they play
+    spans = {name: charts.log_span(rows["value"]) for name, rows in table.groupby("quantity", sort=False)}
     for start in range(0, len(frames.SIGNALS), ACROSS):
         for quantity, column in zip(frames.SIGNALS[start : start + ACROSS], st.columns(ACROSS), strict=False):
             with column:
@@ -130,7 +123,7 @@ def _multiple(
 
 
 def _below(rows: pd.DataFrame, quantity: str, totals: pd.DataFrame) -> str:
-    """One line under a title: what this picture comes down to."""
+    """A picture in one line, for below its title."""
     if quantity == "dead_share":
         return f"{int(totals['dead'].sum()):,} of {int(totals['channels'].sum()):,} channels, all runs together"
     if quantity == "update_ratio":
@@ -143,12 +136,6 @@ def _below(rows: pd.DataFrame, quantity: str, totals: pd.DataFrame) -> str:
     ends = [palette.number(scale * value) for value in (typical.min(), typical.max())]
     unit = " %" if quantity in frames.FROM_ZERO else ""
     return f"median layer {ends[0] if ends[0] == ends[1] else f'{ends[0]} to {ends[1]}'}{unit}"
-
-
-def _span(value: pd.Series) -> tuple[float, float]:
-    """The vertical axis over all steps, so that it stands still while they play."""
-    usable = value[(value > 0) & (value < float("inf"))]
-    return (float(usable.min()), float(usable.max())) if len(usable) else (0.1, 1.0)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@
     labapp explain mynets:make --weights net.safetensors --image-size 32 --image cat.jpg
     labapp explain RUN --index 3 --score 128
 
-Into the folder go, for each image and method, a sheet of all nets and layers on one colour scale; one picture a map
-(maps/); maps.npz with the raw, signed maps; scores.csv, one row a map. With several checkpoints drift.csv. With --score
-also energy.csv (inside the mask, trained beside random weights, with intervals), agreement.csv and sanity.csv.
+The folder then holds, for each image and method, a sheet of all nets and layers on one colour scale; each map as a
+picture (maps/); maps.npz with the raw, signed maps; scores.csv, a row for each map. With several checkpoints drift.csv.
+With --score also energy.csv (inside the mask, trained beside random weights, with intervals), agreement.csv and
+sanity.csv.
 """
 
 from labapp.commands.explain.command import explain

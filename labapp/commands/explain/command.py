@@ -1,4 +1,4 @@
-"""Which words does `labapp explain` take, and what do they set going?"""
+"""Which options does `labapp explain` take, and what does it do with them?"""
 
 from __future__ import annotations
 
@@ -18,41 +18,47 @@ from labapp.store import Run
 
 LEAST = 100  # images from which a score is worth an interval
 
-Net = Annotated[str, arg(metavar="NET", help="a run, torchvision:NAME, timm:NAME or your MODULE:FACTORY")]
-Images = Annotated[tuple[str, ...], arg(metavar="FILE", help="pictures of your own")]
-Indices = Annotated[tuple[int, ...], arg(metavar="N", help="images of the runs' test set")]
-Layers = Annotated[
+NetOption = Annotated[str, arg(metavar="NET", help="a run, torchvision:NAME, timm:NAME or your MODULE:FACTORY")]
+ImagesOption = Annotated[tuple[str, ...], arg(metavar="FILE", help="pictures of your own")]
+IndicesOption = Annotated[tuple[int, ...], arg(metavar="N", help="images of the runs' test set")]
+LayersOption = Annotated[
     tuple[str, ...], arg(metavar="LAYER", help="stages, depths (four), blocks; or paths, globs and kinds of layers")
 ]
-Methods = Annotated[tuple[str, ...], arg(metavar="METHOD", help="gradcam, gradcam++, layercam, saliency, …")]
-Checkpoints = Annotated[tuple[str, ...], arg(metavar="STEP", help="all, or steps of the runs (default: the last)")]
-Targets = Annotated[
+MethodsOption = Annotated[tuple[str, ...], arg(metavar="METHOD", help="gradcam, gradcam++, layercam, saliency, …")]
+CheckpointsOption = Annotated[
+    tuple[str, ...], arg(metavar="STEP", help="all, or steps of the runs (default: the last)")
+]
+TargetsOption = Annotated[
     tuple[str, ...], arg(metavar="CLASS", help="predicted, true, or a class; one, or one an image (default: predicted)")
 ]
-Out = Annotated[str, arg(metavar="DIR", help="where the files go")]
-Weights = Annotated[str | None, arg(metavar="FILE", help="a state dict for a net that is not from a run")]
-SetName = Annotated[str | None, arg(metavar="NAME", help="for such a net: the set that images and classes are from")]
-Pixels = Annotated[int | None, arg(metavar="INT", help="for such a net: pixels a side that it reads (default: 224)")]
-Score = Annotated[int, arg(metavar="N", help=f"also score so many test images, with intervals ({LEAST} or more)")]
-Faithful = Annotated[bool, arg(help="score deletion, insertion, infidelity and sensitivity of each map")]
-Signed = Annotated[bool, arg(help="show evidence against the class too")]
+OutOption = Annotated[str, arg(metavar="DIR", help="where the files go")]
+WeightsOption = Annotated[str | None, arg(metavar="FILE", help="a state dict for a net that is not from a run")]
+ImageSetOption = Annotated[
+    str | None, arg(metavar="NAME", help="for such a net: the set that images and classes are from")
+]
+ImageSizeOption = Annotated[
+    int | None, arg(metavar="INT", help="for such a net: pixels a side that it reads (default: 224)")
+]
+ScoreOption = Annotated[int, arg(metavar="N", help=f"also score so many test images, with intervals ({LEAST} or more)")]
+FaithfulOption = Annotated[bool, arg(help="score deletion, insertion, infidelity and sensitivity of each map")]
+SignedOption = Annotated[bool, arg(help="show evidence against the class too")]
 
 
 def explain(
-    nets: Positional[tuple[Net, ...]] = (),
-    image: Images = (),
-    index: Indices = (),
-    layers: Layers = ("stages",),
-    methods: Methods = ("gradcam",),
-    checkpoints: Checkpoints = (),
-    targets: Targets = ("predicted",),
-    out: Out = "explained",
-    weights: Weights = None,
-    imageset: SetName = None,
-    image_size: Pixels = None,
-    score: Score = 0,
-    faithfulness: Faithful = True,
-    signed: Signed = False,
+    nets: Positional[tuple[NetOption, ...]] = (),
+    image: ImagesOption = (),
+    index: IndicesOption = (),
+    layers: LayersOption = ("stages",),
+    methods: MethodsOption = ("gradcam",),
+    checkpoints: CheckpointsOption = (),
+    targets: TargetsOption = ("predicted",),
+    out: OutOption = "explained",
+    weights: WeightsOption = None,
+    imageset: ImageSetOption = None,
+    image_size: ImageSizeOption = None,
+    score: ScoreOption = 0,
+    faithfulness: FaithfulOption = True,
+    signed: SignedOption = False,
     root: Root = "runs",
 ) -> int:
     """Show where nets look in an image, and score whether to believe it."""

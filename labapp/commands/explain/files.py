@@ -12,7 +12,7 @@ from labapp.config import LabError
 
 
 def write_tables(tables: dict[str, list[dict[str, Any]]], folder: Path) -> list[Path]:
-    """One CSV file a table; none for an empty one."""
+    """Write each table as a CSV file, except empty ones."""
     paths = []
     for name, rows in tables.items():
         if rows:
@@ -22,7 +22,11 @@ def write_tables(tables: dict[str, list[dict[str, Any]]], folder: Path) -> list[
 
 
 def make_folder(out: str) -> Path:
-    """The folder, made if need be; a sentence where it cannot be written to."""
+    """The folder, which is made where it does not exist.
+
+    Raises:
+        LabError: If it cannot be written to.
+    """
     folder = Path(out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,11 +38,11 @@ def make_folder(out: str) -> Path:
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Bytes as a file."""
+    """Write a file, and return its path."""
     path.write_bytes(content)
     return path
 
 
 def slug(words: str) -> str:
-    """Words as part of a file's name."""
+    """Words with all that does not belong into a file name replaced by hyphens."""
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", words).strip("-")

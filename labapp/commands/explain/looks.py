@@ -1,4 +1,4 @@
-"""What does each net make of each image? A sheet an image and method, the raw maps, a row of scores a map."""
+"""Where does each net look in each image? Writes sheets of maps, the raw maps, and a row of scores for each map."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from labapp.commands.explain.nets import Asked
 from labapp.commands.progress import console, percent
 
 if TYPE_CHECKING:
-    from labapp.figures.overlay import Cell, Sheet
+    from labapp.figures.maps import Cell, Sheet
     from labapp.probes.explanations import LayerMap, Look, Sample
 
-GROUPS = ("stages", "depths", "blocks")  # of layers, by one word
+GROUPS = ("stages", "depths", "blocks")  # words that each stand for several layers
 
 
 def write_looks(
@@ -30,8 +30,8 @@ def write_looks(
     faithful: bool,
     signed: bool,
 ) -> list[Path]:
-    """Ask every net about every image, and write what it says."""
-    from labapp.figures import mapsheet
+    """Make the maps of every net for every image and method, and write them with their scores; returns the files."""
+    from labapp.figures.maps.figure import encoded
     from labapp.probes import explanations
 
     written: list[Path] = []
@@ -59,7 +59,7 @@ def write_looks(
                     rows.append(_row(each, sample, found, layer) | more)
                     raw["/".join((slug(each.title), slug(sample.name), method, layer.path))] = layer.evidence
             sheet = _sheet(shown, sample, method, signed)
-            written.append(write(folder / f"{slug(sample.name)}.{method}.png", mapsheet.encoded(sheet)))
+            written.append(write(folder / f"{slug(sample.name)}.{method}.png", encoded(sheet)))
             _singles(sheet, shown, sample, method, folder)
             drifts += _drift(shown, sample, method)
     np.savez_compressed(folder / "maps.npz", **raw)  # type: ignore[arg-type]
@@ -95,23 +95,19 @@ def _row(each: Asked, sample: Sample, found: Look, layer: LayerMap) -> dict[str,
 
 
 def _sheet(shown: Sequence[tuple[Asked, Look, list[LayerMap]]], sample: Sample, method: str, signed: bool) -> Sheet:
-    """The pictures of one image and method; nets of other image sizes are laid over the same picture."""
-    from labapp.figures import overlay
+    """The maps of one image and method; also those of nets with another image size are laid over the same picture."""
+    from labapp.figures.maps import Cell, MapRow, Sheet, energy_words
 
     rows = []
     across = max(len(maps) for *_, maps in shown)
     for each, found, maps in shown:
         cells: list[Cell | None] = [
-            overlay.Cell(
-                layer.over_image, palette.short(layer.path, 18), overlay.energy_words(layer.evidence, layer.energy)
-            )
+            Cell(layer.over_image, palette.short(layer.path, 18), energy_words(layer.evidence, layer.energy))
             for layer in maps
         ]
         detail = f"{found.target_name}: {percent(found.probability)}"
-        rows.append(overlay.Row(each.title, cells + [None] * (across - len(cells)), detail))
-    return overlay.Sheet(
-        sample.picture, rows, sample.mask, signed=signed, title=f"{sample.name}, {palette.METHODS[method]}"
-    )
+        rows.append(MapRow(each.title, cells + [None] * (across - len(cells)), detail))
+    return Sheet(sample.picture, rows, sample.mask, signed=signed, title=f"{sample.name}, {palette.METHODS[method]}")
 
 
 def _singles(
@@ -121,16 +117,16 @@ def _singles(
     method: str,
     folder: Path,
 ) -> None:
-    """One picture a map, on the sheet's scale."""
-    from labapp.figures import overlay
+    """Write each map as a picture of its own, with the sheet's colours."""
+    from labapp.figures.maps import SIDE, blend, png
 
     (folder / "maps").mkdir(exist_ok=True)
     for (each, _, maps), row in zip(shown, sheet.rows, strict=True):
         for layer, cell in zip(maps, row.cells, strict=False):
             if cell is not None:
                 name = ".".join((slug(each.title), slug(sample.name), method, slug(layer.path), "png"))
-                pixels = overlay.blend(sheet.picture, sheet.shown(cell), sheet.opacity, overlay.SIDE)
-                write(folder / "maps" / name, overlay.png(pixels))
+                pixels = blend(sheet.picture, sheet.shown(cell), sheet.opacity, SIDE)
+                write(folder / "maps" / name, png(pixels))
 
 
 def _drift(shown: Sequence[tuple[Asked, Look, list[LayerMap]]], sample: Sample, method: str) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labapp.app.views import gradient_flow, overview
+from labapp.app.views import gradcam, gradient_flow, overview
 
 
 def table(*rows):
@@ -138,3 +138,35 @@ def runs(*names, norm="batch"):
 def test_does_the_signal_reach_the_first_layer(factors, norm, first, sentence):
     names = [name.replace("_", "-") for name in factors]
     assert gradient_flow.answer(slopes(**factors), runs(*names, norm=norm), 0, first) == sentence
+
+
+def energies(**means):
+    rows = [(run, net, mean) for run, nets in means.items() for net, mean in nets.items()]
+    return pd.DataFrame(rows, columns=["run", "net", "mean"])
+
+
+HERE = pd.DataFrame({"run": ["a", "b"], "energy": [0.2, 0.3]})
+
+
+@pytest.mark.parametrize(
+    ("energy", "here", "stage", "sentence"),
+    [
+        (
+            energies(a={"trained": 0.712, "untrained": 0.24, "uniform": 0.13}, b={"trained": 0.5, "untrained": 0.1}),
+            HERE,
+            None,
+            "a puts 71.2 % of its map's energy on the digit (random net 24 %, even map 13 %).",
+        ),
+        (
+            energies(a={"trained": 0.712, "untrained": np.nan, "uniform": 0.13}),
+            HERE,
+            2,
+            "a puts 71.2 % of its stage-2 map's energy on the digit (random net no value, even map 13 %).",
+        ),
+        (energies(), HERE, None, "In this image b puts 30 % of its map's energy on the digit."),
+        (energies(), HERE.assign(energy=np.nan), None, "a and b look here; no mask says where they should."),
+        (energies(), HERE.iloc[:0], None, "No net has looked yet."),
+    ],
+)
+def test_where_does_each_net_look(energy, here, stage, sentence):
+    assert gradcam.answer(energy, here, "digit", stage) == sentence

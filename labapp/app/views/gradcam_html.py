@@ -1,39 +1,38 @@
-"""How does a grid of maps look on a page?
+"""How does a sheet of maps look on a page?
 
-A table: a row a net, a column a layer or checkpoint; in every cell the grey picture, the map's colours over it and the
-mask's outline, three pictures one on the other, so that the opacity is the page's and the pixels stay few.
+As a table with a row for each net and a column for each layer or checkpoint. A cell stacks three pictures: the grey
+image, the map's colours and the mask's outline. The browser blends them, so each is sent with few pixels.
 """
 
 from __future__ import annotations
 
 import html
-import urllib.parse
 from collections.abc import Sequence
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from labapp.figures import overlay
-from labapp.figures.overlay import Sheet, scale_title
+from labapp import app
+from labapp.figures import maps
 
 SMALL, LARGE = 64, 136  # pixels of a cell: of many columns, and of few
 SHARP = 2 * LARGE  # pixels of a picture that fine screens can show
-ROOM = 750  # pixels of a page's width beside the names
+BESIDE = 750  # pixels of a page's width beside the names
 LAYER = "position:absolute;inset:0;width:100%;height:100%;border-radius:3px"
 
 
-def map_grid(sheet: Sheet, columns: Sequence[str], looks: Sequence[tuple[str, str]]) -> None:
-    """Draw a sheet.
+def map_grid(sheet: maps.Sheet, columns: Sequence[str], looks: Sequence[tuple[str, str]]) -> None:
+    """Draw a sheet with its colour scale.
 
     Args:
         sheet: The maps.
         columns: What stands above each column.
         looks: A row's swatch (the address of a picture) and what hovering it says.
     """
-    side = int(np.clip(ROOM / (len(columns) + 1) - 8, SMALL, LARGE))
-    picture = overlay.at_most(sheet.picture, SHARP)  # it stands in every cell
-    below, original = overlay.address(overlay.grey(picture)), overlay.address(picture)
+    side = int(np.clip(BESIDE / (len(columns) + 1) - 8, SMALL, LARGE))
+    picture = maps.at_most(sheet.picture, SHARP)  # it stands in every cell
+    below, original = maps.address(maps.grey(picture)), maps.address(picture)
     border = outline_address(sheet.mask) if sheet.mask is not None else ""
     head = "".join(f"<th style='{_CELL};padding-bottom:4px'>{html.escape(name)}</th>" for name in ["image", *columns])
     rows = []
@@ -45,7 +44,7 @@ def map_grid(sheet: Sheet, columns: Sequence[str], looks: Sequence[tuple[str, st
                 cells.append(f"<td style='{_CELL};opacity:.5'>–</td>")
                 continue
             shown = _stack(
-                below, overlay.address(sheet.shown(cell)), border, sheet.opacity, side,
+                below, maps.address(sheet.shown(cell)), border, sheet.opacity, side,
                 f"{row.title}, {name}: {cell.above} {cell.below}",
             )  # fmt: skip
             cells.append(
@@ -67,14 +66,13 @@ def map_grid(sheet: Sheet, columns: Sequence[str], looks: Sequence[tuple[str, st
 def outline_address(mask: NDArray[np.bool_]) -> str:
     """The border of a mask as a picture of lines, white on dark so that it shows on any colour."""
     height, width = mask.shape
-    path = "".join(f"M{a[0]} {a[1]}L{b[0]} {b[1]}" for a, b in overlay.outline(mask))
+    path = "".join(f"M{a[0]} {a[1]}L{b[0]} {b[1]}" for a, b in maps.outline(mask))
     line = "fill='none' stroke-linecap='round' vector-effect='non-scaling-stroke'"
-    drawing = (
+    return app.svg_address(
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}'>"
         f"<path d='{path}' {line} stroke='#000' stroke-opacity='.55' stroke-width='3'/>"
         f"<path d='{path}' {line} stroke='#fff' stroke-width='1.3'/></svg>"
     )
-    return "data:image/svg+xml;utf8," + urllib.parse.quote(drawing)
 
 
 def _stack(below: str, over: str, border: str, opacity: float, side: int, says: str) -> str:
@@ -87,9 +85,9 @@ def _stack(below: str, over: str, border: str, opacity: float, side: int, says: 
     return f"<div style='position:relative;width:{side}px;height:{side}px;margin:auto'>{''.join(parts)}</div>"
 
 
-def _bar(sheet: Sheet) -> str:
+def _bar(sheet: maps.Sheet) -> str:
     """The one colour scale, with its ends and its middle."""
-    stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in overlay.scale_colours(sheet.signed, 24))
+    stops = ",".join(f"rgb({r},{g},{b})" for r, g, b in maps.scale_colours(sheet.signed, 24))
     low = -sheet.limit if sheet.signed else 0.0
     marks = [low, (low + sheet.limit) / 2, sheet.limit]
     beyond = sheet.scale == "even"
@@ -101,7 +99,7 @@ def _bar(sheet: Sheet) -> str:
         "<div style='max-width:560px;margin-top:10px;font-size:.8rem'>"
         f"<div style='height:12px;border-radius:3px;background:linear-gradient(to right,{stops})'></div>"
         f"<div style='display:flex;justify-content:space-between'>{labels}</div>"
-        f"<div style='opacity:.7'>{scale_title(sheet.scale, sheet.signed)}</div></div>"
+        f"<div style='opacity:.7'>{maps.scale_title(sheet.scale, sheet.signed)}</div></div>"
     )
 
 

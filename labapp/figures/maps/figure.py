@@ -1,7 +1,7 @@
-"""How does a grid of maps look on paper?
+"""How does a sheet of maps look on paper?
 
-Rows and columns of pictures with maps over them, one colour scale with its bar, the mask's outline and a number under
-each. The page's downloads, `labapp explain` and the figures of `analysis/` draw the same sheet.
+Pictures in rows and columns, with maps over them, the mask's outline and a number below each; one colour bar for all.
+The downloads of the Grad-CAM page, `labapp explain` and `analysis/gradcam.py` draw the same sheet.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image
 
-from labapp.figures import WIDTH, overlay, paper
-from labapp.figures.overlay import SIDE, Sheet
+from labapp.figures.maps.pixels import SIDE, blend, outline
+from labapp.figures.maps.scale import scale_colours, scale_title
+from labapp.figures.maps.sheet import Sheet
+from labapp.figures.paper import UNDATED, WIDTH, paper
 
 SMALLEST = 0.62  # inches of a picture; a sheet of more than fit into a page's width is wider
-UNDATED = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-FORMATS = tuple(UNDATED)
 
 
 def figure_of(sheet: Sheet, width: float = WIDTH) -> Figure:
@@ -35,7 +35,7 @@ def figure_of(sheet: Sheet, width: float = WIDTH) -> Figure:
 
 
 def tight() -> ConstrainedLayoutEngine:
-    """Pictures close together; below each is room for a line of words, which may be wider than the picture."""
+    """A layout with pictures close together, and below each room for a line that may be wider than the picture."""
     return ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.07, wspace=0.01, hspace=0.01)
 
 
@@ -66,18 +66,18 @@ def draw_sheet(figure: FigureBase, sheet: Sheet) -> None:
                 ax.set_title(above, fontsize=size, loc="center", weight="normal", pad=2)
             if cell is None:
                 continue
-            _picture(ax, overlay.blend(sheet.picture, sheet.shown(cell), sheet.opacity, SIDE), sheet.mask, thin)
+            _picture(ax, blend(sheet.picture, sheet.shown(cell), sheet.opacity, SIDE), sheet.mask, thin)
             if cell.below:
                 _below(ax, cell.below, size)
     free = 0.01 + 0.2 * _across(sheet) / (max(1, len(sheet.rows)) * (WIDTH - 0.9))  # for the words below the last row
     norm = Normalize(-sheet.limit if sheet.signed else 0, sheet.limit)
-    colours = overlay.scale_colours(sheet.signed, 256) / 255
+    colours = scale_colours(sheet.signed, 256) / 255
     bar = figure.colorbar(
         ScalarMappable(norm, LinearSegmentedColormap.from_list("maps", colours.tolist())),
         ax=axes, orientation="horizontal", fraction=0.04, aspect=60, pad=free, shrink=0.7,
         extend=("both" if sheet.signed else "max") if sheet.scale == "even" else "neither",
     )  # fmt: skip
-    bar.set_label(overlay.scale_title(sheet.scale, sheet.signed))
+    bar.set_label(scale_title(sheet.scale, sheet.signed))
     bar.outline.set_linewidth(0.4)
     if sheet.title:
         figure.suptitle(sheet.title, fontsize=8, x=0.01, ha="left")
@@ -110,5 +110,5 @@ def _picture(ax: Axes, pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None
     ax.imshow(pixels, interpolation="nearest")
     if mask is not None:
         factor = SIDE / mask.shape[0]
-        lines = [[(x * factor - 0.5, y * factor - 0.5) for x, y in segment] for segment in overlay.outline(mask)]
+        lines = [[(x * factor - 0.5, y * factor - 0.5) for x, y in segment] for segment in outline(mask)]
         ax.add_collection(LineCollection(lines, colors="white", linewidths=thin, capstyle="round"))

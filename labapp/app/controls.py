@@ -1,21 +1,30 @@
-"""Which step is shown, and is it playing?"""
+"""Which controls do several pages use? A slider over steps that can be played, and a choice among things by name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import streamlit as st
 
-FRAMES = 40  # a play over all steps shows so many pictures
-PACE = 0.4  # seconds between two of them
+from labapp.app.running import PACE
+
+FRAMES = 40  # pictures in a play over all steps
+PLAY = 0.4  # seconds between two of them
+Thing = TypeVar("Thing")
 
 
 def playing(key: str) -> bool:
-    """Whether the steps of this slider are being played; then its page is drawn again every `PACE` seconds."""
+    """Whether the steps of this slider are being played; then its page is drawn again every `PLAY` seconds."""
     return bool(st.session_state.get(f"_playing-{key}", False))
 
 
-def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool = True) -> int:
+def playable(draw: Callable[..., None], key: str, live: bool = False) -> Callable[..., None]:
+    """`draw` as a fragment that is drawn again by itself: often while its slider plays, at times while it is `live`."""
+    return st.fragment(draw, run_every=PLAY if playing(key) else PACE if live else None)
+
+
+def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool = True, hold: bool = False) -> int:
     """A slider over steps, and a button that plays them.
 
     Args:
@@ -23,10 +32,11 @@ def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool
         key: Of the slider; part of the page's address.
         label: What stands above it.
         first: Begin with the first step; else with the last.
+        hold: Whether a play has to wait, because the present step is not drawn yet.
     """
     state, flag, steps = st.session_state, f"_playing-{key}", list(steps)
     now = playing(key)
-    if now:
+    if now and not hold:
         at = steps.index(state[key]) if state.get(key) in steps else 0
         last = len(steps) - 1
         after = 0 if at == last else min(at + max(1, len(steps) // FRAMES), last)
@@ -49,3 +59,10 @@ def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool
     if now != playing(key):
         st.rerun()  # the whole page, because the pace is set where the fragment is called
     return int(step)
+
+
+def choice(label: str, options: Mapping[str, Thing], key: str, **box: Any) -> Thing:
+    """Ask for one of several things by its name; a name chosen before that is no longer there is forgotten."""
+    if st.session_state.get(key) not in (None, *options):
+        del st.session_state[key]
+    return options[st.selectbox(label, list(options), key=key, bind="query-params", **box)]

@@ -1,7 +1,7 @@
-"""What do the pages ask about nets and images, and how is a question told from another?
+"""What do the pages ask about nets and images?
 
-Each function asks in the background and gives back a job. `probes.explanations`, and torch with it, is imported by the
-thread that answers.
+Each function asks in the background and returns a job; the same question again returns the same job.
+`probes.explanations`, and torch with it, is imported by the thread that answers.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ IMAGES = 128  # of the test set, for a mean with an interval
 
 
 def image_set(run: Run) -> tuple[Any, ...]:
-    """What tells the test images of two runs apart."""
+    """The settings that decide which test images a run has; two runs with equal ones share their images."""
     what = run.experiment
     return what.imageset, what.image_size, what.data, what.test_images
 
 
 def upload(file: Any) -> background.Job:
-    """A user's file as a `Sample`."""
+    """A picture that the user uploaded, as a `Sample`."""
 
     def work(tell: Any) -> Sample:
         from labapp.probes import explanations
@@ -40,7 +40,7 @@ def upload(file: Any) -> background.Job:
 
 
 def strip(run: Run, first: int, count: int) -> background.Job:
-    """So many test images from `first` on, a list of `Sample`."""
+    """`count` test images from `first` on, as a list of `Sample`."""
 
     def work(tell: Any) -> list[Sample]:
         from labapp.probes import explanations
@@ -74,7 +74,7 @@ def look(run: Run, step: int, sample: Sample, method: str, target: str) -> backg
 
 
 def faithfulness(run: Run, step: int, sample: Sample, shown: Look, layers: Sequence[LayerMap]) -> background.Job:
-    """Deletion, insertion, infidelity and sensitivity of some maps of a look; rows."""
+    """Deletion, insertion, infidelity and sensitivity of some maps of a look, as a list of rows."""
 
     def work(tell: Any) -> list[dict[str, Any]]:
         from labapp.probes import explanations
@@ -90,7 +90,7 @@ def faithfulness(run: Run, step: int, sample: Sample, shown: Look, layers: Seque
 def survey(run: Run, name: str, method: str) -> background.Job:
     """Maps of many test images beside those of random weights, and the sanity check.
 
-    A dictionary of survey, energy (a table), verdict and cascade (a table).
+    The answer is a dictionary with survey, energy (a table), verdict and cascade (a table).
     """
 
     def work(tell: Any) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""Which archive does the app show, and which of its runs are chosen?
+
+`choose()` draws the folder and the run picker into the sidebar; a page gets the outcome from `opened()`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from labapp import frames, palette
+from labapp.app.tables import problems, summary
+from labapp.config import LabError
+from labapp.store import Run, broken_runs, list_runs
+
+AT_FIRST = 6  # runs chosen when nobody has chosen yet: the newest
+
+
+@dataclass(frozen=True)
+class OpenArchive:
+    """The archive's folder, its runs (newest first), those chosen, and sentences about what cannot be read."""
+
+    root: Path
+    runs: tuple[Run, ...]
+    chosen: tuple[Run, ...]
+    broken: tuple[str, ...]
+
+    @property
+    def live(self) -> bool:
+        """Whether a chosen run is being written."""
+        return any(run.status == "running" for run in self.chosen)
+
+
+def opened() -> OpenArchive:
+    """The archive that the sidebar of this page found."""
+    return st.session_state["_archive"]
+
+
+def choose() -> OpenArchive:
+    """Ask for the archive's folder and the runs to show, and keep the answer for `opened`."""
+    root = _folder()
+    try:
+        runs, broken = list_runs(root), [sentence for _, sentence in broken_runs(root)]
+    except LabError as error:
+        runs, broken = [], [] if not root.exists() else [str(error)]
+    chosen, unreadable = _readable(_picker(runs))
+    archive = OpenArchive(root, tuple(runs), tuple(chosen), (*broken, *unreadable))
+    st.session_state["_archive"] = archive
+    return archive
+
+
+def look_again_if_gone(chosen: Sequence[Run]) -> None:
+    """Draw the whole page anew when a run was removed since; for fragments, which keep what they were given."""
+    if not all((run.path / "run.json").is_file() for run in chosen):
+        st.rerun()
+
+
+def _folder() -> Path:
+    folder = st.text_input(
+        "Archive folder",
+        value=os.environ.get("LABAPP_RUNS", "runs"),
+        key="archive",
+        bind="query-params",
+        help="A folder of runs. `labapp train` and `labapp starter` write into it; the app only reads.",
+    )
+    return Path(folder or ".").expanduser()
+
+
+def _picker(runs: list[Run]) -> list[Run]:
+    by_id = {run.id: run for run in runs}
+    known = st.session_state.setdefault("_known", set(by_id))
+    fresh = [name for name in by_id if name not in known]  # appeared since the page was opened: shown at once
+    known.update(by_id)
+    if "runs" in st.session_state:
+        before = list(st.session_state["runs"])
+        now = [*(name for name in before if name in by_id), *(name for name in fresh if name not in before)]
+        if now != before:
+            st.session_state["runs"] = now
+    labels = _labels(runs)
+    picked = st.multiselect(
+        "Runs",
+        list(by_id),
+        default=list(by_id)[:AT_FIRST],
+        format_func=lambda name: labels.get(name, name),
+        key="runs",
+        bind="query-params",
+        placeholder="Choose runs",
+        filter_mode="contains",
+    )
+    return [by_id[name] for name in picked if name in by_id]
+
+
+def _labels(runs: list[Run]) -> dict[str, str]:
+    """What the picker calls each run: words that do not change, because they are part of the page's address.
+
+    The oldest run of a kind is called by its name and what is unusual about it; the label of a later one ends with the
+    last part of its id.
+    """
+    labels: dict[str, str] = {}
+    for run in reversed(runs):
+        usual = frames.usual_of(run.experiment)
+        facts = [palette.NORMS[run.experiment.norm]] if run.experiment.norm != usual.norm else []
+        facts += [run.experiment.activation] if run.experiment.activation != usual.activation else []
+        facts += [f"seed {run.experiment.seed}"] if run.experiment.seed else []
+        label = " · ".join([run.name, *facts])
+        if label in labels.values():
+            label = f"{label} · {run.id.rpartition('-')[2]}"
+        labels[run.id] = run.id if label in labels.values() else label
+    return labels
+
+
+def _readable(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    """The runs whose tables can be read, and a sentence about each one, or part of one, that cannot."""
+    fine, sentences = [], []
+    for run in runs:
+        try:
+            summary(run)
+            sentences += [f"{run.id}: {problem}" for problem in problems(run)]
+            fine.append(run)
+        except (LabError, OSError) as error:
+            sentences.append(str(error))
+    return fine, sentences

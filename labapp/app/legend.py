@@ -1,0 +1,56 @@
+"""Which line on the charts is which run?"""
+
+from __future__ import annotations
+
+import html
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from labapp import palette
+from labapp.app.archive import look_again_if_gone
+from labapp.app.tables import overview, rows, styles
+from labapp.store import Run
+
+
+def legend(chosen: Sequence[Run]) -> None:
+    """Swatch, name, norm, seed, test accuracy and status of every chosen run."""
+    look_again_if_gone(chosen)
+    if not chosen:
+        return
+    table = overview(chosen).merge(styles(chosen), on="run")
+    lines = "".join(
+        f"<tr><td style='padding:2px 8px 2px 0'><img width='34' src=\"{swatch(row.colour, row.dash)}\" alt=''></td>"
+        f"<td style='width:100%'>{html.escape(row.run)}<br><span style='opacity:.65;font-size:.8em'>"
+        f"{html.escape(' · '.join(_facts(row)))}</span></td>"
+        f"<td style='text-align:right;white-space:nowrap'>{_accuracy(row.accuracy)}</td></tr>"
+        for row in rows(table)
+    )
+    st.html(f"<table style='border-collapse:collapse;font-size:.85rem;line-height:1.25;width:100%'>{lines}</table>")
+
+
+def swatch(colour: str, dash: Sequence[int]) -> str:
+    """A short piece of a run's line as an SVG picture, in the form of an address."""
+    pattern = f" stroke-dasharray='{' '.join(map(str, dash))}'" if dash else ""
+    return svg_address(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='40' height='16' viewBox='0 0 40 16'>"
+        f"<line x1='2' y1='8' x2='38' y2='8' stroke='{colour}' stroke-width='3'{pattern}/></svg>"
+    )
+
+
+def svg_address(drawing: str) -> str:
+    """An SVG drawing as a `data:` address, for `<img src>`."""
+    return "data:image/svg+xml;utf8," + urllib.parse.quote(drawing)
+
+
+def _accuracy(fraction: float) -> str:
+    """Test accuracy in per cent, "–" where nothing was tested yet."""
+    return "–" if pd.isna(fraction) else palette.percent(fraction)
+
+
+def _facts(row: Any) -> list[str]:
+    facts = [palette.NORMS.get(row.norm, row.norm), f"seed {row.seed}"]
+    return facts if row.status == "finished" else [*facts, row.status]

@@ -1,0 +1,58 @@
+"""How does a value become a colour: one scale, cells without gaps, and the bar that explains them?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from labapp import palette
+
+ON_CANVAS = {"embedOptions": {"renderer": "canvas"}}  # thousands of cells; as SVG each would be an element of the page
+Domain = tuple[float, float]
+
+
+def colour_scale(domain: Domain, diverging: bool = False) -> alt.Scale:
+    """The palette's sequential colours over a domain, or the diverging ones; values beyond have the last colour."""
+    colours = palette.DIVERGING if diverging else palette.SEQUENTIAL
+    return alt.Scale(domain=list(domain), range=list(colours), clamp=True, interpolate="rgb")
+
+
+def tiles(table: pd.DataFrame, sides: dict[str, Any], value: str, scale: alt.Scale, stroke: float = 1.0) -> alt.Chart:
+    """Rectangles in the colours of a value.
+
+    Args:
+        table: One row a rectangle.
+        sides: The encodings x, x2, y and y2.
+        value: The column that is coloured.
+        scale: From `colour_scale`.
+        stroke: Pixels of an outline in the same colour, which closes the hairlines between rectangles.
+    """
+    return (
+        alt.Chart(table)
+        .mark_rect(strokeWidth=stroke)
+        .encode(
+            **sides,
+            color=alt.Color(f"{value}:Q", scale=scale, legend=None),
+            stroke=alt.Stroke(f"{value}:Q", scale=scale, legend=None),
+        )
+    )
+
+
+def colour_bar(domain: Domain, axis: alt.X, scale: alt.Scale, height: int, powers: bool = False) -> alt.Chart:
+    """A bar with the colours of a domain.
+
+    Args:
+        domain: Of the scale.
+        axis: Below the bar, of the column low.
+        scale: From `colour_scale`.
+        height: In pixels.
+        powers: Whether the domain is log₁₀ of what the axis shows.
+    """
+    edges = np.linspace(*domain, 101)
+    ends = 10**edges if powers else edges
+    table = pd.DataFrame({"low": ends[:-1], "high": ends[1:], "value": (edges[:-1] + edges[1:]) / 2})
+    sides = {"x": axis, "x2": "high:Q", "y": alt.value(0), "y2": alt.value(alt.expr("height"))}
+    return tiles(table, sides, "value", scale).properties(height=height, width="container", usermeta=ON_CANVAS)

@@ -1,0 +1,79 @@
+"""What a page shows, as the tests read it off, and what a user does with it."""
+
+import shutil
+import time
+from pathlib import Path
+
+from streamlit.testing.v1 import AppTest
+
+import labapp
+from labapp.app import launch
+from labapp.store import Run, list_runs
+
+MAIN = Path(labapp.__file__).resolve().parent / "main.py"
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    """Switch to another page."""
+    app.switch_page(f"app/views/{page}.py").run()
+    assert not app.exception, app.exception[0].stack_trace
+    return app
+
+
+def choose(app: AppTest, *runs: Run) -> AppTest:
+    """Choose runs in the sidebar."""
+    app.multiselect(key="runs").set_value([run.id for run in runs]).run()
+    assert not app.exception, app.exception[0].stack_trace
+    return app
+
+
+def settled(app: AppTest) -> AppTest:
+    """The Grad-CAM page when all questions are answered; in a browser it looks again by itself."""
+    end = time.monotonic() + 60
+    while not app.exception and time.monotonic() < end:
+        if "_looking" not in app.session_state or not app.session_state["_looking"]:
+            break
+        time.sleep(0.05)
+        app.run()
+    assert not app.exception, app.exception[0].stack_trace
+    return app
+
+
+def ended(job: launch.Launch) -> launch.Launch:
+    """A launch when it no longer runs."""
+    end = time.monotonic() + 60
+    while launch.load(job.path).status == "running" and time.monotonic() < end:
+        time.sleep(0.1)
+    return launch.load(job.path)
+
+
+def count_charts(app: AppTest) -> int:
+    """How many charts are on the page."""
+    return len(app.get("vega_lite_chart"))
+
+
+def texts(app: AppTest) -> list[str]:
+    """The captions and the running text."""
+    return [element.value for element in (*app.caption, *app.markdown)]
+
+
+def grid(app: AppTest) -> str:
+    """The table of maps, as HTML."""
+    return next(element.proto.body for element in app.get("html") if "<thead>" in element.proto.body)
+
+
+def rows(app: AppTest) -> int:
+    """How many nets the table of maps has."""
+    return grid(app).count("scope='row'")
+
+
+def named(root: Path, name: str, seed: int = 0) -> Run:
+    """The run of this name and seed."""
+    return next(run for run in list_runs(root) if run.name == name and run.experiment.seed == seed)
+
+
+def unprobe(root: Path, *names: str) -> None:
+    """Remove the probes of these runs; of all, where none is named."""
+    for run in list_runs(root):
+        if run.name in names or not names:
+            shutil.rmtree(run.path / "probes", ignore_errors=True)

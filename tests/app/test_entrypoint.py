@@ -1,0 +1,56 @@
+"""The whole app: it opens without torch, from any folder."""
+
+import subprocess
+import sys
+
+from labapp import app
+from tests.app.pages import MAIN
+
+
+def heavy_modules(root, pages):
+    """Which modules of the laboratory a process has loaded after these pages were opened."""
+    script = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({str(MAIN)!r}, default_timeout=60).run()
+for page in {pages!r}:
+    app.switch_page(f"app/views/{{page}}.py").run()
+    assert not app.exception, app.exception[0].stack_trace
+    print(app.title[0].value)
+print(sorted(name for name in sys.modules if name.partition(".")[0] in ("torch", "torchvision", "captum", "sklearn")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={"LABAPP_RUNS": str(root), "PATH": ""},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip().splitlines()
+
+
+def test_the_app_never_imports_torch(archive):
+    title, modules = heavy_modules(archive, ("gradient_flow",))
+    assert "1.20×" in title
+    assert modules == "[]"
+
+
+def test_pages_about_probes_never_import_torch(probed):
+    *_, modules = heavy_modules(probed, ("signals", "feature_reuse", "representation", "architecture"))
+    assert modules == "[]"
+
+
+def test_the_entrypoint_puts_the_project_on_the_path_instead_of_its_own_folder(archive, open_page):
+    sys.path.insert(0, str(MAIN.parent))
+    open_page(archive)
+    assert sys.path[0] == str(MAIN.parent.parent)
+    assert str(MAIN.parent) not in sys.path
+
+
+def test_pages_can_be_imported_without_drawing():
+    from labapp.app.views import gradient_flow, overview
+
+    assert callable(overview.page)
+    assert callable(gradient_flow.page)
+    assert app.PICTURE.startswith("<svg")

@@ -1,0 +1,109 @@
+"""The runs in the sidebar, and what is running."""
+
+import pytest
+
+from labapp.app import launch
+from labapp.store import list_runs
+from tests.app.pages import ended, go
+
+GRADIENTS = "gradient_flow"
+
+
+def test_the_picker_finds_every_run_and_the_address_keeps_the_choice(archive, open_page):
+    app = open_page(archive)
+    picker = app.multiselect(key="runs")
+    assert len(picker.options) == 5
+    one = next(run.id for run in list_runs(archive) if run.name == "dense-40")
+    picker.set_value([one]).run()
+    assert app.title[0].value.startswith("dense-40 reaches 96 %")
+    label = next(option for option in picker.options if option.startswith("dense-40"))
+    again = open_page(archive, runs=label)
+    assert again.title[0].value == app.title[0].value
+
+
+def test_the_picker_tells_repetitions_apart_and_keeps_the_first_ones_name(open_page, record, tmp_path):
+    small = {"recorded": (0,), "steps": 2}
+    runs = [record(tmp_path, run_id=f"plain-20-{name}", **small) for name in ("aa", "bb", "x-bb")]
+    record(tmp_path, seed=3, norm="none", activation="tanh", **small)
+    options = open_page(tmp_path).multiselect(key="runs").options
+    assert options == ["plain-20 · no norm · tanh · seed 3", runs[2].id, "plain-20 · bb", "plain-20"]
+
+
+def test_the_choice_stays_on_the_next_page(archive, open_page):
+    app = open_page(archive)
+    one = next(run.id for run in list_runs(archive) if run.name == "dense-40")
+    app.multiselect(key="runs").set_value([one]).run()
+    go(app, GRADIENTS)
+    assert app.multiselect(key="runs").value == [one]
+    assert "dense-40" in app.title[0].value
+    assert "plain" not in app.title[0].value
+
+
+def test_no_run_chosen(archive, open_page):
+    app = open_page(archive)
+    app.multiselect(key="runs").set_value([]).run()
+    assert app.title[0].value == "No run is chosen."
+    go(app, GRADIENTS)
+    assert app.title[0].value == "No run is chosen."
+
+
+def test_a_new_run_is_chosen_when_it_appears(archive, open_page, record):
+    app = open_page(archive)
+    fresh = record(archive, family="residual", depth=110, recorded=(0, 10))
+    app.button(key="look").click().run()
+    assert fresh.id in app.multiselect(key="runs").value
+    assert len(app.multiselect(key="runs").value) == 6
+
+
+def test_the_first_run_of_an_archive_is_chosen_when_it_appears(open_page, record, tmp_path):
+    app = open_page(tmp_path)
+    record(tmp_path)
+    app.run()
+    assert not app.exception
+    assert app.title[0].value.startswith("plain-20 reaches")
+
+
+def test_a_run_that_was_removed_is_no_longer_chosen(archive, open_page):
+    app = open_page(archive)
+    gone = list_runs(archive)[0]
+    gone.path.rename(archive.parent / "elsewhere")
+    app.button(key="look").click().run()
+    assert not app.exception
+    assert gone.id not in app.multiselect(key="runs").value
+
+
+def test_another_archive_is_opened_by_its_folder(archive, open_page, record, tmp_path):
+    record(tmp_path / "other", family="residual", depth=32)
+    app = open_page(archive)
+    app.text_input(key="archive").set_value(str(tmp_path / "other")).run()
+    assert not app.exception
+    assert app.title[0].value.startswith("residual-32 reaches")
+
+
+@pytest.mark.parametrize("page", [None, GRADIENTS])
+def test_a_run_in_progress_shows_its_bar_on_every_page(page, archive, open_page, record):
+    record(archive, family="residual", depth=110, steps=200, recorded=(0, 10), status=None)
+    app = open_page(archive, page)
+    bars = app.sidebar.get("progress")
+    assert [bar.proto.text.split(" ·")[0] for bar in bars] == ["residual-110"]
+
+
+def test_a_finished_archive_shows_no_bar(archive, open_page):
+    assert not open_page(archive).sidebar.get("progress")
+
+
+def test_a_launch_that_failed_is_reported_in_its_own_words(open_page, tmp_path):
+    job = launch.start(["train", "--family", "rezidual"], tmp_path)
+    ended(job)
+    app = open_page(tmp_path)
+    assert app.title[0].value == "Nothing is recorded here yet."
+    assert "did you mean 'residual'?" in app.error[0].value
+
+
+def test_a_launch_in_progress_can_be_stopped_from_every_page(open_page, tmp_path):
+    job = launch.start(["train", "--steps", "1000000", "--depth", "8", "--width", "2"], tmp_path)
+    app = open_page(tmp_path, GRADIENTS)
+    assert app.title[0].value == "The first run is about to begin."
+    app.button(key=f"stop-{job.id}").click().run()
+    assert not app.exception
+    assert ended(job).status == "stopped"
