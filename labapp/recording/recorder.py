@@ -228,6 +228,8 @@ class Recorder:
 
     def flush(self, alone: bool = False) -> None:
         """Brings what was recorded to the host and hands it to the sink, or keeps it."""
+        if not self._scheduled:
+            return  # nothing since the last one, in no process: no exchange then either
         self._scheduled = 0
         started = self._flushed = time.perf_counter()
         with self._guarded():

@@ -7,6 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from labapp.recording.board import GRADIENT, PATHS, Board
 from labapp.recording.kernels import Compiled, library, norms, readable
+from labapp.recording.sums import joined
 
 
 class Named(torch.Tensor):
@@ -143,13 +144,13 @@ def test_channels_that_change_within_a_step_are_not_marked(portable):
     for columns in (16, 4000, 16):
         board.moments(0, torch.ones(2, 4, columns), 2)
     board.moments(1, torch.ones(2, 4, 3), 2)
-    sums = board.take(0, 2)
+    sums = joined(0, [board], 2)
     sums.land()
-    assert sums.values[0, 0] == sums.table[0, 1] == 8 * (16 + 4000 + 16)
+    assert sums.outputs[0] == sums.table[0, 1] == 8 * (16 + 4000 + 16)
     assert list(sums.alive) == [1]
     board.clear()
     board.moments(0, torch.ones(2, 4, 4000), 2)
-    sums = board.take(1, 2)
+    sums = joined(1, [board], 2)
     sums.land()
     assert sums.alive[0].tolist() == [1] * 4000
 
@@ -161,7 +162,7 @@ def test_a_step_may_mix_both_implementations():
         board.energy(0, GRADIENT, part)
         board.inner(0, part, part)
         board.exponents(0, "output", part)
-    sums = board.take(0, 1)
+    sums = joined(0, [board], 1)
     sums.land()
     square = 3 * (x.double() ** 2).sum().item()
     assert sums.table[0, [1, GRADIENT + 1, PATHS]] == pytest.approx([square] * 3)
