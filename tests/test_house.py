@@ -20,7 +20,7 @@ MAY_IMPORT = {
     # the laboratory
     "nets": {"config"},
     "imagesets": {"config"},
-    "recording": {"config"},
+    "recording": {"config", "store"},  # the store in watch.py alone, see below
     "diagnostics": {"config", "nets", "recording"},  # of recording only hooks and places, see below
     "probes": {"config", "store", "imagesets", "nets", "diagnostics"},
     "training": {"config", "store", "nets", "imagesets", "recording"},
@@ -88,6 +88,8 @@ def test_imports_point_as_the_floor_plan_says(path):
                 assert parts[2] in {"hooks", "layout", "places"}, (
                     f"{relative(path)} may import recording.hooks, .layout and .places, not {name}"
                 )
+            if room == "recording" and other == "store":
+                assert path.name == "watch.py", f"{relative(path)} imports {name}; only watch.py makes a run"
             if room == "frames" and other == "probes":
                 assert parts[2] == "catalogue", f"{relative(path)} may import probes.catalogue, not {name}"
         if parts[0] in MAY_USE:

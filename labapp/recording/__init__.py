@@ -4,5 +4,17 @@ from labapp.recording.outlet import Sink
 from labapp.recording.recorder import Recorder, RecorderWarning
 from labapp.recording.report import Finding, Report
 from labapp.recording.schedule import every, log_spaced
+from labapp.recording.watch import Watch, unwatch, watch
 
-__all__ = ["Finding", "Recorder", "RecorderWarning", "Report", "Sink", "every", "log_spaced"]
+__all__ = [
+    "Finding",
+    "Recorder",
+    "RecorderWarning",
+    "Report",
+    "Sink",
+    "Watch",
+    "every",
+    "log_spaced",
+    "unwatch",
+    "watch",
+]

@@ -73,8 +73,7 @@ class Hooks:
         after: Callable[[Optimizer, tuple, dict], None],
     ) -> None:
         """Calls ``before`` and ``after`` around the step of *every* optimizer, also of one inside a wrapper."""
-        self._handles.append(register_optimizer_step_pre_hook(before))
-        self._handles.append(register_optimizer_step_post_hook(after))
+        self._handles += around_steps(before, after)
 
     def gradient(self, tensor: Tensor, function: Callable[[Tensor], None]) -> None:
         """Calls ``function(gradient)`` once the gradient of this tensor, as it is now, is complete."""
@@ -109,9 +108,12 @@ class Hooks:
         self.remove()
 
 
-def after_steps(optimizer: Optimizer, function: Callable[[Optimizer, tuple, dict], None]) -> Any:
-    """Calls ``function(optimizer, args, kwargs)`` after every step of an optimizer, until the handle is removed."""
-    return optimizer.register_step_post_hook(function)
+def around_steps(
+    before: Callable[[Optimizer, tuple, dict], tuple[tuple, dict] | None],
+    after: Callable[[Optimizer, tuple, dict], None],
+) -> list[Any]:
+    """Calls ``before`` and ``after`` around the step of every optimizer, until the handles are removed."""
+    return [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
 
 
 def after_backward(function: Callable[[], None]) -> None:

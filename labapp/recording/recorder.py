@@ -134,14 +134,14 @@ class Recorder:
             raise
         self.end_step()
 
-    def begin_step(self) -> None:
-        """Starts to listen, if this step is to be recorded. `step` does it for you."""
+    def begin_step(self, driven: bool = False) -> None:
+        """Starts to listen, if this step is to be recorded. `step` does it, or `watch`, which then is the driver."""
         self._number, self._next = self._next, self._next + 1
         self._inside, self._due = True, False
         self._started = time.perf_counter()
         with self._guarded():
             if self._is_due(self._number):
-                self._step.begin(self._number)
+                self._step.begin(self._number, driven)
                 self._due = True
 
     def end_step(self, failed: bool = False) -> None:
@@ -162,6 +162,29 @@ class Recorder:
             self._spent += time.perf_counter() - self._started
         if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
             self.flush()
+
+    def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        """An optimizer, any one, is about to step."""
+        return self._step.before_optimizer(optimizer, args, kwargs) if self._due else None
+
+    def after_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        """An optimizer, any one, has stepped."""
+        if self._due:
+            self._step.after_optimizer(optimizer, args, kwargs)
+
+    def forward_began(self) -> None:
+        """The forward of the net had begun when this step did."""
+        if self._due and not self.compiled:
+            self._step.listener.forward_begins()
+
+    def send_to(self, sink: Sink) -> None:
+        """Has the rows go to a sink."""
+        self._outlet.sink = sink
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps have ended."""
+        return self._next - self._inside
 
     def table(self, name: str = "layers") -> pd.DataFrame:
         """The rows kept in memory: of ``layers``, ``totals``, ``lifetimes``, ``histograms`` or ``spreads``.

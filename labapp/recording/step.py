@@ -57,8 +57,8 @@ class Step:
         """The places that are recorded, in order of depth."""
         return [self.listener.rows[index] for index in self.listener.shown]
 
-    def begin(self, number: int) -> None:
-        """Attaches the hooks of a step."""
+    def begin(self, number: int, driven: bool) -> None:
+        """Attaches the hooks of a step; those on optimizers only where nobody else tells of their steps."""
         started = time.perf_counter()
         self._number, self.first = number, False
         self.seconds, self._heard = 0.0, self.listener.seconds
@@ -70,7 +70,8 @@ class Step:
             self._hooks = Hooks()
             self.weights.begin()
             self.weights.hold()
-            self._hooks.stepping(self._before_step, self._after_step)
+            if not driven:
+                self._hooks.stepping(self.before_optimizer, self.after_optimizer)
             if not self.compiled:
                 self.listener.begin(
                     self._hooks,
@@ -132,17 +133,18 @@ class Step:
 
     # The optimizer -----------------------------------------------------------------------------------------------
 
-    def _before_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         """An optimizer is about to step; with a closure, it will be once that has run for the first time."""
         started = time.perf_counter()
         try:
             late = self.listener.passes.over and self.listener.passes.kind == "ignored"
             if late or not self.weights.of_optimizer(optimizer):
                 return None
-            closure = args[0] if args else kwargs.get("closure")
-            if callable(closure):
-                watched = self._watched(closure, optimizer)
-                return ((watched, *args[1:]), kwargs) if args else (args, {**kwargs, "closure": watched})
+            for at, given in enumerate(args[1:], 1):  # the first is the optimizer
+                if callable(given):
+                    return (*args[:at], self._watched(given, optimizer), *args[at + 1 :]), kwargs
+            if callable(closure := kwargs.get("closure")):
+                return args, {**kwargs, "closure": self._watched(closure, optimizer)}
             self.weights.before_step(optimizer)
         except Exception as error:
             self.listener.fault(error)
@@ -164,7 +166,7 @@ class Step:
 
         return evaluated
 
-    def _after_step(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def after_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         """An optimizer has stepped: what follows belongs to another update, unless a backward pass still runs."""
         try:
             if self.weights.of_optimizer(optimizer):

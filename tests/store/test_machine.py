@@ -21,7 +21,7 @@ def test_this_process_is_alive_and_its_record_says_which_it_is() -> None:
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="reads /proc")
-@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()])
+@pytest.mark.parametrize("pid", [1, os.getpid(), os.getppid()], ids=["first", "own", "parent"])
 def test_an_identity_is_the_boot_and_the_ticks_that_proc_tells(pid: int) -> None:
     """What the runs recorded so far hold: the 22nd field of /proc/PID/stat after the id of the boot."""
     ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]

@@ -1,0 +1,143 @@
+"""How is a model recorded without touching its training loop?
+
+    from labapp.recording import every, unwatch, watch
+
+    watch(model, optimizer, runs="runs", when=every(10))     # once, before the loop; the loop stays as it is
+    ...
+    unwatch(model)                                           # or let the process end
+
+A step ends where the optimizer has stepped, which its own hooks tell: accumulation, closures and repeated steps need
+nothing said. A step that a `GradScaler` refuses is seen where the next forward of the model begins; give `scaler=`.
+The numbers are those of `Recorder` with its explicit steps.
+"""
+
+import atexit
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from labapp.config import Experiment, LabError
+from labapp.recording.checks import unwrap
+from labapp.recording.hooks import Hooks, Silent, around_steps
+from labapp.recording.recorder import Recorder
+from labapp.recording.schedule import Schedule
+
+_WATCHED: dict[int, "Watch"] = {}
+
+
+class Watch:
+    """A recorder that follows the optimizer's steps by itself, and the run that it fills.
+
+    Attributes:
+        recorder: with `table`, `report` and `cost`.
+        run: the folder of the run, None where the rows stay in memory.
+    """
+
+    def __init__(self, recorder: Recorder, optimizer: Optimizer, scaler: Any, writer: Any) -> None:
+        self.recorder, self._optimizer, self._scaler, self._writer = recorder, optimizer, scaler, writer
+        self.run: Path | None = writer.path if writer is not None else None
+        self._scale, self._stepped = self._scale_now(), False
+        self._hooks = Hooks()
+        recorder.__enter__()
+        self._handles = around_steps(recorder.before_optimizer, self._after)
+        if scaler is not None:
+            self._hooks.before(recorder.model, Silent(self._forward_begins))
+        recorder.begin_step(driven=True)
+
+    def close(self, status: str = "finished", message: str = "") -> None:
+        """Stops recording and ends the run. May be called twice."""
+        handles, self._handles = self._handles, []
+        for handle in handles:
+            handle.remove()
+        self._hooks.remove()
+        _WATCHED.pop(id(self.recorder.model), None)
+        try:
+            self.recorder.close(alone=status != "finished")
+        finally:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                done = max(self.recorder.steps_done, 1)
+                writer.update(progress={"step": self.recorder.steps_done, "steps": done})
+                writer.finish(status, message)
+
+    def _after(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        self.recorder.after_optimizer(optimizer, args, kwargs)
+        if optimizer is self._optimizer:
+            self._stepped = True
+            self.recorder.end_step()
+            self.recorder.begin_step(driven=True)
+
+    def _forward_begins(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        """Where the loss scale has fallen, the step before was refused, and this forward is of the next one."""
+        before, self._scale = self._scale, self._scale_now()
+        stepped, self._stepped = self._stepped, False
+        if self._scale < before and not stepped:  # a fused optimizer steps by itself and leaves the weights alone
+            self.recorder.end_step()
+            self.recorder.begin_step(driven=True)
+            self.recorder.forward_began()
+
+    def _scale_now(self) -> float:
+        scale = getattr(self._scaler, "_scale", None)
+        return float(scale) if scale is not None else 0.0
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer,
+    *,
+    runs: str | Path | None = "runs",
+    when: Schedule | None = None,
+    experiment: Experiment | None = None,
+    scaler: Any = None,
+    **options: Any,
+) -> Watch:
+    """Records a model from here on, until `unwatch(model)` or the end of the process.
+
+    Args:
+        model: the net, bare or in DistributedDataParallel.
+        optimizer: the one whose steps are the steps of the record.
+        runs: the archive that gets a run of its own; None keeps the rows in memory, for ``watch(…).recorder.table()``.
+        when: which optimizer steps to record; every tenth when left out.
+        experiment: what stands in run.json about the training; the model's class when left out.
+        scaler: the GradScaler in use, if any.
+        **options: as for `Recorder`.
+
+    Raises:
+        LabError: for what cannot be recorded, and for a model that is watched already.
+    """
+    net, _ = unwrap(model)
+    if id(net) in _WATCHED:
+        raise LabError("this model is watched already; unwatch(model) ends that")
+    if not isinstance(optimizer, Optimizer):
+        raise LabError(f"optimizer is a {type(optimizer).__name__}; watch needs the optimizer whose steps count")
+    recorder = Recorder(model, optimizer, when=when, scaler=scaler, **options)
+    writer = None
+    if runs is not None:
+        from labapp.store import RunWriter
+
+        maker = f"{type(net).__module__}:{type(net).__qualname__}"
+        writer = RunWriter.create(runs, experiment or Experiment(net=maker, imageset="folder"))
+        recorder.send_to(writer)
+    if not _WATCHED:
+        atexit.register(_end_all)
+    found = _WATCHED[id(net)] = Watch(recorder, optimizer, scaler, writer)
+    return found
+
+
+def unwatch(model: nn.Module) -> None:
+    """Ends what `watch` began on this model; nothing where it is not watched."""
+    found = _WATCHED.get(id(unwrap(model)[0]))
+    if found is not None:
+        found.close()
+
+
+def _end_all() -> None:
+    """The process ends: by itself, or by an exception that nobody caught."""
+    error = getattr(sys, "last_value", None)
+    status = "finished" if error is None else "failed" if isinstance(error, Exception) else "stopped"
+    message = "" if error is None else ": ".join(filter(None, (type(error).__name__, str(error))))
+    for found in list(_WATCHED.values()):
+        found.close(status, message)
