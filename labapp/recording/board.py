@@ -48,12 +48,19 @@ class Board:
         self.portable = Portable()
         self.rows = rows
         self._alive: dict[int, Tensor] = {}
+        self._marks: dict[int, int] = {}  # their addresses
         self._lay(torch.zeros(rows, WIDTH, dtype=torch.float64, device="cpu"))
         self.clear()
 
     def _lay(self, table: Tensor) -> None:
         self.table = table
-        self._slots = table.view(-1, 4).unbind()  # of row r, the columns from offset o: slot 4r + o/4
+        self._address = table.data_ptr()  # 8 bytes a column; the table is never resized, only replaced
+
+    def _at(self, row: int, offset: int) -> int:
+        """Where four columns of a row lie in memory."""
+        if not 0 <= row < self.rows:
+            raise IndexError(f"row {row} of {self.rows}")
+        return self._address + 8 * (WIDTH * row + offset)
 
     def clear(self) -> None:
         """Empties the board for another forward pass."""
@@ -120,9 +127,10 @@ class Board:
             if row not in self._marked:
                 if row not in self._alive or self._alive[row].numel() != channels:
                     self._alive[row] = torch.empty(channels, dtype=torch.uint8, device="cpu")
+                    self._marks[row] = self._alive[row].data_ptr()
                 self._alive[row].zero_()
                 self._marked.add(row)
-            self.compiled.moments(tensor, axis, self._slots[4 * row], self._alive[row])
+            self.compiled.moments(tensor, axis, self._at(row, OUTPUT), self._marks[row], checked=True)
         else:
             sums, living = self.portable.moments(tensor, axis)
             self.pending.append((row, OUTPUT, sums))
@@ -134,7 +142,7 @@ class Board:
         counted[row] += tensor.numel()
         if self.compiled and self.compiled.takes(tensor):
             reduce = self.compiled.energy if offset == OUTPUT else self.compiled.square
-            reduce(tensor, self._slots[4 * row + offset // 4])
+            reduce(tensor, self._at(row, offset), checked=True)
         else:
             sums = self.portable.energy(tensor) if offset == OUTPUT else self.portable.square(tensor)
             self.pending.append((row, offset, sums))
@@ -154,7 +162,7 @@ class Board:
         elif one and end is not None:
             self.gradients[end] += shortcut.numel()
         if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
-            self.compiled.inner(branch, shortcut, self._slots[4 * row + PATHS // 4])
+            self.compiled.inner(branch, shortcut, self._at(row, PATHS), checked=True)
             if one and end is not None:
                 self.shared.add((row, end))
         else:
@@ -178,7 +186,7 @@ class Board:
             if counts is None or not counts.is_cpu:
                 counts = torch.zeros(256, dtype=torch.int64, device="cpu") if counts is None else counts.cpu()
                 self.counted[key] = counts
-            self.compiled.exponents(tensor, counts)
+            self.compiled.exponents(tensor, counts, checked=True)
         else:
             found = self.portable.exponents(tensor)
             self.counted[key] = found if counts is None else counts.to(found.device) + found

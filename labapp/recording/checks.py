@@ -1,6 +1,7 @@
 """Can this model be recorded at all? Asked once, when a recorder is made, and answered in one sentence."""
 
 import re
+from itertools import chain
 from typing import Any
 
 from torch import nn
@@ -8,7 +9,6 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.optim import Optimizer
 
 from labapp.config import LabError
-from labapp.recording.effective import COMPUTING
 
 
 def unwrap(model: nn.Module) -> tuple[nn.Module, bool]:
@@ -85,9 +85,5 @@ def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int]]:
 
 def identities(modules: list[nn.Module]) -> list[int]:
     """What identifies the parts and parameters of these modules."""
-    found: list[int] = []
-    for module in modules:
-        found += map(id, module._parameters.values())
-        found += map(id, module._modules.values())
-        found += [id(hook) for hook in module._forward_pre_hooks.values() if isinstance(hook, COMPUTING)]
-    return found
+    own = chain.from_iterable((module._parameters, module._modules) for module in modules)
+    return [*map(id, chain.from_iterable(map(dict.values, own)))]

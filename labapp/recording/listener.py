@@ -268,6 +268,8 @@ class Listener:
             self.axes[node] = self.rows[index].axis
             if spot.kind == "block":
                 self.blocks.ends(spot, index, board, output)
+        if not self.studying and spot.path not in self.study.shown:
+            return  # only where a branch or a shortcut ends
         self.hooks.gradient(output, partial(self._gradient, board, index))
         if output._is_view():
             # An operation in place on a view takes its node, and so the hook, out of the graph; the base's stays.

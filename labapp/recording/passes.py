@@ -42,7 +42,7 @@ class Passes:
         self._running = False
         self._trained = False
         self.number = 0
-        self._accumulators: list[Any] | None = None
+        self._accumulators: dict[int, Any] = {}
 
     def listening(self) -> bool:
         """Whether the numbers of the running pass count; called by each hook on a gradient."""
@@ -85,14 +85,19 @@ class Passes:
 
     def _reaches_parameters(self) -> bool:
         """Whether the running pass accumulates into any parameter; `torch.autograd.grad` does not."""
-        if self._accumulators is None:
-            self._accumulators = [get_gradient_edge(p).node for p in self.weights.parameters if p.requires_grad]
         try:
-            return any(torch._C._will_engine_execute_node(node) for node in self._accumulators)
+            for position, parameter in enumerate(self.weights.parameters):
+                if not parameter.requires_grad:
+                    continue
+                if position not in self._accumulators:
+                    self._accumulators[position] = get_gradient_edge(parameter).node
+                if torch._C._will_engine_execute_node(self._accumulators[position]):
+                    return True
+            return False
         except RuntimeError:  # torch refuses to say for a leaf whose gradient autograd.grad was asked for
             return False
 
     def release(self) -> None:
         """Lets go of the step's graph."""
-        self._accumulators = None
+        self._accumulators = {}
         self._running = False

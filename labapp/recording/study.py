@@ -17,6 +17,7 @@ class Study:
 
     Attributes:
         plan: the places to listen to in the other steps.
+        shown: paths of those that were asked for, whose gradients are wanted too.
         closed: paths of compiled or scripted parts, whose inside no hook hears.
         idle: paths of norms that were left out, because they feed no activation and end no branch.
     """
@@ -42,6 +43,7 @@ class Study:
         ]
         self.plan: list[Spot] = []
         self.idle: set[str] = set()
+        self.shown: set[str] = set()
         self.order: dict[str, int] = {}
         self._known_order: list[str] = []
         self._rectified: set[int] = set()
@@ -78,6 +80,7 @@ class Study:
                 self._ends |= {branch, shortcut} - {None}  # type: ignore[arg-type]
         keep = [index for index, row in enumerate(self.rows) if row.path in self.chosen and not self._idle(index, row)]
         shown, needed = {self.rows[i].path for i in keep}, {self.rows[i].path for i in self._ends}
+        self.shown = shown | {spot.path for spot in self.spots if spot.path in self.chosen - set(self.order)}
         self.idle = {row.path for row in self.rows if row.path in self.chosen} - shown
         self._number()
         keep += self._silent_rows()

@@ -24,5 +24,5 @@ def norms(tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Te
     """(n,) 2-norms of tensors on one device; or of what they were `before`, and of what was added since."""
     found, _ = library()
     if found and all(map(Compiled.takes, tensors)) and all(map(Compiled.takes, before or [])):
-        return Compiled(found).norms(tensors, before)
+        return Compiled(found).norms(tensors, before, checked=True)
     return Portable().norms(tensors, before)

@@ -14,15 +14,23 @@ from labapp.recording.kernels.memory import beside, dense, readable, same_shape
 MAX_THREADS = 64
 
 
-def buffer(tensor: Tensor, size: int, dtype: torch.dtype) -> int:
-    """The address of a buffer that a kernel writes to; ValueError where it does not have that size and dtype."""
+def buffer(tensor: Tensor | int, size: int, dtype: torch.dtype) -> int:
+    """The address of a buffer that a kernel writes to; ValueError where it does not have that size and dtype.
+
+    A whole number is an address that its owner has checked, once for all calls, and keeps alive.
+    """
+    if isinstance(tensor, int):
+        return tensor
     if tensor.numel() != size or tensor.dtype is not dtype or not tensor.is_contiguous() or not readable(tensor):
         raise ValueError(f"a contiguous buffer of {size} {dtype} is needed, not {tuple(tensor.shape)} {tensor.dtype}")
     return tensor.data_ptr()
 
 
 class Compiled:
-    """Each method adds to `out`, a contiguous (4,) float64 tensor, and raises ValueError for what it cannot read."""
+    """Each method adds to `out`, a contiguous (4,) float64 tensor, and raises ValueError for what it cannot read.
+
+    `out` may be the address of such a buffer; `checked` says that the caller has asked `takes` in this very call.
+    """
 
     def __init__(self, found: ctypes.CDLL) -> None:
         self.threads = min(torch.get_num_threads(), MAX_THREADS)
@@ -40,12 +48,13 @@ class Compiled:
             if not self.takes(tensor):
                 raise ValueError(f"float32 values in the machine's memory are needed, not {type(tensor).__name__}")
 
-    def moments(self, tensor: Tensor, axis: int, out: Tensor, alive: Tensor) -> None:
+    def moments(self, tensor: Tensor, axis: int, out: Tensor | int, alive: Tensor | int, checked: bool = False) -> None:
         """Adds Σx, Σx², the positive and the non-finite values; sets alive[c] where channel c has a positive value.
 
         `alive` are (C,) uint8, C the size of `axis`.
         """
-        self._check(tensor)
+        if not checked:
+            self._check(tensor)
         axis %= tensor.dim()
         channels = tensor.shape[axis]
         target, marks = buffer(out, 4, torch.float64), buffer(alive, channels, torch.uint8)
@@ -62,21 +71,24 @@ class Compiled:
             tensor = tensor.detach().contiguous()
         self._columns(tensor.data_ptr(), numel // channels, channels, target, marks, self.threads)
 
-    def energy(self, tensor: Tensor, out: Tensor) -> None:
+    def energy(self, tensor: Tensor, out: Tensor | int, checked: bool = False) -> None:
         """Adds Σx, Σx², the number of positive and of non-finite values, in whatever order they lie in memory."""
-        self._check(tensor)
+        if not checked:
+            self._check(tensor)
         values = dense(tensor)
         self._flat(values.data_ptr(), values.numel(), 1, buffer(out, 4, torch.float64), self.threads)
 
-    def square(self, tensor: Tensor, out: Tensor) -> None:
+    def square(self, tensor: Tensor, out: Tensor | int, checked: bool = False) -> None:
         """The same without Σx and the positive values, where only a norm is wanted: faster."""
-        self._check(tensor)
+        if not checked:
+            self._check(tensor)
         values = dense(tensor)
         self._flat(values.data_ptr(), values.numel(), 0, buffer(out, 4, torch.float64), self.threads)
 
-    def inner(self, a: Tensor, b: Tensor, out: Tensor) -> None:
+    def inner(self, a: Tensor, b: Tensor, out: Tensor | int, checked: bool = False) -> None:
         """Adds ⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b; memory formats may differ."""
-        self._check(a, b)
+        if not checked:
+            self._check(a, b)
         same_shape(a, b)
         target = buffer(out, 4, torch.float64)
         if a.dim() == 4 and a.numel():
@@ -91,13 +103,15 @@ class Compiled:
         b = beside(a, b)
         self._inner(a.data_ptr(), b.data_ptr(), a.numel(), target, self.threads)
 
-    def norms(self, tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    def norms(
+        self, tensors: list[Tensor], before: list[Tensor] | None = None, checked: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """(n,) 2-norms in float64: of the tensors; or of what they were before, and of what was added since."""
-        self._check(*tensors)
+        if not checked:
+            self._check(*tensors, *(before or []))
         now = [dense(t) for t in tensors]
         old: list[Tensor] = []
         if before is not None:
-            self._check(*before)
             for tensor, earlier in zip(now, before, strict=True):
                 same_shape(tensor, earlier)
                 old.append(beside(tensor, earlier))
@@ -108,8 +122,9 @@ class Compiled:
         self._norms(*pointers, len(now), out.data_ptr(), self.threads)
         return out[:, 0], out[:, 1]
 
-    def exponents(self, tensor: Tensor, out: Tensor) -> None:
+    def exponents(self, tensor: Tensor, out: Tensor, checked: bool = False) -> None:
         """Adds the counts of float32 exponents to (256,) int64."""
-        self._check(tensor)
+        if not checked:
+            self._check(tensor)
         values = dense(tensor)
         self._exponents(values.data_ptr(), values.numel(), buffer(out, 256, torch.int64), self.threads)
