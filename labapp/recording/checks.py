@@ -86,4 +86,4 @@ def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int]]:
 def identities(modules: list[nn.Module]) -> list[int]:
     """What identifies the parts and parameters of these modules."""
     own = chain.from_iterable((module._parameters, module._modules) for module in modules)
-    return [*map(id, chain.from_iterable(map(dict.values, own)))]
+    return [*map(id, chain.from_iterable(each.values() for each in own))]
