@@ -1,6 +1,7 @@
 """Can this model be recorded at all? Asked once, when a recorder is made, and answered in one sentence."""
 
 import re
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -85,5 +86,5 @@ def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int]]:
 
 def identities(modules: list[nn.Module]) -> list[int]:
     """What identifies the parts and parameters of these modules."""
-    own = chain.from_iterable((module._parameters, module._modules) for module in modules)
+    own: Iterator[dict[str, Any]] = chain.from_iterable((m._parameters, m._modules) for m in modules)
     return [*map(id, chain.from_iterable(each.values() for each in own))]
