@@ -139,10 +139,11 @@ class Step:
             late = self.listener.passes.over and self.listener.passes.kind == "ignored"
             if late or not self.weights.of_optimizer(optimizer):
                 return None
-            closure = args[0] if args else kwargs.get("closure")
+            positional = len(args) > 1  # args[0] is the optimizer
+            closure = args[1] if positional else kwargs.get("closure")
             if callable(closure):
                 watched = self._watched(closure, optimizer)
-                return ((watched, *args[1:]), kwargs) if args else (args, {**kwargs, "closure": watched})
+                return ((args[0], watched, *args[2:]), kwargs) if positional else (args, {**kwargs, "closure": watched})
             self.weights.before_step(optimizer)
         except Exception as error:
             self.listener.fault(error)
