@@ -80,7 +80,7 @@ class Study:
         shown, needed = {self.rows[i].path for i in keep}, {self.rows[i].path for i in self._ends}
         self.idle = {row.path for row in self.rows if row.path in self.chosen} - shown
         self._number()
-        keep += self._silent_rows()
+        keep = list({*keep, *self._silent_rows()})  # a place may have been silent before
         # What was asked for and has not been heard yet may still be: it is listened to in every step.
         heard = set(self.order)
         self.plan = [
