@@ -38,6 +38,7 @@ class Board:
         void: row -> why its gradient cannot be told.
         complete: whether the forward of the whole net returned; None where it was never called as a whole.
         felt: whether any gradient came.
+        settled: whether it came in a backward pass that has ended.
         shared: (block, end of its branch) rows that have one gradient, read once.
         log: (path, call) of what a reentrant checkpoint ran without a graph, in order.
     """
@@ -72,7 +73,7 @@ class Board:
         self.links: dict[int, Link] = {}
         self.void: dict[int, str] = {}
         self.complete: bool | None = None
-        self.felt = False
+        self.felt = self.settled = False
         self.last_pass = [0] * self.rows  # in which a row's gradient came
         self.ends: dict[int, int] = {}  # row of a branch's end -> its block
         self.held: dict[int, Tensor] = {}  # row of a branch's end -> its gradient, until that of the sum is known
@@ -108,7 +109,7 @@ class Board:
             for key in [key for key in kept if key[1] == "gradient"]:
                 del kept[key]
         self.void.clear()
-        self.felt = False
+        self.felt = self.settled = False
 
     # What hooks take -------------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ class Calls:
             return self._again(path, args) if graph else None
         if self.evaluating or not (graph or self._whole):
             return None
+        self.passes.look_back()
         if self.board is None or (self._fresh and not self._whole and self.board.felt):
             new_board()
             self._fresh = False

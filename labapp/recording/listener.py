@@ -204,6 +204,7 @@ class Listener:
 
     def _sort_out_raised(self) -> None:
         """Forgets forward passes that did not return: their samples were not trained on, or come once more."""
+        self.passes.look_back()
         raised = [board for board in self.passes.boards if board.complete is False and not board.felt]
         if raised:
             self.passes.boards[:] = [board for board in self.passes.boards if board not in raised]

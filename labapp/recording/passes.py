@@ -5,6 +5,7 @@ Squares add up only over samples that are told apart. A step may hold passes tha
 two, a step that a loss scaler refused), and several through one output. Each is recognised here, as it begins.
 """
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,16 @@ from labapp.recording.hooks import after_backward
 from labapp.recording.weights import Weights
 
 OF_THE_LOSS, OTHER, IGNORED = "of the loss", "other", "ignored"
+
+
+class Running:
+    """A backward pass that runs: held by torch's queue alone, so it is gone when the pass ended or raised."""
+
+    def __init__(self, ended: Callable[[], None]) -> None:
+        self.ended = ended
+
+    def __call__(self) -> None:
+        self.ended()
 
 
 class Passes:
@@ -39,21 +50,40 @@ class Passes:
         self.kind = ""
         self.over = False
         self.restarted = 0
-        self._running = False
+        self._running: Callable[[], Running | None] | None = None
         self._trained = False
         self.number = 0
         self._accumulators: dict[int, Any] = {}
 
     def listening(self) -> bool:
         """Whether the numbers of the running pass count; called by each hook on a gradient."""
-        if not self._running:
-            self._running = True
+        if self._running is None or self._running() is None:
+            self.look_back()
             self._begins()
         return self.kind != IGNORED
 
+    def look_back(self) -> None:
+        """Forgets what a pass gave that raised: its gradients are incomplete."""
+        if self._running is None or self._running() is not None:
+            return
+        self._running = None
+        if self.kind == IGNORED:
+            return
+        self._say("a backward pass that raised was left out of the step's record")
+        for board in self.boards:
+            rows = [row for row, last in enumerate(board.last_pass) if last == self.number]
+            if rows:
+                settled = board.settled
+                board.forget_gradients()
+                if settled:
+                    board.void |= dict.fromkeys(rows, "a second backward pass through one output raised")
+        self.ended()
+
     def _begins(self) -> None:
         self.number += 1
-        after_backward(self._ends)
+        running = Running(self._ends)
+        self._running = weakref.ref(running)
+        after_backward(running)
         if self.over:
             self.kind = IGNORED
         elif not self._reaches_parameters():
@@ -73,11 +103,12 @@ class Passes:
             self._trained = True
 
     def _ends(self) -> None:
-        self._running = False
+        self._running = None
         if self.kind == OF_THE_LOSS:
             self.weights.pass_ended()
         for board in self.boards:
             board.read_held()
+            board.settled = board.settled or board.felt
         self.ended()
 
     def ended(self) -> None:
@@ -100,4 +131,4 @@ class Passes:
     def release(self) -> None:
         """Lets go of the step's graph."""
         self._accumulators = {}
-        self._running = False
+        self._running = None

@@ -83,7 +83,7 @@ class Study:
         self.shown = shown | {spot.path for spot in self.spots if spot.path in self.chosen - set(self.order)}
         self.idle = {row.path for row in self.rows if row.path in self.chosen} - shown
         self._number()
-        keep += self._silent_rows()
+        keep = list({*keep, *self._silent_rows()})  # a place may have been silent before
         # What was asked for and has not been heard yet may still be: it is listened to in every step.
         heard = set(self.order)
         self.plan = [
