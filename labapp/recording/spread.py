@@ -32,6 +32,8 @@ class Sample(NamedTuple):
         values = self.values.double().cpu().numpy()
         values = values[np.isfinite(values)]
         low, high = self.extremes.double().cpu().numpy()
+        if low > high:  # not one value that is a number
+            low = high = np.nan
         quartiles = np.quantile(values, QUARTILES) if len(values) else np.full(3, np.nan)
         return np.array([low, *quartiles, high])
 
@@ -41,5 +43,6 @@ def sample(tensor: Tensor) -> Sample:
     flat = tensor.detach().reshape(-1)
     if flat.dtype not in (torch.float32, torch.float64):
         flat = flat.float()
-    low, high = torch.aminmax(torch.nan_to_num(flat, nan=0.0, posinf=torch.inf, neginf=-torch.inf))
+    kept = {"posinf": torch.inf, "neginf": -torch.inf}
+    low, high = torch.nan_to_num(flat, torch.inf, **kept).amin(), torch.nan_to_num(flat, -torch.inf, **kept).amax()
     return Sample(torch.stack([low, high]), flat[:: max(1, -(-flat.numel() // SIZE))].clone())
