@@ -1,28 +1,28 @@
 """What does recording cost, and what do other tools cost that record less?
 
-A bare training step and a recorded one, in turn, on the same net and batch: one pair gives one ratio, and the median of
-the pairs with the range of their middle half is what is reported. Three uses: every step, every 10th step (ten steps
-against ten), and attached but idle. Beside them, where they are installed (`pip install 'labapp[peers]'`), other tools
-at every step, doing what they do.
+A bare training step and one under a tool, in turn, on two copies of a net and the same batch: one pair gives one ratio
+of wall times and one of CPU times (all threads of the process), and the medians of the pairs are reported with the
+range of their middle half. The copies take turns at going first, so that a busy machine slows both alike; the CPU times
+depend less on what else runs. The tools are those of `analysis.peers`; one that is not installed is named and left out.
 
-    python -m analysis.overhead --out assets
+    python -m analysis.overhead --out assets                        # everything: more than an hour
+    python -m analysis.overhead --nets ResNet-20 --tools labapp     # a part, by any part of a name: minutes
+    python -m analysis.overhead --parts a/overhead-pairs.csv b/overhead-pairs.csv --out assets     # put together
+    python -m analysis.overhead --readme assets/overhead-pairs.csv  # the table of README.md, from what was measured
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.metadata
 import os
 import sys
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -30,164 +30,23 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from analysis.publish import publish
-from labapp import palette
-from labapp.figures import WIDTH, paper
+from analysis import overhead_table
+from analysis.kernels import processor
+from analysis.peers import OURS, TOOLS, Tool
+from labapp.config import first_line, nearest
+from labapp.figures import paper
 from labapp.nets import build
-from labapp.recording import Recorder, every
+from labapp.recording.kernels import library, speed
 
-NETS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # net, pixels, images
-    "ResNet-20": (lambda: build("residual", depth=20), 32, 64),
-    "ResNet-56": (lambda: build("residual", depth=56), 32, 64),
+NETS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {  # net, pixels a side, images
+    "ResNet-20, width 8": (lambda: build("residual", depth=20, width=8), 32, 64),
+    "ResNet-20, width 16": (lambda: build("residual", depth=20, width=16), 32, 64),
+    "ResNet-56, width 16": (lambda: build("residual", depth=56, width=16), 32, 64),
     "DenseNet-BC-40": (lambda: build("dense", depth=40, bottleneck=True, compression=0.5), 32, 64),
     "torchvision ResNet-18": (lambda: torchvision.models.resnet18(num_classes=10), 64, 32),
 }
-Step = Callable[[], None]
-Tool = Callable[[nn.Module, torch.optim.Optimizer, Tensor], contextlib.AbstractContextManager[Callable[[Step], None]]]
-
-
-@contextlib.contextmanager
-def labapp(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, when: Callable[[int], bool], **options):
-    """Our recorder; the first recorded step, which studies the net, is over before the clock starts."""
-    with Recorder(model, optimizer, when=when, **options) as recorder:
-
-        def run(step: Step) -> None:
-            with recorder.step():
-                step()
-
-        run(lambda: train(model, optimizer, images))
-        yield run
-
-
-def every_step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> contextlib.AbstractContextManager:
-    """All quantities but histograms, every step."""
-    return labapp(model, optimizer, images, every(1))
-
-
-def every_tenth(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor
-) -> contextlib.AbstractContextManager:
-    """All quantities but histograms, every 10th step."""
-    return labapp(model, optimizer, images, every(10))
-
-
-def idle(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> contextlib.AbstractContextManager:
-    """Attached, and recording nothing."""
-    return labapp(model, optimizer, images, lambda step: step == 0)
-
-
-def with_histograms(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor
-) -> contextlib.AbstractContextManager:
-    """All quantities every step, histograms at every 10th of them."""
-    return labapp(model, optimizer, images, every(1), histograms=every(10))
-
-
-def weight_layers(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """What the other tools are pointed at."""
-    return [(path, m) for path, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-
-
-@contextlib.contextmanager
-def tensorboard(model: nn.Module, histograms: bool) -> Iterator[Callable[[Step], None]]:
-    """The usual hooks of a forum answer: scalars of each output and gradient, or their histograms, to TensorBoard."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    with tempfile.TemporaryDirectory() as folder, contextlib.closing(SummaryWriter(folder)) as writer:
-        at = [0]
-
-        def hook(path: str) -> Callable[..., None]:
-            def run(module: nn.Module, args: tuple, output: Tensor) -> None:
-                if histograms:
-                    writer.add_histogram(f"output/{path}", output.detach(), at[0])
-                else:
-                    writer.add_scalar(f"mean/{path}", output.mean().item(), at[0])
-                    writer.add_scalar(f"std/{path}", output.std().item(), at[0])
-                    writer.add_scalar(f"zeros/{path}", (output <= 0).float().mean().item(), at[0])
-
-            return run
-
-        handles = [module.register_forward_hook(hook(path)) for path, module in weight_layers(model)]
-
-        def run(step: Step) -> None:
-            step()
-            for path, module in weight_layers(model):
-                if histograms:
-                    writer.add_histogram(f"gradient/{path}", module.weight.grad, at[0])
-                else:
-                    writer.add_scalar(f"gradient/{path}", module.weight.grad.norm().item(), at[0])
-            at[0] += 1
-
-        yield run
-        for handle in handles:
-            handle.remove()
-
-
-@contextlib.contextmanager
-def wandb_watch(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> Iterator[Callable[[Step], None]]:
-    """Histograms of all parameter gradients, offline."""
-    import wandb
-
-    with tempfile.TemporaryDirectory() as folder:
-        run_of = wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True, console="off"))
-        run_of.watch(model, log="gradients", log_freq=1)
-
-        def run(step: Step) -> None:
-            step()
-            run_of.log({"step": 0})
-
-        yield run
-        run_of.unwatch(model)
-        run_of.finish()
-
-
-@contextlib.contextmanager
-def delve_saturation(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor
-) -> Iterator[Callable[[Step], None]]:
-    """Layer saturation."""
-    from delve import SaturationTracker
-
-    with tempfile.TemporaryDirectory() as folder:
-        tracker = SaturationTracker(f"{folder}/delve", save_to="csv", modules=model, device="cpu")
-
-        def run(step: Step) -> None:
-            step()
-            tracker.add_saturations()
-
-        yield run
-        tracker.close()
-
-
-@contextlib.contextmanager
-def torchlens_trace(
-    model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor
-) -> Iterator[Callable[[Step], None]]:
-    """A trace of every operation of the forward pass, beside the step."""
-    import torchlens
-
-    trace = getattr(torchlens, "log_forward_pass", None) or torchlens.trace
-
-    def run(step: Step) -> None:
-        step()
-        trace(model, images)
-
-    yield run
-
-
-OURS: dict[str, tuple[Tool, int]] = {
-    "labapp, every step": (every_step, 1),
-    "labapp, every 10th step": (every_tenth, 10),
-    "labapp, attached but idle": (idle, 1),
-    "labapp, histograms every 10th": (with_histograms, 10),
-}
-PEERS: dict[str, tuple[str, Tool]] = {
-    "TensorBoard scalars": ("tensorboard", lambda m, o, x: tensorboard(m, False)),
-    "TensorBoard histograms": ("tensorboard", lambda m, o, x: tensorboard(m, True)),
-    "wandb.watch, offline": ("wandb", wandb_watch),
-    "delve, saturation": ("delve", delve_saturation),
-    "torchlens, trace": ("torchlens", torchlens_trace),
-}
+FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
+FEW = 3  # of so many pairs one is measured where a pair is ten steps, or a tool is another one and far from 1
 
 
 def train(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) -> None:
@@ -198,147 +57,159 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor) ->
     optimizer.step()
 
 
-def compare(make: Callable[[], nn.Module], pixels: int, count: int, tool: Tool, steps: int, pairs: int) -> np.ndarray:
-    """(pairs, 2) seconds of `steps` bare steps and of as many instrumented ones, in turn."""
+def compare(
+    make: Callable[[], nn.Module],
+    pixels: int,
+    count: int,
+    tool: Tool,
+    pairs: int,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> np.ndarray:
+    """Times bare steps and steps under a tool, in turn.
+
+    Args:
+        make: makes the net.
+        pixels: a side of the images.
+        count: images of the batch.
+        tool: what to time.
+        pairs: how often each is timed.
+        memory_format: of the batch and the net's weights.
+
+    Returns:
+        (pairs, 2, 2) seconds a step: of the bare net and under the tool, by the clock and of the processor.
+    """
     torch.manual_seed(0)
-    model = make().train()
-    images = torch.randn(count, 3, pixels, pixels)
-    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
-
-    def one() -> None:
-        train(model, optimizer, images)
-
-    seconds = np.empty((pairs, 2))
-    bare_model = make().train()  # hooks stay on the other one between its turns
+    model = make().train().to(memory_format=memory_format)
+    images = torch.randn(count, 3, pixels, pixels).to(memory_format=memory_format)
+    bare_model = make().train().to(memory_format=memory_format)  # hooks stay on the other one between its turns
     bare_model.load_state_dict(model.state_dict())
-    bare_optimizer = torch.optim.SGD(bare_model.parameters(), 0.01, momentum=0.9)
+    optimizer, bare_optimizer = (torch.optim.SGD(net.parameters(), 0.01, momentum=0.9) for net in (model, bare_model))
 
     def bare() -> None:
         train(bare_model, bare_optimizer, images)
 
+    def one() -> None:
+        train(model, optimizer, images)
+
+    seconds = np.empty((pairs, 2, 2))
     for _ in range(2):
         bare()
         one()
-    with tool(model, optimizer, images) as run:
-        run(one)
+    with tool.attach(model, optimizer, images) as run:
+        for _ in range(2):  # the first recorded step also studies the net
+            run(one)
         for pair in range(pairs):
             for turn in (0, 1) if pair % 2 else (1, 0):
-                started = time.perf_counter()
-                for _ in range(steps):
+                started = time.perf_counter(), time.process_time()
+                for _ in range(tool.steps):
                     if turn:
                         run(one)
                     else:
                         bare()
-                seconds[pair, turn] = time.perf_counter() - started
-    return seconds / steps
+                seconds[pair, turn] = time.perf_counter() - started[0], time.process_time() - started[1]
+    return seconds / tool.steps
 
 
-def measure(nets: list[str], pairs: int) -> pd.DataFrame:
-    """One row a pair: net, tool, version, pair, bare, recorded (seconds a step), ratio."""
+def machine() -> tuple[str, str]:
+    """The processor with the vector instructions that torch uses, and how the recorder's kernels were made."""
+    built, how = library()
+    measured = speed() if built else None
+    compiler = measured.machine if measured else f"portable kernels, {how}"
+    return f"{processor()} ({torch.backends.cpu.get_cpu_capability()})", compiler
+
+
+def installed(names: Sequence[str]) -> Iterator[tuple[str, Tool, str]]:
+    """(name, tool, version) of those that can be timed; one line to standard error about each other one."""
+    for name in names:
+        version = TOOLS[name].version
+        if version is None:
+            print(f"{name}: {TOOLS[name].package} is not installed, so it is left out", file=sys.stderr)  # noqa: T201
+        else:
+            yield name, TOOLS[name], version
+
+
+def measure(
+    nets: Sequence[str], formats: Sequence[str], threads: Sequence[int], tools: Sequence[str], pairs: int
+) -> pd.DataFrame:
+    """Times every combination; a tool that fails on a net is named and left out.
+
+    Returns:
+        One row a pair: net, format, threads, tool, version, pair, bare, recorded (seconds a step by the clock), ratio,
+        cpu_ratio, processor, compiler, torch.
+    """
+    about = (*machine(), torch.__version__)
     rows = []
-    for name in nets:
-        make, pixels, count = NETS[name]
-        tools: dict[str, tuple[Tool, int, str]] = {
-            label: (tool, steps, importlib.metadata.version("labapp")) for label, (tool, steps) in OURS.items()
-        }
-        for label, (package, tool) in PEERS.items():
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                tools[label] = (tool, 1, importlib.metadata.version(package))
-        for label, (tool, steps, version) in tools.items():
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # other people's
-                    seconds = compare(make, pixels, count, tool, steps, max(3, pairs // (3 if steps > 1 else 1)))
-            except Exception as error:
-                print(f"{name}: {label} {version} failed: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-                continue
-            for pair, (bare, recorded) in enumerate(seconds):
-                rows.append((name, label, version, pair, bare, recorded, recorded / bare))
-            ratios = seconds[:, 1] / seconds[:, 0]
-            print(f"{name}: {label}: {np.median(ratios):.3f}", flush=True)  # noqa: T201
-    return pd.DataFrame(rows, columns=["net", "tool", "version", "pair", "bare", "recorded", "ratio"])
+    usable = list(installed(tools))
+    for net, form, count, (name, tool, version) in product(nets, formats, threads, usable):
+        torch.set_num_threads(count)
+        where = f"{net}, {form}, {count} thread{'s' * (count > 1)}: {name}"
+        fewer = tool.steps > 1 or not name.startswith(OURS)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # other people's
+                seconds = compare(*NETS[net], tool, max(3, pairs // FEW if fewer else pairs), FORMATS[form])
+        except Exception as error:
+            message = f"{type(error).__name__}: {first_line(error)}"
+            print(f"{where} {version} failed: {message}", file=sys.stderr)  # noqa: T201
+            continue
+        ratios = seconds[:, 1] / seconds[:, 0]  # (pairs, 2): wall, CPU
+        for pair, ((bare, recorded), ratio) in enumerate(zip(seconds[:, :, 0], ratios, strict=True)):
+            rows.append((net, form, count, name, version, pair, bare, recorded, *ratio, *about))
+        wall, cpu = np.median(ratios, axis=0)
+        print(f"{where}: {wall:.3f}, CPU time {cpu:.3f}", flush=True)  # noqa: T201
+    return pd.DataFrame(rows, columns=overhead_table.COLUMNS)
 
 
-def summary(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row a (net, tool): median ratio, the middle half of the ratios, milliseconds of a bare step."""
-    groups = pairs.groupby(["net", "tool"], sort=False)
-    return pd.DataFrame(
-        {
-            "version": groups["version"].first(),
-            "pairs": groups.size(),
-            "bare_ms": groups["bare"].median() * 1e3,
-            "ratio": groups["ratio"].median(),
-            "ratio_25": groups["ratio"].quantile(0.25),
-            "ratio_75": groups["ratio"].quantile(0.75),
-        }
-    ).reset_index()
+def chosen(words: Sequence[str] | None, names: Sequence[str]) -> list[str]:
+    """The names that contain one of the words, all without words; ValueError for a word that none contains."""
+    if not words:
+        return list(names)
+    for word in words:
+        if not any(word.casefold() in name.casefold() for name in names):
+            raise ValueError(f"'{word}' is in none of: {'; '.join(names)}{nearest(word, names)}")
+    return [name for name in names if any(word.casefold() in name.casefold() for word in words)]
 
 
-def draw(table: pd.DataFrame, pairs: pd.DataFrame, out: Path) -> list[Path]:
-    """Write overhead.{png,svg,pdf,csv}, the pairs behind it and the table as Markdown."""
-    nets = list(table["net"].unique())
-    tools = list(table["tool"].unique())[::-1]
-    columns = min(2, len(nets))
-    rows_of_panels = -(-len(nets) // columns)
-    size = (WIDTH, 0.6 + rows_of_panels * (0.35 + 0.19 * len(tools)))
-    figure, axes = plt.subplots(
-        *(rows_of_panels, columns), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
-    )
-    top = max(1.2, float(table["ratio_75"].max()) * 1.1)
-    for ax, net in zip(axes.flat, nets, strict=False):
-        rows = table[table["net"] == net].set_index("tool").reindex(tools)
-        ours = [tool.startswith("labapp") for tool in tools]
-        for mine, colour in ((True, palette.colour("residual")), (False, palette.colour("foreign"))):
-            at = [i for i, own in enumerate(ours) if own is mine]
-            part = rows.iloc[at]
-            spread = np.abs(part[["ratio_25", "ratio_75"]].to_numpy().T - part["ratio"].to_numpy())
-            ax.errorbar(part["ratio"], at, xerr=spread, fmt="o", ms=4, color=colour, lw=1)
-        ax.axvline(1, color="0.6", lw=0.8, zorder=0)
-        ax.set(title=net, xscale="log", xlim=(0.96, top))
-        ax.set_xticks([tick for tick in (1, 1.2, 1.5, 2, 3, 5, 10) if tick < top])
-        ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
-        ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-    for ax in axes.flat[len(nets) :]:
-        ax.set_visible(False)
-    axes[0, 0].set_yticks(range(len(tools)), tools)
-    figure.supxlabel("step time over a bare step (median, middle half of the pairs)", fontsize="medium")
-    written = publish(figure, table, out, "overhead")
-    raw, text = out / "overhead-pairs.csv", out / "overhead.md"
-    pairs.to_csv(raw, index=False, float_format="%.6g")
-    wide = table.pivot_table(index="tool", columns="net", values="ratio", sort=False)
-    lines = [
-        "| step time over a bare step | " + " | ".join(wide.columns) + " |",
-        "|---" * (len(wide.columns) + 1) + "|",
-    ]
-    lines += [
-        f"| {tool} | " + " | ".join("–" if np.isnan(v) else f"{v:.3f}" for v in row) + " |"
-        for tool, row in zip(wide.index, wide.to_numpy(), strict=True)
-    ]
-    text.write_text("\n".join(lines) + "\n")
-    return [*written, raw, text]
-
-
-def main() -> int:
-    """Measure, draw, write."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, draw and write; or print the table of what was measured."""
+    cores = os.cpu_count() or 1
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", default="figures", type=Path, metavar="DIR", help="where the files go (figures)")
+    parser.add_argument("--nets", nargs="+", metavar="WORD", help=f"words of names (all): {'; '.join(NETS)}")
+    parser.add_argument("--tools", nargs="+", metavar="WORD", help=f"words of names (all): {'; '.join(TOOLS)}")
+    parser.add_argument("--formats", nargs="+", choices=list(FORMATS), default=list(FORMATS), help="memory formats")
     parser.add_argument(
-        "--nets", nargs="+", choices=list(NETS), default=list(NETS), metavar="NET", help=", ".join(NETS)
+        "--threads", nargs="+", type=int, default=sorted({1, min(2, cores)}), metavar="N", help="torch's threads (1 2)"
     )
-    parser.add_argument("--pairs", type=int, default=30, help="pairs of steps for each tool (30)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads for torch (all cores)")
-    options = parser.parse_args()
-    if options.pairs < 3 or options.threads < 1:
+    parser.add_argument(
+        "--pairs", type=int, default=30, help=f"pairs of steps; one in {FEW}, for other tools and for ten steps (30)"
+    )
+    parser.add_argument("--readme", type=Path, metavar="CSV", help="print the table of these pairs, measure nothing")
+    parser.add_argument("--parts", nargs="+", type=Path, metavar="CSV", help="draw these pairs, measure nothing")
+    options = parser.parse_args(arguments)
+    if options.pairs < 3 or min(options.threads) < 1:
         parser.error("--pairs takes 3 or more, --threads 1 or more")
-    mpl.use("agg")
-    torch.set_num_threads(options.threads)
     try:
+        if options.readme:
+            print(overhead_table.markdown(pd.read_csv(options.readme)), end="")  # noqa: T201
+            return 0
+        nets, tools = chosen(options.nets, list(NETS)), chosen(options.tools, list(TOOLS))
         options.out.mkdir(parents=True, exist_ok=True)
+        if options.parts:
+            pairs = pd.concat(map(pd.read_csv, options.parts), ignore_index=True)
     except OSError as error:
-        parser.error(f"cannot write into {options.out}: {error.strerror}; choose another --out")
-    pairs = measure(options.nets, options.pairs)
+        parser.error(f"{error.filename}: {error.strerror}")
+    except ValueError as error:
+        parser.error(str(error))
+    mpl.use("agg")
+    if not options.parts:
+        built, how = library()
+        print(f"{machine()[0]}; torch {torch.__version__}; compiled pass: {speed() if built else how}")  # noqa: T201
+        pairs = measure(nets, options.formats, options.threads, tools, options.pairs)
+    if pairs.empty:
+        parser.error("nothing could be measured")
     with paper():
-        written = draw(summary(pairs), pairs, options.out)
+        written = overhead_table.draw(pairs, options.out)
     print(*written, sep="\n")  # noqa: T201
     return 0
 

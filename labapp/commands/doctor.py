@@ -5,14 +5,22 @@ labapp doctor residual --image-size 32 --batch-size 64
 labapp doctor mynets:make --image-size 32 --layers 'blocks.*' norm
 """
 
-from typing import Annotated
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 from rich import box
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from labapp import palette
 from labapp.commands.progress import console
-from labapp.config import LabError
+from labapp.config import LabError, first_line
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from labapp.recording import Finding, Report
 
 NetOption = Annotated[
     str, arg(metavar="NET", help="torchvision:NAME, timm:NAME, your MODULE:FACTORY, or a net of the lab")
@@ -21,7 +29,9 @@ PixelsOption = Annotated[int | None, arg(metavar="INT", help="pixels a side (def
 LayersOption = Annotated[
     tuple[str, ...], arg(metavar="LAYER", help="kinds, paths or globs (default: as a recorder chooses)")
 ]
-SHOWN = 4  # paths named of each finding
+SHOWN = 4  # names, or patterns of names, of each finding
+HARMLESS = ("in place", "called several times", "input by keyword", "checkpointed", "computed weight")  # no gap
+AS_ASKED = "not among the layers asked for"
 
 
 def doctor(
@@ -40,46 +50,92 @@ def doctor(
         if value < 1:
             raise LabError(f"{name} must be at least 1, not {value}")
     screen = console()
-    screen.print(f"{net}: loading torch …")
+    screen.print(f"{net}: loading torch …", emoji=False)
     import torch
-    from torch import nn
 
-    from labapp.nets import build, names
-    from labapp.nets.foreign import foreign
     from labapp.recording.examine import examine
+    from labapp.recording.kernels import library, speed
 
-    named = net in names()
     pixels = image_size or (32 if net in ("plain", "residual", "dense", "vgg") else 224)
-    model: nn.Module
-    if named:
-        model = build(net, num_classes=num_classes, image_size=pixels)
-    elif net.startswith(("torchvision:", "timm:")):
-        model = foreign(net, num_classes=num_classes)
-    else:
-        model = foreign(net, wanted={"num_classes": num_classes})
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(batch_size, 3, pixels, pixels, generator=generator)
     labels = torch.randint(0, num_classes, (batch_size,), generator=generator)
-    found = examine(model, images, labels, layers=list(layers) or None)
+    try:
+        found = examine(_made(net, num_classes, pixels), images, labels, layers=list(layers) or None)
+    except LabError as error:
+        raise LabError(" ".join(str(error).split())) from error
+    except Exception as error:
+        raise LabError(f"{net} cannot be examined: {type(error).__name__}: {first_line(error)}") from error
 
     report = found.report
-    kinds = ", ".join(f"{count} {kind}" for kind, count in report.kinds.items())
     splits = sum(layer["split"] == "branch+shortcut" for layer in report.layers)
     facts = Table(show_header=False, box=None, pad_edge=False)
-    facts.add_row("recorded", f"{len(report.layers)} places: {kinds}")
+    facts.add_row("recorded", _places(report))
     if report.kinds.get("block"):
         facts.add_row("taken apart", f"{splits} of {report.kinds['block']} blocks into branch and shortcut")
     facts.add_row("memory", f"{report.memory / 2**20:.1f} MiB, for the buffers and one copy of the weights")
-    facts.add_row("bare step", f"{found.bare * 1e3:.3g} ms on this batch of {batch_size} × 3 × {pixels} × {pixels}")
+    time = f"{found.bare:.3g} s" if found.bare >= 1 else f"{found.bare * 1e3:.3g} ms"
+    facts.add_row("bare step", f"{time} on this batch of {batch_size} × 3 × {pixels} × {pixels}")
     facts.add_row("recorded step", f"{found.ratio:.2f} × a bare one; every(10) would cost a tenth of the rest")
+    built, why = library()
+    facts.add_row("compiled pass", str(speed()) if built else f"none ({why}): torch reduces, several times slower")
     screen.print(facts)
-    if not report.findings:
-        screen.print("nothing stands in the way: every place gave its output and its gradient")
-        return 0
-    table = Table("what", "where", "so", box=box.SIMPLE, pad_edge=False)
-    for finding in report.findings:
-        paths = ", ".join(finding.layers[:SHOWN])
-        more = f" and {len(finding.layers) - SHOWN} more" if len(finding.layers) > SHOWN else ""
-        table.add_row(finding.what, paths + more, finding.consequence)
-    screen.print(table)
+    if report.findings:
+        table = Table(box=box.SIMPLE, pad_edge=False)
+        for column in ("what", "where", "so"):
+            table.add_column(column, overflow="fold", no_wrap=column == "what")
+        for finding in sorted(report.findings, key=harmless):
+            table.add_row(finding.what, shortened(finding), finding.consequence)
+        screen.print(table, emoji=False)
+    if report.layers and all(map(harmless, report.findings)):
+        screen.print("nothing stands in the way: on this batch every place gave its output and its gradient")
     return 0
+
+
+def _made(net: str, num_classes: int, pixels: int) -> "nn.Module":
+    """The net by its name: of the lab, of torchvision or timm, or the user's own."""
+    from labapp.nets import build, names
+    from labapp.nets.foreign import foreign
+
+    if net in names():
+        return build(net, num_classes=num_classes, image_size=pixels)
+    if net.startswith(("torchvision:", "timm:")):
+        return foreign(net, num_classes=num_classes)
+    return foreign(net, wanted={"num_classes": num_classes})
+
+
+def _places(report: "Report") -> str:
+    """How many places of each kind: "3 places: 2 convolutions, 1 linear layer"."""
+
+    def counted(number: int, word: str) -> str:
+        return f"{number} {word.removesuffix('s') if number == 1 else word}"
+
+    kinds = ", ".join(counted(number, palette.KINDS.get(kind, kind)) for kind, number in report.kinds.items())
+    return f"{counted(len(report.layers), 'places')}: {kinds}"
+
+
+def harmless(finding: "Finding") -> bool:
+    """Whether a finding leaves no gap in what was asked for."""
+    return finding.what in HARMLESS or finding.consequence == AS_ASKED
+
+
+def shortened(finding: "Finding") -> str:
+    """The names of a finding, those that differ in numbers alone as one: "relu, layer*.*.relu (8) and 3 more"."""
+    names: Iterable[str] = finding.layers
+    if finding.what == "no row":  # names of parameters: those of one module stand together
+        modules: dict[str, list[str]] = {}
+        for name in names:
+            path, _, parameter = name.rpartition(".")
+            modules.setdefault(path, []).append(parameter)
+        names = [f"{path}.{'/'.join(own)}".lstrip(".") for path, own in modules.items()]
+    alike: dict[str, list[list[str]]] = {}  # name with its numbers cut out -> the name in pieces, numbers at odd places
+    for name in names:
+        pieces = re.split(r"(\d+)", name)
+        alike.setdefault("*".join(pieces[::2]), []).append(pieces)
+    patterns = [
+        "".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*group, strict=True))
+        + (f" ({len(group)})" if len(group) > 1 else "")
+        for group in alike.values()
+    ]
+    hidden = sum(len(group) for group in list(alike.values())[SHOWN:])
+    return ", ".join(patterns[:SHOWN]) + (f" and {hidden} more" if hidden else "")

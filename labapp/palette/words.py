@@ -113,6 +113,10 @@ KINDS = {  # of layers, in the words of the controls
     "activation": "activations",
     "pool": "poolings",
     "block": "blocks",
+    "attention": "attention layers",
+    "recurrent": "recurrent layers",
+    "embedding": "embeddings",
+    "parameters": "other parameters",
 }
 METHODS = {  # of attribution, in the order in which they are offered
     "gradcam": "Grad-CAM",
