@@ -27,5 +27,9 @@ def global_hooks():
 
 def state_of(model):
     """Everything that training changes: parameters, buffers, gradients, the state of the random numbers."""
-    gradients = [p.grad.to_dense() if p.grad.layout is torch.sparse_coo else p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [
+        p.grad.to_dense() if p.grad.layout is torch.sparse_coo else p.grad
+        for p in model.parameters()
+        if p.grad is not None
+    ]
     return [t.detach().clone() for t in (*model.parameters(), *model.buffers(), *gradients, torch.get_rng_state())]

@@ -31,6 +31,9 @@ class Bare:
     def over(self):
         """What follows belongs to another update."""
 
+    def evaluated(self):
+        """A closure has been evaluated; the first evaluation is the one that counts."""
+
     @contextlib.contextmanager
     def aside(self):
         """What is computed inside is no part of the training loss."""
@@ -62,6 +65,11 @@ class Witness(Bare):
 
     def over(self):
         self.counts = False
+
+    def evaluated(self):
+        if self.counts:
+            self.used = dict(self.gradients)
+            self.over()
 
     @contextlib.contextmanager
     def aside(self):
@@ -223,7 +231,9 @@ def weights(module):
             return found
     own = {n: p for n, p in module._parameters.items() if p is not None}
     chosen = [p for n, p in own.items() if "weight" in n] or [p for n, p in own.items() if "bias" not in n]
-    return [p.detach().clone().to(torch.complex128 if p.is_complex() else torch.float64) for p in chosen or own.values()]
+    return [
+        p.detach().clone().to(torch.complex128 if p.is_complex() else torch.float64) for p in chosen or own.values()
+    ]
 
 
 def made_of(module):

@@ -11,7 +11,11 @@ from tests.recording.witness import Residual
 def ordinary(shape, dtype=torch.float32):
     def step(run, model, optimizer, number):
         optimizer.zero_grad()
-        x = torch.randint(0, 20, shape, generator=torch.Generator().manual_seed(number)) if dtype is torch.int64 else data(number, *shape).to(dtype)
+        x = (
+            torch.randint(0, 20, shape, generator=torch.Generator().manual_seed(number))
+            if dtype is torch.int64
+            else data(number, *shape).to(dtype)
+        )
         out = model(x)
         out = out if isinstance(out, torch.Tensor) else out[0]
         run.backward((out.abs() if out.is_complex() else out).pow(2).mean())
@@ -123,7 +127,9 @@ class Odd(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.parts = nn.ModuleDict({"a[0]": nn.Linear(6, 8), "b#1": nn.Linear(8, 8), "*": nn.Linear(8, 8), "c d": nn.Linear(8, 3)})
+        self.parts = nn.ModuleDict(
+            {"a[0]": nn.Linear(6, 8), "b#1": nn.Linear(8, 8), "*": nn.Linear(8, 8), "c d": nn.Linear(8, 3)}
+        )
         self.places = {"anything": 3}
         self.weights = self.hooks = "mine"
 
@@ -155,21 +161,74 @@ NETS = {
     "convolution 2d": ((3, 4, 8, 8), [lambda: nn.Conv2d(4, 6, 3), lambda: nn.BatchNorm2d(6), INPLACE]),
     "convolution 3d": ((2, 2, 4, 4, 4), [lambda: nn.Conv3d(2, 3, 3), lambda: nn.GroupNorm(3, 3), INPLACE]),
     "transposed": ((2, 4, 5, 5), [lambda: nn.ConvTranspose2d(4, 3, 3), lambda: nn.SiLU(inplace=True)]),
-    "instance norm, in place": ((2, 3, 8, 8), [lambda: nn.Conv2d(3, 4, 3), lambda: nn.InstanceNorm2d(4, affine=True), INPLACE]),
-    "instance norm 1d, ELU in place": ((2, 3, 9), [lambda: nn.Conv1d(3, 4, 3), lambda: nn.InstanceNorm1d(4, affine=True), lambda: nn.ELU(inplace=True)]),
-    "linear on tokens, in place": ((2, 5, 6), [lambda: nn.Linear(6, 8), INPLACE, lambda: nn.Linear(8, 4), lambda: nn.Hardtanh(inplace=True)]),
-    "layer norm on tokens, in place": ((2, 5, 6), [lambda: nn.Linear(6, 8), lambda: nn.LayerNorm(8), lambda: nn.LeakyReLU(inplace=True)]),
-    "chunks changed in place": ((4, 6), [lambda: nn.Linear(6, 8), lambda: Function(lambda x: x.chunk(2, 1)[0] * x.chunk(2, 1)[1].sigmoid()), lambda: nn.Linear(4, 4)]),
-    "a transpose": ((2, 5, 6), [lambda: nn.Linear(6, 8), lambda: Function(lambda x: x.transpose(1, 2)), lambda: nn.Linear(5, 4), INPLACE]),
-    "multiplied in place": ((4, 6), [lambda: nn.Linear(6, 8), lambda: Function(lambda x: x.mul_(2.0)), lambda: nn.Linear(8, 4)]),
-    "an output's view filled in place": ((2, 5, 6), [lambda: nn.Linear(6, 8), lambda: Function(lambda x: x.view(10, 8).mul_(0.5)), lambda: nn.Linear(8, 4)]),
-    "a slice of an output zeroed": ((2, 5, 6), [lambda: nn.Linear(6, 8), lambda: Function(masked), lambda: nn.Linear(8, 4)]),
+    "instance norm, in place": (
+        (2, 3, 8, 8),
+        [lambda: nn.Conv2d(3, 4, 3), lambda: nn.InstanceNorm2d(4, affine=True), INPLACE],
+    ),
+    "instance norm 1d, ELU in place": (
+        (2, 3, 9),
+        [lambda: nn.Conv1d(3, 4, 3), lambda: nn.InstanceNorm1d(4, affine=True), lambda: nn.ELU(inplace=True)],
+    ),
+    "linear on tokens, in place": (
+        (2, 5, 6),
+        [lambda: nn.Linear(6, 8), INPLACE, lambda: nn.Linear(8, 4), lambda: nn.Hardtanh(inplace=True)],
+    ),
+    "layer norm on tokens, in place": (
+        (2, 5, 6),
+        [lambda: nn.Linear(6, 8), lambda: nn.LayerNorm(8), lambda: nn.LeakyReLU(inplace=True)],
+    ),
+    "chunks changed in place": (
+        (4, 6),
+        [
+            lambda: nn.Linear(6, 8),
+            lambda: Function(lambda x: x.chunk(2, 1)[0] * x.chunk(2, 1)[1].sigmoid()),
+            lambda: nn.Linear(4, 4),
+        ],
+    ),
+    "a transpose": (
+        (2, 5, 6),
+        [lambda: nn.Linear(6, 8), lambda: Function(lambda x: x.transpose(1, 2)), lambda: nn.Linear(5, 4), INPLACE],
+    ),
+    "multiplied in place": (
+        (4, 6),
+        [lambda: nn.Linear(6, 8), lambda: Function(lambda x: x.mul_(2.0)), lambda: nn.Linear(8, 4)],
+    ),
+    "an output's view filled in place": (
+        (2, 5, 6),
+        [lambda: nn.Linear(6, 8), lambda: Function(lambda x: x.view(10, 8).mul_(0.5)), lambda: nn.Linear(8, 4)],
+    ),
+    "a slice of an output zeroed": (
+        (2, 5, 6),
+        [lambda: nn.Linear(6, 8), lambda: Function(masked), lambda: nn.Linear(8, 4)],
+    ),
     "flatten first": ((2, 5, 6), [nn.Flatten, lambda: nn.Linear(30, 8), nn.Identity, INPLACE]),
     "drop-in linear layers": ((4, 6), [lambda: GPT2Linear(6, 8), nn.GELU, lambda: GPT2Linear(8, 8), lambda: Scale(8)]),
     "prelu": ((4, 6), [lambda: nn.Linear(6, 8), lambda: nn.PReLU(8), lambda: nn.Linear(8, 4)]),
-    "bilinear pool": ((2, 3, 8, 8), [lambda: nn.Conv2d(3, 8, 3, groups=1, bias=False), lambda: nn.MaxPool2d(2), lambda: nn.LocalResponseNorm(2), lambda: nn.RMSNorm(3)]),
-    "dilated and grouped": ((2, 4, 9, 9), [lambda: nn.Conv2d(4, 8, 3, dilation=2, groups=2, padding_mode="reflect", padding=1), nn.Softplus]),
-    "dropout": ((4, 6), [lambda: nn.Linear(6, 32), lambda: nn.Dropout(0.5), nn.ReLU, lambda: nn.Dropout(0.2), nn.Tanh, lambda: nn.Linear(32, 8), lambda: nn.Dropout(0.2, inplace=True)]),
+    "bilinear pool": (
+        (2, 3, 8, 8),
+        [
+            lambda: nn.Conv2d(3, 8, 3, groups=1, bias=False),
+            lambda: nn.MaxPool2d(2),
+            lambda: nn.LocalResponseNorm(2),
+            lambda: nn.RMSNorm(3),
+        ],
+    ),
+    "dilated and grouped": (
+        (2, 4, 9, 9),
+        [lambda: nn.Conv2d(4, 8, 3, dilation=2, groups=2, padding_mode="reflect", padding=1), nn.Softplus],
+    ),
+    "dropout": (
+        (4, 6),
+        [
+            lambda: nn.Linear(6, 32),
+            lambda: nn.Dropout(0.5),
+            nn.ReLU,
+            lambda: nn.Dropout(0.2),
+            nn.Tanh,
+            lambda: nn.Linear(32, 8),
+            lambda: nn.Dropout(0.2, inplace=True),
+        ],
+    ),
     "an empty batch's worth": ((1, 6), [lambda: nn.Linear(6, 1), nn.Identity]),
 }
 
@@ -206,7 +265,11 @@ for name, (make, shape, dtype) in {
     "a cell unrolled 100 times": (Unrolled, (100, 4, 6), torch.float32),
     "odd names": (Odd, (4, 6), torch.float32),
     "embedding bag": (Bag, (4, 5), torch.int64),
-    "shared module": (lambda: (lambda one: nn.Sequential(one, nn.Tanh(), one, nn.ReLU(), one))(nn.Linear(6, 6)), (4, 6), torch.float32),
+    "shared module": (
+        lambda: (lambda one: nn.Sequential(one, nn.Tanh(), one, nn.ReLU(), one))(nn.Linear(6, 6)),
+        (4, 6),
+        torch.float32,
+    ),
 }.items():
     scenario(make, name=name)(ordinary(shape, dtype))
 
@@ -216,8 +279,13 @@ def attentive(name, make):
 
 
 attentive("attention", Attention)
-attentive("transformer encoder", lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 8, 0.0, batch_first=True), 2))
-attentive("transformer encoder, norm first", lambda: nn.Sequential(nn.TransformerEncoderLayer(6, 2, 8, 0.1, batch_first=True, norm_first=True), nn.Linear(6, 3)))
+attentive(
+    "transformer encoder", lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(6, 2, 8, 0.0, batch_first=True), 2)
+)
+attentive(
+    "transformer encoder, norm first",
+    lambda: nn.Sequential(nn.TransformerEncoderLayer(6, 2, 8, 0.1, batch_first=True, norm_first=True), nn.Linear(6, 3)),
+)
 
 
 @scenario(lambda: nn.TransformerEncoderLayer(6, 2, 8, batch_first=True), unseen=True)
@@ -247,7 +315,9 @@ for kind, options in {
 
     def blocks(options=options):
         body = [Residual(mlp(8, 8, 8), **options) for _ in range(2)]
-        return nn.Sequential(nn.Linear(6, 8), *body, Residual(mlp(8, 8, 5), nn.Linear(8, 5), **options), nn.Linear(5, 3))
+        return nn.Sequential(
+            nn.Linear(6, 8), *body, Residual(mlp(8, 8, 5), nn.Linear(8, 5), **options), nn.Linear(5, 3)
+        )
 
     scenario(blocks, name=f"residual blocks, {kind}")(ordinary((6, 6)))
 
@@ -264,7 +334,11 @@ class Drops(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.stem, self.layers, self.head = nn.Linear(6, 8), nn.ModuleList(Residual(mlp(8, 8, 8)) for _ in range(4)), nn.Linear(8, 3)
+        self.stem, self.layers, self.head = (
+            nn.Linear(6, 8),
+            nn.ModuleList(Residual(mlp(8, 8, 8)) for _ in range(4)),
+            nn.Linear(8, 3),
+        )
         self.number = 0
 
     def forward(self, x):

@@ -198,7 +198,9 @@ def scaled(kind):
 
 for kind in ("plain", "fused", "unscaled"):
 
-    @scenario(net, scaled(kind), name=f"loss scaled, {kind}", options=lambda kind=kind: {"scaler": SCALERS[kind]}, steps=4)
+    @scenario(
+        net, scaled(kind), name=f"loss scaled, {kind}", options=lambda kind=kind: {"scaler": SCALERS[kind]}, steps=4
+    )
     def with_scaler(run, model, optimizer, number, kind=kind):
         scaler = SCALERS[kind]
         optimizer.zero_grad()
