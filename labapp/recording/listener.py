@@ -51,7 +51,7 @@ class Listener:
         self.faults: dict[str, int] = {}
         self.skipped_outputs = 0
         self.felt: set[str] = set()
-        self.passes = Passes(weights, say)
+        self.passes = Passes(weights, say, self.fault)
         self.passes.ended = self._pass_ended  # type: ignore[method-assign]
         self.calls = Calls(self.passes)
         self.blocks = Blocks(self)

@@ -39,8 +39,8 @@ class Passes:
         number: of the running pass, from 1.
     """
 
-    def __init__(self, weights: Weights, said: Callable[[str], None]) -> None:
-        self.weights, self._say = weights, said
+    def __init__(self, weights: Weights, said: Callable[[str], None], fault: Callable[[Exception], None]) -> None:
+        self.weights, self._say, self._fault = weights, said, fault
         self.boards: list[Board] = []
         self.begin()
 
@@ -104,12 +104,15 @@ class Passes:
 
     def _ends(self) -> None:
         self._running = None
-        if self.kind == OF_THE_LOSS:
-            self.weights.pass_ended()
-        for board in self.boards:
-            board.read_held()
-            board.settled = board.settled or board.felt
-        self.ended()
+        try:  # torch calls this within the user's backward()
+            if self.kind == OF_THE_LOSS:
+                self.weights.pass_ended()
+            for board in self.boards:
+                board.read_held()
+                board.settled = board.settled or board.felt
+            self.ended()
+        except Exception as error:
+            self._fault(error)
 
     def ended(self) -> None:
         """What else happens when a pass has ended; replaced by the listener."""

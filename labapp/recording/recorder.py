@@ -156,12 +156,13 @@ class Recorder:
                         self._outlet.waiting.append(self._step.sums)
         finally:
             if due:
-                with self._guarded():
-                    self._step.release()
-                self._account()
+                for last in (self._step.release, self._account):
+                    with self._guarded():
+                        last()
             self._spent += time.perf_counter() - self._started
-        if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
-            self.flush()
+        with self._guarded():
+            if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
+                self.flush()
 
     def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         """An optimizer, any one, is about to step."""
@@ -240,8 +241,9 @@ class Recorder:
         if self._due:
             self.end_step(failed=True)
         self.flush(alone)
-        for sentence in self._outlet.complaints():
-            self._warn(sentence)
+        with self._guarded():
+            for sentence in self._outlet.complaints():
+                self._warn(sentence)
         if self._faults:
             what = "; ".join(f"{text} ({times}×)" for text, times in self._faults.items())
             steps = f" {len(self._missing)} steps have no record." if self._missing else ""

@@ -31,6 +31,9 @@ class Bare:
     def over(self):
         """What follows belongs to another update."""
 
+    def evaluated(self):
+        """A closure has been evaluated; the first evaluation is the one that counts."""
+
     @contextlib.contextmanager
     def aside(self):
         """What is computed inside is no part of the training loss."""
@@ -62,6 +65,11 @@ class Witness(Bare):
 
     def over(self):
         self.counts = False
+
+    def evaluated(self):
+        if self.counts:
+            self.used = dict(self.gradients)
+            self.over()
 
     @contextlib.contextmanager
     def aside(self):

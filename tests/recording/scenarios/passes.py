@@ -317,10 +317,7 @@ for line_search in (None, "strong_wolfe"):
             optimizer.zero_grad()
             loss = model(x).pow(2).mean()
             run.backward(loss)
-            run.used = None
-            if getattr(run, "counts", False):
-                run.used = dict(run.gradients)
-            run.over()
+            run.evaluated()
             return loss
 
         optimizer.step(closure)
