@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labapp.config import LabError
+from labapp.recording.guard import RecorderWarning
 from labapp.recording.hooks import tensors_in
 from labapp.recording.places import LayerSelection
-from labapp.recording.recorder import Recorder, RecorderWarning
+from labapp.recording.recorder import Recorder
 from labapp.recording.report import Report
 from labapp.recording.schedule import every
 

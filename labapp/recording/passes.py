@@ -26,6 +26,7 @@ class Running:
         self.ended = ended
 
     def __call__(self) -> None:
+        """The pass has ended."""
         self.ended()
 
 

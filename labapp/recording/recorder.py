@@ -15,8 +15,6 @@ the end: it costs the record of that step, never the training.
 
 import contextlib
 import time
-import warnings
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -26,6 +24,7 @@ from torch.optim import Optimizer
 
 from labapp.config import LabError
 from labapp.recording.checks import check_model, check_optimizer, unwrap
+from labapp.recording.guard import Guard
 from labapp.recording.outlet import Outlet, Sink
 from labapp.recording.places import LayerSelection
 from labapp.recording.report import Report, look, uncovered
@@ -34,10 +33,6 @@ from labapp.recording.step import Step
 
 FLUSH_STEPS = 20
 FLUSH_SECONDS = 2.0
-
-
-class RecorderWarning(UserWarning):
-    """Something is missing from the record; training itself was not touched."""
 
 
 class Recorder:
@@ -86,19 +81,21 @@ class Recorder:
         if budget is not None and self._joined:
             raise LabError("a budget goes by one process's clock, and all have to record the same steps; give when=")
         self.when, self.budget = when or every(10), budget
-        self.notes: list[str] = []
-        self._step = Step(self.model, self.compiled, optimizer, layers, scaler, gradient_noise, self._note)
+        self._guard = Guard()
+        self._step = Step(self.model, self.compiled, optimizer, layers, scaler, gradient_noise, self._guard.note)
         self._step.histograms, self._step.spreads = histograms, spreads
         self._outlet = Outlet(sink, self._joined)
         self._next = first_step
         self._entered = self._inside = self._closed = self._due = False
         self._scheduled = 0  # steps since the last flush; the same in all processes
-        self._faults: Counter[str] = Counter()
-        self._missing: list[int] = []
         self._flushed = time.perf_counter()
         self._own = self._setup = self._spent = 0.0
-        self._recorded = self._left_out = self._number = 0
-        self._raised: RecorderWarning | None = None
+        self._recorded = self._left_out = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about what is missing, each said once."""
+        return self._guard.notes
 
     @property
     def sink(self) -> Sink | None:
@@ -136,12 +133,13 @@ class Recorder:
 
     def begin_step(self, driven: bool = False) -> None:
         """Starts to listen, if this step is to be recorded. `step` does it, or `watch`, which then is the driver."""
-        self._number, self._next = self._next, self._next + 1
+        self._guard.step = self._next
+        self._next += 1
         self._inside, self._due = True, False
         self._started = time.perf_counter()
-        with self._guarded():
-            if self._is_due(self._number):
-                self._step.begin(self._number, driven)
+        with self._guard():
+            if self._is_due(self._guard.step):
+                self._step.begin(self._guard.step, driven)
                 self._due = True
 
     def end_step(self, failed: bool = False) -> None:
@@ -150,17 +148,17 @@ class Recorder:
         due, self._due = self._due, False
         try:
             if due:
-                with self._guarded():
+                with self._guard():
                     if self._step.end(failed):
                         self._recorded += 1
                         self._outlet.waiting.append(self._step.sums)
         finally:
             if due:
                 for last in (self._step.release, self._account):
-                    with self._guarded():
+                    with self._guard():
                         last()
             self._spent += time.perf_counter() - self._started
-        with self._guarded():
+        with self._guard():
             if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
                 self.flush()
 
@@ -214,7 +212,7 @@ class Recorder:
         return {
             "recorded_steps": self._recorded,
             "left_out_for_budget": self._left_out,
-            "missing_steps": list(self._missing),
+            "missing_steps": sorted(self._guard.missing),
             "seconds": round(self._own, 6),
             "setup_seconds": round(self._setup, 6),
             "step_seconds": round(self._spent, 6),
@@ -222,7 +220,7 @@ class Recorder:
             "kernels": listener.implementation,
             "skipped_outputs": listener.skipped_outputs,
             "uncovered": uncovered(self._step),
-            "notes": list(self.notes),
+            "notes": list(self._guard.notes),
         }
 
     def report(self) -> Report:
@@ -241,15 +239,10 @@ class Recorder:
         if self._due:
             self.end_step(failed=True)
         self.flush(alone)
-        with self._guarded():
+        with self._guard():
             for sentence in self._outlet.complaints():
-                self._warn(sentence)
-        if self._faults:
-            what = "; ".join(f"{text} ({times}×)" for text, times in self._faults.items())
-            steps = f" {len(self._missing)} steps have no record." if self._missing else ""
-            self._warn(f"the recorder failed in itself, and training went on without it: {what}.{steps}")
-        if self._raised is not None and not alone:
-            raise self._raised
+                self._guard.warn(sentence)
+        self._guard.close(quiet=alone)
 
     def flush(self, alone: bool = False) -> None:
         """Brings what was recorded to the host and hands it to the sink, or keeps it."""
@@ -257,7 +250,7 @@ class Recorder:
             return  # nothing since the last one, in no process: no exchange then either
         self._scheduled = 0
         started = self._flushed = time.perf_counter()
-        with self._guarded():
+        with self._guard(self._outlet.steps()):
             if self._outlet.flush(self._step, alone):
                 self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
@@ -283,28 +276,4 @@ class Recorder:
         """Adds up the step's cost, and its faults, for which it has no record."""
         seconds, first = self._step.seconds, self._step.first
         self._setup, self._own = (seconds, self._own) if first else (self._setup, self._own + seconds)
-        if self._step.faults:
-            self._faults.update(self._step.faults)
-            self._missing.append(self._number)
-
-    @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Keeps a fault of ours out of the user's training."""
-        try:
-            yield
-        except Exception as error:
-            self._faults[f"{type(error).__name__}: {error}"] += 1
-            if self._number not in self._missing:
-                self._missing.append(self._number)
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)
-            self._warn(text)
-
-    def _warn(self, text: str) -> None:
-        """Says it. Where warnings are made errors, the first is raised when the recorder closes, not in a step."""
-        try:
-            warnings.warn(text, RecorderWarning, stacklevel=3)
-        except RecorderWarning as error:
-            self._raised = self._raised or error
+        self._guard.add(self._step.faults)

@@ -25,7 +25,7 @@ class Sample(NamedTuple):
         """The sample of two tensors together."""
         low = torch.minimum(self.extremes[0], other.extremes[0])
         high = torch.maximum(self.extremes[1], other.extremes[1])
-        return Sample(torch.stack([low, high]), torch.cat([self.values, other.values]))
+        return Sample(torch.stack([low.amin(), high.amax()]), torch.cat([self.values, other.values]))
 
     def five(self) -> np.ndarray:
         """(5,) minimum, lower quartile, median, upper quartile, maximum, of the finite values; NaN where none is."""
@@ -43,6 +43,5 @@ def sample(tensor: Tensor) -> Sample:
     flat = tensor.detach().reshape(-1)
     if flat.dtype not in (torch.float32, torch.float64):
         flat = flat.float()
-    kept = {"posinf": torch.inf, "neginf": -torch.inf}
-    low, high = torch.nan_to_num(flat, torch.inf, **kept).amin(), torch.nan_to_num(flat, -torch.inf, **kept).amax()
-    return Sample(torch.stack([low, high]), flat[:: max(1, -(-flat.numel() // SIZE))].clone())
+    low, high = (torch.where(flat.isnan(), end, flat) for end in (torch.inf, -torch.inf))
+    return Sample(torch.stack([low.amin(), high.amax()]), flat[:: max(1, -(-flat.numel() // SIZE))].clone())

@@ -117,9 +117,9 @@ FUNCTIONS = functions()
 # The guards themselves: what catches a fault cannot be asked to catch its own.
 GUARDS = {
     *(f"recorder:Recorder.{name}" for name in ("__enter__", "__exit__", "step", "begin_step", "end_step", "close")),
-    *(f"recorder:Recorder.{name}" for name in ("_guarded", "_warn", "flush")),
-    *(f"listener:Listener.{name}" for name in ("_gradient", "_guarded", "_output")),
-    *("step:Step._before_step", "step:Step._after_step", "passes:Running.__call__", "passes:Passes._ends"),
+    *("recorder:Recorder.flush", "guard:Guard.__call__", "guard:Guard.add", "guard:Guard.warn", "guard:Guard.close"),
+    *("outputs:Outputs.hear", "outputs:Outputs._gradient", "listener:Listener._guarded"),
+    *("step:Step.before_optimizer", "step:Step.after_optimizer", "passes:Running.__call__", "passes:Passes._ends"),
 }
 REMOVING = {"hooks:Hooks.remove", "step:Step.remove_hooks"}  # nothing else can remove hooks where this never works
 CASES = [

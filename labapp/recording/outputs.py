@@ -1,0 +1,152 @@
+"""How does one output of a module become numbers, and its gradient?
+
+The sums are taken within the hooks; no tensor is kept. A hook on the output *tensor* sees the gradient of the value as
+it is now, before anything changes it in place.
+"""
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from labapp.recording.board import GRADIENT, LARGEST, OUTPUT, Board
+from labapp.recording.graph import RECTIFIERS, is_any, node_of
+from labapp.recording.hooks import tensors_in
+from labapp.recording.layout import channel_axis
+from labapp.recording.places import Spot
+from labapp.recording.row import Row
+from labapp.recording.values import measurable
+
+if TYPE_CHECKING:
+    from labapp.recording.listener import Listener
+
+
+class Outputs:
+    """The hooks on modules and on the tensors that they return."""
+
+    def __init__(self, listener: "Listener") -> None:
+        self._net = listener
+
+    # The two hooks that run most are guarded in place: a call more would be a tenth of what they cost.
+
+    def hear(self, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
+        """Hook after a module's forward."""
+        started = time.perf_counter()
+        try:
+            self._take(spot, args, output)
+        except Exception as error:
+            self._net.fault(error)
+        self._net.seconds += time.perf_counter() - started
+
+    def _take(self, spot: Spot, args: tuple, output: Any) -> None:
+        """One output becomes numbers."""
+        if self._net.passes.over or self._net.transformed():
+            return
+        if not isinstance(output, Tensor):
+            found = list(tensors_in(output))
+            self._net.skipped_outputs += max(len(found) - 1, 0)
+            output = found[0] if found else None
+        if self._net.studying:
+            self._net.study.heard(spot.path)
+        call = self._net.calls.number(spot.path, args, self._net.new_board)
+        if call is None:
+            return
+        if output is None or not output.is_floating_point() or output.numel() == 0:
+            self._net.skipped_outputs += 1
+            return
+        values = measurable(output)
+        if values is None:
+            self._net.wrapped += 1
+            self._net.say(f"outputs that stand for numbers elsewhere ({type(output).__name__}) were not recorded")
+            return
+        board = self._net.calls.board
+        index = self._row(spot, call, args, output, board)
+        if index is None:
+            return
+        row = self._net.rows[index]
+        if output.requires_grad:
+            self._follow(spot, index, board, args, output)
+        if (row.rectified or self._net.studying) and output.dim() > 1 and row.axis < output.dim():
+            board.moments(index, values, row.axis)
+        else:
+            board.energy(index, OUTPUT, values)
+        if spot.path in self._net.chosen:
+            if self._net.histograms:
+                board.exponents(index, "output", values.detach())
+            if self._net.spreads:
+                board.spread(index, "output", values)
+
+    def _follow(self, spot: Spot, index: int, board: Board, args: tuple, output: Tensor) -> None:
+        """Listens to an output's gradient."""
+        node = output.grad_fn
+        if node is not None:
+            # A block and its last activation, or a sequence and its last module, end in one node: the one asked for.
+            known = self._net.origin.get(node)
+            if known is None or self._net.rows[known].path not in self._net.chosen:
+                self._net.origin[node] = index
+            self._net.axes[node] = self._net.rows[index].axis
+            if spot.kind == "block":
+                self._net.blocks.ends(spot, index, board, output)
+        if not self._net.studying and spot.path not in self._net.study.shown:
+            return  # only where a branch or a shortcut ends
+        self._net.hooks.gradient(output, partial(self._gradient, board, index))
+        if output._is_view():
+            # An operation in place on a view takes its node, and so the hook, out of the graph; the base's stays.
+            base = output._base
+            if base is None or base.grad_fn is None or base.numel() != output.numel():
+                return
+            if not any(base is given or given._base is base for given in tensors_in(args)):
+                self._net.hooks.gradient(base, partial(self._gradient, board, index))
+
+    def _row(self, spot: Spot, call: int, args: tuple, output: Tensor, board: Board) -> int | None:
+        index = self._net.index.get((spot.path, call))
+        if index is None and len(self._net.rows) >= LARGEST:
+            self._net.say(
+                f"modules were called more than {LARGEST} times in a forward; the calls after that are missing"
+            )
+            return None
+        if index is None or not self._net.rows[index].heard:
+            own = self._net.weights.of.get(spot.path)
+            axis = channel_axis(spot.module, output, self._net.axes) if output.dim() else 0
+            row = Row(spot.path, call, spot.kind, spot.block, axis, tuple(output.shape[1:]), own.size if own else 0)
+            row.depth, row.stage = spot.depth, spot.stage
+            row.rectified = is_any(node_of(output), RECTIFIERS)
+            if index is None:
+                index = self._net.index[spot.path, call] = len(self._net.rows)
+                self._net.rows.append(row)
+            else:
+                self._net.rows[index] = row
+            if not self._net.studying:
+                self._net.study_again()
+        board.reserve(index)
+        return index
+
+    def _gradient(self, board: Board, index: int, gradient: Tensor) -> None:
+        started = time.perf_counter()
+        try:
+            if self._net.passes.listening() and board.last_pass[index] != self._net.passes.number:
+                self._feel(board, index, gradient)
+        except Exception as error:
+            self._net.fault(error)
+        self._net.seconds += time.perf_counter() - started
+
+    def _feel(self, board: Board, index: int, gradient: Tensor) -> None:
+        """One output's gradient becomes numbers."""
+        if board.last_pass[index]:
+            board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
+        board.last_pass[index] = self._net.passes.number
+        values = measurable(gradient)
+        if values is None:
+            return
+        board.felt = True
+        self._net.felt.add(self._net.rows[index].path)
+        asked = self._net.rows[index].path in self._net.chosen
+        if index in board.ends and not (self._net.histograms or self._net.spreads):
+            board.held[index] = values.detach()
+        else:
+            board.energy(index, GRADIENT, values)
+        if asked and self._net.histograms:
+            board.exponents(index, "gradient", values)
+        if asked and self._net.spreads:
+            board.spread(index, "gradient", values)
