@@ -92,7 +92,7 @@ class Listener:
                 )
                 for spot in plan
             ]
-        hooks.before(self.model, Silent(self._root_is_called, hooks))
+        hooks.before(self.model, Silent(self._guarded, self._root_is_called, hooks))
         for module, before, after in self._functions:
             if before is not None:
                 hooks.before(module, before)
@@ -165,16 +165,13 @@ class Listener:
         self.calls.board = board
         return board
 
-    def forward_begins(self) -> None:
-        """The forward of the whole net begins."""
-        self._guarded(self._forward_begins)
-
     def _root_is_called(self, hooks: Hooks, module: nn.Module, args: tuple, kwargs: Any = None) -> None:
         # torch still calls a hook of a step that another hook has ended just before, and then without keywords.
         if hooks is self.hooks:
             self.forward_begins()
 
-    def _forward_begins(self) -> None:
+    def forward_begins(self) -> None:
+        """The forward of the whole net begins."""
         if in_backward() or self.passes.over or self.transformed():
             return
         self._sort_out_raised()

@@ -33,10 +33,6 @@ class Outlet:
         self._error: Exception | None = None
         self._alone = False
 
-    def steps(self) -> list[int]:
-        """The steps that wait."""
-        return [sums.step for sums in self.waiting]
-
     def flush(self, step: Step, alone: bool) -> bool:
         """Hands on what waits; whether there was anything, and this process is the one to write."""
         waiting, self.waiting = self.waiting, []

@@ -173,8 +173,9 @@ class Recorder:
 
     def forward_began(self) -> None:
         """The forward of the net had begun when this step did."""
-        if self._due and not self.compiled:
-            self._step.listener.forward_begins()
+        with self._guard():
+            if self._due and not self.compiled:
+                self._step.listener.forward_begins()
 
     def send_to(self, sink: Sink) -> None:
         """Has the rows go to a sink."""
@@ -250,7 +251,7 @@ class Recorder:
             return  # nothing since the last one, in no process: no exchange then either
         self._scheduled = 0
         started = self._flushed = time.perf_counter()
-        with self._guard(self._outlet.steps()):
+        with self._guard([sums.step for sums in self._outlet.waiting]):
             if self._outlet.flush(self._step, alone):
                 self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
