@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from labapp.recording.kernels import Compiled, Portable, library
-from labapp.recording.spread import Sample, sample
+from labapp.recording.spread import Spread, spread_of
 
 # Offsets of the columns: four sums of the output, its gradient and a block's input; then of the paths' gradients.
 OUTPUT, GRADIENT, INPUT, PATHS, WIDTH = 0, 4, 8, 12, 16
@@ -83,7 +83,7 @@ class Board:
         self.channels: dict[int, int] = {}  # row -> channels, 0 where two calls differ
         self._marked: set[int] = set()  # rows whose channels are marked in `_alive`
         self.counted: dict[tuple[int, str], Tensor] = {}
-        self.samples: dict[tuple[int, str], Sample] = {}
+        self.samples: dict[tuple[int, str], Spread] = {}
         self.pending: list[tuple[int, int, Tensor]] = []
         self._masks: list[tuple[int, Tensor]] = []
 
@@ -195,7 +195,7 @@ class Board:
     def spread(self, row: int, what: str, tensor: Tensor) -> None:
         """Minimum and maximum, and values from which quartiles are estimated."""
         key = (row, what)
-        found = sample(tensor)
+        found = spread_of(tensor)
         self.samples[key] = found if key not in self.samples else self.samples[key].joined(found)
 
     def alive(self, rows: int) -> dict[int, Tensor]:

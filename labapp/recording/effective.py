@@ -16,6 +16,8 @@ from torch.nn.utils import parametrize, prune
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from labapp.recording.hooks import found_before
+
 COMPUTING = (WeightNorm, SpectralNorm, prune.BasePruningMethod)  # hooks that compute a weight before each forward
 
 
@@ -37,9 +39,7 @@ def effective_weights(module: nn.Module) -> list[Effective]:
     if parametrize.is_parametrized(module):
         for name, made in module.parametrizations.items():  # type: ignore[union-attr, operator]
             add(name, made.parameters(), partial(_untouched, made))
-    for hook in module._forward_pre_hooks.values():
-        if not isinstance(hook, COMPUTING):
-            continue
+    for hook in found_before(module, COMPUTING):
         name = hook._tensor_name if isinstance(hook, prune.BasePruningMethod) else hook.name
         own = [p for key, p in module.named_parameters(recurse=False) if key.startswith(f"{name}_")]
         if isinstance(hook, WeightNorm):

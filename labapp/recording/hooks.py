@@ -116,6 +116,11 @@ def around_steps(
     return [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
 
 
+def found_before(module: nn.Module, kinds: tuple[type, ...]) -> list[Any]:
+    """The hooks of these kinds that run before a module's forward, whoever attached them."""
+    return [hook for hook in module._forward_pre_hooks.values() if isinstance(hook, kinds)]
+
+
 def after_backward(function: Callable[[], None]) -> None:
     """Calls the function when the running backward pass has ended, gradients summed and, under DDP, reduced.
 

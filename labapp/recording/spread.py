@@ -15,17 +15,17 @@ SIZE = 4096
 QUARTILES = (0.25, 0.5, 0.75)
 
 
-class Sample(NamedTuple):
+class Spread(NamedTuple):
     """Extremes (2,) and values of a tensor, on its device."""
 
     extremes: Tensor
     values: Tensor
 
-    def joined(self, other: "Sample") -> "Sample":
+    def joined(self, other: "Spread") -> "Spread":
         """The sample of two tensors together."""
         low = torch.minimum(self.extremes[0], other.extremes[0])
         high = torch.maximum(self.extremes[1], other.extremes[1])
-        return Sample(torch.stack([low.amin(), high.amax()]), torch.cat([self.values, other.values]))
+        return Spread(torch.stack([low.amin(), high.amax()]), torch.cat([self.values, other.values]))
 
     def five(self) -> np.ndarray:
         """(5,) minimum, lower quartile, median, upper quartile, maximum, of the finite values; NaN where none is."""
@@ -38,10 +38,10 @@ class Sample(NamedTuple):
         return np.array([low, *quartiles, high])
 
 
-def sample(tensor: Tensor) -> Sample:
+def spread_of(tensor: Tensor) -> Spread:
     """The sample of one tensor; NaN are no extremes."""
     flat = tensor.detach().reshape(-1)
     if flat.dtype not in (torch.float32, torch.float64):
         flat = flat.float()
     low, high = (torch.where(flat.isnan(), end, flat) for end in (torch.inf, -torch.inf))
-    return Sample(torch.stack([low.amin(), high.amax()]), flat[:: max(1, -(-flat.numel() // SIZE))].clone())
+    return Spread(torch.stack([low.amin(), high.amax()]), flat[:: max(1, -(-flat.numel() // SIZE))].clone())

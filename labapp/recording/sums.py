@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from labapp.recording.board import GRADIENT, NONFINITE, PATHS, SQUARE, WIDTH, Board, Link
-from labapp.recording.spread import Sample
+from labapp.recording.spread import Spread
 from labapp.recording.weights import Change
 
 
@@ -37,7 +37,7 @@ class Sums:
     alive: dict[int, Tensor] = field(default_factory=dict)
     pending: list[tuple[int, int, Tensor]] = field(default_factory=list)
     exponents: dict[tuple[int, str], Tensor] = field(default_factory=dict)
-    samples: dict[tuple[int, str], Sample] = field(default_factory=dict)
+    samples: dict[tuple[int, str], Spread] = field(default_factory=dict)
     links: dict[int, Link] = field(default_factory=dict)
     void: dict[int, str] = field(default_factory=dict)
     change: Change | None = None

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from labapp.recording import Recorder, every
-from labapp.recording.spread import SIZE, sample
+from labapp.recording.spread import SIZE, spread_of
 
 
 def net():
@@ -51,18 +51,18 @@ def test_of_few_values_all_five_are_exact():
 def test_of_many_values_extremes_are_exact_and_quartiles_near():
     torch.manual_seed(0)
     values = torch.randn(64, 16, 32, 32)
-    low, lower, median, upper, high = sample(values).five()
+    low, lower, median, upper, high = spread_of(values).five()
     assert (low, high) == (values.min().item(), values.max().item())
     # A sample of 4096 errs by 0.5/√4096 = 0.8 % in rank, one standard error: three of them, over the density there.
-    assert len(sample(values).values) <= SIZE
+    assert len(spread_of(values).values) <= SIZE
     assert [lower, median, upper] == pytest.approx([-0.6745, 0, 0.6745], abs=3 * 0.008 / 0.31)
 
 
 def test_what_is_not_finite_is_no_quartile():
-    five = sample(torch.tensor([1.0, torch.nan, torch.inf, 2.0, 3.0])).five()
+    five = spread_of(torch.tensor([1.0, torch.nan, torch.inf, 2.0, 3.0])).five()
     assert (five[0], five[4]) == (1.0, torch.inf)
     assert five[1:4].tolist() == [1.5, 2.0, 2.5]
-    assert np.isnan(sample(torch.full((3,), torch.nan)).five()).all()
+    assert np.isnan(spread_of(torch.full((3,), torch.nan)).five()).all()
 
 
 def test_training_is_the_same_to_the_bit():
