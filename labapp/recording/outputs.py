@@ -41,84 +41,87 @@ class Outputs:
 
     def _take(self, spot: Spot, args: tuple, output: Any) -> None:
         """One output becomes numbers."""
-        if self._net.passes.over or self._net.transformed():
+        net = self._net
+        if net.passes.over or net.transformed():
             return
         if not isinstance(output, Tensor):
             found = list(tensors_in(output))
-            self._net.skipped_outputs += max(len(found) - 1, 0)
+            net.skipped_outputs += max(len(found) - 1, 0)
             output = found[0] if found else None
-        if self._net.studying:
-            self._net.study.heard(spot.path)
-        call = self._net.calls.number(spot.path, args, self._net.new_board)
+        if net.studying:
+            net.study.heard(spot.path)
+        call = net.calls.number(spot.path, args, net.new_board)
         if call is None:
             return
         if output is None or not output.is_floating_point() or output.numel() == 0:
-            self._net.skipped_outputs += 1
+            net.skipped_outputs += 1
             return
         values = measurable(output)
         if values is None:
-            self._net.wrapped += 1
-            self._net.say(f"outputs that stand for numbers elsewhere ({type(output).__name__}) were not recorded")
+            net.wrapped += 1
+            net.say(f"outputs that stand for numbers elsewhere ({type(output).__name__}) were not recorded")
             return
-        board = self._net.calls.board
-        index = self._row(spot, call, args, output, board)
+        board = net.calls.board
+        index = self._row(spot, call, output, board)
         if index is None:
             return
-        row = self._net.rows[index]
+        row = net.rows[index]
         if output.requires_grad:
             self._follow(spot, index, board, args, output)
-        if (row.rectified or self._net.studying) and output.dim() > 1 and row.axis < output.dim():
+        if (row.rectified or net.studying) and output.dim() > 1 and row.axis < output.dim():
             board.moments(index, values, row.axis)
         else:
             board.energy(index, OUTPUT, values)
-        if spot.path in self._net.chosen:
-            if self._net.histograms:
+        if (net.histograms or net.spreads) and spot.path in net.chosen:
+            if net.histograms:
                 board.exponents(index, "output", values.detach())
-            if self._net.spreads:
+            if net.spreads:
                 board.spread(index, "output", values)
 
     def _follow(self, spot: Spot, index: int, board: Board, args: tuple, output: Tensor) -> None:
         """Listens to an output's gradient."""
+        net = self._net
         node = output.grad_fn
         if node is not None:
             # A block and its last activation, or a sequence and its last module, end in one node: the one asked for.
-            known = self._net.origin.get(node)
-            if known is None or self._net.rows[known].path not in self._net.chosen:
-                self._net.origin[node] = index
-            self._net.axes[node] = self._net.rows[index].axis
+            known = net.origin.get(node)
+            if known is None or net.rows[known].path not in net.chosen:
+                net.origin[node] = index
+            net.axes[node] = net.rows[index].axis
             if spot.kind == "block":
-                self._net.blocks.ends(spot, index, board, output)
-        if not self._net.studying and spot.path not in self._net.study.shown:
+                net.blocks.ends(spot, index, board, output)
+        if not net.studying and spot.path not in net.study.shown:
             return  # only where a branch or a shortcut ends
-        self._net.hooks.gradient(output, partial(self._gradient, board, index))
+        net.hooks.gradient(output, partial(self._gradient, board, index))
         if output._is_view():
             # An operation in place on a view takes its node, and so the hook, out of the graph; the base's stays.
             base = output._base
             if base is None or base.grad_fn is None or base.numel() != output.numel():
                 return
             if not any(base is given or given._base is base for given in tensors_in(args)):
-                self._net.hooks.gradient(base, partial(self._gradient, board, index))
+                net.hooks.gradient(base, partial(self._gradient, board, index))
 
-    def _row(self, spot: Spot, call: int, args: tuple, output: Tensor, board: Board) -> int | None:
-        index = self._net.index.get((spot.path, call))
-        if index is None and len(self._net.rows) >= LARGEST:
-            self._net.say(
-                f"modules were called more than {LARGEST} times in a forward; the calls after that are missing"
-            )
+    def _row(self, spot: Spot, call: int, output: Tensor, board: Board) -> int | None:
+        net = self._net
+        index = net.index.get((spot.path, call))
+        if index is not None and index < board.rows and net.rows[index].heard:
+            return index
+        if index is None and len(net.rows) >= LARGEST:
+            net.say(f"modules were called more than {LARGEST} times in a forward; the calls after that are missing")
             return None
-        if index is None or not self._net.rows[index].heard:
-            own = self._net.weights.of.get(spot.path)
-            axis = channel_axis(spot.module, output, self._net.axes) if output.dim() else 0
+        if index is None or not net.rows[index].heard:
+            own = net.weights.of.get(spot.path)
+            axis = channel_axis(spot.module, output, net.axes) if output.dim() else 0
             row = Row(spot.path, call, spot.kind, spot.block, axis, tuple(output.shape[1:]), own.size if own else 0)
             row.depth, row.stage = spot.depth, spot.stage
             row.rectified = is_any(node_of(output), RECTIFIERS)
             if index is None:
-                index = self._net.index[spot.path, call] = len(self._net.rows)
-                self._net.rows.append(row)
+                index = net.index[spot.path, call] = len(net.rows)
+                net.rows.append(row)
             else:
-                self._net.rows[index] = row
-            if not self._net.studying:
-                self._net.study_again()
+                net.rows[index] = row
+            if not net.studying:
+                net.study_again()
         board.reserve(index)
         return index
 
@@ -133,20 +136,23 @@ class Outputs:
 
     def _feel(self, board: Board, index: int, gradient: Tensor) -> None:
         """One output's gradient becomes numbers."""
+        net = self._net
         if board.last_pass[index]:
             board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
-        board.last_pass[index] = self._net.passes.number
+        board.last_pass[index] = net.passes.number
         values = measurable(gradient)
         if values is None:
             return
         board.felt = True
-        self._net.felt.add(self._net.rows[index].path)
-        asked = self._net.rows[index].path in self._net.chosen
-        if index in board.ends and not (self._net.histograms or self._net.spreads):
+        path = net.rows[index].path
+        net.felt.add(path)
+        more = net.histograms or net.spreads
+        if index in board.ends and not more:
             board.held[index] = values.detach()
         else:
             board.energy(index, GRADIENT, values)
-        if asked and self._net.histograms:
-            board.exponents(index, "gradient", values)
-        if asked and self._net.spreads:
-            board.spread(index, "gradient", values)
+        if more and path in net.chosen:
+            if net.histograms:
+                board.exponents(index, "gradient", values)
+            if net.spreads:
+                board.spread(index, "gradient", values)
