@@ -129,9 +129,16 @@ def installed(names: Sequence[str]) -> Iterator[tuple[str, Tool, str]]:
 
 
 def measure(
-    nets: Sequence[str], formats: Sequence[str], threads: Sequence[int], tools: Sequence[str], pairs: int
+    nets: Sequence[str],
+    formats: Sequence[str],
+    threads: Sequence[int],
+    tools: Sequence[str],
+    pairs: int,
+    keep: Path | None = None,
 ) -> pd.DataFrame:
     """Times every combination; a tool that fails on a net is named and left out.
+
+    After each combination the pairs so far are written to `keep`, so that a run that is cut short leaves a part.
 
     Returns:
         One row a pair: net, format, threads, tool, version, pair, bare, recorded (seconds a step by the clock), ratio,
@@ -155,6 +162,8 @@ def measure(
         ratios = seconds[:, 1] / seconds[:, 0]  # (pairs, 2): wall, CPU
         for pair, ((bare, recorded), ratio) in enumerate(zip(seconds[:, :, 0], ratios, strict=True)):
             rows.append((net, form, count, name, version, pair, bare, recorded, *ratio, *about))
+        if keep is not None:
+            pd.DataFrame(rows, columns=overhead_table.COLUMNS).to_csv(keep, index=False, float_format="%.5g")
         wall, cpu = np.median(ratios, axis=0)
         print(f"{where}: {wall:.3f}, CPU time {cpu:.3f}", flush=True)  # noqa: T201
     return pd.DataFrame(rows, columns=overhead_table.COLUMNS)
@@ -199,13 +208,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             pairs = pd.concat(map(pd.read_csv, options.parts), ignore_index=True)
     except OSError as error:
         parser.error(f"{error.filename}: {error.strerror}")
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         parser.error(str(error))
     mpl.use("agg")
     if not options.parts:
         built, how = library()
         print(f"{machine()[0]}; torch {torch.__version__}; compiled pass: {speed() if built else how}")  # noqa: T201
-        pairs = measure(nets, options.formats, options.threads, tools, options.pairs)
+        keep = options.out / overhead_table.RAW
+        pairs = measure(nets, options.formats, options.threads, tools, options.pairs, keep)
     if pairs.empty:
         parser.error("nothing could be measured")
     with paper():

@@ -19,6 +19,7 @@ from labapp.figures import WIDTH
 CASE = ["net", "format", "threads", "tool"]
 MACHINE = ["processor", "compiler", "torch"]
 COLUMNS = [*CASE, "version", "pair", "bare", "recorded", "ratio", "cpu_ratio", *MACHINE]
+RAW = "overhead-pairs.csv"
 CPU_ROWS = (f"{OURS}, every step",)  # tools whose CPU time the Markdown tables show below their wall time
 
 
@@ -101,7 +102,7 @@ def draw(pairs: pd.DataFrame, out: Path) -> list[Path]:
     keys = [Line2D([], [], color="0.3", label=_case(*case), **_marker(cases, case)) for case in cases]
     figure.legend(handles=keys, loc="outside upper center", ncols=len(keys))
     written = publish(figure, table, out, "overhead")
-    raw, text = out / "overhead-pairs.csv", out / "overhead.md"
+    raw, text = out / RAW, out / "overhead.md"
     pairs.to_csv(raw, index=False, float_format="%.5g")
     text.write_text(markdown(pd.read_csv(raw)))
     return [*written, raw, text]

@@ -143,7 +143,7 @@ def delve_saturation(model: nn.Module, optimizer: torch.optim.Optimizer, images:
     """Layer saturation."""
     from delve import SaturationTracker
 
-    logging.getLogger("delve").setLevel(logging.WARNING)  # it says which modules it leaves out
+    logging.getLogger("delve.logger").setLevel(logging.WARNING)  # it says which modules it leaves out
     with tempfile.TemporaryDirectory() as folder:
         tracker = SaturationTracker(f"{folder}/delve", save_to="csv", modules=model, device="cpu")
 
