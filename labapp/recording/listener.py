@@ -237,6 +237,10 @@ class Listener:
         if index is None:
             return
         row = self.rows[index]
+        if self.calls.repeated:  # its values are known; a gradient that comes is one of another loss
+            if output.requires_grad:
+                self._feels(board, index, args, output)
+            return
         if output.requires_grad:
             self._follow(spot, index, board, args, output)
         if (row.rectified or self.studying) and output.dim() > 1 and row.axis < output.dim():
@@ -260,14 +264,17 @@ class Listener:
             self.axes[node] = self.rows[index].axis
             if spot.kind == "block":
                 self.blocks.ends(spot, index, board, output)
-        self.hooks.gradient(output, partial(self._gradient, board, index))
-        if output._is_view():
-            # An operation in place on a view takes its node, and so the hook, out of the graph; the base's stays.
-            base = output._base
-            if base is None or base.grad_fn is None or base.numel() != output.numel():
-                return
+        self._feels(board, index, args, output)
+
+    def _feels(self, board: Board, index: int, args: tuple, output: Tensor) -> None:
+        """Puts the hook where an output's whole gradient arrives."""
+        base = output._base if output._is_view() else None
+        if base is not None and base.grad_fn is not None and base.numel() == output.numel():
+            # An operation in place on a view takes its node, and so a hook there, out of the graph, or leaves it with
+            # the second-order part of a gradient penalty. The base's stays.
             if not any(base is given or given._base is base for given in tensors_in(args)):
-                self.hooks.gradient(base, partial(self._gradient, board, index))
+                output = base
+        self.hooks.gradient(output, partial(self._gradient, board, index))
 
     def _row(self, spot: Spot, call: int, args: tuple, output: Tensor, board: Board) -> int | None:
         index = self._index.get((spot.path, call))
@@ -303,6 +310,7 @@ class Listener:
 
     def _feel(self, board: Board, index: int, gradient: Tensor) -> None:
         """One output's gradient becomes numbers."""
+        self.calls.cursor = None
         if board.last_pass[index]:
             board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
         board.last_pass[index] = self.passes.number
