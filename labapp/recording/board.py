@@ -41,6 +41,7 @@ class Board:
         settled: whether it came in a backward pass that has ended.
         shared: (block, end of its branch) rows that have one gradient, read once.
         log: (path, call) of what a reentrant checkpoint ran without a graph, in order.
+        replayed: positions in it that a backward pass has run anew.
     """
 
     def __init__(self, rows: int) -> None:
@@ -80,6 +81,7 @@ class Board:
         self.shared: set[tuple[int, int]] = set()
         self.log: list[tuple[str, int]] = []
         self.log_at: dict[tuple[str, int], list[int]] = {}
+        self.replayed: set[int] = set()
         self.channels: dict[int, int] = {}  # row -> channels, 0 where two calls differ
         self._marked: set[int] = set()  # rows whose channels are marked in `_alive`
         self.counted: dict[tuple[int, str], Tensor] = {}

@@ -21,6 +21,9 @@ class Calls:
         board: of the forward that runs.
         evaluating: whether the whole net was called without a graph: an evaluation within the step.
         checkpointed: paths that a backward pass ran anew.
+        unmatched: those of which it cannot be told which call that was.
+        cursor: where in the log of a board a segment that is run anew has got to; None once gradients flow again.
+        repeated: whether the call was run anew before: by a checkpoint within the checkpoint, or for another loss.
     """
 
     def __init__(self, passes: Passes) -> None:
@@ -32,10 +35,10 @@ class Calls:
     def begin(self) -> None:
         """Forgets the step before."""
         self.board: Board = None  # type: ignore[assignment]
-        self.evaluating = False
+        self.evaluating = self.repeated = False
         self._whole = False
         self._fresh = True
-        self._cursor: tuple[Board, int] | None = None
+        self.cursor: tuple[Board, int] | None = None
 
     def forward_begins(self) -> None:
         """The whole net is called."""
@@ -52,11 +55,11 @@ class Calls:
     def pass_ended(self) -> None:
         """A backward pass has ended."""
         self._fresh = True
-        self._cursor = None
+        self.cursor = None
 
     def number(self, path: str, args: tuple, new_board: Callable[[], Board]) -> int | None:
         """Which call of the module in its forward this is; None for one that is not to be recorded."""
-        graph = torch.is_grad_enabled()
+        graph, self.repeated = torch.is_grad_enabled(), False
         if in_backward():
             return self._again(path, args) if graph else None
         if self.evaluating or not (graph or self._whole):
@@ -77,22 +80,26 @@ class Calls:
 
     def _again(self, path: str, args: tuple) -> int | None:
         self.checkpointed.add(path)
-        if self._cursor is not None:
-            board, at = self._cursor
+        if self.cursor is not None:
+            board, at = self.cursor
             if at < len(board.log) and board.log[at][0] == path:
                 return self._matched(board, at)
         address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
-        for board in self.passes.boards:
+        for board in reversed(self.passes.boards):  # an earlier one may have had its input at the same address
             if found := board.log_at.get((path, address)):
-                return self._matched(board, found.pop())
+                return self._matched(board, next((at for at in found if at not in board.replayed), found[-1]))
         logged = [(board, at) for board in self.passes.boards for at, (p, _) in enumerate(board.log) if p == path]
-        if len(logged) == 1:
-            return self._matched(*logged[0])
+        first = [(board, at) for board, at in logged if at not in board.replayed] or logged
+        # Where it ran with a graph too, this may be a call that is recorded already.
+        if len(first) == 1 and len(logged) == sum(board.calls[path] for board in self.passes.boards):
+            return self._matched(*first[0])
         if logged:
             self.unmatched.add(path)
         return None
 
     def _matched(self, board: Board, at: int) -> int:
-        self._cursor = board, at + 1
+        self.cursor = board, at + 1
         self.board = board
+        self.repeated = at in board.replayed
+        board.replayed.add(at)
         return board.log[at][1]

@@ -66,6 +66,10 @@ class Outputs:
         if index is None:
             return
         row = net.rows[index]
+        if net.calls.repeated:  # its values are known; a gradient that comes is one of another loss
+            if output.requires_grad:
+                self._feels(board, index, args, output)
+            return
         if output.requires_grad:
             self._follow(spot, index, board, args, output)
         if (row.rectified or net.studying) and output.dim() > 1 and row.axis < output.dim():
@@ -92,14 +96,17 @@ class Outputs:
                 net.blocks.ends(spot, index, board, output)
         if not net.studying and spot.path not in net.study.shown:
             return  # only where a branch or a shortcut ends
-        net.hooks.gradient(output, partial(self._gradient, board, index))
-        if output._is_view():
-            # An operation in place on a view takes its node, and so the hook, out of the graph; the base's stays.
-            base = output._base
-            if base is None or base.grad_fn is None or base.numel() != output.numel():
-                return
-            if not any(base is given or given._base is base for given in tensors_in(args)):
-                net.hooks.gradient(base, partial(self._gradient, board, index))
+        self._feels(board, index, args, output)
+
+    def _feels(self, board: Board, index: int, args: tuple, output: Tensor) -> None:
+        """Puts the hook where an output's whole gradient arrives."""
+        base = output._base if output._is_view() else None
+        whole = base is not None and base.grad_fn is not None and base.numel() == output.numel()
+        if base is not None and whole and not any(base is given or given._base is base for given in tensors_in(args)):
+            # An operation in place on a view takes its node, and so a hook there, out of the graph, or leaves it with
+            # the second-order part of a gradient penalty. The base's stays.
+            output = base
+        self._net.hooks.gradient(output, partial(self._gradient, board, index))
 
     def _row(self, spot: Spot, call: int, output: Tensor, board: Board) -> int | None:
         net = self._net
@@ -137,6 +144,7 @@ class Outputs:
     def _feel(self, board: Board, index: int, gradient: Tensor) -> None:
         """One output's gradient becomes numbers."""
         net = self._net
+        net.calls.cursor = None
         if board.last_pass[index]:
             board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
         board.last_pass[index] = net.passes.number

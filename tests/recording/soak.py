@@ -104,7 +104,7 @@ class Back(torch.autograd.Function):
 
 
 LEAVES = ("linear", "linear", "conv1d", "conv2d", "conv2d last", "layernorm", "batchnorm", "groupnorm", "activation")
-LEAVES += ("inplace", "inplace", "rnn", "gru", "lstm", "attention", "scale", "shared", "embedding mix", "prelu")
+LEAVES += ("inplace", "inplace", "rnn", "gru", "lstm", "attention", "scale", "shared", "no bias", "prelu")
 layers = st.recursive(
     st.tuples(st.sampled_from(LEAVES), st.integers(0, 5)),
     lambda inner: st.tuples(
@@ -169,16 +169,16 @@ def build(spec, shared, penalised):
         "batchnorm": lambda: Tokens(nn.BatchNorm1d(WIDTH)),
         "groupnorm": lambda: Tokens(nn.GroupNorm(2, WIDTH)),
         "activation": lambda: ACTIVATIONS[number](),
-        "attention": Attention,
+        "attention": Attention if not penalised else lambda: nn.Linear(WIDTH, WIDTH),  # has no second derivative
         "scale": Scale,
         "shared": lambda: shared,
-        "embedding mix": lambda: nn.Bilinear(WIDTH, WIDTH, WIDTH) if False else nn.Linear(WIDTH, WIDTH, bias=False),
+        "no bias": lambda: nn.Linear(WIDTH, WIDTH, bias=False),
         "prelu": lambda: nn.PReLU(),
     }[kind]()
 
 
 def weighs(spec):
-    return spec[0] in ("linear", "conv1d", "conv2d", "scale", "embedding mix")
+    return spec[0] in ("linear", "conv1d", "conv2d", "scale", "no bias")
 
 
 def make(training):

@@ -82,7 +82,7 @@ def test_every_number_is_right_or_missing_with_a_reason(name):
     assert not wrong, "\n".join(wrong)
 
 
-def differences(recorder, witnessed, missing, unseen=False):
+def differences(recorder, witnessed, missing, unseen=False, relative=RELATIVE):
     """What the recorder says that is wrong, or does not say without a reason."""
     table, totals = recorder.table(), recorder.table("totals").set_index("step")
     said = " ".join([*recorder.notes, *(f"{f.what} {f.consequence}" for f in recorder.report().findings)])
@@ -100,10 +100,13 @@ def differences(recorder, witnessed, missing, unseen=False):
             wrong.append(f"{where} {quantity}: {ours}, right {right}")
 
     for number, (layers, of_all) in enumerate(witnessed):
+        gradients = [right.get("output_grad_norm") or 0.0 for right in layers.values()]
+        noise = 0.1 * (relative if relative > RELATIVE else 0.0) * max(gradients, default=0.0)  # where gradients cancel
         rows = table[table.step == number].set_index("layer") if len(table) else table
         for layer, right in layers.items():
             if layer not in rows.index:
-                if not unseen:
+                parameters = "weight_grad_norm" in right  # a block has a row only where there are several of its kind
+                if parameters and not unseen:
                     wrong.append(f"step {number} {layer}: no row; said: {said}")
                 continue
             row = rows.loc[layer]
@@ -112,15 +115,16 @@ def differences(recorder, witnessed, missing, unseen=False):
                 if quantity == "share" and math.isnan(ours):
                     continue  # only where a rectifier is
                 if quantity == "output_mean":  # a sum of either sign: rounding is relative to the spread
-                    within = RELATIVE * max(right["output_std"], abs(value))
+                    within = relative * max(right["output_std"], abs(value))
                 elif quantity == "output_std":
-                    within = RELATIVE * (value + 1e-3 * abs(right["output_mean"]))
-                else:
-                    within = RELATIVE * abs(value or 0) + 1e-12
+                    within = relative * (value + 1e-3 * abs(right["output_mean"]))
+                else:  # an update is a difference of weights in float32
+                    least = 1.2e-7 if quantity == "update_ratio" else noise if "grad" in quantity else 0.0
+                    within = relative * abs(value or 0) + max(least, 1e-12)
                 compare(f"step {number} {layer}", quantity, value, ours, within)
         for quantity, value in of_all.items():
             ours = float(totals.loc[number, quantity]) if number in totals.index else math.nan
             if quantity == "grad_norm_used" and math.isnan(ours):
                 continue  # nothing changed it
-            compare(f"step {number}", quantity, value, ours, RELATIVE * abs(value or 0) + 1e-12)
+            compare(f"step {number}", quantity, value, ours, relative * abs(value or 0) + 1e-12)
     return wrong

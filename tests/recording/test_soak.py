@@ -4,6 +4,7 @@
 says, with new ones each time.
 """
 
+import copy
 import math
 import os
 import warnings
@@ -32,43 +33,50 @@ MISSING = {
 }
 
 
-def run(training, recorded):
+def prepared(training):
+    """The net, its optimizer and its scaler."""
     model = soak.make(training)
-    optimizer, scaler = prepared(training, model)
-    recorder = None
-    if recorded:
-        options = {"layers": lambda path, module: True} if training["all"] else {}
-        recorder = Recorder(model, optimizer, when=every(1), scaler=scaler, **options)
-        with recorder:
-            for number in range(STEPS):
-                with recorder.step():
-                    soak.step(Bare(), training, model, optimizer, scaler, number)
-        assert hooks_of(model) == 0
-        assert global_hooks() == 0
-    else:
+    uses = "scaler" in training["tricks"] and training["optimizer"] != "lbfgs"
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=1) if uses else None
+    return model, soak.optimizer_of(training, model), scaler
+
+
+def copies(training, model, optimizer, scaler):
+    twin = copy.deepcopy(model)
+    other = soak.optimizer_of(training, twin)  # LBFGS cannot be copied itself
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    return twin, other, copy.deepcopy(scaler)
+
+
+def recorded(training):
+    model, optimizer, scaler = prepared(training)
+    options = {"layers": lambda path, module: True} if training["all"] else {}
+    with Recorder(model, optimizer, when=every(1), scaler=scaler, **options) as recorder:
         for number in range(STEPS):
-            soak.step(Bare(), training, model, optimizer, scaler, number)
+            with recorder.step():
+                soak.step(Bare(), training, model, optimizer, scaler, number)
+    assert hooks_of(model) == 0
+    assert global_hooks() == 0
     return state_of(model), recorder
 
 
-def prepared(training, model):
-    optimizer = soak.optimizer_of(training, model)
-    uses = "scaler" in training["tricks"] and training["optimizer"] != "lbfgs"
-    return optimizer, torch.amp.GradScaler("cpu", init_scale=64.0, growth_interval=1) if uses else None
-
-
 def witnessed(training):
-    model = soak.make(training)
-    optimizer, scaler = prepared(training, model)
+    """The state after training without a recorder, and what a copy of each step shows."""
+    parts = prepared(training)
     found = []
     for number in range(STEPS):
-        witness = Witness(model)
+        twins, state = copies(training, *parts), torch.get_rng_state()
+        soak.step(Bare(), training, *parts, number)
+        after = torch.get_rng_state()
+        torch.set_rng_state(state)
+        witness = Witness(twins[0])
         try:
-            soak.step(witness, training, model, optimizer, scaler, number)
-            found.append(witness.expected())
+            soak.step(witness, training, *twins, number)
+            found.append(witness.expected(parts[0]))
         finally:
             witness.close()
-    return found
+            torch.set_rng_state(after)
+    return state_of(parts[0]), found
 
 
 @given(soak.trainings)
@@ -87,11 +95,13 @@ def test_random_trainings(training):
 def check(training):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RecorderWarning)
-        ours, recorder = run(training, recorded=True)
-    bare, _ = run(training, recorded=False)
+        ours, recorder = recorded(training)
+    bare, right = witnessed(training)
     for a, b in zip(ours, bare, strict=True):
-        assert torch.equal(a, b) or (a.isnan() == b.isnan()).all() and torch.equal(a.nan_to_num(), b.nan_to_num())
+        assert torch.equal(a, b) or ((a.isnan() == b.isnan()).all() and torch.equal(a.nan_to_num(), b.nan_to_num()))
     assert recorder.cost["missing_steps"] == []
-    wrong = differences(recorder, witnessed(training), MISSING, unseen=not training["all"])
+    # Clones change the order in which gradients are added: float32 rounding (6e-8) through some 20 layers of norms.
+    relative = 3e-6 if training["double"] else 1e-3
+    wrong = differences(recorder, right, MISSING, not training["all"], relative)
     assert not wrong, "\n".join(wrong[:12])
     assert not any(math.isinf(v) for v in recorder.table("totals").grad_norm)

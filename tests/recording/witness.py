@@ -149,8 +149,8 @@ class Witness(Bare):
             handle.remove()
         Residual.tap = None
 
-    def expected(self):
-        """{layer: {quantity: value}} of the step, and the totals."""
+    def expected(self, after=None):
+        """{layer: {quantity: value}} of the step, and the totals; `after` is a net that made the same step."""
         self.close()
         felt = [f for f in self.forwards if any(e["gradient"] is not None for e in f.values())] or self.forwards
         found = {}
@@ -171,8 +171,9 @@ class Witness(Bare):
             row["nonfinite"] = sum((~torch.isfinite(t)).sum().item() for t in (values, *gradients))
             row["output_grad_norm"] = gradient
         names = {id(p): n for n, p in self.model.named_parameters()}
+        stepped = dict(named(after or self.model))
         for path, module in named(self.model):
-            own = weights(module)
+            own = weights(stepped[path])
             if (own and path in found) or heard(module):
                 row = found.setdefault(path, {})
                 before = self.before.get(path)
