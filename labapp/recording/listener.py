@@ -269,11 +269,12 @@ class Listener:
     def _feels(self, board: Board, index: int, args: tuple, output: Tensor) -> None:
         """Puts the hook where an output's whole gradient arrives."""
         base = output._base if output._is_view() else None
-        if base is not None and base.grad_fn is not None and base.numel() == output.numel():
-            # An operation in place on a view takes its node, and so a hook there, out of the graph, or leaves it with
-            # the second-order part of a gradient penalty. The base's stays.
-            if not any(base is given or given._base is base for given in tensors_in(args)):
-                output = base
+        if base is not None and (base.grad_fn is None or base.numel() != output.numel()):
+            base = None
+        # An operation in place on a view takes its node, and so a hook there, out of the graph, or leaves it with the
+        # second-order part of a gradient penalty. The base's stays.
+        if base is not None and not any(base is given or given._base is base for given in tensors_in(args)):
+            output = base
         self.hooks.gradient(output, partial(self._gradient, board, index))
 
     def _row(self, spot: Spot, call: int, args: tuple, output: Tensor, board: Board) -> int | None:
