@@ -1,14 +1,7 @@
 """Small nets, training with and without a recorder, and what is looked at afterwards."""
 
 import torch
-import torch.nn.functional as F
-from torch import nn
 from torch.optim import optimizer as optimizers
-from torch.utils.checkpoint import checkpoint
-
-from labapp.nets import build
-from labapp.recording import Recorder, every
-from tests.recording.oracle import first
 
 
 def hooks_of(model):

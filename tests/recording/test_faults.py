@@ -119,7 +119,7 @@ GUARDS = {
     *(f"recorder:Recorder.{name}" for name in ("__enter__", "__exit__", "step", "begin_step", "end_step", "close")),
     *(f"recorder:Recorder.{name}" for name in ("_guarded", "_warn", "flush")),
     *(f"listener:Listener.{name}" for name in ("_gradient", "_guarded", "_output")),
-    *("step:Step._before_step", "step:Step._after_step", "passes:Running.__call__", "passes:Passes._ends"),
+    *("step:Step._before_step", "step:Step._after_step", "passes:Passes._ends"),
 }
 REMOVING = {"hooks:Hooks.remove", "step:Step.remove_hooks"}  # nothing else can remove hooks where this never works
 CASES = [

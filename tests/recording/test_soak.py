@@ -98,7 +98,7 @@ def check(training):
         ours, recorder = recorded(training)
     bare, right = witnessed(training)
     for a, b in zip(ours, bare, strict=True):
-        assert torch.equal(a, b) or (a.isnan() == b.isnan()).all() and torch.equal(a.nan_to_num(), b.nan_to_num())
+        assert torch.equal(a, b) or ((a.isnan() == b.isnan()).all() and torch.equal(a.nan_to_num(), b.nan_to_num()))
     assert recorder.cost["missing_steps"] == []
     # Clones change the order in which gradients are added: float32 rounding (6e-8) through some 20 layers of norms.
     relative = 3e-6 if training["double"] else 1e-3

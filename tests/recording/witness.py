@@ -174,7 +174,7 @@ class Witness(Bare):
         stepped = dict(named(after or self.model))
         for path, module in named(self.model):
             own = weights(stepped[path])
-            if own and path in found or heard(module):
+            if (own and path in found) or heard(module):
                 row = found.setdefault(path, {})
                 before = self.before.get(path)
                 sources = [names[i] for i in made_of(module) if i in names]

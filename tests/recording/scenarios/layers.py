@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.recording.scenarios import data, mlp, scenario, sgd
+from tests.recording.scenarios import data, mlp, scenario
 from tests.recording.witness import Residual
 
 
