@@ -5,6 +5,7 @@ Squares add up only over samples that are told apart. A step may hold passes tha
 two, a step that a loss scaler refused), and several through one output. Each is recognised here, as it begins.
 """
 
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,15 +20,8 @@ from labapp.recording.weights import Weights
 OF_THE_LOSS, OTHER, IGNORED = "of the loss", "other", "ignored"
 
 
-class Running:
-    """A backward pass that runs: held by torch's queue alone, so it is gone when the pass ended or raised."""
-
-    def __init__(self, ended: Callable[[], None]) -> None:
-        self.ended = ended
-
-    def __call__(self) -> None:
-        """The pass has ended."""
-        self.ended()
+class Running(functools.partial):
+    """What ends a backward pass: held by torch's queue alone, so it is gone when the pass has ended or raised."""
 
 
 class Passes:

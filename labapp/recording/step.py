@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 from labapp.recording.checks import fingerprint, identities
 from labapp.recording.hooks import Hooks, in_backward
 from labapp.recording.listener import Listener
-from labapp.recording.places import LayerSelection, choose, find_spots
+from labapp.recording.places import WHOLE, LayerSelection, choose, find_spots
 from labapp.recording.row import Row
 from labapp.recording.schedule import Schedule
 from labapp.recording.sums import Sums, joined
-from labapp.recording.weights import Weights
+from labapp.recording.weights import Change, Own, Weights
 
 
 class Step:
@@ -101,6 +101,8 @@ class Step:
                 self.listener.end()
             self.sums = joined(self._number, boards, len(self.listener.rows))
             self.sums.change = self.weights.end()
+            if identities(self._modules) != self._identities:
+                self._replaced_within(self.sums.change)
             self.sums.change.skipped = self.optimizer is not None and not self.weights.stepped
             if self._evaluations > 1:
                 self.say(
@@ -186,6 +188,18 @@ class Step:
         self.weights.refresh(self.model, self.spots)
         self.listener.refresh(self.model, self.spots, self.chosen, self.layers is None)
         self.say("parts of the model were replaced while it was recorded; it was studied anew")
+
+    def _replaced_within(self, change: Change) -> None:
+        """Modules or parameters were replaced within the step: what is known of their weights is of two nets."""
+        modules = dict(self.model.named_modules())
+        whole = modules.pop("")
+        for spot in self.spots:
+            if modules.get(spot.path, whole if spot.path == WHOLE else None) is not spot.module or (
+                not self.weights.knows(spot.path, spot.module)
+            ):
+                change.of = {**change.of, spot.path: Own((), (), 0)}
+        change.whole = False
+        self.say("parts of the model were replaced within a step, so what is known of their weights is missing in it")
 
     def _chosen_again(self) -> set[str]:
         if self.layers is None or isinstance(self.layers, str) or callable(self.layers):

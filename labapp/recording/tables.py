@@ -190,7 +190,7 @@ def totals_table(landed: Sequence[Sums]) -> dict[str, Any]:
 
 def _total(norms: np.ndarray | None, change: Change) -> float:
     """The norm over all parameters that have a gradient."""
-    if norms is None:
+    if norms is None or not change.whole:
         return np.nan
     there = norms[change.present | ~np.isnan(norms)]
     return float(np.sqrt((there**2).sum())) if len(there) else np.nan

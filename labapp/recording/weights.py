@@ -42,6 +42,7 @@ class Change:
         micro: (P,) sums of the squared norms of what each backward pass added, of which there were `passes`.
         scale: the loss scale in force; `used_scale` that which the optimizer itself divides by (fused ones do).
         skipped: whether no optimizer changed the weights.
+        whole: whether all parameters were the model's own from the start of the step to its end.
     """
 
     of: dict[str, Own]
@@ -55,6 +56,7 @@ class Change:
     scale: Any = 1.0
     used_scale: Any = 1.0
     skipped: bool = False
+    whole: bool = True
     found_inf: list[Tensor] = field(default_factory=list)
 
     def land(self) -> None:
@@ -120,6 +122,11 @@ class Weights:
     def is_computed(self, path: str) -> bool:
         """Whether a place's weight is computed from other parameters."""
         return any(at >= len(self._plain) for at in self.of[path].weights)
+
+    def knows(self, path: str, module: nn.Module) -> bool:
+        """Whether a place still has the parameters, and computes its weight of them or not, as when looked up."""
+        same = bool(effective_weights(module)) == self.is_computed(path)
+        return same and all(id(p) in self._position for p in module.parameters() if not reason_against(p))
 
     @property
     def memory(self) -> int:

@@ -119,7 +119,7 @@ GUARDS = {
     *(f"recorder:Recorder.{name}" for name in ("__enter__", "__exit__", "step", "begin_step", "end_step", "close")),
     *("recorder:Recorder.flush", "guard:Guard.__call__", "guard:Guard.add", "guard:Guard.warn", "guard:Guard.close"),
     *("outputs:Outputs.hear", "outputs:Outputs._gradient", "listener:Listener._guarded"),
-    *("step:Step.before_optimizer", "step:Step.after_optimizer", "passes:Running.__call__", "passes:Passes._ends"),
+    *("step:Step.before_optimizer", "step:Step.after_optimizer", "passes:Passes._ends"),
 }
 REMOVING = {"hooks:Hooks.remove", "step:Step.remove_hooks"}  # nothing else can remove hooks where this never works
 CASES = [

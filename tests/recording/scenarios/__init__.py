@@ -21,6 +21,7 @@ class Scenario:
         plain: the net for the witness, where that of `make` has an inside that no hook sees.
         unseen: whether rows without outputs are right because no hook can hear the place.
         steps: how many.
+        between: ``between(model, number)`` after each step, outside of the record.
     """
 
     make: Callable[[], nn.Module]
@@ -31,6 +32,7 @@ class Scenario:
     plain: Callable[[], nn.Module] | None = None
     unseen: bool = False
     steps: int = 3
+    between: Callable[[nn.Module, int], Any] = lambda model, number: None
 
 
 SCENARIOS: dict[str, Scenario] = {}
