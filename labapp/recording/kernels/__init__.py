@@ -10,6 +10,7 @@ machine's memory and adds to a buffer; `Portable` gives tensors, in torch, for e
 without a C compiler. Neither makes a device wait.
 """
 
+import torch
 from torch import Tensor
 
 from labapp.recording.kernels.build import Speed, library, speed
@@ -20,8 +21,16 @@ from labapp.recording.kernels.portable import Portable
 __all__ = ["Compiled", "Portable", "Speed", "dense", "library", "norms", "readable", "speed"]
 
 
+FEW = 1 << 19  # values below which torch's one call for many tensors costs less than checking each of their addresses
+
+
 def norms(tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """(n,) 2-norms of tensors on one device; or of what they were `before`, and of what was added since."""
+    if tensors[0].is_cpu and tensors[0].dtype is torch.float32 and sum(t.numel() for t in tensors) < FEW:
+        one = torch.stack(torch._foreach_norm(tensors if before is None else before, 2, dtype=torch.float64))
+        if before is None:
+            return one, one
+        return one, torch.stack(torch._foreach_norm(torch._foreach_sub(tensors, before), 2, dtype=torch.float64))
     found, _ = library()
     if found and all(map(Compiled.takes, tensors)) and all(map(Compiled.takes, before or [])):
         return Compiled(found).norms(tensors, before, checked=True)
