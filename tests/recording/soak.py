@@ -1,4 +1,6 @@
-"""Random nets, optimizers and ways to train, written down as plain values so that a failure can be read and repeated."""
+"""Random nets, optimizers and ways to train, written as plain values so that a failure can be repeated."""
+
+import contextlib
 
 import torch
 from hypothesis import strategies as st
@@ -230,10 +232,8 @@ def step(run, training, model, optimizer, scaler, number):
             x = batch(training, number, part, 4 - part)
             if "retry forward" in tricks and part == 0:
                 failing.forwards = 1
-                try:
+                with contextlib.suppress(RuntimeError):
                     model(x)
-                except RuntimeError:
-                    pass
             if "penalty" in tricks:
                 x.requires_grad_()
             out = model(x)

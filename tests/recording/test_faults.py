@@ -18,7 +18,7 @@ from tests.recording.scenarios import data, mlp
 from tests.recording.witness import Residual
 
 
-class Fault(RuntimeError):
+class InjectedError(RuntimeError):
     """Raised in the recorder by these tests."""
 
 
@@ -137,7 +137,7 @@ def broken(inner, when):
         nonlocal calls
         calls += 1
         if when == "always" or calls == 2:
-            raise Fault("injected")
+            raise InjectedError("injected")
         return inner(*args, **kwargs)
 
     return run
@@ -186,7 +186,7 @@ def test_a_fault_never_reaches_training(where, when, bare, monkeypatch):
     assert told or recorder.cost["missing_steps"] or complete
 
 
-class Mine(Exception):
+class MineError(Exception):
     """Raised by the user's own code."""
 
 
@@ -249,7 +249,7 @@ def in_the_loop(model, optimizer, error, x):
 PLACES = [in_forward, in_backward, in_a_gradient_hook, in_the_optimizer, in_the_closure, in_the_loop]
 
 
-@pytest.mark.parametrize("kind", [Mine, RuntimeError, KeyboardInterrupt, StopIteration, GeneratorExit, SystemExit])
+@pytest.mark.parametrize("kind", [MineError, RuntimeError, KeyboardInterrupt, StopIteration, GeneratorExit, SystemExit])
 @pytest.mark.parametrize("place", PLACES)
 def test_an_exception_of_the_user_arrives_as_it_was(place, kind):
     model, optimizer = make()
@@ -280,13 +280,13 @@ def test_a_step_that_is_tried_again_is_right(place):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RecorderWarning)
         with Recorder(model, optimizer, when=every(1)) as recorder, recorder.step():
-            with pytest.raises(Mine):
-                place(model, optimizer, Mine(), data(0, 4, 6))
+            with pytest.raises(MineError):
+                place(model, optimizer, MineError(), data(0, 4, 6))
             optimizer.zero_grad()
             model(x).pow(2).mean().backward()
             optimizer.step()
-        with pytest.raises(Mine):  # running statistics move as they did
-            place(twin, other, Mine(), data(0, 4, 6))
+        with pytest.raises(MineError):  # running statistics move as they did
+            place(twin, other, MineError(), data(0, 4, 6))
         other.zero_grad()
         with Recorder(twin, other, when=every(1)) as right, right.step():
             twin(x).pow(2).mean().backward()

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from labapp.config import LabError
 from labapp.nets import build
 from labapp.recording.examine import examine
-from tests.recording.test_rules import Checkpointed, Shared, hooks_of
+from tests.recording.nets import Checkpointed, Shared, hooks_of
 
 
 def batch(size, n=4):

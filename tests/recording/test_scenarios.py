@@ -66,6 +66,8 @@ def run_witnessed(scenario):
     return found
 
 
+# torch's own compiler and tracer warn of themselves.
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning", "ignore:The .grad attribute")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_training_is_the_same_to_the_bit(name):
     scenario = SCENARIOS[name]
@@ -76,6 +78,7 @@ def test_training_is_the_same_to_the_bit(name):
         assert torch.equal(a, b)
 
 
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning", "ignore:The .grad attribute")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_number_is_right_or_missing_with_a_reason(name):
     scenario = SCENARIOS[name]

@@ -3,7 +3,7 @@
 A step of a test is written once, as a function of a `Bare` object that runs backward passes and optimizer steps. Under
 `Witness`, on a copy of the net, the same function yields the right value of every quantity: each output is handed on
 as a clone, so that nothing in place reaches it, its gradients over the passes of the loss are added up, and all norms
-are taken in float64. The tensors are the same to the bit as in the recorded run, so the numbers differ by rounding only.
+are taken in float64. The tensors are those of the recorded run, up to the order in which gradients are added.
 """
 
 import contextlib

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -62,6 +63,6 @@ def data(number: int, *shape: int) -> torch.Tensor:
 def mlp(*widths: int, activation: Callable[[], nn.Module] = nn.Tanh) -> nn.Sequential:
     """Linear layers with activations between them."""
     layers: list[nn.Module] = []
-    for one, two in zip(widths, widths[1:], strict=False):
+    for one, two in pairwise(widths):
         layers += [nn.Linear(one, two), activation()]
     return nn.Sequential(*layers[:-1])

@@ -146,7 +146,7 @@ def a_gradient_looked_at_after_backward(run, model, optimizer, number):
     run.step(optimizer)
 
 
-@scenario(lambda: mlp(6, 16, 1), lambda m: (sgd(m), torch.optim.SGD([p for p in GENERATOR.parameters()], 0.01)))
+@scenario(lambda: mlp(6, 16, 1), lambda m: (sgd(m), torch.optim.SGD(GENERATOR.parameters(), 0.01)))
 def discriminator_then_generator(run, model, optimizers, number):
     own, other = optimizers
     x, z = data(number, 8, 6), data(number + 70, 8, 4)
@@ -182,103 +182,6 @@ def adversarial_example_first(run, model, optimizer, number):
     run.restart()
     optimizer.zero_grad()
     run.backward(model((x + 0.1 * slope.sign()).detach()).pow(2).mean())
-    run.step(optimizer)
-
-
-@scenario(net)
-def evaluation_within_the_step(run, model, optimizer, number):
-    with torch.no_grad():
-        model.eval()
-        model(data(number + 90, 5, 6))
-        model.train()
-    optimizer.zero_grad()
-    run.backward(model(data(number, 8, 6)).pow(2).mean())
-    with torch.no_grad():
-        model(data(number + 91, 5, 6))
-    run.step(optimizer)
-
-
-@scenario(net)
-def evaluation_with_a_graph_within_the_step(run, model, optimizer, number):
-    optimizer.zero_grad()
-    model(data(number + 90, 5, 6))  # no backward pass: not trained on
-    run.backward(model(data(number, 8, 6)).pow(2).mean())
-    run.step(optimizer)
-
-
-@scenario(net)
-def inference_mode_within_the_step(run, model, optimizer, number):
-    with torch.inference_mode():
-        model(data(number + 90, 5, 6))
-    optimizer.zero_grad()
-    run.backward(model(data(number, 8, 6)).pow(2).mean())
-    run.step(optimizer)
-
-
-class Fails(nn.Module):
-    fails = False
-
-    def forward(self, x):
-        if Fails.fails:
-            Fails.fails = False
-            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
-        return x
-
-
-@scenario(lambda: nn.Sequential(nn.Linear(6, 8), Fails(), nn.Tanh(), nn.Linear(8, 4)))
-def out_of_memory_then_in_halves(run, model, optimizer, number):
-    x = data(number, 8, 6)
-    optimizer.zero_grad()
-    Fails.fails = number != 1
-    try:
-        run.backward(model(x).pow(2).sum() / 8)
-    except RuntimeError:
-        for part in x.chunk(2):
-            run.backward(model(part).pow(2).sum() / 8)
-    run.step(optimizer)
-
-
-class BackwardFails(torch.autograd.Function):
-    fails = False
-
-    @staticmethod
-    def forward(ctx, x):
-        return x * 1.0
-
-    @staticmethod
-    def backward(ctx, gradient):
-        if BackwardFails.fails:
-            BackwardFails.fails = False
-            raise RuntimeError("CUDA out of memory in backward")
-        return gradient
-
-
-class FailsBack(nn.Module):
-    def forward(self, x):
-        return BackwardFails.apply(x)
-
-
-@scenario(lambda: nn.Sequential(nn.Linear(6, 8), FailsBack(), nn.Tanh(), nn.Linear(8, 4)))
-def backward_fails_then_again(run, model, optimizer, number):
-    x = data(number, 8, 6)
-    optimizer.zero_grad()
-    BackwardFails.fails = number != 1
-    try:
-        run.backward(model(x).pow(2).mean())
-    except RuntimeError:
-        run.restart()
-        optimizer.zero_grad()
-        run.backward(model(x).pow(2).mean())
-    run.step(optimizer)
-
-
-@scenario(lambda: nn.Sequential(nn.Linear(6, 8), FailsBack(), nn.Tanh(), nn.Linear(8, 4)))
-def backward_fails_then_nothing_zeroed(run, model, optimizer, number):
-    """A caught error in backward leaves the last layer's gradient behind; the retry adds to it."""
-    optimizer.zero_grad()
-    x = data(number, 8, 6)
-    BackwardFails.fails = False
-    run.backward(model(x).pow(2).mean())
     run.step(optimizer)
 
 
