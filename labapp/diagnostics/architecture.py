@@ -24,7 +24,7 @@ from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.receptive_field import Field, Fields
 from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.layout import channel_axis
-from labapp.recording.places import ExecutionOrder, Spot, find_spots
+from labapp.recording.places import ExecutionOrder, Spot, find_layers
 
 
 def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd
     rows: list[dict[str, Any]] = []
     calls: dict[str, int] = {}
     order = ExecutionOrder()
-    spots = find_spots(net)
+    spots = find_layers(net)
     images = torch.ones(1, in_channels, image_size, image_size, device=device_of(net), dtype=_dtype(net))
 
     def note(fields: Fields, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:

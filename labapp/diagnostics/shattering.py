@@ -34,7 +34,7 @@ from labapp.diagnostics.measuring.batch_statistics import batch_statistics
 from labapp.diagnostics.measuring.conditions import require_finite_weights, require_images
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import LayerSelection, choose, find_spots
+from labapp.recording.places import LayerSelection, choose, find_layers
 
 COSINE_COLUMNS = ("layer", "kind", "depth", "cosine", "deviation", "examples", "reason")
 LINE_COLUMNS = ("layer", "kind", "depth", "lag", "distance", "autocorrelation", "points", "reason")
@@ -148,7 +148,7 @@ def _gradients(
 ) -> list[tuple[str, str, int, Tensor]]:
     """Layer, kind, depth and gradients (N, D) of the class score, of the input and of each layer that took part."""
     require_finite_weights(model)
-    spots = {spot.path: spot for spot in find_spots(model)}
+    spots = {spot.path: spot for spot in find_layers(model)}
     chosen = choose(list(spots.values()), layers)
     edges: dict[str, GradientEdge] = {}
 

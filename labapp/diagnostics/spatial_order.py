@@ -25,7 +25,7 @@ from labapp.diagnostics.measuring.outputs import device_of
 from labapp.diagnostics.measuring.tensors import first_tensor
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks, tensors_in
-from labapp.recording.places import find_spots
+from labapp.recording.places import find_layers
 
 ROUNDING = 1e-3  # a change of the output below this share of it is one of summing in another order
 
@@ -124,7 +124,7 @@ def _last_map(model: nn.Module, image: Tensor) -> tuple[str, nn.Module, tuple[in
     """The last place whose output is a map with more than one position, and the map's size."""
     found: list[tuple[str, nn.Module, tuple[int, int]]] = []
     with Hooks() as hooks:
-        for spot in find_spots(model):
+        for spot in find_layers(model):
 
             def note(module: nn.Module, args: tuple, output: Any, path: str = spot.path) -> None:
                 made = output if isinstance(output, Tensor) else None
@@ -158,7 +158,7 @@ def accepted_sizes(model: nn.Module, sizes: Iterable[int], *, in_channels: int =
                 positions.append(made.shape[2] * made.shape[3])
 
         with undisturbed(model), torch.no_grad(), Hooks() as hooks:
-            for spot in find_spots(model):
+            for spot in find_layers(model):
                 hooks.after(spot.module, note)
             try:
                 model(image)

@@ -22,6 +22,7 @@ KINDS = (
     *("conv", "linear", "norm", "activation", "block", "pool", "attention", "recurrent", "embedding"),
     "parameters",  # any other module that owns some: a scale, a token, somebody's own linear layer
 )
+LAYER_KINDS = ("conv", "linear", "norm", "activation", "block", "pool")
 DEFAULT_KINDS = ("conv", "linear", "norm", "block", "attention", "recurrent", "embedding", "parameters")
 WHOLE = "(model)"  # the path of a net that is itself a layer, or owns parameters itself
 
@@ -106,6 +107,11 @@ def closed_parts(model: nn.Module) -> dict[str, nn.Module]:
         if path and is_closed(module) and not any(path.startswith(outer + ".") for outer in found):
             found[path] = module
     return found
+
+
+def find_layers(model: nn.Module) -> list[Spot]:
+    """The places that diagnostics of layers speak of: those of `LAYER_KINDS`."""
+    return [spot for spot in find_spots(model) if spot.kind in LAYER_KINDS]
 
 
 def find_spots(model: nn.Module) -> list[Spot]:

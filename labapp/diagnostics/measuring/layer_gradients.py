@@ -21,7 +21,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from labapp.config import LabError, nearest
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import KINDS, choose, find_spots
+from labapp.recording.places import KINDS, choose, find_layers
 
 Targets = int | Sequence[int] | Tensor | None
 MapLayers = str | nn.Module | Iterable[str | nn.Module] | Callable[[str, nn.Module], bool] | None
@@ -137,7 +137,7 @@ class _Choice(NamedTuple):
 
 
 def _choose(model: nn.Module, layers: MapLayers) -> _Choice:
-    spots = find_spots(model)
+    spots = find_layers(model)
     if layers is None:
         blocks = [spot.path for spot in spots if spot.kind == "block"]
         if blocks:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from labapp.config import LabError
 from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.layout import channel_axis
-from labapp.recording.places import ExecutionOrder, LayerSelection, Spot, choose, find_spots, relative_depth
+from labapp.recording.places import ExecutionOrder, LayerSelection, Spot, choose, find_layers, relative_depth
 
 OnOutput = Callable[[int, Tensor], None]
 
@@ -35,7 +35,7 @@ def representations(model: nn.Module) -> list[str]:
 
     A dense block is a whole stage, so a dense net is read at its convolutions: the new features of each layer.
     """
-    spots = find_spots(model)
+    spots = find_layers(model)
     blocks = [spot for spot in spots if spot.kind == "block"]
     dense = any(type(spot.module).__name__.lstrip("_") == "DenseBlock" for spot in blocks)
     if blocks and not dense:
@@ -58,7 +58,7 @@ class OutputReader:
 
     def __init__(self, model: nn.Module, layers: LayerSelection = None) -> None:
         self.model = model
-        self.spots = find_spots(model)
+        self.spots = find_layers(model)
         self.chosen = choose(self.spots, representations(model) if layers is None else layers)
         self.device = device_of(model)
         self.by_channel: list[bool] = []
