@@ -23,6 +23,7 @@ class Calls:
         checkpointed: paths that a backward pass ran anew.
         unmatched: those of which it cannot be told which call that was.
         cursor: where in the log of a board a segment that is run anew has got to; None once gradients flow again.
+        feels: the board to which a gradient came last in this backward pass.
         repeated: whether the call was run anew before: by a checkpoint within the checkpoint, or for another loss.
     """
 
@@ -39,6 +40,7 @@ class Calls:
         self._whole = False
         self._fresh = True
         self.cursor: tuple[Board, int] | None = None
+        self.feels: Board | None = None
 
     def forward_begins(self) -> None:
         """The whole net is called."""
@@ -55,13 +57,20 @@ class Calls:
     def pass_ended(self) -> None:
         """A backward pass has ended."""
         self._fresh = True
-        self.cursor = None
+        self.cursor = self.feels = None
+
+    def gradient_came(self, board: Board) -> None:
+        """Gradients flow again: what is run anew next is another segment, of the forward that they flow through."""
+        self.cursor, self.feels = None, board
 
     def number(self, path: str, args: tuple, new_board: Callable[[], Board]) -> int | None:
         """Which call of the module in its forward this is; None for one that is not to be recorded."""
         graph, self.repeated = torch.is_grad_enabled(), False
         if in_backward():
-            return self._again(path, args) if graph else None
+            found = self._again(path, args)
+            if found is None or not graph:
+                return None
+            return self._matched(*found)
         if self.evaluating or not (graph or self._whole):
             return None
         self.passes.look_back()
@@ -78,27 +87,39 @@ class Calls:
         board.log.append((path, call))
         return None
 
-    def _again(self, path: str, args: tuple) -> int | None:
-        self.checkpointed.add(path)
+    def _again(self, path: str, args: tuple) -> tuple[Board, int] | None:
+        """Where in a board's log the call stands that a checkpoint runs anew; None where it cannot be told."""
+        address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
+        found = self._logged(path, address)
+        if found is not None:
+            board, at = found
+            self.cursor = board, at + 1
+            if not torch.is_grad_enabled():  # a checkpoint within it, which will run it once more from this input
+                board.log_at.setdefault((path, address), []).append(at)
+        if torch.is_grad_enabled():
+            self.checkpointed.add(path)
+        return found
+
+    def _logged(self, path: str, address: int) -> tuple[Board, int] | None:
         if self.cursor is not None:
             board, at = self.cursor
             if at < len(board.log) and board.log[at][0] == path:
-                return self._matched(board, at)
-        address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
-        for board in reversed(self.passes.boards):  # an earlier one may have had its input at the same address
-            if found := board.log_at.get((path, address)):
-                return self._matched(board, next((at for at in found if at not in board.replayed), found[-1]))
-        logged = [(board, at) for board in self.passes.boards for at, (p, _) in enumerate(board.log) if p == path]
+                return board, at
+        latest = self.passes.boards[::-1]  # an earlier one may have had its input at the same address
+        boards = [self.feels] if self.feels is not None else latest
+        for board in (*boards, *latest):
+            if places := board.log_at.get((path, address)):
+                return board, next((at for at in reversed(places) if at not in board.replayed), places[-1])
+        logged = [(board, at) for board in boards for at, (p, _) in enumerate(board.log) if p == path]
         first = [(board, at) for board, at in logged if at not in board.replayed] or logged
         # Where it ran with a graph too, this may be a call that is recorded already.
-        if len(first) == 1 and len(logged) == sum(board.calls[path] for board in self.passes.boards):
-            return self._matched(*first[0])
+        if len(first) == 1 and len(logged) == sum(board.calls[path] for board in boards):
+            return first[0]
         if logged:
             self.unmatched.add(path)
         return None
 
     def _matched(self, board: Board, at: int) -> int:
-        self.cursor = board, at + 1
         self.board = board
         self.repeated = at in board.replayed
         board.replayed.add(at)

@@ -144,7 +144,7 @@ class Outputs:
     def _feel(self, board: Board, index: int, gradient: Tensor) -> None:
         """One output's gradient becomes numbers."""
         net = self._net
-        net.calls.cursor = None
+        net.calls.gradient_came(board)
         if board.last_pass[index]:
             board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
         board.last_pass[index] = net.passes.number

@@ -1,5 +1,6 @@
 """Every scenario: the weights as without a recorder, to the bit, and every number right or missing with its reason."""
 
+import functools
 import importlib
 import math
 import pkgutil
@@ -52,6 +53,11 @@ def run_recorded(scenario, **options):
     return state_of(model), recorder
 
 
+@functools.cache
+def recorded_once(name):
+    return run_recorded(SCENARIOS[name])
+
+
 def run_witnessed(scenario):
     model, optimizer = start(scenario, plain=True)
     found = []
@@ -70,9 +76,8 @@ def run_witnessed(scenario):
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning", "ignore:The .grad attribute")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_training_is_the_same_to_the_bit(name):
-    scenario = SCENARIOS[name]
-    with_recorder, _ = run_recorded(scenario)
-    without = run_bare(scenario)
+    with_recorder, _ = recorded_once(name)
+    without = run_bare(SCENARIOS[name])
     assert len(with_recorder) == len(without)
     for a, b in zip(with_recorder, without, strict=True):
         assert torch.equal(a, b)
@@ -82,7 +87,7 @@ def test_training_is_the_same_to_the_bit(name):
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_number_is_right_or_missing_with_a_reason(name):
     scenario = SCENARIOS[name]
-    _, recorder = run_recorded(scenario)
+    _, recorder = recorded_once(name)
     assert recorder.cost["missing_steps"] == []
     wrong = differences(recorder, run_witnessed(scenario), scenario.missing, scenario.unseen)
     assert not wrong, "\n".join(wrong)

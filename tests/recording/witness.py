@@ -152,6 +152,8 @@ class Witness(Bare):
     def expected(self, after=None):
         """{layer: {quantity: value}} of the step, and the totals; `after` is a net that made the same step."""
         self.close()
+        if not self.forwards and not self.gradients:
+            return {}, {}  # a step in which nothing happened
         felt = [f for f in self.forwards if any(e["gradient"] is not None for e in f.values())] or self.forwards
         found = {}
         for name in dict.fromkeys(name for forward in felt for name in forward):

@@ -1,14 +1,12 @@
-"""Parameters and modules that are replaced, computed, pruned, checkpointed, compiled, traced or transformed."""
+"""Parameters and modules that are replaced, computed, pruned, compiled, traced or transformed."""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.utils import parametrizations, parametrize, prune
-from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from tests.recording.scenarios import data, mlp, scenario
-from tests.recording.witness import Residual
 
 
 def train(run, model, optimizer, number, size=4):
@@ -127,91 +125,6 @@ def plain_again(model, number):
 replacing("parametrised in the middle", doubled)
 with_doubled = with_first(lambda module: parametrize.register_parametrization(module, "weight", Doubled()))
 replacing("parametrisation removed", plain_again, with_doubled)
-
-
-# Checkpointed -------------------------------------------------------------------------------------------------
-
-
-class Checkpointing(nn.Module):
-    """The whole inside, or each part, run anew in the backward pass."""
-
-    def __init__(self, how, shared=False):
-        super().__init__()
-        self.stem, self.body = nn.Linear(6, 8), nn.ModuleList(Residual(mlp(8, 8, 8)) for _ in range(3))
-        self.act, self.how = nn.ReLU(inplace=shared), how
-        self.head = nn.Linear(8, 3)
-
-    def part(self, x):
-        for block in self.body:
-            x = self.act(block(x))
-        return x
-
-    def forward(self, x):
-        how = self.how
-        x = self.stem(x)
-        if how == "none":
-            return self.head(self.part(x))
-        if how.startswith("all"):
-            return self.head(checkpoint(self.part, x, use_reentrant=how.endswith("reentrant")))
-        if how.startswith("each"):
-            for block in self.body:
-                x = self.act(checkpoint(block, x, use_reentrant=how.endswith("reentrant")))
-            return self.head(x)
-        if how == "nested":
-            inner = lambda y: checkpoint(self.part, y, use_reentrant=False)  # noqa: E731
-            return self.head(checkpoint(inner, x, use_reentrant=False))
-        return self.head(checkpoint_sequential(nn.Sequential(*self.body), 2, x, use_reentrant=True))
-
-
-for how in ("all", "all reentrant", "each", "each reentrant", "nested"):
-
-    def blocks(how=how):
-        return Checkpointing(how)
-
-    scenario(blocks, name=f"checkpointed, {how}", plain=lambda: Checkpointing("none"))(train)
-
-    @scenario(blocks, name=f"checkpointed, {how}, accumulated", plain=lambda: Checkpointing("none"))
-    def accumulated(run, model, optimizer, number):
-        optimizer.zero_grad()
-        for part, size in enumerate((4, 3)):
-            run.backward(model(data(9 * number + part, size, 6)).pow(2).sum() / 7)
-        run.step(optimizer)
-
-    @scenario(
-        blocks,
-        name=f"checkpointed, {how}, two losses",
-        plain=lambda: Checkpointing("none"),
-        missing=dict.fromkeys(
-            ("output_grad_norm", "nonfinite", "branch_grad_norm", "shortcut_grad_norm"), "two backward passes"
-        ),
-    )
-    def two_losses(run, model, optimizer, number):
-        optimizer.zero_grad()
-        out = model(data(number, 4, 6))
-        run.backward(out.abs().mean(), retain_graph=True)
-        run.backward(out.pow(2).mean())
-        run.step(optimizer)
-
-
-class Whole(nn.Module):
-    """Nothing runs outside the checkpoint."""
-
-    def __init__(self, reentrant):
-        super().__init__()
-        self.inner, self.reentrant = net(), reentrant
-
-    def forward(self, x):
-        if self.reentrant is None:
-            return self.inner(x)
-        return checkpoint(self.inner, x.requires_grad_(), use_reentrant=self.reentrant)
-
-
-for reentrant in (True, False):
-    scenario(
-        lambda r=reentrant: Whole(r),
-        name=f"the whole net checkpointed, reentrant {reentrant}",
-        plain=lambda: Whole(None),
-    )(train)
 
 
 # Compiled, scripted, traced, transformed ----------------------------------------------------------------------
