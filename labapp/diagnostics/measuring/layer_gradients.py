@@ -21,7 +21,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from labapp.config import LabError, nearest
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import KINDS, choose, find_layers
+from labapp.recording.places import LAYER_KINDS, choose, find_layers
 
 Targets = int | Sequence[int] | Tensor | None
 MapLayers = str | nn.Module | Iterable[str | nn.Module] | Callable[[str, nn.Module], bool] | None
@@ -154,12 +154,12 @@ def _choose(model: nn.Module, layers: MapLayers) -> _Choice:
         if path and path in modules:
             named.add(name)
             names[name] = None
-        elif name in KINDS or any(sign in name for sign in "*?["):
+        elif name in LAYER_KINDS or any(sign in name for sign in "*?["):
             names |= dict.fromkeys(sorted(choose(spots, name)))
         else:
             raise LabError(
                 f"this net has no layer '{name}'; give a path such as '{next(reversed(modules))}', a glob or a kind "
-                f"({', '.join(KINDS)}){nearest(name, [path for path in modules if path])}"
+                f"({', '.join(LAYER_KINDS)}){nearest(name, [path for path in modules if path])}"
             )
     if not names:
         raise LabError("no layer was given; name at least one, or leave layers out")
