@@ -15,7 +15,7 @@ from torch import Tensor
 
 from labapp.recording.kernels.build import Speed, library, speed
 from labapp.recording.kernels.compiled import Compiled
-from labapp.recording.kernels.memory import dense, readable
+from labapp.recording.kernels.memory import dense, readable, same_shape
 from labapp.recording.kernels.portable import Portable
 
 __all__ = ["Compiled", "Portable", "Speed", "dense", "library", "norms", "readable", "speed"]
@@ -27,6 +27,8 @@ FEW = 1 << 19  # values below which torch's one call for many tensors costs less
 def norms(tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
     """(n,) 2-norms of tensors on one device; or of what they were `before`, and of what was added since."""
     if tensors[0].is_cpu and tensors[0].dtype is torch.float32 and sum(t.numel() for t in tensors) < FEW:
+        for now, earlier in zip(tensors, tensors if before is None else before, strict=True):
+            same_shape(now, earlier)
         one = torch.stack(torch._foreach_norm(tensors if before is None else before, 2, dtype=torch.float64))
         if before is None:
             return one, one
