@@ -215,7 +215,7 @@ class Step:
                 "the model is compiled, so hooks do not fire and only weights, their gradients and updates are "
                 "recorded; record before torch.compile to see outputs"
             )
-        elif silent := self.silent():
+        elif silent := [path for path in self.silent() if path not in self._undeclared()]:
             named = ", ".join(silent[:8]) + (f" and {len(silent) - 8} more" if len(silent) > 8 else "")
             self.say(
                 f"{len(silent)} layers gave no output in the first recorded step (never called, or used without "
@@ -229,6 +229,12 @@ class Step:
         change = self.sums.change
         if self.optimizer is not None and not self.weights.stepped and self.weights.scaler is None and change:
             self.say("optimizer.step() was not called inside recorder.step(), so update ratios are zero")
+
+    def _undeclared(self) -> set[str]:
+        """Places that a net which declares its own does not count among them: it knows why it does not call them."""
+        if all(spot.depth is None for spot in self.spots):
+            return set()
+        return {spot.path for spot in self.spots if spot.depth is None}
 
     def silent(self) -> list[str]:
         """Places that were asked for and gave no output; those inside attention are used by it without a call."""
