@@ -88,4 +88,7 @@ def identities(modules: list[nn.Module]) -> list[int | str]:
     own: list[dict[str, Any]] = []
     for module in modules:
         own += (module._parameters, module._modules)
-    return [*map(id, chain.from_iterable(each.values() for each in own)), *chain.from_iterable(each.keys() for each in own)]
+    return [
+        *map(id, chain.from_iterable(each.values() for each in own)),
+        *chain.from_iterable(each.keys() for each in own),
+    ]
