@@ -1,7 +1,6 @@
 """Can this model be recorded at all? Asked once, when a recorder is made, and answered in one sentence."""
 
 import re
-from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -78,13 +77,18 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer | None) -> None:
         raise LabError("the optimizer holds no parameter of this model; give the optimizer that trains it")
 
 
-def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int]]:
+def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int | str]]:
     """The modules of a net, and what identifies its parts and parameters: equal as long as none was replaced."""
     modules = list(model.modules())
     return modules, identities(modules)
 
 
-def identities(modules: list[nn.Module]) -> list[int]:
-    """What identifies the parts and parameters of these modules."""
-    own: Iterator[dict[str, Any]] = chain.from_iterable((m._parameters, m._modules) for m in modules)
-    return [*map(id, chain.from_iterable(each.values() for each in own))]
+def identities(modules: list[nn.Module]) -> list[int | str]:
+    """What identifies the parts and parameters of these modules; by name too, which is all that pruning changes."""
+    own: list[dict[str, Any]] = []
+    for module in modules:
+        own += (module._parameters, module._modules)
+    return [
+        *map(id, chain.from_iterable(each.values() for each in own)),
+        *chain.from_iterable(each.keys() for each in own),
+    ]

@@ -100,8 +100,9 @@ class Step:
             else:
                 self.listener.end()
             self.sums = joined(self._number, boards, len(self.listener.rows))
-            self.sums.change = self.weights.end()
-            if identities(self._modules) != self._identities:
+            whole = identities(self._modules) == self._identities
+            self.sums.change = self.weights.end(whole)
+            if not whole:
                 self._replaced_within(self.sums.change)
             self.sums.change.skipped = self.optimizer is not None and not self.weights.stepped
             if self._evaluations > 1:
@@ -198,7 +199,6 @@ class Step:
                 not self.weights.knows(spot.path, spot.module)
             ):
                 change.of = {**change.of, spot.path: Own((), (), 0)}
-        change.whole = False
         self.say("parts of the model were replaced within a step, so what is known of their weights is missing in it")
 
     def _chosen_again(self) -> set[str]:

@@ -219,19 +219,21 @@ class Weights:
         self._used += _measured(present)
 
     @torch.no_grad()
-    def end(self) -> Change:
-        """The step's norms."""
+    def end(self, whole: bool = True) -> Change:
+        """The step's norms; not `whole` where parts were replaced, so that computed weights may be no more."""
         if not self._gradients and not self._early:
             self._gradients = _measured(self._present())
         sizes = (len(self._plain) + len(self._computed), len(self.parameters))
         change = Change(self.of, sizes, scale=self._scale, used_scale=self._used_scale, found_inf=self._found_inf)
+        change.whole = whole
         change.gradient_parts = self._gradients + self._early
         change.used_parts = self._used
         change.micro_parts, change.passes, change.touched = self._micro, self.passes, self._touched
         if self._holding:
             plain = [(i, w.detach()) for i, w in enumerate(self._plain)]
             change.weight_parts = _measured(plain, self._before)
-            for at, (each, before) in enumerate(zip(self._computed, self._before_computed, strict=True)):
+            computed = zip(self._computed, self._before_computed, strict=True) if whole else ()
+            for at, (each, before) in enumerate(computed):
                 change.weight_parts += _measured([(len(plain) + at, each.now().detach())], {len(plain) + at: before})
         self.release()
         return change

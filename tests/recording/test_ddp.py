@@ -75,3 +75,53 @@ def test_rule_10_two_processes_record_the_joined_batch(tmp_path):
     # A histogram shows what flows in a process, whose gradients are twice those of the joined mean: one bin higher.
     two.loc[(two["of"] == "gradient") & (two.exponent > -127), "exponent"] -= 1
     assert two.equals(one)
+
+
+class Differs(nn.Module):
+    """The first process runs a layer that the second does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.sometimes, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        h = self.first(x).relu()
+        return self.head(self.sometimes(h).relu() if dist.get_rank() == 0 else h)
+
+
+def differing(rank, address, folder):
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    torch.manual_seed(0)
+    model = nn.parallel.DistributedDataParallel(Differs(), find_unused_parameters=True)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    x = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(3))[rank]
+    with Recorder(model, optimizer, when=every(1)) as inner:
+        for _ in range(3):
+            with inner.step():
+                optimizer.zero_grad()
+                model(x).pow(2).mean().backward()
+                optimizer.step()
+    if rank == 0:
+        inner.table().to_pickle(f"{folder}/layers.pkl")
+    torch.save([p.detach() for p in model.parameters()], f"{folder}/weights{rank}.pt")
+    dist.barrier()
+    del inner, model
+    gc.collect()
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_processes_that_run_different_layers_meet(tmp_path):
+    torch.multiprocessing.spawn(differing, args=(f"file://{tmp_path}/meet", str(tmp_path)), nprocs=2)
+    one, two = (torch.load(f"{tmp_path}/weights{rank}.pt") for rank in (0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+    table = pd.read_pickle(tmp_path / "layers.pkl")
+    torch.manual_seed(0)
+    model = Differs()
+    x = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(3))
+    row = table[table.step == 0].set_index("layer")
+    both = model.first(x).detach().double()
+    assert row.loc["first", "output_mean"] == pytest.approx(both.mean().item(), rel=1e-5)
+    assert row.loc["first", "output_std"] == pytest.approx(both.std(correction=0).item(), rel=1e-5)
+    alone = model.sometimes(model.first(x[0]).relu()).detach().double()
+    assert row.loc["sometimes", "output_std"] == pytest.approx(alone.std(correction=0).item(), rel=1e-5)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, grad, vmap
-from torch.nn.utils import parametrizations, parametrize, prune
+from torch.nn.utils import parametrizations, parametrize
 
 from tests.recording.scenarios import data, mlp, scenario
 
@@ -176,10 +176,6 @@ def functional_call_with_changed_weights(run, model, optimizer, number):
     with run.aside(), torch.no_grad():
         functional_call(model, {name: 2 * p for name, p in model.named_parameters()}, (data(number, 4, 6),))
     train(run, model, optimizer, number)
-
-
-def hidden(module):
-    return prune.l1_unstructured(module, "weight", amount=0.5)
 
 
 @scenario(lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)))
