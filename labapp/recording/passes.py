@@ -44,7 +44,6 @@ class Passes:
         self.boards = []
         self.kind = ""
         self.over = False
-        self.restarted = 0
         self._running: Callable[[], Running | None] | None = None
         self._trained = False
         self.number = 0
@@ -89,7 +88,6 @@ class Passes:
                 for board in self.boards:
                     board.forget_gradients()
             elif self.weights.were_reset():
-                self.restarted += 1
                 self._say(
                     "the gradients of a backward pass were set to zero before the optimizer stepped: "
                     "the record is of the passes after that"
