@@ -1,5 +1,6 @@
 """Archives to test against: real runs, written by RunWriter, whose numbers have a closed form."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from labapp.config import Experiment
 from labapp.store import Run, RunWriter
 
 RecordRun = Callable[..., Run]
+
+os.environ["COLUMNS"] = "160"  # what a command prints is wrapped at the same place in every terminal, and in none
 
 
 def record_run(
