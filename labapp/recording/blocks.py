@@ -10,6 +10,7 @@ from torch._C._functorch import peek_interpreter_stack
 from labapp.recording import graph
 from labapp.recording.board import INPUT, Board, Link
 from labapp.recording.hooks import Silent, tensors_in
+from labapp.recording.kernels import readable
 from labapp.recording.places import Spot
 from labapp.recording.values import measurable
 
@@ -68,7 +69,7 @@ class Blocks:
             return
         row.split = "branch+shortcut"
         if plain is not None:
-            board.energy(index, INPUT, plain)
+            board.energy(index, INPUT, plain, readable(plain))
         branch = listener.origin.get(found.branch_end)
         board.links[index] = Link(branch, shortcut)
         if branch is not None:

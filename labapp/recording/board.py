@@ -4,13 +4,12 @@ A row a place, a column a sum. Only sums are kept, because sums join: over the f
 (micro-batches), and over the processes of one DDP run. `sums` joins them, `tables` turns them into quantities.
 """
 
-from collections import Counter
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from labapp.recording.kernels import Compiled, Portable, library
+from labapp.recording.kernels import Compiled, Portable, library, readable
 from labapp.recording.spread import Spread, spread_of
 
 # Offsets of the columns: four sums of the output, its gradient and a block's input; then of the paths' gradients.
@@ -70,7 +69,7 @@ class Board:
         self.outputs, self.gradients, self.inputs, self.paths = (
             [0] * self.rows for _ in range(4)
         )  # values behind sums
-        self.calls: Counter[str] = Counter()
+        self.calls: dict[str, int] = {}
         self.links: dict[int, Link] = {}
         self.void: dict[int, str] = {}
         self.complete: bool | None = None
@@ -115,37 +114,37 @@ class Board:
 
     # What hooks take -------------------------------------------------------------------------------------------
 
-    def moments(self, row: int, tensor: Tensor, axis: int) -> None:
+    def moments(self, row: int, tensor: Tensor, axis: int, host: bool) -> None:
         """The four sums of a layer's output, and which channels along `axis` had a positive value.
 
-        Where two calls of one row differ in their number of channels, no channel is marked.
+        Where two calls of one row differ in their number of channels, no channel is marked. `host` says that the hook
+        which runs found the tensor `readable`.
         """
         channels = tensor.shape[axis]
         if self.channels.setdefault(row, channels) != channels:
             self.channels[row] = 0
-            self.energy(row, OUTPUT, tensor)
+            self.energy(row, OUTPUT, tensor, host)
             return
         self.outputs[row] += tensor.numel()
-        if self.compiled and self.compiled.takes(tensor):
+        if host and self.compiled and tensor.dtype is torch.float32:
             if row not in self._marked:
                 if row not in self._alive or self._alive[row].numel() != channels:
                     self._alive[row] = torch.empty(channels, dtype=torch.uint8, device="cpu")
                     self._marks[row] = self._alive[row].data_ptr()
                 self._alive[row].zero_()
                 self._marked.add(row)
-            self.compiled.moments(tensor, axis, self._at(row, OUTPUT), self._marks[row], checked=True)
+            self.compiled.by_channel(tensor, axis, self._at(row, OUTPUT), self._marks[row])
         else:
             sums, living = self.portable.moments(tensor, axis)
             self.pending.append((row, OUTPUT, sums))
             self._masks.append((row, living))
 
-    def energy(self, row: int, offset: int, tensor: Tensor) -> None:
+    def energy(self, row: int, offset: int, tensor: Tensor, host: bool) -> None:
         """The four sums of any tensor, into the columns from `offset`; of all but outputs the squares only."""
         counted = self.outputs if offset == OUTPUT else self.gradients if offset == GRADIENT else self.inputs
         counted[row] += tensor.numel()
-        if self.compiled and self.compiled.takes(tensor):
-            reduce = self.compiled.energy if offset == OUTPUT else self.compiled.square
-            reduce(tensor, self._at(row, offset), checked=True)
+        if host and self.compiled and tensor.dtype is torch.float32:
+            self.compiled.flat(tensor, self._at(row, offset), offset == OUTPUT)
         else:
             sums = self.portable.energy(tensor) if offset == OUTPUT else self.portable.square(tensor)
             self.pending.append((row, offset, sums))
@@ -161,7 +160,7 @@ class Board:
         held = self.held.pop(end, None) if end is not None else None
         one = held is not None and held.data_ptr() == shortcut.data_ptr() and held.shape == shortcut.shape
         if held is not None and end is not None and not one:
-            self.energy(end, GRADIENT, held)
+            self.energy(end, GRADIENT, held, readable(held))
         elif one and end is not None:
             self.gradients[end] += shortcut.numel()
         if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
@@ -179,7 +178,7 @@ class Board:
         """Reads the gradients of branches whose sum did not tell its own."""
         held, self.held = self.held, {}
         for row, gradient in held.items():
-            self.energy(row, GRADIENT, gradient)
+            self.energy(row, GRADIENT, gradient, readable(gradient))
 
     def exponents(self, row: int, what: str, tensor: Tensor) -> None:
         """The histogram of magnitudes in powers of two."""

@@ -59,10 +59,6 @@ class Calls:
         self._fresh = True
         self.cursor = self.feels = None
 
-    def gradient_came(self, board: Board) -> None:
-        """Gradients flow again: what is run anew next is another segment, of the forward that they flow through."""
-        self.cursor, self.feels = None, board
-
     def number(self, path: str, args: tuple, new_board: Callable[[], Board]) -> int | None:
         """Which call of the module in its forward this is; None for one that is not to be recorded."""
         graph, self.repeated = torch.is_grad_enabled(), False
@@ -73,13 +69,13 @@ class Calls:
             return self._matched(*found)
         if self.evaluating or not (graph or self._whole):
             return None
-        self.passes.look_back()
+        if self.passes.running is not None:
+            self.passes.look_back()
         if self.board is None or (self._fresh and not self._whole and self.board.felt):
             new_board()
             self._fresh = False
         board = self.board
-        board.calls[path] += 1
-        call = board.calls[path]
+        call = board.calls[path] = board.calls.get(path, 0) + 1
         if graph:
             return call
         address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
@@ -113,7 +109,7 @@ class Calls:
         logged = [(board, at) for board in boards for at, (p, _) in enumerate(board.log) if p == path]
         first = [(board, at) for board, at in logged if at not in board.replayed] or logged
         # Where it ran with a graph too, this may be a call that is recorded already.
-        if len(first) == 1 and len(logged) == sum(board.calls[path] for board in boards):
+        if len(first) == 1 and len(logged) == sum(board.calls.get(path, 0) for board in boards):
             return first[0]
         if logged:
             self.unmatched.add(path)

@@ -9,10 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
+from torch._C._functorch import peek_interpreter_stack
 
 from labapp.recording.board import GRADIENT, LARGEST, OUTPUT, Board
 from labapp.recording.graph import RECTIFIERS, is_any, node_of
 from labapp.recording.hooks import tensors_in
+from labapp.recording.kernels import readable
 from labapp.recording.layout import channel_axis
 from labapp.recording.places import Spot
 from labapp.recording.row import Row
@@ -42,7 +44,7 @@ class Outputs:
     def _take(self, spot: Spot, args: tuple, output: Any) -> None:
         """One output becomes numbers."""
         net = self._net
-        if net.passes.over or net.transformed():
+        if net.passes.over or (peek_interpreter_stack() is not None and net.transformed()):
             return
         if not isinstance(output, Tensor):
             found = list(tensors_in(output))
@@ -56,15 +58,21 @@ class Outputs:
         if output is None or not output.is_floating_point() or output.numel() == 0:
             net.skipped_outputs += 1
             return
-        values = measurable(output)
+        values = output
+        host = readable(values)
+        if not host:
+            values = measurable(output)
+            host = values is not None and readable(values)
         if values is None:
             net.wrapped += 1
             net.say(f"outputs that stand for numbers elsewhere ({type(output).__name__}) were not recorded")
             return
         board = net.calls.board
-        index = self._row(spot, call, output, board)
-        if index is None:
-            return
+        index = net.index.get((spot.path, call))
+        if index is None or index >= board.rows or not net.rows[index].heard:
+            index = self._new_row(spot, call, output, board)
+            if index is None:
+                return
         row = net.rows[index]
         if net.calls.repeated:  # its values are known; a gradient that comes is one of another loss
             if output.requires_grad:
@@ -73,9 +81,9 @@ class Outputs:
         if output.requires_grad:
             self._follow(spot, index, board, args, output)
         if (row.rectified or net.studying) and output.dim() > 1 and row.axis < output.dim():
-            board.moments(index, values, row.axis)
+            board.moments(index, values, row.axis, host)
         else:
-            board.energy(index, OUTPUT, values)
+            board.energy(index, OUTPUT, values, host)
         if (net.histograms or net.spreads) and spot.path in net.chosen:
             if net.histograms:
                 board.exponents(index, "output", values.detach())
@@ -108,11 +116,10 @@ class Outputs:
             output = base
         self._net.hooks.gradient(output, partial(self._gradient, board, index))
 
-    def _row(self, spot: Spot, call: int, output: Tensor, board: Board) -> int | None:
+    def _new_row(self, spot: Spot, call: int, output: Tensor, board: Board) -> int | None:
+        """The row of a call that was not heard before, or for which the board has no room; None beyond the last."""
         net = self._net
         index = net.index.get((spot.path, call))
-        if index is not None and index < board.rows and net.rows[index].heard:
-            return index
         if index is None and len(net.rows) >= LARGEST:
             net.say(f"modules were called more than {LARGEST} times in a forward; the calls after that are missing")
             return None
@@ -144,11 +151,15 @@ class Outputs:
     def _feel(self, board: Board, index: int, gradient: Tensor) -> None:
         """One output's gradient becomes numbers."""
         net = self._net
-        net.calls.gradient_came(board)
+        net.calls.cursor, net.calls.feels = None, board  # what is run anew next is another segment, of this forward
         if board.last_pass[index]:
             board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
         board.last_pass[index] = net.passes.number
-        values = measurable(gradient)
+        values = gradient
+        host = readable(values)
+        if not host:
+            values = measurable(gradient)
+            host = values is not None and readable(values)
         if values is None:
             return
         board.felt = True
@@ -158,7 +169,7 @@ class Outputs:
         if index in board.ends and not more:
             board.held[index] = values.detach()
         else:
-            board.energy(index, GRADIENT, values)
+            board.energy(index, GRADIENT, values, host)
         if more and path in net.chosen:
             if net.histograms:
                 board.exponents(index, "gradient", values)

@@ -32,6 +32,7 @@ class Passes:
         kind: of the pass that runs: it gives the loss's gradient to parameters, or it is another, or it comes too late.
         over: whether the optimizer has stepped: what follows belongs to another update.
         number: of the running pass, from 1.
+        running: gives what ends the pass that runs, None once that has raised; None where no pass runs.
     """
 
     def __init__(self, weights: Weights, said: Callable[[str], None], fault: Callable[[Exception], None]) -> None:
@@ -44,23 +45,24 @@ class Passes:
         self.boards = []
         self.kind = ""
         self.over = False
-        self._running: Callable[[], Running | None] | None = None
+        self.running: Callable[[], Running | None] | None = None
         self._trained = False
         self.number = 0
         self._accumulators: dict[int, Any] = {}
 
     def listening(self) -> bool:
         """Whether the numbers of the running pass count; called by each hook on a gradient."""
-        if self._running is None or self._running() is None:
+        running = self.running
+        if running is None or running() is None:
             self.look_back()
             self._begins()
         return self.kind != IGNORED
 
     def look_back(self) -> None:
         """Forgets what a pass gave that raised: its gradients are incomplete."""
-        if self._running is None or self._running() is not None:
+        if self.running is None or self.running() is not None:
             return
-        self._running = None
+        self.running = None
         if self.kind == IGNORED:
             return
         self._say("a backward pass that raised was left out of the step's record")
@@ -76,7 +78,7 @@ class Passes:
     def _begins(self) -> None:
         self.number += 1
         running = Running(self._ends)
-        self._running = weakref.ref(running)
+        self.running = weakref.ref(running)
         after_backward(running)
         if self.over:
             self.kind = IGNORED
@@ -96,7 +98,7 @@ class Passes:
             self._trained = True
 
     def _ends(self) -> None:
-        self._running = None
+        self.running = None
         try:  # torch calls this within the user's backward()
             if self.kind == OF_THE_LOSS:
                 self.weights.pass_ended()
@@ -127,4 +129,4 @@ class Passes:
     def release(self) -> None:
         """Lets go of the step's graph."""
         self._accumulators = {}
-        self._running = None
+        self.running = None

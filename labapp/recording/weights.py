@@ -5,6 +5,7 @@ and again when an optimizer steps, because whatever happened in between (clippin
 no mark that could be trusted. All norms of a kind are one fused call.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from torch.optim import Optimizer
 
 from labapp.recording.effective import Effective, effective_weights
 from labapp.recording.hooks import in_backward
-from labapp.recording.kernels import norms
+from labapp.recording.kernels import Compiled, norms
 from labapp.recording.places import Spot, weights_of
 from labapp.recording.values import measurable, real, reason_against
 
@@ -181,7 +182,7 @@ class Weights:
         self._gradients = _measured(present)
         if self.noise:
             self._add_micro_batch(present)
-        self._state = [(i, id(g), g._version) for i, g in self._raw()]
+        self._state = [(i, id(g), g._version) for i, g in present]
 
     def were_reset(self) -> bool:
         """Whether the gradients of the passes before are gone: set to None or to zero since."""
@@ -215,7 +216,7 @@ class Weights:
             self._early += _measured(present)
             return
         state = {i: (g, v) for i, g, v in self._state}
-        self._touched |= any(state.get(i) != (id(g), g._version) for i, g in self._raw(own))
+        self._touched |= any(state.get(i) != (id(g), g._version) for i, g in present)
         self._used += _measured(present)
 
     @torch.no_grad()
@@ -230,15 +231,15 @@ class Weights:
         change.used_parts = self._used
         change.micro_parts, change.passes, change.touched = self._micro, self.passes, self._touched
         if self._holding:
-            plain = [(i, w.detach()) for i, w in enumerate(self._plain)]
-            change.weight_parts = _measured(plain, self._before)
+            change.weight_parts = _changed(list(zip(range(len(self._plain)), self._plain, self._before, strict=True)))
             computed = zip(self._computed, self._before_computed, strict=True) if whole else ()
-            for at, (each, before) in enumerate(computed):
-                change.weight_parts += _measured([(len(plain) + at, each.now().detach())], {len(plain) + at: before})
+            for at, (each, before) in enumerate(computed, len(self._plain)):
+                change.weight_parts += _changed([(at, each.now(), before)])
         self.release()
         return change
 
-    def _raw(self, positions: list[int] | None = None) -> list[tuple[int, Tensor]]:
+    def _present(self, positions: list[int] | None = None) -> list[tuple[int, Tensor]]:
+        """The gradients there are, with their positions."""
         found = []
         for position in range(len(self.parameters)) if positions is None else positions:
             parameter = self.parameters[position]
@@ -247,33 +248,44 @@ class Weights:
                 found.append((position, gradient))
         return found
 
-    def _present(self, positions: list[int] | None = None) -> list[tuple[int, Tensor]]:
-        return [(i, real(plain)) for i, g in self._raw(positions) if (plain := measurable(g)) is not None]
-
     def _add_micro_batch(self, present: list[tuple[int, Tensor]]) -> None:
         fresh = [(i, g - self._kept[i] if i in self._kept else g) for i, g in present]
         self._micro += [(positions, values**2) for positions, values in _measured(fresh)]
-        self._kept = {i: g.clone() for i, g in present}
+        self._kept = {i: g.detach().clone() for i, g in present}
 
 
-def _measured(tensors: list[tuple[int, Tensor]], before: Any = None) -> Parts:
-    """Norms (n,); with what the tensors were `before`, (n, 2): of that, and of what was added since."""
-    groups: dict[Any, list[tuple[int, Tensor]]] = {}
-    for position, tensor in tensors:
-        groups.setdefault((tensor.device, tensor.dtype), []).append((position, tensor))
+def _measured(tensors: list[tuple[int, Tensor]]) -> Parts:
+    """Norms (n,) of the tensors that can be measured."""
     found: Parts = []
-    for group in groups.values():
-        positions = [position for position, _ in group]
-        values = [tensor for _, tensor in group]
-        if before is None:
-            found.append((positions, norms(values)[0]))
-            continue
-        pairs = [(p, t, b) for p, t in group if (b := before[p]).shape == t.shape]
-        pairs = [(p, real(t), real(b)) for p, t, b in pairs]
-        if pairs:
-            both = norms([t for _, t, _ in pairs], [b for _, _, b in pairs])
-            found.append(([p for p, _, _ in pairs], torch.stack(both, 1)))
+    for (positions, now), checked in _alike(tensors):
+        found.append((list(positions), norms(list(now), checked=checked)[0]))
     return found
+
+
+def _changed(tensors: list[tuple[int, Tensor, Tensor]]) -> Parts:
+    """(n, 2) norms of what the tensors were before, the last of the three, and of what was added since."""
+    found: Parts = []
+    for (positions, now, before), checked in _alike([each for each in tensors if each[1].shape == each[2].shape]):
+        found.append((list(positions), torch.stack(norms(list(now), list(before), checked=checked), 1)))
+    return found
+
+
+def _alike(tensors: Sequence[tuple[Any, ...]]) -> list[tuple[list[tuple[Any, ...]], bool]]:
+    """The same turned, (positions, tensors, …), a part for each device and dtype, and whether the kernels take them.
+
+    As real numbers, and without tensors whose numbers lie elsewhere.
+    """
+    if not tensors:
+        return []
+    turned = list(zip(*tensors, strict=True))
+    if all(all(map(Compiled.takes, column)) for column in turned[1:]):
+        return [(turned, True)]
+    groups: dict[Any, list[tuple[Any, ...]]] = {}
+    for position, *some in tensors:
+        plain = [real(one) for tensor in some if (one := measurable(tensor)) is not None]
+        if len(plain) == len(some):
+            groups.setdefault((plain[0].device, plain[0].dtype), []).append((position, *plain))
+    return [(list(zip(*group, strict=True)), False) for group in groups.values()]
 
 
 def _landed(parts: Parts, shape: tuple[int, ...], add: bool = False) -> np.ndarray:

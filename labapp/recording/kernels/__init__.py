@@ -21,11 +21,17 @@ from labapp.recording.kernels.portable import Portable
 __all__ = ["Compiled", "Portable", "Speed", "dense", "library", "norms", "readable", "speed"]
 
 
-FEW = 1 << 19  # values below which torch's one call for many tensors costs less than checking each of their addresses
+FEW = 1 << 19  # values below which torch's one call for many tensors costs less than chunks of each
 
 
-def norms(tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
-    """(n,) 2-norms of tensors on one device; or of what they were `before`, and of what was added since."""
+def norms(tensors: list[Tensor], before: list[Tensor] | None = None, checked: bool = False) -> tuple[Tensor, Tensor]:
+    """(n,) 2-norms of tensors on one device; or of what they were `before`, and of what was added since.
+
+    `checked` says that the caller has just asked `Compiled.takes` of all of them.
+    """
+    found, _ = library()
+    if found and (checked or (all(map(Compiled.takes, tensors)) and all(map(Compiled.takes, before or [])))):
+        return Compiled(found).norms(tensors, before, checked=True)
     if tensors[0].is_cpu and tensors[0].dtype is torch.float32 and sum(t.numel() for t in tensors) < FEW:
         for now, earlier in zip(tensors, tensors if before is None else before, strict=True):
             same_shape(now, earlier)
@@ -33,7 +39,4 @@ def norms(tensors: list[Tensor], before: list[Tensor] | None = None) -> tuple[Te
         if before is None:
             return one, one
         return one, torch.stack(torch._foreach_norm(torch._foreach_sub(tensors, before), 2, dtype=torch.float64))
-    found, _ = library()
-    if found and all(map(Compiled.takes, tensors)) and all(map(Compiled.takes, before or [])):
-        return Compiled(found).norms(tensors, before, checked=True)
     return Portable().norms(tensors, before)

@@ -48,42 +48,47 @@ class Compiled:
             if not self.takes(tensor):
                 raise ValueError(f"float32 values in the machine's memory are needed, not {type(tensor).__name__}")
 
-    def moments(self, tensor: Tensor, axis: int, out: Tensor | int, alive: Tensor | int, checked: bool = False) -> None:
+    def moments(self, tensor: Tensor, axis: int, out: Tensor, alive: Tensor) -> None:
         """Adds Σx, Σx², the positive and the non-finite values; sets alive[c] where channel c has a positive value.
 
         `alive` are (C,) uint8, C the size of `axis`.
         """
-        if not checked:
-            self._check(tensor)
-        axis %= tensor.dim()
+        self._check(tensor)
         channels = tensor.shape[axis]
-        target, marks = buffer(out, 4, torch.float64), buffer(alive, channels, torch.uint8)
-        numel = tensor.numel()
+        self.by_channel(tensor, axis, buffer(out, 4, torch.float64), buffer(alive, channels, torch.uint8))
+
+    def by_channel(self, tensor: Tensor, axis: int, out: int, alive: int) -> None:
+        """The same into addresses, where `takes` has just been asked: a call that runs often."""
+        numel, shape = tensor.numel(), tensor.shape
         if not numel:
             return
-        if axis == 1 and tensor.dim() > 2 and tensor.is_contiguous():
-            n = tensor.shape[0]
-            self._planes(tensor.data_ptr(), n, channels, numel // (n * channels), target, marks, self.threads)
+        axis %= len(shape)
+        channels = shape[axis]
+        if axis == 1 and len(shape) > 2 and tensor.is_contiguous():
+            n = shape[0]
+            self._planes(tensor.data_ptr(), n, channels, numel // (n * channels), out, alive, self.threads)
             return
-        if axis != tensor.dim() - 1:
-            tensor = tensor.detach().movedim(axis, -1)
-        if not tensor.is_contiguous():
-            tensor = tensor.detach().contiguous()
-        self._columns(tensor.data_ptr(), numel // channels, channels, target, marks, self.threads)
+        if not (axis == 1 and len(shape) == 4 and tensor.is_contiguous(memory_format=torch.channels_last)):
+            if axis != len(shape) - 1:
+                tensor = tensor.detach().movedim(axis, -1)
+            if not tensor.is_contiguous():
+                tensor = tensor.detach().contiguous()
+        self._columns(tensor.data_ptr(), numel // channels, channels, out, alive, self.threads)
 
-    def energy(self, tensor: Tensor, out: Tensor | int, checked: bool = False) -> None:
+    def energy(self, tensor: Tensor, out: Tensor) -> None:
         """Adds Σx, Σx², the number of positive and of non-finite values, in whatever order they lie in memory."""
-        if not checked:
-            self._check(tensor)
-        values = dense(tensor)
-        self._flat(values.data_ptr(), values.numel(), 1, buffer(out, 4, torch.float64), self.threads)
+        self._check(tensor)
+        self.flat(tensor, buffer(out, 4, torch.float64), True)
 
-    def square(self, tensor: Tensor, out: Tensor | int, checked: bool = False) -> None:
+    def square(self, tensor: Tensor, out: Tensor) -> None:
         """The same without Σx and the positive values, where only a norm is wanted: faster."""
-        if not checked:
-            self._check(tensor)
-        values = dense(tensor)
-        self._flat(values.data_ptr(), values.numel(), 0, buffer(out, 4, torch.float64), self.threads)
+        self._check(tensor)
+        self.flat(tensor, buffer(out, 4, torch.float64), False)
+
+    def flat(self, tensor: Tensor, out: int, full: bool) -> None:
+        """Either of them, into an address, where `takes` has just been asked: the call that runs most."""
+        values = tensor if tensor.is_contiguous() else dense(tensor)
+        self._flat(values.data_ptr(), values.numel(), full, out, self.threads)
 
     def inner(self, a: Tensor, b: Tensor, out: Tensor | int, checked: bool = False) -> None:
         """Adds ⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b; memory formats may differ."""
@@ -109,11 +114,12 @@ class Compiled:
         """(n,) 2-norms in float64: of the tensors; or of what they were before, and of what was added since."""
         if not checked:
             self._check(*tensors, *(before or []))
-        now = [dense(t) for t in tensors]
+        now = [t if t.is_contiguous() else dense(t) for t in tensors]
         old: list[Tensor] = []
         if before is not None:
             for tensor, earlier in zip(now, before, strict=True):
-                same_shape(tensor, earlier)
+                if tensor.shape != earlier.shape:
+                    same_shape(tensor, earlier)
                 old.append(beside(tensor, earlier))
         out = torch.empty(len(now), 2, dtype=torch.float64, device="cpu")
         addresses, earlier_ones = (array("q", [t.data_ptr() for t in ts]) for ts in (now, old))

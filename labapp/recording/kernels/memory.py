@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 EXACT = (Tensor, nn.Parameter)
+_dispatch_keys = torch._C._dispatch_keys
 
 
 def _keys(tensor: Tensor) -> int:
-    return torch._C._dispatch_keys(tensor).raw_repr()
+    return _dispatch_keys(tensor).raw_repr()
 
 
 def _ordinary() -> frozenset[int]:
@@ -31,16 +32,15 @@ ORDINARY = _ordinary()
 
 def readable(tensor: Tensor) -> bool:
     """Whether the tensor's values lie in the machine's memory as its shape and strides say, none beyond its storage."""
-    if type(tensor) not in EXACT or tensor.layout is not torch.strided or _keys(tensor) not in ORDINARY:
+    # The body of a hook finds nothing in the processor's cache: each call left out here is felt.
+    if type(tensor) not in EXACT or _dispatch_keys(tensor).raw_repr() not in ORDINARY:
         return False
-    numel = tensor.numel()
-    if tensor.is_contiguous() or not numel:
-        last = numel
-    else:
+    numel = last = tensor.numel()
+    if not tensor.is_contiguous() and numel:
         last = 1 + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
-    size = tensor.element_size()
-    room = tensor.untyped_storage().nbytes()
-    return bool((tensor.storage_offset() + last) * size <= room) and (not numel or tensor.data_ptr() != 0)
+    if (tensor.storage_offset() + last) * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return False
+    return not numel or tensor.data_ptr() != 0
 
 
 def dense(tensor: Tensor) -> Tensor:

@@ -142,14 +142,14 @@ def test_channels_that_change_within_a_step_are_not_marked(portable):
     if portable:
         board.compiled = None
     for columns in (16, 4000, 16):
-        board.moments(0, torch.ones(2, 4, columns), 2)
-    board.moments(1, torch.ones(2, 4, 3), 2)
+        board.moments(0, torch.ones(2, 4, columns), 2, host=True)
+    board.moments(1, torch.ones(2, 4, 3), 2, host=True)
     sums = joined(0, [board], 2)
     sums.land()
     assert sums.outputs[0] == sums.table[0, 1] == 8 * (16 + 4000 + 16)
     assert list(sums.alive) == [1]
     board.clear()
-    board.moments(0, torch.ones(2, 4, 4000), 2)
+    board.moments(0, torch.ones(2, 4, 4000), 2, host=True)
     sums = joined(1, [board], 2)
     sums.land()
     assert sums.alive[0].tolist() == [1] * 4000
@@ -158,8 +158,8 @@ def test_channels_that_change_within_a_step_are_not_marked(portable):
 def test_a_step_may_mix_both_implementations():
     board, x = Board(1), torch.randn(3, 5)
     for part in (x, x.double(), x.as_subclass(Named)):
-        board.moments(0, part, 1)
-        board.energy(0, GRADIENT, part)
+        board.moments(0, part, 1, readable(part))
+        board.energy(0, GRADIENT, part, readable(part))
         board.inner(0, part, part)
         board.exponents(0, "output", part)
     sums = joined(0, [board], 1)
