@@ -2,7 +2,6 @@
 
 import re
 from itertools import chain
-from operator import attrgetter, methodcaller
 from typing import Any
 
 from torch import nn
@@ -10,9 +9,6 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.optim import Optimizer
 
 from labapp.config import LabError
-
-_OWN = attrgetter("_parameters", "_modules")
-_VALUES, _KEYS = methodcaller("values"), methodcaller("keys")
 
 
 def unwrap(model: nn.Module) -> tuple[nn.Module, bool]:
@@ -89,5 +85,10 @@ def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int | str]]:
 
 def identities(modules: list[nn.Module]) -> list[int | str]:
     """What identifies the parts and parameters of these modules; by name too, which is all that pruning changes."""
-    own = list(chain.from_iterable(map(_OWN, modules)))
-    return [*map(id, chain.from_iterable(map(_VALUES, own))), *chain.from_iterable(map(_KEYS, own))]
+    own: list[dict[str, Any]] = []
+    for module in modules:
+        own += (module._parameters, module._modules)
+    return [
+        *map(id, chain.from_iterable(each.values() for each in own)),
+        *chain.from_iterable(each.keys() for each in own),
+    ]

@@ -58,8 +58,8 @@ class Outputs:
         if output is None or not output.is_floating_point() or output.numel() == 0:
             net.skipped_outputs += 1
             return
-        values = output
-        host = readable(values)
+        values: Tensor | None = output
+        host = readable(output)
         if not host:
             values = measurable(output)
             host = values is not None and readable(values)
@@ -155,8 +155,8 @@ class Outputs:
         if board.last_pass[index]:
             board.void[index] = "two backward passes went through one output, so its gradient is not that of one loss"
         board.last_pass[index] = net.passes.number
-        values = gradient
-        host = readable(values)
+        values: Tensor | None = gradient
+        host = readable(gradient)
         if not host:
             values = measurable(gradient)
             host = values is not None and readable(values)
