@@ -16,6 +16,7 @@ The functions that read files take `read=`, so that the app can pass cached read
 
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
+from labapp.frames.expected import EXPECTED, expected, expected_gradient, expected_growth, unexpected
 from labapp.frames.gradients import (
     BATCH_NORM_GROWTH,
     LAYER,
@@ -39,6 +40,7 @@ from labapp.probes.catalogue import PLAN
 __all__ = [
     "BATCH_NORM_GROWTH",
     "BY_DEPTH",
+    "EXPECTED",
     "FROM_ZERO",
     "IDENTITY",
     "LAYER",
@@ -54,6 +56,9 @@ __all__ = [
     "curves",
     "describe",
     "ends",
+    "expected",
+    "expected_gradient",
+    "expected_growth",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
@@ -82,5 +87,6 @@ __all__ = [
     "theory_profile",
     "thinned",
     "totals",
+    "unexpected",
     "usual_of",
 ]
