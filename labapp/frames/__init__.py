@@ -28,6 +28,7 @@ from labapp.frames.gradients import (
     theory_profile,
 )
 from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.published import published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
@@ -74,10 +75,13 @@ __all__ = [
     "pairs",
     "parts",
     "preference",
+    "published",
+    "published_words",
     "pyramid",
     "read_curves",
     "read_layers",
     "read_signals",
+    "record",
     "reuse",
     "scaled",
     "self_similarity",
