@@ -18,17 +18,15 @@ from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
 from labapp.frames.expected import EXPECTED, expected, expected_gradient, expected_growth, unexpected
 from labapp.frames.gradients import (
-    BATCH_NORM_GROWTH,
     LAYER,
     gradient_profile,
     gradient_ratio,
     gradient_slope,
     layer_table,
     read_layers,
-    theory_profile,
 )
 from labapp.frames.heatmap import gradient_heatmap
-from labapp.frames.published import published, published_words, record
+from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
@@ -39,7 +37,6 @@ from labapp.frames.training import SUMMARY, curves, overview, read_curves, summa
 from labapp.probes.catalogue import PLAN
 
 __all__ = [
-    "BATCH_NORM_GROWTH",
     "BY_DEPTH",
     "EXPECTED",
     "FROM_ZERO",
@@ -54,6 +51,7 @@ __all__ = [
     "across_depth",
     "architecture",
     "at_step",
+    "beside",
     "curves",
     "describe",
     "ends",
@@ -88,7 +86,6 @@ __all__ = [
     "signals",
     "sizes",
     "summary",
-    "theory_profile",
     "thinned",
     "totals",
     "unexpected",

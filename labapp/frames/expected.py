@@ -103,9 +103,11 @@ def _reason(run: Run) -> str:
     if first is None:
         return "it needs the size of the first layer, which this run has not recorded"
     try:
-        _states(*_given(run))
+        states = _states(*_given(run))
     except LabError as error:
         return str(error)
+    if not any(info["path"] in states for info in run.layers_info):
+        return "its layers are not called as the lab's nets call them, so none can be told"
     return ""
 
 

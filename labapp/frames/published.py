@@ -16,6 +16,16 @@ import pandas as pd
 from labapp.config import Experiment
 
 UNITS = {"error": " %", "error_top5": " %", "layer_match": " %"}
+QUANTITIES = {
+    "error": "error",
+    "error_top5": "error",
+    "parameters": "parameters",
+    "path_length_from": "gradient by path length",
+    "path_length_to": "gradient by path length",
+    "deletion": "deletion of a map's best places",
+    "insertion": "insertion of a map's best places",
+    "layer_match": "layer match",
+}
 IMAGESETS = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}
 SAME_NET = ("preactivation", "block", "growth_rate", "bottleneck", "compression", "configuration")  # else another net
 TOLD = ("shortcut", "width", "norm", "activation", "init", "padding_mode", "head")  # the same net, otherwise made
@@ -52,6 +62,29 @@ def published(experiment: Experiment) -> pd.DataFrame:
     return rows.assign(differs=differs)[np.array(same, dtype=bool)].reset_index(drop=True)
 
 
+def beside(experiment: Experiment, parameters: float, accuracy: float) -> pd.DataFrame:
+    """What is published about a net, each number beside the lab's own.
+
+    Args:
+        experiment: Of a run.
+        parameters: Of its net.
+        accuracy: On held-out images, a fraction; NaN where it was not measured.
+
+    Returns:
+        The columns of `published`, then what ("CIFAR-10 error, mean of 5 runs"), number (as one reads it), own (the
+        same of this run; NaN where the lab measures no such thing, or measured it on other images).
+    """
+    rows = published(experiment)
+    same = rows["imageset"] == experiment.imageset
+    own = np.where(rows["quantity"] == "parameters", parameters, np.nan)
+    own = np.where((rows["quantity"] == "error") & same, 100 * (1 - accuracy), own)
+    return rows.assign(
+        what=[_what(row) for row in rows.itertuples()],
+        number=[published_words(row) for row in rows.itertuples()],
+        own=own,
+    )
+
+
 def experiment_of(row: dict[Any, Any]) -> Experiment:
     """The published net of a row of `record`, as the lab would build it."""
     options: dict[str, Any] = dict(pair.split("=") for pair in row["options"].split())
@@ -64,6 +97,12 @@ def published_words(row: Any) -> str:
         return f"{row.value / 1e6:.3g} M"
     spread = f" ± {row.spread:g}" if np.isfinite(row.spread) else ""
     return f"{row.bound} {row.value:g}{spread}{UNITS.get(row.quantity, '')}".strip()
+
+
+def _what(row: Any) -> str:
+    name = QUANTITIES[row.quantity]
+    images = f"{IMAGESETS[row.imageset]} " if "error" in row.quantity else ""
+    return f"{images}{name}{', ' * bool(row.conditions)}{row.conditions}"
 
 
 def _differing(own: Experiment, theirs: Experiment) -> str:

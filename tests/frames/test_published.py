@@ -5,6 +5,7 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,6 +66,14 @@ def test_numbers_read_as_in_the_paper() -> None:
     assert words[:3] == ["6.43 %", "6.61 ± 0.16 %", "1.7 M"]
     (plain,) = frames.published(Experiment(family="plain", depth=110)).itertuples()
     assert frames.published_words(plain) == "above 60 %"
+
+
+def test_the_lab_s_own_number_stands_beside_only_where_it_is_the_same_quantity() -> None:
+    net = {"family": "residual", "depth": 20}
+    there = frames.beside(Experiment(imageset="cifar10", **net), 269_722, 0.9)
+    assert list(there["own"]) == pytest.approx([10.0, 269_722])
+    assert list(there["what"]) == ["CIFAR-10 error", "parameters, rounded"]
+    assert np.isnan(frames.beside(Experiment(**net), 269_722, 0.9)["own"].iloc[0])  # cluttered digits are other images
 
 
 def test_published_sizes_are_those_of_the_lab_s_nets() -> None:
