@@ -14,6 +14,8 @@ from labapp.diagnostics.by_depth import by_depth
 from labapp.diagnostics.feature_reuse import feature_reuse
 from labapp.diagnostics.lesions import lesions
 from labapp.diagnostics.measuring.batch_statistics import BATCH, HELD, RUNNING
+from labapp.diagnostics.measuring.features import collect, last_features
+from labapp.diagnostics.neural_collapse import neural_collapse
 from labapp.probes import explanations, measure
 from labapp.probes.catalogue import CATALOGUE, against_name, against_of
 from labapp.probes.given import probe_images
@@ -204,3 +206,21 @@ def test_weights_that_are_not_finite_give_no_number(net, digit_nets):
             name, "value"
         )
         assert table[value].isna().all(), name
+
+
+def test_collapse_is_read_on_training_images_and_on_test_ones_beside_them(probed_nets):
+    run = Run(probed_nets / "plain")
+    table = run.probe("neural_collapse", 12).set_index("quantity")
+    net = explanations.of_run(run, 12).net
+    for split, ending in (("train", ""), ("test", "_test")):
+        batch = probe_images(run.experiment, split, 48)
+        features, weight, outputs = last_features(net, batch.images)
+        for name, measured in neural_collapse(features, batch.labels, weight, outputs).items():
+            assert table.loc[name + ending, "split"] == split
+            assert table.loc[name + ending, "value"] == pytest.approx(measured.value, nan_ok=True)
+    layers = run.probe("by_depth", 12)
+    assert set(layers["quantity"]) >= {"nc1", "nc1_test"}
+    last = layers[layers["layer"] == layers["layer"].iloc[-1]].set_index("quantity")["value"]
+    learnt = probe_images(run.experiment, "train", 48)
+    features = collect(net, learnt.images).by_layer[layers["layer"].iloc[-1]]
+    assert last["nc1"] == pytest.approx(neural_collapse(features, learnt.labels)["nc1"].value)
