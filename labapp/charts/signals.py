@@ -19,6 +19,7 @@ from labapp.charts.encodings import (
     dash_of,
     dotted,
     log_axis,
+    noted,
     of_layer,
     positive,
     shaped,
@@ -77,6 +78,7 @@ def signal_chart(
     if interval:
         ends = (("low", "95 % interval from"), ("high", "to"))
         tooltip += [alt.Tooltip(f"{field}:Q", title=title, format=NUMBER) for field, title in ends]
+    tooltip += noted(shown)
     base = alt.Chart(shown.assign(value=shown["value"].where(fine))).encode(x=x, y=y)
     if theory is not None and len(theory):
         fill = fill + dotted(theory.assign(value=theory["value"] * (100 if percent else 1)), styles, about.title)

@@ -16,12 +16,11 @@ The functions that read files take `read=`, so that the app can pass cached read
 
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
-from labapp.frames.expected import EXPECTED, expected, expected_gradient, expected_growth, unexpected
+from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
 from labapp.frames.gradients import (
     LAYER,
     gradient_profile,
     gradient_ratio,
-    gradient_slope,
     layer_table,
     read_layers,
 )
@@ -31,6 +30,7 @@ from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_simi
 from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
+from labapp.frames.slopes import gradient_slope, over_seeds
 from labapp.frames.steps import nearest_step
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
@@ -57,7 +57,6 @@ __all__ = [
     "ends",
     "expected",
     "expected_gradient",
-    "expected_growth",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
@@ -68,6 +67,7 @@ __all__ = [
     "names",
     "nearest_step",
     "observations",
+    "over_seeds",
     "overview",
     "pair_similarity",
     "pairs",

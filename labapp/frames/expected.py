@@ -66,15 +66,6 @@ def expected_gradient(profile: pd.DataFrame, table: pd.DataFrame) -> pd.DataFram
     return joined(parts, list(table.columns))
 
 
-def expected_growth(rows: pd.DataFrame) -> dict[str, float]:
-    """Growth a layer towards the input of each run of `expected_gradient`: least squares, as for what is measured."""
-    found = {}
-    for run, own in rows.groupby("run", sort=False):
-        if len(own) > 1:
-            found[str(run)] = float(10 ** -np.polyfit(own["depth"].astype(float), np.log10(own["value"]), 1)[0])
-    return found
-
-
 def _of(run: Run) -> pd.DataFrame:
     states = _states(*_given(run))
     at = response_kind(run)

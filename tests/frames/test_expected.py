@@ -52,17 +52,6 @@ def test_a_last_layer_without_a_finite_gradient_anchors_nothing(record, tmp_path
     assert frames.expected_gradient(profile, frames.expected(runs)).empty
 
 
-def test_growth_is_fitted_as_that_of_measured_gradients(record, tmp_path):
-    runs = [record(tmp_path), record(tmp_path, family="residual")]
-    profile = frames.gradient_profile(frames.layer_table(runs), 0)
-    expected = frames.expected_gradient(profile, frames.expected(runs))
-    slopes = frames.gradient_slope(expected.assign(step=0)).set_index("run")["factor"]
-    growth = frames.expected_growth(expected)
-    assert set(growth) == {"plain-20", "residual-20"}
-    for run, factor in growth.items():
-        assert factor == pytest.approx(slopes[run])
-
-
 def test_a_prediction_is_of_the_run_s_own_forward_pass(record, tmp_path):
     run = record(tmp_path, width=8, batch_size=64, accumulate=4)
     assert _given(run)[1:] == (24, 3, 16)

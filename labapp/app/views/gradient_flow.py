@@ -16,7 +16,9 @@ SCALES = {"absolute": False, "relative to last layer": True}
 MEANING = """
 **Gradient at a layer's output**, ‖∂L/∂h‖: the Euclidean norm, over the whole batch, of the mean loss's gradient with
 respect to the layer's output h. **Slope**: least squares of log₁₀ of that norm over the layer's depth; 10^(−slope) is
-the growth a layer on the way back to the image.
+the growth a layer on the way back to the image. In brackets its 95 % interval: over the seeds where three or more of
+one net are chosen, else from how far the layers are from the line, which neighbours are together. The gradient *keeps
+its size* where the interval holds 1×. Projections on shortcuts are left out of the line.
 
 **Theory**, at step 0: what the gradient of this very net should be before training, from its family, channels,
 strides, shortcuts, normalisation, activation, initialisation, padding and batch, counted from the last layer's measured
@@ -115,8 +117,17 @@ def _picture(archive: app.OpenArchive) -> None:
     expected = frames.expected_gradient(frames.gradient_profile(table, 0), frames.expected(archive.chosen))
     theory = expected[:0] if step or quantity != "output_grad_norm" else expected
     with top:
-        grown = frames.expected_growth(theory)
-        st.title(answer(slopes.merge(at, on=["run", "step"]), runs, step, grown, what), help=MEANING, anchor=False)
+        grown = frames.over_seeds(frames.gradient_slope(theory.assign(step=0)), runs)[0]
+        st.title(
+            answer(
+                *frames.over_seeds(slopes.merge(at, on=["run", "step"]), runs),
+                step,
+                dict(zip(grown["run"], grown["factor"], strict=True)),
+                what,
+            ),
+            help=MEANING,
+            anchor=False,
+        )
     # over all steps, so that the axis stands still while they play
     span = charts.log_span([*table["value"], *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:
