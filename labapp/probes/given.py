@@ -46,6 +46,7 @@ class Given:
         classes: How many there are.
         tell: Told the share that is done.
         say: Told what could not be measured, in one sentence.
+        cheap: Whether only what asks for weights alone is to be measured.
     """
 
     net: nn.Module
@@ -56,6 +57,7 @@ class Given:
     classes: int
     tell: Callable[[float], None]
     say: Callable[[str], None]
+    cheap: bool = False
 
     @property
     def untrained(self) -> bool:

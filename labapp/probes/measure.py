@@ -18,8 +18,9 @@ import pandas as pd
 
 from labapp.config import FOREIGN, LabError, listed
 from labapp.probes import explanations, representation
-from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
+from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, is_cheap, why_not
 from labapp.probes.given import SEED, Given, ProbeImages, probe_images, require_same_images
+from labapp.probes.reuse import BY_WEIGHTS
 from labapp.store import Run
 
 
@@ -32,12 +33,14 @@ class Task:
         step: Under which it is kept.
         checkpoint: Whose weights are taken.
         quantity: In the catalogue.
+        cheap: Whether only what asks for weights alone goes into it.
     """
 
     name: str
     step: int
     checkpoint: int
     quantity: str
+    cheap: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] 
     Args:
         run: A run with checkpoints.
         names: Quantities; all that apply when left out.
-        checkpoints: all, ends, last, or steps; each quantity's own choice when left out.
+        checkpoints: all, few, ends, last, or steps; each quantity's own choice when left out.
 
     Raises:
         LabError: For an unknown quantity, a checkpoint that the run does not have, or none at all.
@@ -79,8 +82,40 @@ def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] 
     return found, reasons
 
 
+def cheap_tasks(run: Run, names: Sequence[str] = ()) -> list[Task]:
+    """What is made in moments and is not there yet: tables of the architecture, and of weights at every checkpoint.
+
+    Raises:
+        LabError: For an unknown quantity, or where the run has no checkpoint.
+    """
+    there = steps_of(run, "all")
+    kept = run.probes()
+    found = []
+    for name in chosen(names):
+        if is_cheap(name, run.experiment):
+            plan = CATALOGUE[name].when == "plan"
+            lacking = [step for step in ([PLAN] if plan else there) if step not in kept.get(name, ())]
+            found += [Task(name, step, there[-1] if plan else step, name, cheap=True) for step in lacking]
+    return found
+
+
+def missing(run: Run, todo: Sequence[Task]) -> list[Task]:
+    """Those tasks whose table is not there, or only its cheap part."""
+    kept = run.probes()
+
+    def there(task: Task) -> bool:
+        if task.step not in kept.get(task.name, ()):
+            return False
+        if task.cheap or CATALOGUE[task.quantity].when == "plan" or not is_cheap(task.quantity, run.experiment):
+            return True
+        table = run.probe(task.name, task.step)
+        return "weighting" not in table or not set(table["weighting"]) <= set(BY_WEIGHTS)
+
+    return [task for task in todo if not there(task)]
+
+
 def steps_of(run: Run, wanted: str | Sequence[int]) -> list[int]:
-    """The checkpoints of a run that are meant by all, ends or last, or by their steps.
+    """The checkpoints of a run that are meant by all, few, ends or last, or by their steps.
 
     Raises:
         LabError: If there is none, or not that one.
@@ -90,11 +125,15 @@ def steps_of(run: Run, wanted: str | Sequence[int]) -> list[int]:
             run.checkpoint_path(step)
         return sorted(set(wanted))
     there = run.checkpoints()
-    if wanted not in ("all", "ends", "last"):
-        raise LabError(f"checkpoints are all, ends, last or steps, not '{wanted}'; this run has {listed(there)}")
+    if wanted not in ("all", "few", "ends", "last"):
+        raise LabError(f"checkpoints are all, few, ends, last or steps, not '{wanted}'; this run has {listed(there)}")
     if not there:
         run.checkpoint_path()  # says that there is none
-    return {"all": there, "ends": sorted({there[0], there[-1]}), "last": [there[-1]]}[wanted]
+    count = {"all": len(there), "few": 4, "ends": 2, "last": 1}[wanted]
+    if count == 1:
+        return there[-1:]
+    last = len(there) - 1
+    return sorted({there[round(last * i / (count - 1))] for i in range(count)})
 
 
 def measure(
@@ -114,6 +153,8 @@ def measure(
         begin: Called before each task.
         tell: Told the share of the present task that is done.
     """
+    if not todo:
+        return
     test = _test_images(run, images)
     for task in todo:
         begin(task)
@@ -215,6 +256,7 @@ def _one(
             len(subject.classes),
             tell,
             remarks.append,
+            task.cheap,
         )
         table = function(given)
         run.write_probe(task.name, task.step, table)
