@@ -38,9 +38,7 @@ RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or it
 
 ProbeOption = Annotated[
     Literal["cheap", "all", "none"],
-    arg(
-        help="what to measure at the end: what costs nothing (architecture, reuse by weights), all that applies, nothing"
-    ),
+    arg(help="what to measure at the end: what costs nothing (architecture, reuse by weights), all, or none"),
 ]
 JobsOption = Annotated[int | None, arg(metavar="N", help="nets at a time (default: one a core, at most 4)")]
 
@@ -75,8 +73,8 @@ def train(options: Options, probe: ProbeOption = "cheap", root: Root = "runs") -
 def starter(root: Root = "runs", jobs: JobsOption = None) -> int:
     """Record the starter comparison: plain, residual, dense and VGG nets side by side.
 
-    Trains plain-20, residual-20, plain-56, residual-56, a DenseNet-BC of 40 layers and a VGG of 11 on the same images in
-    the same order with the same recipe, several at a time, and measures their checkpoints. What is in the archive
+    Trains plain-20, residual-20, plain-56, residual-56, a DenseNet-BC of 40 layers and a VGG of 11 on the same images
+    in the same order with the same recipe, several at a time, and measures their checkpoints. What is in the archive
     already is not done again, so a starter that was interrupted goes on.
     """
     screen = console()

@@ -110,6 +110,7 @@ class SeriesProgress:
 
     def __init__(self) -> None:
         self._known: dict[Work, tuple[str, float]] = {}  # what it is called, and what it costs
+        self._later: list[float] = []  # what works cost that are still to come
         self._over: set[Work] = set()
         self._began = self._said = time.monotonic()
         self._bars: Progress | None = None
@@ -120,9 +121,17 @@ class SeriesProgress:
         """How many works have ended."""
         return len(self._over)
 
-    def expect(self, work: Work, name: str, cost: float) -> None:
-        """Announce a work and what it costs, in any unit."""
+    def expect(self, work: Work, name: str, cost: float, after: float | None = None) -> None:
+        """Announce a work, what it costs, in any unit, and what another costs that begins when it has ended."""
         self._known[work] = (name, cost)
+        if cost in self._later:
+            self._later.remove(cost)
+        if after is not None:
+            self._later.append(after)
+
+    def forget(self, cost: float) -> None:
+        """Say that a work which was to come does not."""
+        self._later.remove(cost)
 
     def end(self, work: Work) -> None:
         """Say that a work has ended."""
@@ -131,7 +140,7 @@ class SeriesProgress:
         if self._bars is not None and (bar := self._tasks.pop(work, None)) is not None:
             self._bars.remove_task(bar)
         line = f"{name} failed: {work.fault}" if work.fault else f"{name}: done, {work.words}".rstrip(", ")
-        (self._bars.console if self._bars else console()).print(f"[{self.done}/{len(self._known)}] {line}")
+        (self._bars.console if self._bars else console()).print(f"[{self.done}/{self.total}] {line}")
 
     def show(self, running: Sequence[Work]) -> None:
         """Show where those that run stand."""
@@ -140,13 +149,18 @@ class SeriesProgress:
         elif time.monotonic() - self._said > LOG_SECONDS:
             self._said = time.monotonic()
             now = "; ".join(f"{self._known[work][0]}, {work.words or 'begins'}" for work in running)
-            console().print(f"[{self.done}/{len(self._known)}] {100 * self.share:.0f} %{self._left()}: {now}")
+            console().print(f"[{self.done}/{self.total}] {100 * self.share:.0f} %{self._left()}: {now}")
+
+    @property
+    def total(self) -> int:
+        """How many works there are, those included that are still to come."""
+        return len(self._known) + len(self._later)
 
     @property
     def share(self) -> float:
         """The share of the cost that is done."""
         parts = [(1.0 if work in self._over else work.share, cost) for work, (_, cost) in self._known.items()]
-        return sum(share * cost for share, cost in parts) / (sum(cost for _, cost in parts) or 1.0)
+        return sum(share * cost for share, cost in parts) / (sum(cost for _, cost in parts) + sum(self._later) or 1.0)
 
     def _left(self) -> str:
         share, spent = self.share, time.monotonic() - self._began

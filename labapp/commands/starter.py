@@ -12,12 +12,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from labapp.commands.progress import SeriesProgress, figures, percent, told
+from labapp.commands.progress import SeriesProgress, figures, percent
 from labapp.commands.workers import Tell, Workers, cores
-from labapp.config import Experiment, LabError
-from labapp.probes.catalogue import CATALOGUE, why_not
+from labapp.config import Experiment
+from labapp.probes.catalogue import shown, why_not
 from labapp.store import Run
-from labapp.training.logbook import first_over_last
+from labapp.training.logbook import Moment, first_over_last
 from labapp.training.starter import Result, finished, seconds
 
 MOST = 4  # nets at a time, whatever the cores: each holds torch and its batches in memory
@@ -46,7 +46,8 @@ def record(
     with Workers(count) as workers, SeriesProgress() as display:
         for experiment in sorted(set(experiments) - set(there), key=lambda each: _turn(each, experiments)):
             work = workers.add(_train, experiment, str(root))
-            display.expect(work, f"training {experiment.name}", seconds(experiment)[0])
+            training, measuring = seconds(experiment)
+            display.expect(work, f"training {experiment.name}", training, after=measuring)
         for experiment, run in there.items():
             if not is_measured(run):
                 work = workers.add(_probe, str(run.path))
@@ -58,6 +59,7 @@ def record(
             experiment = work.arguments[0]
             if work.fault:
                 faults[experiment] = work.fault
+                display.forget(seconds(experiment)[1])
                 continue
             there[experiment] = Run(work.value)
             display.expect(workers.add(_probe, work.value), f"measuring {experiment.name}", seconds(experiment)[1])
@@ -67,13 +69,13 @@ def record(
 
 
 def is_measured(run: Run) -> bool:
-    """Whether every table that applies to a run's net is there at some checkpoint."""
+    """Whether every table that a page shows and that applies to a run's net is there at some checkpoint."""
     kept = run.probes()
-    return all(name in kept for name in CATALOGUE if not why_not(name, run.experiment))
+    return all(name in kept for name in shown() if not why_not(name, run.experiment))
 
 
 def _turn(experiment: Experiment, experiments: Sequence[Experiment]) -> tuple[bool, float]:
-    """The first two come first, because they are quick to show something; then the longest, so that none is left over."""
+    """The first two come first, because they soon show something; then the longest, so that none is left over."""
     at = list(experiments).index(experiment)
     return (True, -seconds(experiment)[0]) if at > 1 else (False, at)
 
@@ -83,19 +85,25 @@ def _train(experiment: Experiment, root: str, tell: Tell) -> str:
     from labapp.commands.cheap import measure_cheaply
     from labapp.training.loop import train
 
-    run = train(experiment, root, progress=lambda moment: tell(moment.step / moment.steps, told(moment)))
+    run = train(experiment, root, progress=lambda moment: tell(moment.step / moment.steps, _where(moment)))
     measure_cheaply(run)
     return str(run.path)
 
 
 def _probe(path: str, tell: Tell) -> None:
-    """Measure what was not measured yet on a run's checkpoints; in a process of its own."""
+    """Measure what the app's pages show and was not measured yet on a run's checkpoints; in a process of its own."""
     from labapp.probes import measure
 
     run = Run(path)
-    todo = measure.missing(run, measure.tasks(run)[0])
+    if not run.checkpoints():
+        return
+    todo = measure.missing(run, measure.tasks(run, shown())[0])
     for done, outcome in enumerate(measure.measure(run, todo), start=1):
         tell(done / len(todo), outcome.task.name)
+
+
+def _where(moment: Moment) -> str:
+    return f"step {moment.step} of {moment.steps}, test {percent(moment.test_accuracy)}"
 
 
 def summary(results: Sequence[Result]) -> Table:

@@ -171,7 +171,7 @@ def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], pipe: Conn
 
     def tell(share: float, words: str) -> None:
         nonlocal said
-        if time.monotonic() - said > PACE:
+        if share >= 1 or time.monotonic() - said > PACE:
             said = time.monotonic()
             with contextlib.suppress(OSError):  # whoever asked is gone; what was begun is finished all the same
                 pipe.send(("told", share, words))

@@ -40,6 +40,7 @@ class ProbeSpec:
         otherwise: Why it does not apply to the other families.
         cheap: For the nets of which families it, or the part of it that asks for weights alone, is made in moments:
             `labapp train` does it at every checkpoint, and the app by itself.
+        page: Of the app, which shows it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ProbeSpec:
     families: tuple[str, ...] = FAMILIES
     otherwise: str = ""
     cheap: tuple[str, ...] = ()
+    page: str = ""
 
 
 _LISTED = (
@@ -61,9 +63,16 @@ _LISTED = (
         "probes.plan",
         "plan",
         cheap=FAMILIES,
+        page="Architecture",
     ),
     ProbeSpec(
-        "stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", "plan", cheap=FAMILIES
+        "stages",
+        "Stages",
+        "What does the net hand on at each resolution?",
+        "probes.plan",
+        "plan",
+        cheap=FAMILIES,
+        page="Architecture",
     ),
     ProbeSpec(
         "growth",
@@ -73,12 +82,24 @@ _LISTED = (
         families=("dense",),
         otherwise="growth and compression are a matter of dense nets",
         cheap=FAMILIES,
+        page="Architecture",
     ),
     ProbeSpec(
-        "stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan", cheap=FAMILIES
+        "stacks",
+        "Stacks of 3×3",
+        "Why small kernels in a stack and not a large one?",
+        when="plan",
+        cheap=FAMILIES,
+        page="Architecture",
     ),
     ProbeSpec(
-        "accepted_sizes", "Image sizes", "Which image sizes does the net take?", "probes.plan", "plan", cheap=FAMILIES
+        "accepted_sizes",
+        "Image sizes",
+        "Which image sizes does the net take?",
+        "probes.plan",
+        "plan",
+        cheap=FAMILIES,
+        page="Architecture",
     ),
     ProbeSpec(
         "feature_reuse",
@@ -88,6 +109,7 @@ _LISTED = (
         "ends",
         64,
         cheap=("plain", "dense", "vgg"),  # in a residual net no weight belongs to one source
+        page="Feature reuse",
     ),
     ProbeSpec(
         "reuse_observations",
@@ -100,9 +122,25 @@ _LISTED = (
         otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which "
         "only dense nets have",
         cheap=("dense",),
+        page="Feature reuse",
     ),
-    ProbeSpec("similarity", "Similarity", "Which layers resemble each other?", "probes.representation", "few", 512),
-    ProbeSpec("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="few", images=512),
+    ProbeSpec(
+        "similarity",
+        "Similarity",
+        "Which layers resemble each other?",
+        "probes.representation",
+        "few",
+        512,
+        page="Representation",
+    ),
+    ProbeSpec(
+        "by_depth",
+        "Dimension and separability",
+        "What becomes of dimension and class?",
+        when="few",
+        images=512,
+        page="Representation",
+    ),
     ProbeSpec(
         "neural_collapse", "Neural collapse", "Are features one point a class?", "probes.representation", "few", 512
     ),
@@ -167,8 +205,17 @@ _LISTED = (
         "probes.gradients",
         "ends",
         2,
+        page="Architecture",
     ),
-    ProbeSpec("spatial_order", "Order of positions", "Does it matter where things stand?", "probes.plan", "last", 256),
+    ProbeSpec(
+        "spatial_order",
+        "Order of positions",
+        "Does it matter where things stand?",
+        "probes.plan",
+        "last",
+        256,
+        page="Architecture",
+    ),
 )
 CATALOGUE: dict[str, ProbeSpec] = {spec.name: spec for spec in _LISTED}
 IMAGES = max(spec.images for spec in _LISTED)
@@ -205,6 +252,11 @@ def is_cheap(name: str, experiment: Experiment) -> bool:
     """Whether it is made in moments for the net of an experiment; of a net of another maker it may be."""
     cheap = CATALOGUE[name].cheap
     return bool(cheap) and experiment.family in (*cheap, FOREIGN) and not why_not(name, experiment)
+
+
+def shown() -> list[str]:
+    """The quantities that a page of the app shows."""
+    return [name for name, spec in CATALOGUE.items() if spec.page]
 
 
 def command(names: Iterable[str], run_id: str) -> list[str]:

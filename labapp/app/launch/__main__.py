@@ -1,4 +1,4 @@
-"""How does the starter comparison begin behind the app? `python -m labapp.app.launch ROOT`, before the server starts."""
+"""How does the starter comparison begin behind the app? `python -m labapp.app.launch ROOT`, before the server."""
 
 import sys
 
