@@ -123,10 +123,10 @@ def load(path: Path) -> Launch:
 def launches(root: str | Path) -> list[Launch]:
     """All launches into an archive, newest first; a record that cannot be read is passed over."""
     found = []
-    for path in sorted((Path(root) / FOLDER).glob("*.json"), reverse=True):
+    for path in (Path(root) / FOLDER).glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             found.append(load(path.resolve()))
-    return found
+    return sorted(found, key=lambda launch: launch.started, reverse=True)
 
 
 def running(root: str | Path) -> list[Launch]:
