@@ -21,7 +21,6 @@ from labapp.frames.gradients import (
     LAYER,
     gradient_profile,
     gradient_ratio,
-    gradient_slope,
     layer_table,
     read_layers,
     theory_profile,
@@ -31,6 +30,7 @@ from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_simi
 from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
+from labapp.frames.slopes import gradient_slope, over_seeds
 from labapp.frames.steps import nearest_step
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
@@ -64,6 +64,7 @@ __all__ = [
     "names",
     "nearest_step",
     "observations",
+    "over_seeds",
     "overview",
     "pair_similarity",
     "pairs",

@@ -137,8 +137,9 @@ _LISTED = (
         "by_depth",
         "Dimension and separability",
         "What becomes of dimension and class?",
-        when="few",
-        images=512,
+        "probes.representation",
+        "few",
+        512,
         page="Representation",
     ),
     ProbeSpec(

@@ -14,7 +14,8 @@ from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.reuse_observations import observations
 from labapp.probes.given import Given
 
-BY_WEIGHTS = ("weights", "bn-folded")  # what needs no images
+BY_WEIGHTS = ("weights", "bn-folded")  # no images go into the numbers themselves
+CHEAP = ("weights",)  # nor into anything that they use: running statistics of untrained norms are none
 ORDER = ["weighting", "block", "source", "target", "kind", "value", "images"]
 
 
@@ -43,7 +44,7 @@ def reuse_observations(given: Given) -> pd.DataFrame:
 
 
 def _of(given: Given, weightings: Sequence[str]) -> Sequence[str]:
-    return [each for each in weightings if each in BY_WEIGHTS] if given.cheap else weightings
+    return [each for each in weightings if each in CHEAP] if given.cheap else weightings
 
 
 def _each(given: Given, weightings: Iterable[str], measure: Callable[[str], pd.DataFrame]) -> pd.DataFrame:

@@ -100,7 +100,7 @@ def test_what_costs_nothing_and_what_is_missing(digit_nets, capsys):
         ("feature_reuse", "reuse_observations"),
     )
     assert run.probes() == {name: [0] for name in plans} | {name: run.checkpoints() for name in weights}
-    assert set(run.probe("feature_reuse", 12)["weighting"]) == {"weights", "bn-folded"}
+    assert set(run.probe("feature_reuse", 12)["weighting"]) == {"weights"}
     assert f"{len(plans) + 2 * len(run.checkpoints())} tables in" in out
     assert "0 tables in" in typed(["probe", "dense", "--cheap", "--root", digit_nets], capsys)[1]  # all is there
 

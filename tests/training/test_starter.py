@@ -127,7 +127,7 @@ def test_what_a_page_shows_is_measured_too(tmp_path, console):
     run = result.run
     assert set(run.probes()) == {name for name in shown() if not why_not(name, kept)}
     by_weights = run.probe("feature_reuse", run.checkpoints()[1])
-    assert set(by_weights["weighting"]) == {"weights", "bn-folded"}
+    assert set(by_weights["weighting"]) == {"weights"}
     assert {"gradient", "ablation"} < set(run.probe("feature_reuse", 3)["weighting"])
     before = {path: path.stat().st_mtime_ns for path in (run.path / "probes").iterdir()}
     assert record((kept,), tmp_path, console) == [result]  # what is there is not made again
