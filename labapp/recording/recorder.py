@@ -252,7 +252,7 @@ class Recorder:
         self._scheduled = 0
         started = self._flushed = time.perf_counter()
         with self._guard([sums.step for sums in self._outlet.waiting]):
-            if self._outlet.flush(self._step, alone):
+            if self._outlet.flush(self._step, alone, self._guard):
                 self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
         self._own += spent
