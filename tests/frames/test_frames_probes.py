@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from labapp import frames
+from labapp import charts, frames
 from labapp.config import Experiment, LabError
 from labapp.probes.catalogue import against_name
 from labapp.store import RunWriter
@@ -119,6 +119,20 @@ def test_scales_work_on_each_column_for_itself():
     assert largest["raw"].tolist() == table["value"].tolist()
 
 
+def test_the_first_scale_shows_what_there_is_however_little():
+    """A starter's dense net differs by some per cent, which the column's maximum leaves in one colour."""
+    table = cells(lambda source, target: 1 + 0.02 * source)
+    assert frames.SCALES[0] == "column mean"
+    shown = frames.scaled(table, frames.SCALES[0])["value"]
+    assert shown.tolist() == pytest.approx([0, -0.01 / 1.01, 0.01 / 1.01, -0.02 / 1.02, 0, 0.02 / 1.02])
+    low, high = charts.linear_domain(shown, False, frames.SCALES[0])
+    assert (shown.max() - shown.min()) / (high - low) > 0.9
+    flat = frames.scaled(table, "column maximum")["value"]
+    assert flat.max() - flat.min() < 0.05  # of colours from 0 to 1
+    assert frames.scaled(cells(lambda source, target: source - 1.0), "column mean")["value"].isna().all()
+    assert charts.linear_domain(shown * np.nan, False, "column mean") == (-1, 1)
+
+
 def test_a_column_below_zero_is_scaled_by_its_largest_size():
     table = frames.scaled(cells(lambda source, target: -float(source + 1)), "column maximum")
     assert table["value"].between(-1, 0).all()
@@ -140,6 +154,46 @@ def test_preference_is_one_for_equal_weights():
     assert np.isnan(frames.preference(cells(lambda source, target: -1.0)))
     assert np.isnan(frames.preference(cells(lambda source, target: np.nan)))
     assert np.isnan(frames.preference(cells().query("target == 1")))
+
+
+def drawn(seed, sizes=(2, 3, 6), deviation=0.03):
+    """A net that has learnt nothing: independent cells in columns of so many sources."""
+    random = np.random.default_rng(seed)
+    rows = [
+        (1, source, target, "layer", abs(random.normal(1, deviation * (1 + source % 2))))
+        for target, sources in enumerate(sizes, start=1)
+        for source in range(sources)
+    ]
+    return pd.DataFrame(rows, columns=["block", "source", "target", "kind", "value"])
+
+
+def test_preference_of_untrained_nets_is_where_it_is_drawn():
+    """Against nets themselves: 400 for the shares, and how often another one's preference is inside."""
+    tables = [drawn(seed) for seed in range(400)]
+    shares = [t["value"] / t.groupby("target")["value"].transform("mean") for t in tables]
+    null = tables[0].assign(null=np.mean(shares, axis=0), null_deviation=np.std(shares, axis=0, ddof=1), seeds=1)
+    low, high = frames.preference_of_untrained(null)
+    others = [frames.preference(drawn(seed)) for seed in range(1000, 1400)]
+    assert np.mean([low <= other <= high for other in others]) == pytest.approx(0.95, abs=0.035)  # 3 deviations
+    low, high = frames.preference_of_untrained(null.assign(seeds=4))
+    fours = [
+        frames.preference(tables[0].assign(value=np.mean([drawn(4 * at + i)["value"] for i in range(4)], axis=0)))
+        for at in range(300, 500)
+    ]
+    assert np.mean([low <= four <= high for four in fours]) == pytest.approx(0.95, abs=0.05)
+    assert frames.spread_of_untrained(null) == pytest.approx(0.03, abs=0.02)
+    unknown = null.assign(null=np.nan, null_deviation=np.nan)
+    assert np.isnan(frames.preference_of_untrained(unknown)).all()
+    assert np.isnan(frames.spread_of_untrained(unknown))
+
+
+def test_tables_from_before_there_was_a_null_can_be_read(tmp_path):
+    run = run_of(tmp_path, paths=DENSE)
+    run.write_probe("feature_reuse", 0, cells())
+    assert frames.reuse([run], "weights", 0)[["null", "null_deviation"]].isna().all(axis=None)
+    old = {"observation": [1], "claim": ["c"], "number": [0.9], "threshold": [0.5], "seen": [True], "untrained": [1.0]}
+    run.write_probe("reuse_observations", 0, pd.DataFrame(old | {"reason": [""], "weighting": ["weights"]}))
+    assert frames.observations([run], "weights", 0)["null_low"].isna().all()
 
 
 def test_what_is_missed_most_stands_first_and_the_input_does_not_count():
