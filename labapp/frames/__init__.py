@@ -16,16 +16,16 @@ The functions that read files take `read=`, so that the app can pass cached read
 
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
+from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
 from labapp.frames.gradients import (
-    BATCH_NORM_GROWTH,
     LAYER,
     gradient_profile,
     gradient_ratio,
     layer_table,
     read_layers,
-    theory_profile,
 )
 from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import (
     SCALES,
@@ -46,8 +46,8 @@ from labapp.frames.training import SUMMARY, curves, overview, read_curves, summa
 from labapp.probes.catalogue import PLAN
 
 __all__ = [
-    "BATCH_NORM_GROWTH",
     "BY_DEPTH",
+    "EXPECTED",
     "FROM_ZERO",
     "IDENTITY",
     "LAYER",
@@ -60,9 +60,12 @@ __all__ = [
     "across_depth",
     "architecture",
     "at_step",
+    "beside",
     "curves",
     "describe",
     "ends",
+    "expected",
+    "expected_gradient",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
@@ -80,10 +83,13 @@ __all__ = [
     "parts",
     "preference",
     "preference_of_untrained",
+    "published",
+    "published_words",
     "pyramid",
     "read_curves",
     "read_layers",
     "read_signals",
+    "record",
     "reuse",
     "scaled",
     "self_similarity",
@@ -91,8 +97,8 @@ __all__ = [
     "sizes",
     "spread_of_untrained",
     "summary",
-    "theory_profile",
     "thinned",
     "totals",
+    "unexpected",
     "usual_of",
 ]

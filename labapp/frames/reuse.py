@@ -26,19 +26,16 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
         block (from 1), source (0 is what comes into the block), target, kind (of the target: layer, transition, block,
         classifier), value (mean over the runs), deviation (between them, NaN for one), seeds, null and null_deviation
         (the cell over its column's mean in nets that have learnt nothing: mean, and deviation between nets; NaN where
-        not measured),
-        source_layer and target_layer (paths), step (the measured one nearest to `step`, the earlier of two); one row a
-        cell.
+        not measured), source_layer and target_layer (paths), step (the measured one nearest to `step`, the earlier of
+        two); one row a cell.
 
     Raises:
         LabError: If the runs have different cells.
     """
     parts = []
     for run in runs:
-        at = nearest_step(run, "feature_reuse", step)
-        table = (read or Run.probe)(run, "feature_reuse", at)
-        missing = dict.fromkeys(set(NULL) - set(table), np.nan)
-        parts.append(table[table["weighting"] == weighting].assign(step=at, **missing))
+        part = _nearest(run, weighting, step, read or Run.probe)
+        parts.append(part.assign(**dict.fromkeys(set(NULL) - set(part), np.nan)))
     columns = [*CELL, "value", "deviation", "seeds", *NULL, "source_layer", "target_layer", "step"]
     if not parts or parts[0].empty:
         return pd.DataFrame(columns=columns)
@@ -59,6 +56,17 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
         source_layer=[called.get((block, source), f"source {source}") for block, source, _ in pairs],
         target_layer=[called.get((block, target), f"target {target}") for block, _, target in pairs],
     )[columns]
+
+
+def _nearest(run: Run, weighting: str, step: int, read: Read) -> pd.DataFrame:
+    """The cells of one weighting at the step nearest to `step`: not every one is measured at every checkpoint."""
+    nearest_step(run, "feature_reuse", step)  # says that there is none
+    for at in sorted(run.probes()["feature_reuse"], key=lambda at: (abs(at - step), at)):
+        table = read(run, "feature_reuse", at)
+        cells = table[table["weighting"] == weighting].assign(step=at)
+        if len(cells):
+            break
+    return cells
 
 
 def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]:

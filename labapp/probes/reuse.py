@@ -24,6 +24,8 @@ from labapp.diagnostics.reuse_observations import observations
 from labapp.nets.ordered import net_for
 from labapp.probes.given import Given, probe_images
 
+BY_WEIGHTS = ("weights", "bn-folded")  # no images go into the numbers themselves
+CHEAP = ("weights",)  # nor into anything that they use: running statistics of untrained norms are none
 ORDER = ["weighting", "block", "source", "target", "kind", "value", "null", "null_deviation", "images"]
 NULL_SEED = 1 << 20  # of the first of these nets: far from the seeds that people choose
 NULL_IMAGES = 32  # at most, that nets which have learnt nothing see: each is a mean over nets anyway
@@ -44,15 +46,17 @@ def feature_reuse(given: Given) -> pd.DataFrame:
         else:
             table = reuse_of(given.net, weighting, images, labels)
             table = beside(table, _nulls_for(given, weighting) if family == "dense" else ())
-        return table.assign(images=0 if weighting in ("weights", "bn-folded") else len(images))
+        return table.assign(images=0 if weighting in BY_WEIGHTS else len(images))
 
-    return _each(given, ("ablation",) if family == "residual" else WEIGHTINGS, measure)[ORDER]
+    if family == "residual" and given.cheap:
+        raise LabError("a residual net adds its features, so its weights alone tell nothing of their reuse")
+    return _each(given, ("ablation",) if family == "residual" else _of(given, WEIGHTINGS), measure)[ORDER]
 
 
 def reuse_observations(given: Given) -> pd.DataFrame:
     """See `labapp.diagnostics.reuse_observations`; with the column weighting in front."""
     images, labels = given.test.images, given.test.labels
-    shares = WEIGHTINGS[:-1]  # ablation has values below 0, which are no shares
+    shares = _of(given, WEIGHTINGS[:-1])  # ablation has values below 0, which are no shares
 
     def measure(weighting: str) -> pd.DataFrame:
         return observations(reuse_of(given.net, weighting, images, labels), _nulls_for(given, weighting))
@@ -62,7 +66,7 @@ def reuse_observations(given: Given) -> pd.DataFrame:
 
 def _nulls_for(given: Given, weighting: str) -> Sequence[pd.DataFrame]:
     channels, _, size = given.test.images.shape[1:]
-    seen = min(len(given.test.images), NULL_IMAGES)
+    seen = min(len(given.test.images), NULL_IMAGES) if weighting not in CHEAP else 1
     return _nulls(given.experiment, weighting, seen, given.classes, int(size), int(channels))
 
 
@@ -80,6 +84,10 @@ def _nulls(
         with calibrated(net, batch.images) if weighting != "weights" else nullcontext():
             tables.append(reuse_of(net, weighting, batch.images, batch.labels))
     return tables
+
+
+def _of(given: Given, weightings: Sequence[str]) -> Sequence[str]:
+    return [each for each in weightings if each in CHEAP] if given.cheap else weightings
 
 
 def _each(given: Given, weightings: Iterable[str], measure: Callable[[str], pd.DataFrame]) -> pd.DataFrame:
