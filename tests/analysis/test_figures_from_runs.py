@@ -58,6 +58,16 @@ def test_gradient_tables_hold_the_first_and_the_last_step(archive, tmp_path):
     assert set(pd.read_csv(tmp_path / "gradient_heatmap.csv")["net"]) == {"plain-20", "plain-56"}
 
 
+def test_theory_stands_beside_the_first_step_and_no_other(archive, tmp_path):
+    run(gradient_flow, "--runs", archive, "--out", tmp_path)
+    profile = pd.read_csv(tmp_path / "gradient_profile.csv")
+    expected = profile[profile["family"] != "dense"]
+    assert expected.loc[expected["step"] == 0, "theory"].notna().all()
+    assert profile.loc[profile["step"] > 0, "theory"].isna().all()
+    last = expected[(expected["step"] == 0) & (expected["net"] == "plain-56")].iloc[-1]
+    assert last["theory"] == pytest.approx(last["value"])
+
+
 def test_several_seeds_are_one_net(record, tmp_path):
     for seed, growth in enumerate((1.1, 1.2, 1.3)):
         record(tmp_path / "runs", seed=seed, growth=growth)
