@@ -30,9 +30,7 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
     """
     parts = []
     for run in runs:
-        at = nearest_step(run, "feature_reuse", step)
-        table = (read or Run.probe)(run, "feature_reuse", at)
-        parts.append(table[table["weighting"] == weighting].assign(step=at))
+        parts.append(_nearest(run, weighting, step, read or Run.probe))
     columns = [*CELL, "value", "deviation", "seeds", "source_layer", "target_layer", "step"]
     if not parts or parts[0].empty:
         return pd.DataFrame(columns=columns)
@@ -51,6 +49,17 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
         source_layer=[called.get((block, source), f"source {source}") for block, source, _ in pairs],
         target_layer=[called.get((block, target), f"target {target}") for block, _, target in pairs],
     )[columns]
+
+
+def _nearest(run: Run, weighting: str, step: int, read: Read) -> pd.DataFrame:
+    """The cells of one weighting at the step nearest to `step`: not every one is measured at every checkpoint."""
+    nearest_step(run, "feature_reuse", step)  # says that there is none
+    for at in sorted(run.probes()["feature_reuse"], key=lambda at: (abs(at - step), at)):
+        table = read(run, "feature_reuse", at)
+        cells = table[table["weighting"] == weighting].assign(step=at)
+        if len(cells):
+            break
+    return cells
 
 
 def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]:
