@@ -16,6 +16,7 @@ The functions that read files take `read=`, so that the app can pass cached read
 
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
+from labapp.frames.comparisons import besides, comparable, difference, finals
 from labapp.frames.gradients import (
     BATCH_NORM_GROWTH,
     LAYER,
@@ -24,14 +25,25 @@ from labapp.frames.gradients import (
     gradient_slope,
     layer_table,
     read_layers,
+    states_of,
     theory_profile,
 )
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
-from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
-from labapp.frames.steps import nearest_step
+from labapp.frames.signals import (
+    FROM_ZERO,
+    SIGNALS,
+    UPDATES,
+    at_step,
+    healthy_band,
+    medians,
+    read_signals,
+    signals,
+    totals,
+)
+from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
 from labapp.probes.catalogue import PLAN
@@ -47,22 +59,30 @@ __all__ = [
     "SCALES",
     "SIGNALS",
     "SUMMARY",
+    "TOLERANCE",
     "UPDATES",
     "across_depth",
     "architecture",
     "at_step",
+    "besides",
+    "comparable",
     "curves",
     "describe",
+    "difference",
     "ends",
+    "finals",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
     "gradient_slope",
+    "healthy_band",
     "layer_table",
     "medians",
+    "middle_step",
     "missed",
+    "moment",
     "names",
-    "nearest_step",
+    "near",
     "observations",
     "overview",
     "pair_similarity",
@@ -78,9 +98,12 @@ __all__ = [
     "self_similarity",
     "signals",
     "sizes",
+    "standing",
+    "states_of",
     "summary",
     "theory_profile",
     "thinned",
+    "together",
     "totals",
     "usual_of",
 ]

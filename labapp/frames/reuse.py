@@ -10,7 +10,7 @@ import pandas as pd
 
 from labapp.config import LabError, listed, nearest
 from labapp.frames.runs import names
-from labapp.frames.steps import Read, nearest_step
+from labapp.frames.steps import Read, near, near_step
 from labapp.store import Run
 
 SCALES = ("column maximum", "raw", "column min–max")
@@ -22,17 +22,19 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
 
     Returns:
         block (from 1), source (0 is what comes into the block), target, kind (of the target: layer, transition, block,
-        classifier), value (mean over the runs), deviation (between them, NaN for one), seeds, source_layer and
-        target_layer (paths), step (the measured one nearest to `step`, the earlier of two); one row a cell.
+        classifier), value (mean over the runs measured at one step, that which stands for `step`), deviation (between
+        them, NaN for one), seeds (how many), source_layer and target_layer (paths), step (theirs); one row a cell.
+        Empty where no measured step stands for `step`.
 
     Raises:
         LabError: If the runs have different cells.
     """
     parts = []
+    at = near({measured for run in runs for measured in run.probes().get("feature_reuse", [])}, step)
     for run in runs:
-        at = nearest_step(run, "feature_reuse", step)
-        table = (read or Run.probe)(run, "feature_reuse", at)
-        parts.append(table[table["weighting"] == weighting].assign(step=at))
+        if at in run.probes().get("feature_reuse", []):
+            table = (read or Run.probe)(run, "feature_reuse", at)
+            parts.append(table[table["weighting"] == weighting].assign(step=at))
     columns = [*CELL, "value", "deviation", "seeds", "source_layer", "target_layer", "step"]
     if not parts or parts[0].empty:
         return pd.DataFrame(columns=columns)
@@ -134,11 +136,14 @@ def observations(runs: Sequence[Run], weighting: str, step: int, read: Read | No
     """The four observations of Huang et al. 2017, Fig. 5, in each run.
 
     Returns:
-        run, observation (1 … 4), claim, number, threshold, seen (True, False, None), untrained, reason.
+        run, observation (1 … 4), claim, number, threshold, seen (True, False, None), untrained, reason, step; runs
+        without a measured step that stands for `step` are left out.
     """
-    columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", "reason"]
+    columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", "reason", "step"]
     parts = []
     for run, name in zip(runs, names(runs), strict=True):
-        table = (read or Run.probe)(run, "reuse_observations", nearest_step(run, "reuse_observations", step))
-        parts.append(table[table["weighting"] == weighting].assign(run=name))
+        at = near_step(run, "reuse_observations", step)
+        if at is not None:
+            table = (read or Run.probe)(run, "reuse_observations", at)
+            parts.append(table[table["weighting"] == weighting].assign(run=name, step=at))
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -87,16 +87,26 @@ def test_seeds_become_a_mean_and_a_deviation(tmp_path):
     runs = [run_of(tmp_path, paths=DENSE, seed=seed) for seed in (0, 1)]
     for seed, run in enumerate(runs):
         run.write_probe("feature_reuse", 5, cells(lambda s, t, seed=seed: 1.0 + 2 * seed))
-    table = frames.reuse(runs, "weights", 0)
+    assert frames.reuse(runs, "weights", 0).empty
+    table = frames.reuse(runs, "weights", 5)
     assert (table["value"].unique(), table["seeds"].unique(), table["step"].unique()) == (2.0, 2, 5)
     assert table["deviation"].to_numpy() == pytest.approx(np.sqrt(2))
+
+
+def test_a_mean_over_seeds_is_of_one_step(tmp_path):
+    runs = [run_of(tmp_path, paths=DENSE, seed=seed) for seed in (0, 1, 2)]
+    for run, step in zip(runs, (100, 100, 101), strict=True):
+        run.write_probe("feature_reuse", step, cells(lambda s, t, step=step: float(step)))
+    for asked, value, seeds in ((100, 100, 2), (101, 101, 1)):
+        table = frames.reuse(runs, "weights", asked)
+        assert (table["value"].unique(), table["seeds"].unique(), table["step"].unique()) == (value, seeds, asked)
 
 
 def test_a_cell_that_is_nan_in_one_seed_is_nan(tmp_path):
     runs = [run_of(tmp_path, paths=DENSE, seed=seed) for seed in (0, 1)]
     for seed, run in enumerate(runs):
         run.write_probe("feature_reuse", 5, cells(lambda s, t, seed=seed: np.nan if seed else 1.0))
-    assert frames.reuse(runs, "weights", 0)["value"].isna().all()
+    assert frames.reuse(runs, "weights", 5)["value"].isna().all()
 
 
 def test_different_blocks_are_not_laid_over_each_other(tmp_path):
@@ -169,7 +179,8 @@ def similarity(cka, layers=4, other=None):
 def test_one_net_is_a_lower_triangle(tmp_path):
     run = run_of(tmp_path)
     run.write_probe("similarity", 3, similarity(lambda i, j: 1 - abs(i - j) / 10))
-    table = frames.self_similarity(run, 0)
+    assert frames.self_similarity(run, 0).empty  # step 3 does not stand for step 0
+    table = frames.self_similarity(run, 3)
     assert len(table) == 4 * 5 / 2
     assert (table["row"] >= table["column"]).all()
     assert frames.ends(table)[0] == pytest.approx(0.7)
@@ -178,9 +189,10 @@ def test_one_net_is_a_lower_triangle(tmp_path):
 
 def test_two_nets_are_a_square_whoever_was_asked(tmp_path):
     run, other = run_of(tmp_path, seed=0), run_of(tmp_path, seed=1)
-    assert frames.pair_similarity(run, other, 0).empty
+    assert frames.pair_similarity(run, other, 5).empty
     run.write_probe(against_name(other.id, 7), 5, similarity(lambda i, j: i / 10 + j / 100, 3, 4))
-    forth, back = frames.pair_similarity(run, other, 0), frames.pair_similarity(other, run, 0)
+    assert frames.pair_similarity(run, other, 0).empty
+    forth, back = frames.pair_similarity(run, other, 5), frames.pair_similarity(other, run, 7)
     assert len(forth) == len(back) == 12
     assert (forth["step"].iloc[0], forth["other_step"].iloc[0]) == (5, 7)
     assert (back["step"].iloc[0], back["other_step"].iloc[0]) == (7, 5)
@@ -210,14 +222,14 @@ def by_depth(value):
     return pd.DataFrame(rows)
 
 
-def test_across_depth_takes_the_nearest_step_and_three_quantities(tmp_path):
+def test_across_depth_takes_a_step_near_enough_and_three_quantities(tmp_path):
     runs = [run_of(tmp_path, seed=seed) for seed in (0, 1)]
     runs[0].write_probe("by_depth", 0, by_depth(lambda i: -1.0))
-    runs[0].write_probe("by_depth", 9, by_depth(lambda i: float(i) if i else np.nan))
-    runs[1].write_probe("by_depth", 4, by_depth(lambda i: 1.0))
-    table = frames.across_depth(runs, 8)
+    runs[0].write_probe("by_depth", 19, by_depth(lambda i: float(i) if i else np.nan))
+    runs[1].write_probe("by_depth", 14, by_depth(lambda i: 1.0))
+    table = frames.across_depth(runs, 20)
     assert set(table["quantity"]) == set(frames.BY_DEPTH)
-    assert table.groupby("seed")["step"].first().to_dict() == {0: 9, 1: 4}
+    assert table.groupby("seed")["step"].first().to_dict() == {0: 19}
     assert table["state"].tolist().count("not finite") == 3
 
 

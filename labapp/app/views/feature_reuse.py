@@ -43,18 +43,22 @@ def answer(dense: pd.DataFrame, start: pd.DataFrame, residual: pd.DataFrame, who
         before = f" ({palette.number(first)}× at step {start['step'].max():,})" if len(start) else ""
         before = before if pd.notna(first) and start["step"].max() < dense["step"].max() else ""
         words.append(
-            f"a layer of {who[0]} reads its strongest source {palette.number(strongest)}× as strongly as the mean "
-            f"one{before}"
+            f"a layer of {_at(who[0], dense, step)} reads its strongest source {palette.number(strongest)}× as "
+            f"strongly as the mean one{before}"
         )
     elif len(dense):
         worst = frames.missed(dense).dropna(subset="loss")
-        words += [_missing(worst, "layer", who[0])] if len(worst) else []
+        words += [_missing(worst, "layer", _at(who[0], dense, step))] if len(worst) else []
     worst = frames.missed(residual).dropna(subset="loss")
     if len(worst):
-        words.append(_missing(worst, "block", who[1]))
+        words.append(_missing(worst, "block", _at(who[1], residual, step)))
     if not words:
         return f"At step {step:,} nothing finite was measured of {listed([name for name in who if name])}."
     return f"At step {step:,} {'; '.join(words)}."
+
+
+def _at(name: str, cells: pd.DataFrame, step: int) -> str:
+    return app.of_step(name, int(cells["step"].max()), step)
 
 
 def _missing(worst: pd.DataFrame, what: str, who: str) -> str:
@@ -78,7 +82,10 @@ def _body(archive: app.OpenArchive) -> None:
 
 
 def _one_source(archive: app.OpenArchive) -> None:
-    counts = {run.name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info) for run in archive.chosen}
+    counts = {
+        name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info)
+        for run, name in zip(archive.chosen, frames.names(archive.chosen), strict=True)
+    }
     words = listed(f"all {count} layers of {name}" if count else name for name, count in counts.items())
     st.title(f"{words[0].upper()}{words[1:]} read one source each, the layer before.", anchor=False, help=MEANING)
     st.caption("Choose a dense net, which reads all layers before, or a residual one, which reads their sum.")
@@ -93,8 +100,10 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="top"):
         first, second = _choice("Dense net", dense, "dense"), _choice("Residual net", summed, "summed")
         weighting, scale = _controls(bool(dense))
-    steps = sorted({step for run in [*first, *second] for step in run.probes()["feature_reuse"]})
-    step = app.step_slider(steps, "reuse-step", first=False)
+    groups_of = [{step for run in own for step in run.probes()["feature_reuse"]} for own in (first, second) if own]
+    steps = sorted(set().union(*groups_of))
+    shared = [step for step in steps if all(frames.near(own, step) is not None for own in groups_of)]
+    step = app.step_slider(steps, "reuse-step", begin=(shared or steps)[-1])
     try:
         cells, start = (frames.reuse(first, weighting, at, app.probe) for at in (step, steps[0]))
         counterpart = frames.reuse(second, "ablation", step, app.probe)
@@ -104,6 +113,7 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         return
     who = (frames.names(first, seeds=False)[0] if first else "", frames.names(second, seeds=False)[0] if second else "")
     top.title(answer(cells, start, counterpart, who, step), help=MEANING, anchor=False)
+    app.say_steps(pd.concat([_standing(first, cells, step), _standing(second, counterpart, step)]), step)
     left, right = st.columns([5, 2], gap="medium") if first and second else (st.container(), st.container())
     with left:
         _triangles(cells, who[0], weighting, scale)
@@ -119,6 +129,14 @@ def _alike(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for run, name in zip(runs, frames.describe(runs)["net"], strict=True):
         groups.setdefault(name, []).append(run)
     return groups
+
+
+def _standing(runs: Sequence[Run], cells: pd.DataFrame, step: int) -> pd.DataFrame:
+    """As `frames.standing`, of runs whose mean is of one step: those that were not measured there are left out."""
+    there = frames.standing(app.measured_steps(runs, "feature_reuse"), step)
+    at = cells["step"].max() if len(cells) else None
+    held = [at in run.probes()["feature_reuse"] for run in runs]
+    return there.assign(step=pd.Series([at if inside else None for inside in held], dtype=float))
 
 
 def _is_dense(run: Run) -> bool:
