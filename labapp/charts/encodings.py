@@ -104,9 +104,15 @@ def crosses(bad: pd.DataFrame, colour: alt.Color, title: str) -> alt.Chart:
             x="relative_depth:Q",
             y=alt.value(alt.expr("height - 7")),
             color=colour,
-            tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title)],
+            tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title), *noted(bad)],
         )
     )
+
+
+def noted(rows: pd.DataFrame) -> list[alt.Tooltip]:
+    """The tooltip that says what there is to note about a value, or why there is none; none where there is nothing."""
+    said = "note" in rows and bool((rows["note"].fillna("") != "").any())
+    return [alt.Tooltip("note:N", title="note")] if said else []
 
 
 def focus_on_runs() -> alt.Parameter:

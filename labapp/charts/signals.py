@@ -18,6 +18,7 @@ from labapp.charts.encodings import (
     crosses,
     dash_of,
     log_axis,
+    noted,
     of_layer,
     positive,
     shaped,
@@ -74,6 +75,7 @@ def signal_chart(
     if interval:
         ends = (("low", "95 % interval from"), ("high", "to"))
         tooltip += [alt.Tooltip(f"{field}:Q", title=title, format=NUMBER) for field, title in ends]
+    tooltip += noted(shown)
     base = alt.Chart(shown.assign(value=shown["value"].where(fine))).encode(x=x, y=y)
     layers: list[Any] = fill + [
         alt.Chart(pd.DataFrame({"value": [even]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(y="value:Q")

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.measuring.interval import share_interval
+from labapp.diagnostics.measuring.interval import mean_interval
 from labapp.diagnostics.measuring.measured import labels_of
 from labapp.diagnostics.measuring.outputs import device_of
 from labapp.diagnostics.measuring.tensors import first_tensor
@@ -38,7 +38,7 @@ class SpatialOrder(NamedTuple):
     repeats: int
     accuracy: float
     accuracy_permuted: float
-    low: float  # Wilson's 95 % interval of accuracy_permuted, for the images
+    low: float  # 95 % interval of accuracy_permuted, for the images: of a mean, since each image has a share
     high: float
     output_change: float
     decisions_changed: float
@@ -98,8 +98,9 @@ def spatial_order(
     if classes is None:
         missing = (math.nan,) * 4
         return SpatialOrder(name, height * width, repeats, *missing, change, moved, note or "no labels, so no accuracy")
-    right = share_interval((changed.argmax(2) == classes).double().mean(0))  # of each image, over permutations
+    right = mean_interval((changed.argmax(2) == classes).double().mean(0))  # of each image, over permutations
     accuracy = float((plain.argmax(1) == classes).double().mean())
+    note = "; ".join(filter(None, (note, right.reason)))
     return SpatialOrder(name, height * width, repeats, accuracy, *right[:3], change, moved, note)
 
 

@@ -22,7 +22,6 @@ from labapp.frames.gradients import (
     LAYER,
     gradient_profile,
     gradient_ratio,
-    gradient_slope,
     layer_table,
     read_layers,
     states_of,
@@ -43,6 +42,7 @@ from labapp.frames.signals import (
     signals,
     totals,
 )
+from labapp.frames.slopes import gradient_slope, over_seeds
 from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
@@ -84,6 +84,7 @@ __all__ = [
     "names",
     "near",
     "observations",
+    "over_seeds",
     "overview",
     "pair_similarity",
     "pairs",

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.steps import at_near_step
@@ -100,44 +99,6 @@ def theory_profile(profile: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     missing = rows["run"].map(last["depth"]) - rows["depth"]
     value = rows["run"].map(last["value"]) * BATCH_NORM_GROWTH**missing
     return rows[["run", "depth", "relative_depth"]].assign(value=value)
-
-
-def gradient_slope(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """How fast does the value change from layer to layer? Least squares of log10(value) on depth.
-
-    Returns:
-        The columns of `IDENTITY`, then step, slope (log10 a layer; below 0 it grows towards the input), low, high (the
-        interval of the least-squares slope at `level`, from Student's t with layers − 2 degrees of freedom), factor
-        (10 ** −slope, growth a layer towards the input), layers (in the fit), left_out (zero or not finite). Two layers
-        give no interval, fewer no slope: NaN.
-    """
-    keys = [*IDENTITY, "step"] if "run_id" in table else ["run", "step"]
-    columns = [*keys, "slope", "low", "high", "factor", "layers", "left_out"]
-    if table.empty:
-        return pd.DataFrame(columns=columns)
-    usable = np.isfinite(table["value"]) & (table["value"] > 0)
-    log = np.log10(table["value"].where(usable).astype(float))
-    depth = table["depth"].where(usable).astype(float)
-    group = table.assign(x=depth, y=log).groupby(keys, sort=False, dropna=False)
-    x, y = depth - group["x"].transform("mean"), log - group["y"].transform("mean")
-    sums = (
-        table[keys]
-        .assign(n=usable.astype(int), left_out=(~usable).astype(int), xx=x * x, xy=x * y, yy=y * y)
-        .groupby(keys, sort=False, dropna=False, as_index=False)
-        .sum()
-    )
-    n = sums["n"].to_numpy()
-    xx, xy, yy = (sums[name].to_numpy(float) for name in ("xx", "xy", "yy"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where((n >= 2) & (xx > 0), xy / xx, np.nan)
-        residual = np.clip(yy - slope * xy, 0, None)  # rounding can push a perfect fit below zero
-        error = np.where(n >= 3, np.sqrt(residual / np.where(n >= 3, n - 2, np.nan) / xx), np.nan)
-    # Student's t by scipy.special, since scipy.stats takes half a second to import, which every page would wait for
-    half = stdtrit(np.maximum(n - 2, 1), (1 + level) / 2) * error
-    result = sums[keys].assign(
-        slope=slope, low=slope - half, high=slope + half, factor=10**-slope, layers=n, left_out=sums["left_out"]
-    )
-    return result.sort_values(["run", "step"], kind="stable", ignore_index=True)
 
 
 def gradient_ratio(table: pd.DataFrame) -> pd.DataFrame:

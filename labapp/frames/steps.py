@@ -79,7 +79,7 @@ def together(table: pd.DataFrame, by: Sequence[str] = ("net",)) -> pd.DataFrame:
         table: With the columns run and step, one step a run, and those of `by`.
         by: What is averaged over runs.
     """
-    at = table.drop_duplicates([*by, "run"]).groupby([*by, "step"]).size().rename("runs").reset_index()
+    at = table.drop_duplicates([*by, "run"]).groupby([*by, "step"], as_index=False).agg(runs=("run", "size"))
     chosen = at.sort_values(["runs", "step"]).drop_duplicates(list(by), keep="last")
     return table.merge(chosen[[*by, "step"]], on=[*by, "step"])
 

@@ -15,7 +15,9 @@ SCALES = {"absolute": False, "relative to last layer": True}
 MEANING = f"""
 **Gradient at a layer's output**, ‖∂L/∂h‖: the Euclidean norm, over the whole batch, of the mean loss's gradient with
 respect to the layer's output h. **Slope**: least squares of log₁₀ of that norm over the layer's depth; 10^(−slope) is
-the growth a layer on the way back to the image.
+the growth a layer on the way back to the image. In brackets its 95 % interval: over the seeds where three or more of
+one net are chosen, else from how far the layers are from the line, which neighbours are together. The gradient *keeps
+its size* where the interval holds 1×. Projections on shortcuts are left out of the line.
 
 **Theory**: behind ReLU and batch norm the gradient of a net without shortcuts grows by √(π/(π−1)) ≈
 {frames.BATCH_NORM_GROWTH:.3f} a layer towards the image, at initialisation and for large batches (Yang et al. 2019, *A
@@ -118,7 +120,11 @@ def _picture(archive: app.OpenArchive) -> None:
     if step == 0 and quantity == "output_grad_norm" and kind == "conv":
         theory = frames.theory_profile(profile, runs)
     with top:
-        st.title(answer(slopes.merge(at, on=["run", "step"]), runs, step, what), help=MEANING, anchor=False)
+        st.title(
+            answer(*frames.over_seeds(slopes.merge(at, on=["run", "step"]), runs), step, what),
+            help=MEANING,
+            anchor=False,
+        )
     span = charts.log_span(table["value"])  # over all steps, so that the axis stands still while they play
     with left:
         st.altair_chart(
