@@ -8,10 +8,11 @@ from labapp.app.probed import measured_steps, probe, readable, show_probed, unme
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
 from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles
+from labapp.app.theory import say_theory
 
 __all__ = [
     "PACE", "PICTURE", "OpenArchive", "broken", "choice", "curves", "described", "draw_sidebar", "empty", "layer_table",
     "look_again_if_gone", "measured_steps", "none_chosen", "of_step", "opened", "overview", "playable", "playing",
-    "probe", "readable", "rows", "say_steps", "show", "show_probed", "signals", "start", "starter_button",
-    "step_slider", "styles", "svg_address", "swatch", "unmeasured", "unpaired",
+    "probe", "readable", "rows", "say_steps", "say_theory", "show", "show_probed", "signals", "start",
+    "starter_button", "step_slider", "styles", "svg_address", "swatch", "unmeasured", "unpaired",
 ]  # fmt: skip

@@ -51,7 +51,8 @@ def starter_button(root: Path, primary: bool = False) -> None:
         key="starter",
         type="primary" if primary else "secondary",
         disabled=busy,
-        help="Trains plain and residual nets of 20 and 56 layers and a dense net on the same images, same recipe",
+        help="Trains plain and residual nets of 20 and 56 layers, a dense net and a VGG on the same images with the "
+        "same recipe, and measures them; what is there already is not done again",
     )
     if pressed:
         start(["starter"], root)
@@ -80,7 +81,7 @@ def empty(archive: OpenArchive) -> None:
         else:
             st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
             st.markdown(
-                f"Record five nets side by side into `{archive.root}` and watch them train; it takes a few minutes.",
+                f"Record six nets side by side into `{archive.root}` and watch them train; it takes a few minutes.",
                 text_alignment="center",
             )
             starter_button(archive.root, primary=True)

@@ -17,19 +17,19 @@ The functions that read files take `read=`, so that the app can pass cached read
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
 from labapp.frames.comparisons import besides, comparable, difference, finals
+from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
 from labapp.frames.gradients import (
-    BATCH_NORM_GROWTH,
     LAYER,
     gradient_profile,
     gradient_ratio,
     layer_table,
     read_layers,
     states_of,
-    theory_profile,
 )
 from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
-from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
+from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, reuse_steps, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import (
     FROM_ZERO,
@@ -49,8 +49,8 @@ from labapp.frames.training import SUMMARY, curves, overview, read_curves, summa
 from labapp.probes.catalogue import PLAN
 
 __all__ = [
-    "BATCH_NORM_GROWTH",
     "BY_DEPTH",
+    "EXPECTED",
     "FROM_ZERO",
     "IDENTITY",
     "LAYER",
@@ -64,12 +64,15 @@ __all__ = [
     "across_depth",
     "architecture",
     "at_step",
+    "beside",
     "besides",
     "comparable",
     "curves",
     "describe",
     "difference",
     "ends",
+    "expected",
+    "expected_gradient",
     "finals",
     "gradient_heatmap",
     "gradient_profile",
@@ -90,11 +93,15 @@ __all__ = [
     "pairs",
     "parts",
     "preference",
+    "published",
+    "published_words",
     "pyramid",
     "read_curves",
     "read_layers",
     "read_signals",
+    "record",
     "reuse",
+    "reuse_steps",
     "scaled",
     "self_similarity",
     "signals",
@@ -102,9 +109,9 @@ __all__ = [
     "standing",
     "states_of",
     "summary",
-    "theory_profile",
     "thinned",
     "together",
     "totals",
+    "unexpected",
     "usual_of",
 ]

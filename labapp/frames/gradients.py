@@ -14,10 +14,6 @@ from labapp.store import Run
 
 LAYER = ["step", "layer", "kind", "depth", "relative_depth", "stage", "block"]  # what a table says about its layer
 
-# Yang et al. 2019, "A mean field theory of batch normalization", Theorem 3.10: behind ReLU and batch norm the squared
-# gradient grows by π/(π − 1) a layer towards the input, at initialisation and in the limit of large batches.
-BATCH_NORM_GROWTH = float(np.sqrt(np.pi / (np.pi - 1)))
-
 
 def layer_table(
     runs: Sequence[Run],
@@ -79,26 +75,6 @@ def states_of(values: pd.Series) -> np.ndarray:
 def states(bad: pd.Series, zero: pd.Series) -> np.ndarray:
     """What a log axis can say of a value: finite, zero, or not finite (below zero included)."""
     return np.select([bad, zero], ["not finite", "zero"], "finite")
-
-
-def theory_profile(profile: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """What a gradient profile would be if it grew by `BATCH_NORM_GROWTH` a layer from the last layer's value back.
-
-    Args:
-        profile: from `gradient_profile`; the theory is of step 0, the initialisation, and says nothing of others.
-        runs: from `describe`; the theory holds for plain nets with batch norm and ReLU only.
-
-    Returns:
-        run, depth, relative_depth, value.
-    """
-    known = (runs["family"] == "plain") & (runs["norm"] == "batch") & (runs["activation"] == "relu")
-    rows = profile[profile["run"].isin(runs.loc[known, "run"]) & (profile["step"] == 0)]
-    if rows.empty:
-        return rows[["run", "depth", "relative_depth", "value"]]
-    last = rows.loc[rows.groupby("run")["depth"].idxmax()].set_index("run")
-    missing = rows["run"].map(last["depth"]) - rows["depth"]
-    value = rows["run"].map(last["value"]) * BATCH_NORM_GROWTH**missing
-    return rows[["run", "depth", "relative_depth"]].assign(value=value)
 
 
 def gradient_ratio(table: pd.DataFrame) -> pd.DataFrame:

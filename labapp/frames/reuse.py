@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from labapp.config import LabError, listed, nearest
 from labapp.frames.runs import names
-from labapp.frames.steps import Read, near, near_step
+from labapp.frames.steps import Read, near
 from labapp.store import Run
 
 SCALES = ("column maximum", "raw", "column min–max")
+REUSE: Literal["feature_reuse"] = "feature_reuse"
 CELL = ["block", "source", "target", "kind"]
 
 
@@ -30,9 +32,10 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
         LabError: If the runs have different cells.
     """
     parts = []
-    at = near({measured for run in runs for measured in run.probes().get("feature_reuse", [])}, step)
+    steps = {run.id: reuse_steps(run, weighting, read) for run in runs}
+    at = near({measured for own in steps.values() for measured in own}, step)
     for run in runs:
-        if at in run.probes().get("feature_reuse", []):
+        if at is not None and at in steps[run.id]:
             table = (read or Run.probe)(run, "feature_reuse", at)
             parts.append(table[table["weighting"] == weighting].assign(step=at))
     columns = [*CELL, "value", "deviation", "seeds", "source_layer", "target_layer", "step"]
@@ -53,6 +56,14 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
         source_layer=[called.get((block, source), f"source {source}") for block, source, _ in pairs],
         target_layer=[called.get((block, target), f"target {target}") for block, _, target in pairs],
     )[columns]
+
+
+def reuse_steps(
+    run: Run, weighting: str, read: Read | None = None, name: Literal["feature_reuse", "reuse_observations"] = REUSE
+) -> list[int]:
+    """The steps at which a weighting was measured: not every one is at every checkpoint."""
+    steps = run.probes().get(name, [])
+    return [at for at in steps if ((read or Run.probe)(run, name, at)["weighting"] == weighting).any()]
 
 
 def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]:
@@ -142,7 +153,7 @@ def observations(runs: Sequence[Run], weighting: str, step: int, read: Read | No
     columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", "reason", "step"]
     parts = []
     for run, name in zip(runs, names(runs), strict=True):
-        at = near_step(run, "reuse_observations", step)
+        at = near(reuse_steps(run, weighting, read, "reuse_observations"), step)
         if at is not None:
             table = (read or Run.probe)(run, "reuse_observations", at)
             parts.append(table[table["weighting"] == weighting].assign(run=name, step=at))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
@@ -14,6 +14,8 @@ from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.reuse_observations import observations
 from labapp.probes.given import Given
 
+BY_WEIGHTS = ("weights", "bn-folded")  # no images go into the numbers themselves
+CHEAP = ("weights",)  # nor into anything that they use: running statistics of untrained norms are none
 ORDER = ["weighting", "block", "source", "target", "kind", "value", "images"]
 
 
@@ -26,17 +28,23 @@ def feature_reuse(given: Given) -> pd.DataFrame:
             table = block_ablation(given.net, images, labels, progress=given.tell)
         else:
             table = reuse_of(given.net, weighting, images, labels)
-        return table.assign(images=0 if weighting in ("weights", "bn-folded") else len(images))
+        return table.assign(images=0 if weighting in BY_WEIGHTS else len(images))
 
     residual = chain_of(given.net).family == "residual"
-    return _each(given, ("ablation",) if residual else WEIGHTINGS, measure)[ORDER]
+    if residual and given.cheap:
+        raise LabError("a residual net adds its features, so its weights alone tell nothing of their reuse")
+    return _each(given, ("ablation",) if residual else _of(given, WEIGHTINGS), measure)[ORDER]
 
 
 def reuse_observations(given: Given) -> pd.DataFrame:
     """See `labapp.diagnostics.reuse_observations`; with the column weighting in front."""
     images, labels = given.test.images, given.test.labels
-    shares = WEIGHTINGS[:-1]  # ablation has values below 0, which are no shares
+    shares = _of(given, WEIGHTINGS[:-1])  # ablation has values below 0, which are no shares
     return _each(given, shares, lambda weighting: observations(reuse_of(given.net, weighting, images, labels)))
+
+
+def _of(given: Given, weightings: Sequence[str]) -> Sequence[str]:
+    return [each for each in weightings if each in CHEAP] if given.cheap else weightings
 
 
 def _each(given: Given, weightings: Iterable[str], measure: Callable[[str], pd.DataFrame]) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """Layers, profiles and ratios, against closed forms."""
 
 import numpy as np
-import pytest
 
 from labapp import frames
 from tests.frames.profiles import one_profile
@@ -68,23 +67,6 @@ def test_profile_of_a_very_deep_net_is_thinned():
 
 def test_profile_of_nothing():
     assert frames.gradient_profile(frames.layer_table([]), 0).empty
-
-
-def test_theory_grows_back_from_the_last_layer(record, tmp_path):
-    runs = [record(tmp_path), record(tmp_path, family="residual"), record(tmp_path, norm="none")]
-    profile = frames.gradient_profile(frames.layer_table(runs), 0)
-    theory = frames.theory_profile(profile, frames.describe(runs))
-    assert set(theory["run"]) == {"plain-20"}
-    assert theory["value"].iloc[-1] == pytest.approx(1.0)
-    np.testing.assert_allclose(
-        theory["value"].iloc[:-1].to_numpy() / theory["value"].iloc[1:], np.sqrt(np.pi / (np.pi - 1))
-    )
-
-
-def test_theory_says_nothing_about_other_nets(record, tmp_path):
-    runs = [record(tmp_path, family="residual")]
-    profile = frames.gradient_profile(frames.layer_table(runs), 0)
-    assert frames.theory_profile(profile, frames.describe(runs)).empty
 
 
 # ratio and heatmap

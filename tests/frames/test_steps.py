@@ -42,13 +42,6 @@ def test_where_no_run_stands_nothing_is_shown():
     assert frames.gradient_profile(runs_of(a=[5, 50]), 0).empty
 
 
-def test_theory_is_of_the_initialisation_alone():
-    runs = pd.DataFrame({"run": ["a"], "family": "plain", "norm": "batch", "activation": "relu"})
-    table = runs_of(a=[5, 10])
-    assert frames.theory_profile(frames.gradient_profile(table, 5), runs).empty  # its first recorded step is not 0
-    assert len(frames.theory_profile(frames.gradient_profile(runs_of(a=[0]), 0), runs)) == 2
-
-
 def test_the_middle_is_a_time_at_which_all_train():
     assert frames.middle_step(runs_of(a=range(0, 400, 10), b=range(0, 100, 10))) == 40
     assert frames.middle_step(runs_of(a=[0])) == 0

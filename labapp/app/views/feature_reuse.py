@@ -100,8 +100,18 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="top"):
         first, second = _choice("Dense net", dense, "dense"), _choice("Residual net", summed, "summed")
         weighting, scale = _controls(bool(dense))
-    groups_of = [{step for run in own for step in run.probes()["feature_reuse"]} for own in (first, second) if own]
-    steps = sorted(set().union(*groups_of))
+    asked = [(own, each) for own, each in ((first, weighting), (second, "ablation")) if own]
+    try:
+        groups_of = [set(_measured(own, each)["step"]) for own, each in asked]
+    except LabError as error:
+        top.title("These tables cannot be read.", anchor=False)
+        st.error(str(error))
+        return
+    steps = sorted(int(step) for step in set().union(*groups_of))
+    if not steps:
+        top.title("Nothing is measured for this choice.", anchor=False)
+        st.caption("`labapp probe` measures every weighting; the weights alone are measured while a net trains.")
+        return
     shared = [step for step in steps if all(frames.near(own, step) is not None for own in groups_of)]
     step = app.step_slider(steps, "reuse-step", begin=(shared or steps)[-1])
     try:
@@ -113,7 +123,8 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         return
     who = (frames.names(first, seeds=False)[0] if first else "", frames.names(second, seeds=False)[0] if second else "")
     top.title(answer(cells, start, counterpart, who, step), help=MEANING, anchor=False)
-    app.say_steps(pd.concat([_standing(first, cells, step), _standing(second, counterpart, step)]), step)
+    stands = [_standing(*each, step) for each in ((first, weighting, cells), (second, "ablation", counterpart))]
+    app.say_steps(pd.concat(stands), step)
     left, right = st.columns([5, 2], gap="medium") if first and second else (st.container(), st.container())
     with left:
         _triangles(cells, who[0], weighting, scale)
@@ -131,12 +142,20 @@ def _alike(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return groups
 
 
-def _standing(runs: Sequence[Run], cells: pd.DataFrame, step: int) -> pd.DataFrame:
+def _measured(runs: Sequence[Run], weighting: str) -> pd.DataFrame:
+    """At which steps runs were measured by a weighting, as `frames.standing` takes it."""
+    pairs = zip(runs, frames.names(runs), strict=True)
+    rows = [(name, step) for run, name in pairs for step in frames.reuse_steps(run, weighting, app.probe)]
+    return pd.DataFrame(rows, columns=["run", "step"])
+
+
+def _standing(runs: Sequence[Run], weighting: str, cells: pd.DataFrame, step: int) -> pd.DataFrame:
     """As `frames.standing`, of runs whose mean is of one step: those that were not measured there are left out."""
-    there = frames.standing(app.measured_steps(runs, "feature_reuse"), step)
+    measured = _measured(runs, weighting)
+    there = frames.standing(measured, step)
     at = cells["step"].max() if len(cells) else None
-    held = [at in run.probes()["feature_reuse"] for run in runs]
-    return there.assign(step=pd.Series([at if inside else None for inside in held], dtype=float))
+    held = set(measured.loc[measured["step"] == at, "run"])
+    return there.assign(step=there["run"].map(lambda name: at if name in held else None).astype(float))
 
 
 def _is_dense(run: Run) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +11,7 @@ import streamlit as st
 from labapp import app, charts, frames, palette
 from labapp.app.views import experiment
 from labapp.config import listed
+from labapp.store import Run
 
 POINTS = 100  # of a loss curve, each a mean over a stretch of steps: single batches are noisy
 CLEAR = 0.10  # accuracies further apart than this are worth naming two nets for
@@ -118,6 +120,21 @@ def _pair(rows: list[Any]) -> tuple[Any, Any]:
     return (low, equals[-1]) if equals[-1].accuracy - low.accuracy >= CLEAR else (low, high)
 
 
+def published(runs: Sequence[Run]) -> str:
+    """What papers say of the nets of these runs, for the page's ⓘ; empty where they say nothing."""
+    words = {}
+    for run in runs:
+        rows = frames.beside(run.experiment, float("nan"), float("nan"))
+        for row in app.rows(rows[rows["quantity"] == "error"]):
+            other = [row.differs] if row.differs else []
+            other += [] if row.imageset == run.experiment.imageset else ["other images here"]
+            hint = f"; {', '.join(other)}" if other else ""
+            words[row.net, row.what, row.number] = f"- {row.net}: {row.what}: {row.number} ({row.source}{hint})"
+    if not words:
+        return ""
+    return "\n\n**Published, not measured here**:\n\n" + "\n".join(words.values()) + "\n"
+
+
 def page() -> None:
     """Draw the page."""
     archive = app.opened()
@@ -138,7 +155,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
-    st.title(answer(table), help=MEANING, anchor=False)
+    st.title(answer(table), help=MEANING + published(archive.chosen), anchor=False)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
