@@ -29,8 +29,7 @@ $(VENV)/.dev: $(VENV)/.lab
 	@touch $@
 
 app: $(VENV)/.lab ## set up and open the lab; where there are no runs yet, record the starter comparison behind it
-	@$(BIN)/python -m labapp.app.launch $(RUNS)
-	@LABAPP_RUNS=$(RUNS) $(BIN)/streamlit run labapp/main.py --server.port $(PORT)
+	@LABAPP_STARTER=1 LABAPP_RUNS=$(RUNS) $(BIN)/streamlit run labapp/main.py --server.port $(PORT)
 
 starter: $(VENV)/.lab ## record plain, residual and dense nets side by side
 	@$(BIN)/python -m labapp starter --runs $(RUNS)

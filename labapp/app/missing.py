@@ -5,6 +5,8 @@ What is missing, why, and the one thing to do next.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +60,13 @@ def starter_button(root: Path, primary: bool = False) -> None:
         start(["starter"], root)
 
 
+@st.cache_resource(show_spinner=False)
+def begin_starter(root: str) -> None:
+    """Once for all who open this server: the starter comparison, where there are no runs or it was interrupted."""
+    with contextlib.suppress(LabError):  # of a folder that cannot be written the page itself tells
+        launch.begin_starter(root)
+
+
 def start(arguments: list[str], root: Path) -> None:
     """Start the laboratory and look at the archive again; a refusal is shown as its sentence."""
     try:
@@ -92,7 +101,8 @@ def empty(archive: OpenArchive) -> None:
 
 def _last_line(job: launch.Launch) -> None:
     """What a launch printed last, while there is no run to look at."""
-    st.caption(" ".join(job.tail(1)) or "The laboratory is starting.", text_alignment="center")
+    line = re.sub(r"^\[[^:]*: ", "", " ".join(job.tail(1)))  # how far it is stands in the sidebar
+    st.caption(line or "The laboratory is starting.", text_alignment="center")
 
 
 def _drawing() -> str:
