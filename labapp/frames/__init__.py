@@ -29,7 +29,17 @@ from labapp.frames.gradients import (
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
-from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, reuse_steps, scaled
+from labapp.frames.reuse import (
+    SCALES,
+    missed,
+    observations,
+    preference,
+    preference_of_untrained,
+    reuse,
+    reuse_steps,
+    scaled,
+    spread_of_untrained,
+)
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import (
     FROM_ZERO,
@@ -93,6 +103,7 @@ __all__ = [
     "pairs",
     "parts",
     "preference",
+    "preference_of_untrained",
     "published",
     "published_words",
     "pyramid",
@@ -106,6 +117,7 @@ __all__ = [
     "self_similarity",
     "signals",
     "sizes",
+    "spread_of_untrained",
     "standing",
     "states_of",
     "summary",

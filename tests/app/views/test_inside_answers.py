@@ -59,7 +59,9 @@ def test_what_do_the_layers_do(runs, sentence):
 def reuse(kind, value, step=6):
     rows = [(1, s, t, kind, value(s, t)) for t in (1, 2, 3) for s in range(t)]
     table = pd.DataFrame(rows, columns=["block", "source", "target", "kind", "value"])
-    return table.assign(step=step, source_layer="layer" + table["source"].astype(str))
+    return table.assign(
+        step=step, source_layer="layer" + table["source"].astype(str), null=np.nan, null_deviation=np.nan
+    )
 
 
 NOTHING = reuse("layer", lambda s, t: 0.0).head(0)
