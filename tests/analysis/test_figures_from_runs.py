@@ -68,6 +68,18 @@ def test_theory_stands_beside_the_first_step_and_no_other(archive, tmp_path):
     assert last["theory"] == pytest.approx(last["value"])
 
 
+@pytest.mark.parametrize(("imageset", "marks"), [("cifar10", [8.75]), ("cluttered-digits", [])])
+def test_published_errors_are_marked_where_net_and_images_are_the_same(imageset, marks, record, tmp_path, monkeypatch):
+    for width in (16, 8):  # the paper's has 16
+        record(tmp_path / "runs", family="residual", width=width, imageset=imageset)
+    figures = []
+    monkeypatch.setattr(degradation, "publish", lambda figure, *_: figures.append(figure) or [])
+    assert run(degradation, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 0
+    drawn = [line for line in figures[0].axes[1].lines if line.get_marker() == "D" and line.get_mfc() == "none"]
+    assert [float(line.get_ydata()[0]) for line in drawn] == marks
+    assert figures[0].axes[1].get_title("right") == "◇ published: He et al. 2015, Table 6" * len(marks)
+
+
 def test_several_seeds_are_one_net(record, tmp_path):
     for seed, growth in enumerate((1.1, 1.2, 1.3)):
         record(tmp_path / "runs", seed=seed, growth=growth)

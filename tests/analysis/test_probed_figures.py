@@ -160,6 +160,14 @@ def test_theory_of_both_ways_stands_beside_the_first_step(digit_nets, tmp_path):
     assert table.loc[table["step"] > 0, "theory"].isna().all()
 
 
+def test_responses_stand_beside_theory_before_training(digit_nets, tmp_path):
+    assert run(layer_responses, "--runs", digit_nets, "--out", tmp_path) == 0
+    table = pd.read_csv(tmp_path / "layer_responses.csv")
+    assert set(table["moment"]) == {"initialisation", "end of training"}
+    assert table.loc[table["step"] == 0, "theory"].notna().all()
+    assert table.loc[table["step"] > 0, "theory"].isna().all()
+
+
 def test_the_published_error_is_of_the_very_net_and_has_its_source(digit_nets, tmp_path):
     small = {"steps": 1, "batch_size": 8, "train_images": 8, "test_images": 8, "checkpoints": 1, "device": "cpu"}
     made = train(Experiment(family="residual", depth=20, imageset="digits", record="none", **small), digit_nets)
@@ -170,4 +178,4 @@ def test_the_published_error_is_of_the_very_net_and_has_its_source(digit_nets, t
     table = pd.read_csv(tmp_path / "architecture_table.csv").set_index("net")
     assert table.loc["residual-20", "published"] == "8.75 % (cifar10)"
     assert table.loc["residual-20", "source"] == "He et al. 2015, Table 6, arXiv:1512.03385"
-    assert table.loc["residual-14", "published"] == "–"
+    assert list(table.drop("residual-20")["published"]) == ["–"]
