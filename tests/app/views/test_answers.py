@@ -49,6 +49,10 @@ ONE_SEED = " With one seed each, chance cannot be told from the nets."
             "All 3 nets end between 93 % and 96 % on held-out images with the same recipe." + ONE_SEED,
         ),
         (
+            [("a", 20, 0.9), ("b", 20, 0.9)],
+            "Both nets end at 90 % on held-out images with the same recipe." + ONE_SEED,
+        ),
+        (
             [("a", 20, 0.93), ("b", 20, 0.96)],
             "Both nets end between 93 % and 96 % on held-out images with the same recipe." + ONE_SEED,
         ),
