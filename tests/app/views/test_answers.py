@@ -194,6 +194,11 @@ def energies(**means):
 HERE = pd.DataFrame({"run": ["a", "b"], "energy": [0.2, 0.3]})
 
 
+def test_an_image_is_told_with_the_step_of_its_maps():
+    said = gradcam.answer(energies(), HERE, "digit", None, 22)
+    assert said == "In this image, at step 22, b puts 30 % of its map's energy on the digit."
+
+
 @pytest.mark.parametrize(
     ("energy", "here", "stage", "sentence"),
     [
