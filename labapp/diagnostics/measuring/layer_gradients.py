@@ -10,6 +10,7 @@ output is copied as the layer returned it, and its place in the graph noted at t
 later overwrites it (torchvision's VGG and DenseNet) does not change what is measured.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,8 +20,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from labapp.config import LabError, nearest
+from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
+from labapp.recording.layout import channel_axis, channels_second
 from labapp.recording.places import LAYER_KINDS, choose, find_layers
 
 Targets = int | Sequence[int] | Tensor | None
@@ -33,7 +36,10 @@ STAGE_KINDS = ("conv", "norm", "activation")  # the last of these at each resolu
 
 
 class LayerGradient(NamedTuple):
-    """A layer's output and the gradient of the class score with respect to it, both (N, C, H, W), both detached."""
+    """A layer's output and the gradient of the class score with respect to it, both (N, C, H, W), both detached.
+
+    A net may hold its channels elsewhere, (N, H, W, C) in Swin; here they always stand second. In float32 at least.
+    """
 
     activation: Tensor
     gradient: Tensor
@@ -87,7 +93,7 @@ def layer_gradients(
     found: dict[str, LayerGradient] = {}
     for (name, place), gradient in zip(usable.items(), gradients, strict=True):
         if gradient is not None:
-            found[name] = LayerGradient(place.activation, gradient)
+            found[name] = place.with_channels_second(gradient)
         elif chosen.named & {name, place.path}:
             raise LabError(
                 f"the class score does not depend on the layer '{name}'; choose one on the way to the output"
@@ -179,6 +185,20 @@ class _Place(NamedTuple):
     path: str
     activation: Tensor
     edge: GradientEdge
+    axis: int  # of the channels
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of the map, (H, W)."""
+        return _size(self.activation, self.axis)
+
+    def with_channels_second(self, gradient: Tensor) -> LayerGradient:
+        both = (self.activation, gradient.detach())
+        return LayerGradient(*(channels_second(tensor, self.axis).to(wide(tensor.dtype)) for tensor in both))
+
+
+def _size(output: Tensor, axis: int) -> tuple[int, ...]:
+    return tuple(length for at, length in enumerate(output.shape) if at not in (0, axis))
 
 
 class _PassOutputs:
@@ -189,22 +209,31 @@ class _PassOutputs:
         self.places: dict[str, _Place] = {}
         self.flat: dict[str, str] = {}  # a path → why its output is no map
         self.calls: dict[str, int] = {}
+        self.axes: dict[Any, int] = {}  # of channels, by the autograd node of an output
 
     def listen(self, path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self.calls[path] = self.calls.get(path, 0) + 1
         name = path if self.calls[path] == 1 else f"{path}#{self.calls[path]}"
         if not isinstance(output, Tensor):
             self.flat[path] = f"it returns a {type(output).__name__}, not one tensor"
-        elif output.ndim != 4 or output.shape[2:].numel() <= 1:
+            return
+        axis = channel_axis(module, output, self.axes) if output.ndim else 0
+        if axis is not None and output.grad_fn is not None:
+            self.axes[output.grad_fn] = axis
+        if output.ndim != 4:
             self.flat[path] = f"its output is {tuple(output.shape)}"
         elif not output.requires_grad:
             self.flat[path] = "the net computes it without gradients"
+        elif axis is None:
+            self.flat[path] = f"which axis of its output {tuple(output.shape)} holds the channels cannot be told"
+        elif math.prod(_size(output, axis)) <= 1:
+            self.flat[path] = f"its output is {tuple(output.shape)}"
         else:
             if self.one_a_size and self.places:
                 last = next(reversed(self.places))
-                if self.places[last].activation.shape[2:] == output.shape[2:]:
+                if self.places[last].size == _size(output, axis):
                     del self.places[last]
-            self.places[name] = _Place(path, output.detach().clone(), get_gradient_edge(output))
+            self.places[name] = _Place(path, output.detach().clone(), get_gradient_edge(output), axis)
 
     def usable(self, chosen: _Choice) -> dict[str, _Place]:
         """The places that were chosen; a LabError for the first one that was named and has no map."""
@@ -213,7 +242,7 @@ class _PassOutputs:
             if path in self.flat and name not in self.places:
                 raise LabError(
                     f"the layer '{name}' has no map to show: {self.flat[path]}; choose one with outputs (N, C, H, W) "
-                    "before the last pooling, or a larger image"
+                    "or (N, H, W, C) before the last pooling, or a larger image"
                 )
             if path not in self.calls:
                 raise LabError(f"the layer '{name}' does not run when the net classifies; choose another")
