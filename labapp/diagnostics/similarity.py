@@ -9,7 +9,6 @@ The interval is a bootstrap over batches, with the percentiles expanded for thei
 arXiv 1411.5279, §4.4): a percentile interval from 8 batches would be about a quarter too narrow.
 """
 
-import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from labapp.config import LabError
 from labapp.diagnostics.linear_cka import LEAST_IMAGES, centred, half_gram, whole
+from labapp.diagnostics.measuring.copies import copied
 from labapp.diagnostics.measuring.features import Images, batches
 from labapp.diagnostics.measuring.outputs import OutputReader
 from labapp.diagnostics.measuring.undisturbed import undisturbed
@@ -186,7 +186,7 @@ def _grams(reader: OutputReader, images: Tensor) -> tuple[Tensor, list[int]]:
 
 
 def _with_weights(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    twin = copy.deepcopy(model)
+    twin = copied(model)
     try:
         twin.load_state_dict(state)
     except RuntimeError as error:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from labapp.config import Experiment, LabError
-from labapp.diagnostics.sanity import restarted
+from labapp.diagnostics.measuring.copies import restarted
 from labapp.imagesets import load_for
 from labapp.nets.foreign import foreign
 from labapp.nets.ordered import net_for

@@ -111,11 +111,13 @@ def require_open(model: nn.Module) -> None:
         made = "traced" if isinstance(model, torch.jit.TopLevelTracedModule) else "scripted"
     elif hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None:
         made = "compiled"
-    elif isinstance(model, torch.fx.GraphModule) and all(node.op != "call_module" for node in model.graph.nodes):
-        made = "exported"
+    elif isinstance(model, torch.fx.GraphModule):
+        called = {str(node.target) for node in model.graph.nodes if node.op == "call_module"}
+        made = None if any(any(True for _ in model.get_submodule(path).parameters()) for path in called) else "exported"
     if made:
         raise LabError(
-            f"hooks do not fire in a {made} net, so nothing is known of its layers; give the net it was made from"
+            f"hooks do not fire in {'an' if made == 'exported' else 'a'} {made} net, so nothing is known of its "
+            "layers; give the net it was made from"
         )
 
 

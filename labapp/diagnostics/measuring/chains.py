@@ -115,6 +115,7 @@ def taken_apart(model: nn.Module, images: Tensor) -> Iterator[Chain]:
     Raises:
         LabError: If the net is no chain of known units, or its weights are not finite.
     """
+    require_open(model)
     require_finite_weights(model)
     with undisturbed(model, in_place=False):
         yield chain_of(model).confirm(images)

@@ -21,7 +21,7 @@ from labapp.diagnostics.measuring.tensors import first_tensor, wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 from labapp.recording.layout import channels_second
-from labapp.recording.places import LayerSelection
+from labapp.recording.places import LayerSelection, require_open
 
 Images = Tensor | Iterable[Any]
 
@@ -92,6 +92,7 @@ def last_features(model: nn.Module, images: Images, *, batch_size: int = 128) ->
     Raises:
         LabError: If no linear layer runs.
     """
+    require_open(model)
     entered: list[tuple[nn.Linear, Tensor]] = []
     features, outputs = [], []
 

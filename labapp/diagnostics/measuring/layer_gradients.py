@@ -24,7 +24,7 @@ from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 from labapp.recording.layout import channel_axis, channels_second
-from labapp.recording.places import LAYER_KINDS, choose, find_layers
+from labapp.recording.places import LAYER_KINDS, choose, closed_parts, find_layers
 
 Targets = int | Sequence[int] | Tensor | None
 MapLayers = str | nn.Module | Iterable[str | nn.Module] | Callable[[str, nn.Module], bool] | None
@@ -75,7 +75,7 @@ def layer_gradients(
             f"images are normalised floats (N, C, H, W) with N ≥ 1, not {images.dtype} {tuple(images.shape)}"
         )
     chosen = _choose(model, layers)
-    outputs = _PassOutputs(one_a_size=chosen.one_a_size)
+    outputs = _PassOutputs(chosen.one_a_size, closed_parts(model))
     with undisturbed(model):
         with Hooks() as hooks:
             for path in dict.fromkeys(name.partition("#")[0] for name in chosen.names):
@@ -204,8 +204,9 @@ def _size(output: Tensor, axis: int) -> tuple[int, ...]:
 class _PassOutputs:
     """What the hooks of one forward pass noted."""
 
-    def __init__(self, one_a_size: bool) -> None:
+    def __init__(self, one_a_size: bool, closed: Iterable[str]) -> None:
         self.one_a_size = one_a_size
+        self.closed = list(closed)  # parts inside which hooks do not fire
         self.places: dict[str, _Place] = {}
         self.flat: dict[str, str] = {}  # a path → why its output is no map
         self.calls: dict[str, int] = {}
@@ -243,6 +244,12 @@ class _PassOutputs:
                 raise LabError(
                     f"the layer '{name}' has no map to show: {self.flat[path]}; choose one with outputs (N, C, H, W) "
                     "or (N, H, W, C) before the last pooling, or a larger image"
+                )
+            around = next((part for part in self.closed if path.startswith(f"{part}.")), None)
+            if path not in self.calls and around is not None:
+                raise LabError(
+                    f"the layer '{path}' lies in '{around}', a scripted, traced or compiled part, in which hooks do "
+                    "not fire; choose that part, or give the net it was made from"
                 )
             if path not in self.calls:
                 raise LabError(f"the layer '{name}' does not run when the net classifies; choose another")
