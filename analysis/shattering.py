@@ -3,7 +3,7 @@
 Balduzzi et al. 2017, figures 1 and 2. Left, the mean cosine between the gradients of two images, at the image (0) and
 at the output of each convolution (to 1). Right, the autocorrelation of the gradient at the image along a straight line
 from one image to another: white noise has 0 from the first step on. Above at initialisation (batch norm with the
-batch's statistics), below after training. Several seeds become their mean with the range.
+statistics of these images, held fixed), below after training. Several seeds become their mean with the range.
 
     labapp probe RUN … --quantities shattering autocorrelation
     python -m analysis.shattering --runs runs --out figures
@@ -51,7 +51,7 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     legend(figure, "net", styles, markers=True)
     columns = [
         *("moment", "what", "net", "run", "seed", "step", "layer", "kind", "depth", "relative_depth", "cosine"),
-        *("deviation", "examples", "lag", "distance", "autocorrelation", "batch_statistics", "reason"),
+        *("deviation", "examples", "lag", "distance", "autocorrelation", "batch_norm", "reason"),
     ]
     return publish(figure, pd.concat(shown).reindex(columns=columns), out, "shattering")
 

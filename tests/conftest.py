@@ -38,7 +38,7 @@ def record_run(
     count = (chosen.depth or 0) - 1 if layers is None else layers
     places = [
         {
-            "path": f"stages.{3 * i // max(1, count)}.{i}.{kind}",
+            "path": _path(chosen, i, count).replace("conv", kind),
             "kind": kind,
             "depth": i + 1,
             "relative_depth": i / count if count else 0.0,
@@ -54,9 +54,10 @@ def record_run(
         return nan_from is not None and step >= nan_from
 
     writer = RunWriter.create(root, chosen, run_id=run_id)
-    writer.describe(
-        [{"index": i, "shape": [8, 4, 4], "parameters": 8} | place for i, place in enumerate(places)], {"share": 0.03}
-    )
+    sizes = [{"shape": [8, 4, 4], "parameters": 8} for _ in places]
+    if places:  # the first layer sees three colours and 24 pixels a side
+        sizes[0] = {"shape": [chosen.width or 8, 24, 24], "parameters": 27 * (chosen.width or 8)}
+    writer.describe([{"index": i} | sizes[i] | place for i, place in enumerate(places)], {"share": 0.03})
     for step in range(chosen.steps):
         loss = float("nan") if broken(step) else 2.3 / (1 + step)
         writer.write("steps", {"step": [step], "loss": [loss], "accuracy": [min(1.0, step / chosen.steps)]})
@@ -81,6 +82,17 @@ def record_run(
         writer.flush()
         return writer.run
     return writer.finish(status)
+
+
+def _path(chosen: Experiment, number: int, count: int) -> str:
+    """The name of a convolution; that of the lab's own net in plain and residual ones of their usual depth."""
+    if chosen.family not in ("plain", "residual") or count != (chosen.depth or 0) - 1:
+        return f"stages.{3 * number // max(1, count)}.{number}.conv"
+    if not number:
+        return "stem.conv"
+    block, layer = divmod(number - 1, 2)
+    blocks = (count - 1) // 6
+    return f"stage{block // blocks + 1}.block{block % blocks + 1}.branch.conv{layer + 1}"
 
 
 @pytest.fixture

@@ -8,10 +8,11 @@ from labapp.app.probed import probe, readable, show_probed, unmeasured, unpaired
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
 from labapp.app.tables import curves, layer_table, overview, rows, signals, styles
+from labapp.app.theory import say_theory
 
 __all__ = [
     "PACE", "PICTURE", "OpenArchive", "broken", "choice", "curves", "draw_sidebar", "empty", "layer_table",
     "look_again_if_gone", "none_chosen", "opened", "overview", "playable", "playing", "probe", "readable", "rows",
-    "show", "show_probed", "signals", "start", "starter_button", "step_slider", "styles", "svg_address", "swatch",
-    "unmeasured", "unpaired",
+    "say_theory", "show", "show_probed", "signals", "start", "starter_button", "step_slider", "styles", "svg_address",
+    "swatch", "unmeasured", "unpaired",
 ]  # fmt: skip

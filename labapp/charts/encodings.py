@@ -104,9 +104,37 @@ def crosses(bad: pd.DataFrame, colour: alt.Color, title: str) -> alt.Chart:
             x="relative_depth:Q",
             y=alt.value(alt.expr("height - 7")),
             color=colour,
-            tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title)],
+            tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title), *noted(bad)],
         )
     )
+
+
+def dotted(expected: pd.DataFrame, styles: pd.DataFrame, title: str, focus: alt.Parameter | None = None) -> list[Any]:
+    """What theory expects of the layers of each run: dots in its colour, to be laid below what was measured.
+
+    Args:
+        expected: Columns of `of_layer` but the step.
+        styles: From `palette.styles`.
+        title: Of the quantity.
+        focus: From `focus_on_runs`, where there is one.
+    """
+    base = alt.Chart(expected).encode(x="relative_depth:Q", y="value:Q")
+    line = base.mark_line(strokeWidth=4.2, strokeDash=[0, 7], strokeCap="round", clip=True)
+    words = [word for word in of_layer(title)[:-1] if word.shorthand != "step:Q"]
+    return [
+        line.encode(
+            color=colour_of(styles), detail="run:N", opacity=alt.value(0.6) if focus is None else unless(focus, 0.6)
+        ),
+        base.mark_point(size=60, opacity=0, clip=True).encode(
+            tooltip=[*words, alt.Tooltip("value:Q", title=f"{title}, by theory", format=NUMBER)]
+        ),
+    ]
+
+
+def noted(rows: pd.DataFrame) -> list[alt.Tooltip]:
+    """The tooltip that says what there is to note about a value, or why there is none; none where there is nothing."""
+    said = "note" in rows and bool((rows["note"].fillna("") != "").any())
+    return [alt.Tooltip("note:N", title="note")] if said else []
 
 
 def focus_on_runs() -> alt.Parameter:

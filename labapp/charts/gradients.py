@@ -16,6 +16,7 @@ from labapp.charts.encodings import (
     colour_of,
     crosses,
     dash_of,
+    dotted,
     focus_on_runs,
     log_axis,
     of_layer,
@@ -43,7 +44,7 @@ def profile_chart(
     """Does the signal reach the first layer? Value against relative depth on a log axis, with a line for each run.
 
     `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite stand on the axis
-    as crosses.
+    as crosses; what theory expects (`frames.expected_gradient`) stands below the lines, in fine dots.
     """
     focus, colour = focus_on_runs(), colour_of(styles, LEGEND)
     title = axis_title(quantity, relative)
@@ -68,11 +69,7 @@ def profile_chart(
     if len(bad):
         layers.append(crosses(bad, colour, title))
     if theory is not None and len(theory):
-        layers.append(
-            alt.Chart(theory)
-            .mark_line(strokeWidth=1.2, strokeDash=[2, 3], color=palette.MUTED)
-            .encode(x="relative_depth:Q", y="value:Q", detail="run:N")
-        )
+        layers = [*dotted(theory, styles, title, focus), *layers]
     return (
         alt.layer(*layers)
         .properties(height=height, width="container", title=title_of("Against depth", at))

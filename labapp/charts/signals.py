@@ -17,7 +17,9 @@ from labapp.charts.encodings import (
     colour_of,
     crosses,
     dash_of,
+    dotted,
     log_axis,
+    noted,
     of_layer,
     positive,
     shaped,
@@ -38,6 +40,7 @@ def signal_chart(
     span: tuple[float, float],
     band: tuple[float, float] | None = None,
     even: float | None = None,
+    theory: pd.DataFrame | None = None,
     interval: bool = False,
     height: int = 250,
 ) -> Chart:
@@ -50,6 +53,7 @@ def signal_chart(
         span: Least and largest value at any step, so that the axis stands still while the step changes.
         band: A range to shade.
         even: A value to draw a rule at.
+        theory: From `frames.expected`, of the same quantity.
         interval: Whether to shade from low to high; for linear axes.
         height: In pixels.
     """
@@ -74,7 +78,10 @@ def signal_chart(
     if interval:
         ends = (("low", "95 % interval from"), ("high", "to"))
         tooltip += [alt.Tooltip(f"{field}:Q", title=title, format=NUMBER) for field, title in ends]
+    tooltip += noted(shown)
     base = alt.Chart(shown.assign(value=shown["value"].where(fine))).encode(x=x, y=y)
+    if theory is not None and len(theory):
+        fill = fill + dotted(theory.assign(value=theory["value"] * (100 if percent else 1)), styles, about.title)
     layers: list[Any] = fill + [
         alt.Chart(pd.DataFrame({"value": [even]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(y="value:Q")
     ] * (even is not None)

@@ -3,7 +3,8 @@
     by_depth(net, images, labels)        # one row a layer and quantity
 
 Each quantity has its own file with its formula. All are taken on the same pooled features (a channel's mean over
-positions), from one pass over the images.
+positions), from one pass over the images. nc1 speaks of training images, which make a second pass; of the others it is
+nc1_test (`labapp.diagnostics.neural_collapse`).
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +18,7 @@ from labapp.diagnostics.intrinsic_dimension import intrinsic_dimension
 from labapp.diagnostics.linear_probe import linear_probe
 from labapp.diagnostics.measuring.features import Images, collect
 from labapp.diagnostics.measuring.measured import Measured, missing
-from labapp.diagnostics.neural_collapse import neural_collapse
+from labapp.diagnostics.neural_collapse import TEST, neural_collapse
 from labapp.diagnostics.participation_ratio import participation_ratio
 from labapp.recording.places import LayerSelection
 
@@ -31,8 +32,9 @@ OF_FEATURES: dict[str, Callable[[Tensor], Measured]] = {
     "participation_ratio": participation_ratio,
     "intrinsic_dimension": intrinsic_dimension,
 }
-OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Measured]] = {"linear_probe": linear_probe, "nc1": _nc1}
-QUANTITIES = (*OF_FEATURES, *OF_CLASSES)
+OF_CLASSES: dict[str, Callable[[Tensor, Tensor], Measured]] = {"linear_probe": linear_probe, f"nc1{TEST}": _nc1}
+OF_TRAINING: dict[str, Callable[[Tensor, Tensor], Measured]] = {"nc1": _nc1}
+QUANTITIES = (*OF_FEATURES, *OF_CLASSES, *OF_TRAINING)
 
 
 def by_depth(
@@ -40,6 +42,7 @@ def by_depth(
     images: Images,
     labels: Tensor | None = None,
     *,
+    training: tuple[Tensor, Tensor] | None = None,
     quantities: Iterable[str] = QUANTITIES,
     layers: LayerSelection = None,
     progress: Callable[[float], None] | None = None,
@@ -53,6 +56,7 @@ def by_depth(
         model: Any net.
         images: (N, C, H, W), or batches.
         labels: (N,) classes; without them the quantities that need them are missing.
+        training: Images that the net was trained on, and their classes; without them nc1 is missing.
         quantities: Some of QUANTITIES.
         layers: Which layers, see `labapp.recording.places.choose`; None takes `measuring.outputs.representations`.
         progress: Told the share that is done.
@@ -67,6 +71,9 @@ def by_depth(
                 f"unknown quantity '{name}'; by depth there are {', '.join(QUANTITIES)}{nearest(name, QUANTITIES)}"
             )
     found = collect(model, images, layers=layers)
+    learnt: dict[str, Tensor] = {}
+    if training is not None and set(names) & set(OF_TRAINING):
+        learnt = collect(model, training[0], layers=layers).by_layer
     rows = []
     total = len(names) * (len(found.positions) + len(found.silent))
     for place in [*found.positions, *found.silent]:
@@ -74,6 +81,12 @@ def by_depth(
         for name in names:
             if features is None:
                 measured = missing("the layer never ran in a forward pass")
+            elif name in OF_TRAINING:
+                measured = (
+                    OF_TRAINING[name](learnt[place.layer], training[1])
+                    if training is not None
+                    else missing("needs images that the net was trained on")
+                )
             elif name in OF_FEATURES:
                 measured = OF_FEATURES[name](features)
             elif labels is None:
@@ -81,7 +94,8 @@ def by_depth(
             else:
                 measured = OF_CLASSES[name](features, labels)
             channels = 0 if features is None else features.shape[1]
-            about = place._asdict() | {"features": channels, "images": len(found.outputs), "quantity": name}
+            seen = len(found.outputs) if name not in OF_TRAINING else len(training[1]) if training else 0
+            about = place._asdict() | {"features": channels, "images": seen, "quantity": name}
             rows.append(about | measured._asdict())
             if progress is not None:
                 progress(len(rows) / total)

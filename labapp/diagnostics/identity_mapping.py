@@ -14,6 +14,9 @@ with E the loss of one example. Both sides of both equations are computed on the
 The paper argues that the bracket is unlikely to be −1 + 1 = 0 for all examples of a batch: how near it comes in any
 direction is the smallest singular value of the Jacobian 1 + ∂ΣF/∂x_l of one example.
 
+Batch norm: gradients and Jacobians are those of one example, so its statistics are constants: the running ones, and
+where a norm keeps none, those of the images, held fixed.
+
 Unit: shares and singular values have none. Invariances: shares do not change with the scale of the loss; a block
 whose branch is zero has share 1 and singular values 1.
 """
@@ -29,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError, listed, nearest
+from labapp.diagnostics.measuring.batch_statistics import held_statistics
 from labapp.diagnostics.measuring.chains import Chain, run_units, taken_apart
 from labapp.diagnostics.measuring.conditions import (
     require_classes,
@@ -72,7 +76,7 @@ def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataF
     """
     images, labels = require_labelled(images, labels)
     rows: list[tuple] = []
-    with taken_apart(model, images) as chain:
+    with taken_apart(model, images) as chain, held_statistics(model, images):
         runs = _identity_runs(chain)
         (*streams, scores), branches = chain.traced(images.clone().requires_grad_())
         require_classes(scores, labels)
@@ -113,7 +117,7 @@ def block_singular_values(
         raise LabError(f"unknown span '{span}'; there are {listed(SPANS)}{nearest(span, SPANS)}")
     images = require_images(images)
     rows: list[tuple] = []
-    with taken_apart(model, images) as chain:
+    with taken_apart(model, images) as chain, held_statistics(model, images):
         if chain.family not in ("residual", "plain"):
             raise LabError(f"a {chain.family} net has no blocks with a square Jacobian; take a residual or a plain net")
         with torch.no_grad():

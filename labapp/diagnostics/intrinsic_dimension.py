@@ -11,7 +11,7 @@ Reports 12, 20005, for no cut): with the r smallest of N logarithms x₁ ≤ …
     d = (r − 1) / T,   T = Σ xᵢ + (N − r) x_r,   and 2 d T is χ² with 2r degrees of freedom, which gives the interval.
 
 In dimensions. Invariant to rotations, one common factor and a shift; nearly so to smooth maps. Grows with noise, which
-fills every direction at the scale of neighbours, and comes out too small above some 15 dimensions.
+fills every direction at the scale of neighbours, and comes out too small above some 15 dimensions: a note warns.
 """
 
 import math
@@ -24,6 +24,7 @@ from labapp.diagnostics.measuring.measured import Measured, missing, usable
 
 KEPT = 0.9  # Facco's choice
 LEAST_POINTS = 20
+TOO_LARGE = 15  # dimensions from which on the estimate is known to be too small (Facco et al., Fig. 3)
 ROWS = 256  # of the distance matrix at a time
 
 
@@ -44,8 +45,11 @@ def intrinsic_dimension(features: Tensor) -> Measured:
         return missing("all neighbours are equally far: the points lie on a grid")
     low, high = (stats.chi2.ppf(q, 2 * kept) / (2 * total) for q in (0.025, 0.975))
     twins = len(rows) - n
-    note = f"{twins} of {len(rows)} images have the features of another and were left out" if twins else ""
-    return Measured((kept - 1) / total, float(low), float(high), note)
+    notes = [f"{twins} of {len(rows)} images have the features of another and were left out"] if twins else []
+    value = (kept - 1) / total
+    if value > TOO_LARGE:
+        notes.append(f"above {TOO_LARGE} dimensions the estimate is too small")
+    return Measured(value, float(low), float(high), "; ".join(notes))
 
 
 def nearest_two(points: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ square is about √(2/n) or less.
 
 Norms over one image, without unit up to that of P over C; they scale with the level's weights. Level p_l reaches a
 stage above l by the top-down path; a stage below l only through the net. Lin et al. 2017 (arXiv 1612.03144).
+
+Batch norm: the running statistics, and where a norm keeps none, those of the images, held fixed; images do not mix.
 """
 
 import pandas as pd
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.batch_statistics import held_statistics
 from labapp.diagnostics.measuring.conditions import require_finite_weights
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.nets.pyramid import Pyramid
@@ -39,7 +42,7 @@ def level_gradients(pyramid: Pyramid, images: Tensor, *, directions: int = 4, se
     device = next(pyramid.parameters()).device
     draw = torch.Generator().manual_seed(seed)
     rows = []
-    with undisturbed(pyramid, in_place=False):
+    with undisturbed(pyramid, in_place=False), held_statistics(pyramid, images):
         maps = pyramid.body(images.detach().to(device).requires_grad_())
         levels = pyramid.of(maps)
         cut = type(maps)((name, made.detach().requires_grad_()) for name, made in maps.items())

@@ -12,16 +12,23 @@ classifier rows w_c, M the matrix of μ_c − μ:
 
 All are 0 at full collapse and without unit. Invariant to rotations, one common factor and a shift of the features (nc3
 and nc4: if the classifier goes along). μ is the mean of the class means, so classes of unequal size count alike; Σ_W
-weighs every class alike for the same reason. Read on training images: that is where collapse is defined.
+weighs every class alike for the same reason. nc4 has Wilson's 95 % interval, for the images.
+
+Collapse is defined on training images, whose loss is driven to zero; images that were not trained on collapse less and
+later (Hui, Belkin, Nakkiran 2022, *Limitations of Neural Collapse*, arXiv 2202.08384). So `NAMES` are read on training
+images, and the same numbers of test images, with the test images' own class means, are called `nc1_test` and so on.
 """
 
 import torch
 from torch import Tensor
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.interval import share_interval
 from labapp.diagnostics.measuring.measured import Measured, labels_of, missing, usable
 
 NAMES = ("nc1", "nc2_norms", "nc2_angles", "nc3", "nc4")
+FEW = 10  # images of a class: the noise of its mean is then a tenth of the spread within it, which enters nc1
+TEST = "_test"  # behind the name of a number that is read on test images
 
 
 def neural_collapse(
@@ -66,7 +73,11 @@ def _within(deviations: Tensor, member: Tensor, counts: Tensor, centred: Tensor)
     kept[number - 1 :] = False  # the C-th is rounding alone, and its inverse would be all that is seen
     inside = deviations @ directions[kept].T  # (N, ≤ C − 1)
     variances = (inside.square() / (counts * number)[member, None]).sum(0)  # diagonal of Σ_W in these directions
-    return Measured(float((variances * number / sizes[kept].square()).sum() / number))
+    least = int(counts.min())
+    note = (
+        f"a class has {least} images; of fewer than {FEW} its mean is uncertain, and nc1 with it" if least < FEW else ""
+    )
+    return Measured(float((variances * number / sizes[kept].square()).sum() / number), note=note)
 
 
 def _angles(centred: Tensor, lengths: Tensor) -> Measured:
@@ -103,4 +114,5 @@ def _decisions(rows: Tensor, means: Tensor, present: Tensor, outputs: Tensor | N
     if not bool(torch.isfinite(outputs).all()):
         return missing("the net's outputs are not finite")
     nearest = present[torch.cdist(rows, means).argmin(1)]
-    return Measured(float((outputs.detach().argmax(1).to(nearest.device) != nearest).double().mean()))
+    share = share_interval(outputs.detach().argmax(1).to(nearest.device) != nearest)
+    return Measured(share.mean, share.low, share.high)

@@ -14,6 +14,9 @@ Beside the paper's sampled mean stands the norm of the exact sum over all paths 
 G_k ← Sᵀ G_k + Bᵀ G_{k−1} over the blocks (S the shortcut's Jacobian, B the branch's): gradients of different paths also
 cancel. The G_k add up to the net's gradient.
 
+Batch norm: the gradient is that of the batch's mean loss, not of an example. So with `train` it passes through the
+batch's statistics, as in training, and the G_k add up to what the optimizer would get; else running ones are used.
+
 Unit: loss per unit of the first block's input; L is the mean cross-entropy, the norm is over the whole batch.
 Invariances: the distribution over lengths does not change with the scale of the loss.
 """

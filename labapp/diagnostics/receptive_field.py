@@ -23,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from labapp.diagnostics.measuring.seeing import seen
-from labapp.diagnostics.measuring.views import View, of_images
+from labapp.diagnostics.measuring.sights import Sight, of_images
 
 
 class Field(NamedTuple):
@@ -44,7 +44,7 @@ class Fields(TorchFunctionMode):
     def __init__(self, images: Tensor) -> None:
         super().__init__()
         # Held with their tensors, so that no number of a dead one passes to a new one.
-        self._known: dict[int, tuple[Tensor, View]] = {id(images): (images, of_images(images.shape))}
+        self._known: dict[int, tuple[Tensor, Sight]] = {id(images): (images, of_images(images.shape))}
 
     def of(self, tensor: Tensor) -> Field | None:
         """The field of a tensor made inside; None if it does not come from the images."""

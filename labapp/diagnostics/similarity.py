@@ -16,13 +16,13 @@ from contextlib import ExitStack
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from labapp.config import LabError
 from labapp.diagnostics.linear_cka import LEAST_IMAGES, centred, half_gram, whole
 from labapp.diagnostics.measuring.copies import copied
 from labapp.diagnostics.measuring.features import Images, batches
+from labapp.diagnostics.measuring.interval import expanded_tail
 from labapp.diagnostics.measuring.outputs import OutputReader
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.places import LayerSelection
@@ -146,7 +146,7 @@ class _Sums:
             return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
         drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=REPLICATES)
         weights = drawn.astype(float)  # (R, G): how often each group was drawn
-        tail = stats.norm.cdf((groups / (groups - 1)) ** 0.5 * stats.t.ppf((1 - CONFIDENCE) / 2, groups - 1))
+        tail = expanded_tail(groups, CONFIDENCE)
         redrawn_first, redrawn_second = weights @ own_first, weights @ own_second  # (R, A), (R, B)
         ends = [  # a layer at a time: all replicates of all pairs at once would be the largest array here
             np.quantile(
@@ -219,6 +219,9 @@ def _table(sums: _Sums, readers: list[OutputReader], estimator: str, seed: int) 
         "; ".join(dict.fromkeys(note for note in pair if note))
         for pair in zip(table.pop("note"), table.pop("other_note"), strict=True)
     ]
+    if len(sums.cross) < LEAST_GROUPS:
+        few = f"{len(sums.cross)} batches of images; an interval needs at least {LEAST_GROUPS}"
+        notes = ["; ".join(filter(None, (note, few))) for note in notes]
     return table.assign(images=sums.images, batches=sums.batches, estimator=estimator, note=notes)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError, first_line
-from labapp.diagnostics.measuring.interval import share_interval
+from labapp.diagnostics.measuring.interval import mean_interval
 from labapp.diagnostics.measuring.layouts import channel_axes, untold
 from labapp.diagnostics.measuring.measured import labels_of
 from labapp.diagnostics.measuring.outputs import device_of
@@ -40,7 +40,7 @@ class SpatialOrder(NamedTuple):
     repeats: int
     accuracy: float
     accuracy_permuted: float
-    low: float  # Wilson's 95 % interval of accuracy_permuted, for the images
+    low: float  # 95 % interval of accuracy_permuted, for the images: of a mean, since each image has a share
     high: float
     output_change: float
     decisions_changed: float
@@ -101,8 +101,9 @@ def spatial_order(
     if classes is None:
         missing = (math.nan,) * 4
         return SpatialOrder(name, positions, repeats, *missing, change, moved, note or "no labels, so no accuracy")
-    right = share_interval((changed.argmax(2) == classes).double().mean(0))  # of each image, over permutations
+    right = mean_interval((changed.argmax(2) == classes).double().mean(0))  # of each image, over permutations
     accuracy = float((plain.argmax(1) == classes).double().mean())
+    note = "; ".join(filter(None, (note, right.reason)))
     return SpatialOrder(name, positions, repeats, accuracy, *right[:3], change, moved, note)
 
 

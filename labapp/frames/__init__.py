@@ -16,29 +16,29 @@ The functions that read files take `read=`, so that the app can pass cached read
 
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
+from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
 from labapp.frames.gradients import (
-    BATCH_NORM_GROWTH,
     LAYER,
     gradient_profile,
     gradient_ratio,
-    gradient_slope,
     layer_table,
     read_layers,
-    theory_profile,
 )
 from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
+from labapp.frames.slopes import gradient_slope, over_seeds
 from labapp.frames.steps import nearest_step
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
 from labapp.probes.catalogue import PLAN
 
 __all__ = [
-    "BATCH_NORM_GROWTH",
     "BY_DEPTH",
+    "EXPECTED",
     "FROM_ZERO",
     "IDENTITY",
     "LAYER",
@@ -51,9 +51,12 @@ __all__ = [
     "across_depth",
     "architecture",
     "at_step",
+    "beside",
     "curves",
     "describe",
     "ends",
+    "expected",
+    "expected_gradient",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
@@ -64,23 +67,27 @@ __all__ = [
     "names",
     "nearest_step",
     "observations",
+    "over_seeds",
     "overview",
     "pair_similarity",
     "pairs",
     "parts",
     "preference",
+    "published",
+    "published_words",
     "pyramid",
     "read_curves",
     "read_layers",
     "read_signals",
+    "record",
     "reuse",
     "scaled",
     "self_similarity",
     "signals",
     "sizes",
     "summary",
-    "theory_profile",
     "thinned",
     "totals",
+    "unexpected",
     "usual_of",
 ]

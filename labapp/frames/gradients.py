@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.steps import at_nearest_step
@@ -14,10 +13,6 @@ from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
 
 LAYER = ["step", "layer", "kind", "depth", "relative_depth", "stage", "block"]  # what a table says about its layer
-
-# Yang et al. 2019, "A mean field theory of batch normalization", Theorem 3.10: behind ReLU and batch norm the squared
-# gradient grows by π/(π − 1) a layer towards the input, at initialisation and in the limit of large batches.
-BATCH_NORM_GROWTH = float(np.sqrt(np.pi / (np.pi - 1)))
 
 
 def layer_table(
@@ -74,64 +69,6 @@ def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.D
 def states(bad: pd.Series, zero: pd.Series) -> np.ndarray:
     """What a log axis can say of a value: finite, zero, or not finite (below zero included)."""
     return np.select([bad, zero], ["not finite", "zero"], "finite")
-
-
-def theory_profile(profile: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """What a gradient profile would be if it grew by `BATCH_NORM_GROWTH` a layer from the last layer's value back.
-
-    Args:
-        profile: from `gradient_profile` at the first recorded step.
-        runs: from `describe`; the theory holds for plain nets with batch norm and ReLU only.
-
-    Returns:
-        run, depth, relative_depth, value.
-    """
-    known = (runs["family"] == "plain") & (runs["norm"] == "batch") & (runs["activation"] == "relu")
-    rows = profile[profile["run"].isin(runs.loc[known, "run"])]
-    if rows.empty:
-        return rows[["run", "depth", "relative_depth", "value"]]
-    last = rows.loc[rows.groupby("run")["depth"].idxmax()].set_index("run")
-    missing = rows["run"].map(last["depth"]) - rows["depth"]
-    value = rows["run"].map(last["value"]) * BATCH_NORM_GROWTH**missing
-    return rows[["run", "depth", "relative_depth"]].assign(value=value)
-
-
-def gradient_slope(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """How fast does the value change from layer to layer? Least squares of log10(value) on depth.
-
-    Returns:
-        The columns of `IDENTITY`, then step, slope (log10 a layer; below 0 it grows towards the input), low, high (the
-        interval of the least-squares slope at `level`, from Student's t with layers − 2 degrees of freedom), factor
-        (10 ** −slope, growth a layer towards the input), layers (in the fit), left_out (zero or not finite). Two layers
-        give no interval, fewer no slope: NaN.
-    """
-    keys = [*IDENTITY, "step"] if "run_id" in table else ["run", "step"]
-    columns = [*keys, "slope", "low", "high", "factor", "layers", "left_out"]
-    if table.empty:
-        return pd.DataFrame(columns=columns)
-    usable = np.isfinite(table["value"]) & (table["value"] > 0)
-    log = np.log10(table["value"].where(usable).astype(float))
-    depth = table["depth"].where(usable).astype(float)
-    group = table.assign(x=depth, y=log).groupby(keys, sort=False, dropna=False)
-    x, y = depth - group["x"].transform("mean"), log - group["y"].transform("mean")
-    sums = (
-        table[keys]
-        .assign(n=usable.astype(int), left_out=(~usable).astype(int), xx=x * x, xy=x * y, yy=y * y)
-        .groupby(keys, sort=False, dropna=False, as_index=False)
-        .sum()
-    )
-    n = sums["n"].to_numpy()
-    xx, xy, yy = (sums[name].to_numpy(float) for name in ("xx", "xy", "yy"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where((n >= 2) & (xx > 0), xy / xx, np.nan)
-        residual = np.clip(yy - slope * xy, 0, None)  # rounding can push a perfect fit below zero
-        error = np.where(n >= 3, np.sqrt(residual / np.where(n >= 3, n - 2, np.nan) / xx), np.nan)
-    # Student's t by scipy.special, since scipy.stats takes half a second to import, which every page would wait for
-    half = stdtrit(np.maximum(n - 2, 1), (1 + level) / 2) * error
-    result = sums[keys].assign(
-        slope=slope, low=slope - half, high=slope + half, factor=10**-slope, layers=n, left_out=sums["left_out"]
-    )
-    return result.sort_values(["run", "step"], kind="stable", ignore_index=True)
 
 
 def gradient_ratio(table: pd.DataFrame) -> pd.DataFrame:

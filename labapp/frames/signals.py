@@ -13,6 +13,7 @@ import pandas as pd
 
 from labapp.frames.gradients import LAYER, states
 from labapp.frames.runs import IDENTITY, identities
+from labapp.frames.slopes import on_shortcut
 from labapp.frames.steps import at_nearest_step
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
@@ -51,7 +52,7 @@ def read_signals(run: Run) -> pd.DataFrame:
     """
     table = run.layers(columns=[*LAYER, *_RECORDED])
     kind = table["kind"]
-    shortcut = table["layer"].str.contains(".shortcut", regex=False)
+    shortcut = on_shortcut(table["layer"])
     channels = table["layer"].map(_channels(run)).astype(float)
     # of blocks; asked at all steps, because a value that is not finite leaves no trace in the quantity itself
     split = table["shortcut_norm"].notna().groupby(table["layer"]).transform("any")

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labapp.frames.gradients import gradient_ratio, gradient_slope, read_layers
+from labapp.frames.gradients import gradient_ratio, read_layers
 from labapp.frames.runs import IDENTITY, describe, identities
+from labapp.frames.slopes import gradient_slope
 from labapp.frames.thinning import MARKS, joined, means, spaced
 from labapp.store import Run
 

@@ -101,7 +101,7 @@ QUANTITIES = {
         "slope",
         "log₁₀ a layer",
         meaning="Least-squares slope of log₁₀ gradient norm over depth; 0 keeps the gradient, below 0 it grows "
-        "towards the input. The band is the 95 % interval of that fit.",
+        "towards the input. The band is the 95 % interval, which allows for neighbouring layers deviating together.",
     ),
     "ratio": Caption("first / last layer", "ratio of gradient norms", True),
 }

@@ -77,7 +77,14 @@ _LISTED = (
         "only dense nets have",
     ),
     ProbeSpec("similarity", "Similarity", "Which layers resemble each other?", "probes.representation", "all", 512),
-    ProbeSpec("by_depth", "Dimension and separability", "What becomes of dimension and class?", when="all", images=512),
+    ProbeSpec(
+        "by_depth",
+        "Dimension and separability",
+        "What becomes of dimension and class?",
+        "probes.representation",
+        "all",
+        512,
+    ),
     ProbeSpec(
         "neural_collapse", "Neural collapse", "Are features one point a class?", "probes.representation", "all", 512
     ),

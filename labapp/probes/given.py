@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import Experiment, LabError
+from labapp.diagnostics.measuring.batch_statistics import HELD, RUNNING
 from labapp.imagesets import ImageSet, load_for
 from labapp.imagesets.order import generator
 
+CALIBRATION = 128  # probe images that give an untrained net's batch norms their statistics
 SEED = 0  # of the draw of images: a part of the definition of every probe
 SAME = ("imageset", "image_size", "data", "test_images")  # of two experiments that are shown the same images
 
@@ -46,6 +48,7 @@ class Given:
         classes: How many there are.
         tell: Told the share that is done.
         say: Told what could not be measured, in one sentence.
+        batch_norm: Which statistics the net's batch norms use, see `labapp.diagnostics.measuring.batch_statistics`.
     """
 
     net: nn.Module
@@ -56,11 +59,12 @@ class Given:
     classes: int
     tell: Callable[[float], None]
     say: Callable[[str], None]
+    batch_norm: str = RUNNING
 
     @property
     def untrained(self) -> bool:
-        """Whether running statistics of batch norms say nothing yet."""
-        return self.step == 0
+        """Whether running statistics of batch norms say nothing yet, so that those of probe images are used."""
+        return self.batch_norm == HELD
 
 
 def probe_images(experiment: Experiment, split: str, count: int) -> ProbeImages:

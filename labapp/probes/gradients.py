@@ -1,6 +1,8 @@
 """How are gradients made up: from paths, past shortcuts, from one example to the next?
 
-Before training the running statistics of batch norms say nothing, so there gradients are taken with the batch's own.
+Before training the running statistics of batch norms say nothing. There each example's own gradient is taken with the
+statistics of the probe images, held fixed, and that of a batch's mean loss as training takes it, through the statistics
+(`labapp.diagnostics.measuring.batch_statistics`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from labapp.diagnostics import lesions as lesioned
 from labapp.diagnostics import level_gradients as levels
 from labapp.diagnostics import path_lengths as paths
 from labapp.diagnostics import shattering as shattered
+from labapp.diagnostics.measuring.batch_statistics import BATCH
 from labapp.diagnostics.measuring.chains import chain_of
 from labapp.nets.pyramid import pyramid
 from labapp.probes.given import SEED, Given
@@ -25,7 +28,7 @@ CHANNELS = 32  # of the pyramid's levels: 256 are the paper's, for images of 800
 def shattering(given: Given) -> pd.DataFrame:
     """See `labapp.diagnostics.shattering.gradient_cosine`; of every convolution."""
     table = shattered.gradient_cosine(given.net, given.test.images, train=given.untrained)
-    return _relative(table).assign(batch_statistics=given.untrained)
+    return _relative(table)
 
 
 def autocorrelation(given: Given) -> pd.DataFrame:
@@ -36,7 +39,7 @@ def autocorrelation(given: Given) -> pd.DataFrame:
     table = shattered.gradient_autocorrelation(
         given.net, first, second, "conv", points=POINTS, lags=LAGS, train=given.untrained
     )
-    return _relative(table).assign(batch_statistics=given.untrained)
+    return _relative(table)
 
 
 def _relative(table: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +59,7 @@ def path_gradients(given: Given) -> pd.DataFrame:
         effective_length=paths.effective_path_length(table),
         decay=paths.decay(table),
         images=len(batch.images),
-        batch_statistics=given.untrained,
+        batch_norm=BATCH if given.untrained else given.batch_norm,
     )
 
 

@@ -11,15 +11,17 @@ import importlib
 import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from labapp.config import FOREIGN, LabError, listed
+from labapp.diagnostics.measuring.batch_statistics import calibrated
 from labapp.probes import explanations, representation
 from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
-from labapp.probes.given import SEED, Given, ProbeImages, probe_images, require_same_images
+from labapp.probes.given import CALIBRATION, SEED, Given, ProbeImages, probe_images, require_same_images
 from labapp.store import Run
 
 
@@ -118,7 +120,7 @@ def measure(
     for task in todo:
         begin(task)
         make = functools.partial(_table, function_of(task.quantity))
-        yield _one(run, task, test.first(CATALOGUE[task.quantity].images or 1), tell, make)
+        yield _one(run, task, test.first(CATALOGUE[task.quantity].images or 1), test, tell, make)
 
 
 def against(
@@ -151,12 +153,14 @@ def against(
     test = _test_images(run, images)
 
     def compare(given: Given) -> pd.DataFrame:
-        return representation.similarity(given, second.net).assign(other_run=other.id, other_step=step)
+        with calibrated(second.net, test.first(CALIBRATION).images):
+            table = representation.similarity(given, second.net)
+        return table.assign(other_run=other.id, other_step=step)
 
     for own in steps_of(run, checkpoints):
         task = Task(against_name(other.id, step), own, own, "similarity")
         begin(task)
-        yield _one(run, task, test, tell, compare)
+        yield _one(run, task, test, test, tell, compare)
 
 
 def function_of(name: str) -> Callable[..., pd.DataFrame]:
@@ -198,6 +202,7 @@ def _one(
     run: Run,
     task: Task,
     test: ProbeImages,
+    every: ProbeImages,
     tell: Callable[[float], None],
     function: Callable[[Given], pd.DataFrame],
 ) -> Outcome:
@@ -206,17 +211,23 @@ def _one(
     rows, reason = 0, ""
     try:
         subject = explanations.of_run(run, task.checkpoint)
-        given = Given(
-            subject.net,
-            task.checkpoint,
-            run.experiment,
-            test,
-            functools.partial(probe_images, run.experiment, "train", len(test.images)),
-            len(subject.classes),
-            tell,
-            remarks.append,
-        )
-        table = function(given)
+        seen = CATALOGUE[task.quantity].images > 0
+        settled = calibrated(subject.net, every.first(CALIBRATION).images) if seen else nullcontext("")
+        with settled as batch_norm:
+            given = Given(
+                subject.net,
+                task.checkpoint,
+                run.experiment,
+                test,
+                functools.partial(probe_images, run.experiment, "train", len(test.images)),
+                len(subject.classes),
+                tell,
+                remarks.append,
+                batch_norm=batch_norm,
+            )
+            table = function(given)
+        if seen and "batch_norm" not in table:
+            table = table.assign(batch_norm=batch_norm)
         run.write_probe(task.name, task.step, table)
         rows = len(table)
     except LabError as error:

@@ -22,9 +22,8 @@ def node_of(tensor: Tensor) -> Node:
 
 LIMIT = 400  # nodes of one block; a block larger than this is not taken apart
 
-RECTIFIERS = ("ReluBackward", "HardtanhBackward", "ThresholdBackward")
 ACTIVATIONS = (
-    *RECTIFIERS,
+    *("ReluBackward", "HardtanhBackward", "ThresholdBackward"),
     *("TanhBackward", "SigmoidBackward", "GeluBackward", "LeakyReluBackward", "EluBackward", "SiluBackward"),
     *("HardswishBackward", "HardsigmoidBackward", "MishBackward", "SoftplusBackward", "PreluKernelBackward"),
 )
@@ -34,6 +33,22 @@ POINTWISE = (*ACTIVATIONS, "NativeDropoutBackward", "ViewBackward", "AliasBackwa
 def is_any(node: Node, names: tuple[str, ...]) -> bool:
     """Whether the node is one of these operations."""
     return node is not None and node.name().startswith(names)
+
+
+def rectifies(node: Node) -> bool:
+    """Whether the node is an operation that gives exactly zero for every value up to zero, and for none above.
+
+    ReLU; ReLU6, which is a hard tanh from 0 on; a leaky ReLU without a slope. A hard tanh from −1 on, a hard swish or
+    a threshold that is not at zero silences no half-line from zero down, so shares of zeros would mean nothing there.
+    """
+    if node is None:
+        return False
+    name = node.name()
+    if name.startswith("HardtanhBackward"):
+        return bool(node._saved_min_val == 0 and node._saved_max_val > 0)
+    if name.startswith("LeakyReluBackward"):
+        return bool(node._saved_negative_slope == 0)
+    return bool(name.startswith("ReluBackward"))
 
 
 def feeds(roots: Iterable[Node], places: Mapping[Node, int]) -> tuple[set[int], set[int]]:
@@ -55,7 +70,7 @@ def feeds(roots: Iterable[Node], places: Mapping[Node, int]) -> tuple[set[int], 
         if is_any(node, ACTIVATIONS):
             rows = {places[n] for n in following if n in places}
             activated |= rows
-            if is_any(node, RECTIFIERS):
+            if rectifies(node):
                 rectified |= rows
         stack.extend(following)
     return rectified, activated

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack
 
 from labapp.recording.board import GRADIENT, LARGEST, OUTPUT, Board
-from labapp.recording.graph import RECTIFIERS, is_any, node_of
+from labapp.recording.graph import node_of, rectifies
 from labapp.recording.hooks import tensors_in
 from labapp.recording.kernels import readable
 from labapp.recording.layout import channel_axis
@@ -131,7 +131,7 @@ class Outputs:
             axis = channel_axis(spot.module, output, net.axes) if output.dim() else 0
             row = Row(spot.path, call, spot.kind, spot.block, axis, tuple(output.shape[1:]), own.size if own else 0)
             row.depth, row.stage = spot.depth, spot.stage
-            row.rectified = is_any(node_of(output), RECTIFIERS)
+            row.rectified = rectifies(node_of(output))
             if axis is None and row.rectified and spot.path in net.chosen:
                 net.say("of some outputs it cannot be told which axis holds the channels: they have no dead channels")
             if index is None:

@@ -29,7 +29,8 @@ def layer_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int
     weight_grad_norm              ‖∂L/∂w‖₂ when the backward pass has ended, before any clipping, unscaled
     update_ratio                  ‖Δw‖₂ / ‖w‖₂: what the optimizer did, over the weights before it
     output_mean, output_std       over all values of the output h of the batch (population standard deviation)
-    zero_fraction                 share of h ≤ 0 at a place that feeds a rectifier or is one
+    zero_fraction                 share of h ≤ 0 at a place that feeds a rectifier or is one (0 for all h ≤ 0: ReLU,
+                                  ReLU6; not Hardtanh, whose zero is no silence)
     dead_channels                 channels at such a place with no h > 0 in the whole batch
     output_grad_norm              ‖∂L/∂h‖₂ over the whole batch, L the loss given to ``backward``
     nonfinite                     NaN and infinite values among h and ∂L/∂h

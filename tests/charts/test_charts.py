@@ -7,6 +7,7 @@ import pytest
 
 from labapp import charts, frames, palette
 from labapp.frames.thinning import means, spaced
+from labapp.store import list_runs
 
 
 @pytest.fixture
@@ -84,12 +85,29 @@ def test_profile_marks_what_is_not_finite_on_the_axis(table, looks):
     assert "state" in fields(encodings)
 
 
-def test_profile_with_theory_has_one_thin_dotted_line_a_run(table, looks, runs):
+def test_profile_lays_theory_below_the_lines_in_each_run_s_colour(table, looks, runs):
     profile = frames.gradient_profile(table, 0)
-    theory = frames.theory_profile(profile, frames.describe(runs))
-    mark, encodings, rows = layers(charts.profile_chart(profile, looks, "output_grad_norm", theory=theory))[-1]
-    assert (mark["strokeDash"], encodings["detail"]["field"]) == ([2, 3], "run")
-    assert {row["run"] for row in rows} == {"plain-20"}
+    theory = frames.expected_gradient(profile, frames.expected(runs))
+    chart = charts.profile_chart(profile, looks, "output_grad_norm", theory=theory)
+    (mark, encodings, rows), (_, hits, _), (line, _, _), *_ = layers(chart)
+    assert (mark["strokeDash"][0], line.get("strokeDash")) == (0, None)  # round caps on dashes of no length are dots
+    assert encodings["color"]["scale"]["range"] == list(looks["colour"])
+    assert {row["run"] for row in rows} == {"plain-20", "residual-20"}
+    assert len(rows) == 2 * 19
+    assert hits["tooltip"][-1]["title"].endswith("by theory")
+    assert "step" not in fields(hits)
+    assert len(layers(charts.profile_chart(profile, looks, "output_grad_norm", theory=theory[:0]))) == 2
+
+
+def test_signals_draw_theory_in_their_own_unit(digit_nets):
+    runs = [run for run in list_runs(digit_nets) if run.id == "original"]
+    theory, at = frames.expected(runs), frames.at_step(frames.signals(runs), 0)
+    looks = palette.styles(frames.describe(runs))
+    for quantity, unit in (("output_std", 1), ("zero_fraction", 100), ("backward_ratio", 1)):
+        own, rows = theory[theory["quantity"] == quantity], at[at["quantity"] == quantity]
+        chart = charts.signal_chart(rows, looks, quantity, charts.log_span(rows["value"]), theory=own)
+        drawn = next(rows for mark, _, rows in layers(chart) if mark.get("strokeDash", [1])[0] == 0)
+        assert [row["value"] for row in drawn] == pytest.approx([unit * value for value in own["value"]])
 
 
 def test_a_legend_too_large_for_its_chart_is_left_to_the_sidebar(table):

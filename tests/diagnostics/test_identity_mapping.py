@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from labapp.config import LabError
 from labapp.diagnostics.identity_mapping import block_singular_values, gradient_split
+from labapp.diagnostics.measuring.batch_statistics import calibrated
 from labapp.nets import Net, build
 
 
@@ -155,3 +156,55 @@ def test_wrong_words_and_nets_without_square_blocks(images: Tensor) -> None:
     with pytest.raises(LabError, match="no blocks with a square Jacobian"):
         block_singular_values(build("dense", depth=13, growth_rate=4, image_size=16), images)
     assert math.isfinite(block_singular_values(net(), images[:1], steps=2)["largest"].max())
+
+
+def test_an_example_is_its_own_also_where_norms_keep_no_statistics(images: Tensor, labels: Tensor) -> None:
+    """Against `torch.func`, with each norm's statistics those of the batch, written into it as constants."""
+    model = net().double()
+    for path, module in list(model.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            parent, _, name = path.rpartition(".")
+            own = nn.BatchNorm2d(module.num_features, track_running_stats=False).double().eval()
+            setattr(model.get_submodule(parent), name, own)
+    table = gradient_split(model, images.double(), labels).set_index(["block", "example"])
+    seen: dict[nn.Module, Tensor] = {}
+    hooks = [
+        module.register_forward_pre_hook(lambda m, args: seen.update({m: args[0].detach()}))
+        for module in model.modules()
+        if isinstance(module, nn.BatchNorm2d)
+    ]
+    with torch.no_grad():
+        model(images.double())
+    for hook in hooks:
+        hook.remove()
+    for norm, values in seen.items():
+        norm.running_mean, norm.running_var = values.mean((0, 2, 3)), values.var((0, 2, 3), correction=0)
+
+    def loss(at_start: Tensor, at_end: Tensor, image: Tensor, label: Tensor) -> Tensor:
+        x = model.get_submodule("stage1.block1")(model.get_submodule("stem")(image[None])) + at_start
+        x = model.get_submodule("stage1.block3")(model.get_submodule("stage1.block2")(x)) + at_end
+        for name in ("stage2", "stage3", "head"):
+            x = model.get_submodule(name)(x)
+        return F.cross_entropy(x, label[None])
+
+    nothing = torch.zeros(1, 4, 16, 16, dtype=torch.float64)
+    each = torch.func.vmap(torch.func.grad(loss, argnums=(0, 1)), in_dims=(None, None, 0, 0))
+    starts, ends = (gradients.detach() for gradients in each(nothing, nothing, images.double(), labels))
+    for example, (whole, end) in enumerate(zip(starts, ends, strict=True)):
+        share = float((whole * end).sum() / whole.square().sum())
+        assert table.loc[("stage1.block2", example), "shortcut_share"] == pytest.approx(share, rel=1e-9)
+
+
+def test_singular_values_are_those_of_torch_func_s_jacobian(images: Tensor) -> None:
+    """Of one example, with the statistics of the batch held fixed."""
+    model = net(depth=8, preactivation=False).double()
+    x = images[:2, :, :4, :4].double()
+    with calibrated(model, images.double()):
+        table = block_singular_values(model, x, steps=64).set_index(["block", "example"])
+        stem, block = model.get_submodule("stem"), model.get_submodule("stage1.block1")
+        inputs = stem(x).detach()
+        jacobians = torch.func.vmap(torch.func.jacrev(lambda h: block(h[None])[0]))(inputs).reshape(2, 64, 64)
+    for example, values in enumerate(torch.linalg.svdvals(jacobians)):
+        row = table.loc[("stage1.block1", example)]
+        assert row["largest"] == pytest.approx(values[0].item(), rel=1e-9)
+        assert row["smallest"] == pytest.approx(values[-1].item(), abs=1e-6 * values[0].item())

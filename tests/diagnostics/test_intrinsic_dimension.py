@@ -30,6 +30,14 @@ def test_uniform_points_in_a_cube(dimensions: int, tolerance: float):
     assert measured.value == pytest.approx(facco(points), rel=0.03)  # two estimators of one rate
 
 
+def test_dimensions_that_the_estimate_cannot_reach_are_said():
+    points = torch.randn(500, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    measured = intrinsic_dimension(points)
+    assert 15 < measured.value < 40
+    assert measured.note == "above 15 dimensions the estimate is too small"
+    assert intrinsic_dimension(uniform(500, 3)).note == ""
+
+
 def test_the_interval_covers_the_dimension():
     hits = 0
     for seed in range(100):

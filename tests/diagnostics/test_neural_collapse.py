@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from labapp.config import LabError
 from labapp.diagnostics.neural_collapse import NAMES, neural_collapse
@@ -81,6 +82,18 @@ def test_duality_and_decisions_lie_between_their_ends():
     assert opposite["nc3"] == pytest.approx(2, abs=0.02)
     wrong = torch.nn.functional.one_hot((labels + 1) % CLASSES, CLASSES).double()
     assert values(features, labels, outputs=wrong)["nc4"] == 1
+    half = torch.cat([wrong[: len(wrong) // 2], torch.nn.functional.one_hot(labels[len(wrong) // 2 :], CLASSES)])
+    found = neural_collapse(features, labels, outputs=half)["nc4"]
+    expected = stats.binomtest(len(wrong) // 2, len(wrong)).proportion_ci(0.95, method="wilson")
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, expected.low, expected.high))
+
+
+def test_few_images_of_a_class_are_said():
+    features, labels = around(simplex(), 0.1)
+    few = torch.cat([torch.nonzero(labels == each)[: 4 if each else 9].flatten() for each in range(CLASSES)])
+    note = neural_collapse(features[few], labels[few])["nc1"].note
+    assert note == "a class has 4 images; of fewer than 10 its mean is uncertain, and nc1 with it"
+    assert neural_collapse(features, labels)["nc1"].note == ""
 
 
 def test_what_is_missing_says_why():

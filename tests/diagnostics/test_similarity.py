@@ -197,7 +197,10 @@ def test_few_images_against_the_features_are_said(net: nn.Module, images: torch.
     assert unbiased.note[0] == "160 images for up to 1024 features: read the interval"
     biased = similarity(net, images, layers="stage1.block1", estimator="biased")
     assert biased.note[0] == "batches of 32 images for up to 1024 features: biased upwards"
-    assert similarity(nn.Sequential(nn.Linear(4, 4)), torch.randn(64, 4)).note[0] == ""
+    assert similarity(nn.Sequential(nn.Linear(4, 4)), torch.randn(160, 4)).note[0] == ""
+    few = similarity(nn.Sequential(nn.Linear(4, 4)), torch.randn(64, 4))
+    assert few.low.isna().all()
+    assert few.note[0] == "2 batches of images; an interval needs at least 5"
 
 
 def test_users_mistakes_are_one_sentence(net: nn.Module, images: torch.Tensor):

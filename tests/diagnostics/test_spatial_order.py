@@ -41,6 +41,8 @@ def test_a_net_of_positions_alone_follows_the_permutation():
     assert found.decisions_changed == pytest.approx(72 / 92, abs=0.05)
     assert found.output_change == pytest.approx(math.sqrt(2) * 72 / 92, abs=0.06)
     assert found.low < found.accuracy_permuted < found.high
+    # each image is right after about 20 of 92 permutations, so the mean of 40 is sure; a count of 40 would not be
+    assert found.high - found.low < 0.05
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,9 @@ def test_an_average_does_not_see_positions(options: dict):
     assert found.output_change < 1e-5
     assert found.accuracy_permuted == found.accuracy
     assert found.note == "the head does not see positions"
+    few = spatial_order(build(**options), images[:3], torch.arange(3))
+    assert few.note.endswith("3 images have a value; an interval needs at least 5")
+    assert math.isnan(few.low)
 
 
 def test_a_linear_layer_on_the_flattened_map_does():
@@ -74,10 +79,10 @@ def test_a_linear_layer_on_the_flattened_map_does():
 
 def test_the_net_is_as_it_was():
     torch.manual_seed(0)
-    net, images = build("vgg", depth=11, width=4, head="fc"), torch.randn(4, 3, 32, 32)
+    net, images = build("vgg", depth=11, width=4, head="fc"), torch.randn(6, 3, 32, 32)
     noise = torch.get_rng_state()
-    first = spatial_order(net, images, torch.arange(4))
-    assert spatial_order(net, images, torch.arange(4)) == first
+    first = spatial_order(net, images, torch.arange(6))
+    assert spatial_order(net, images, torch.arange(6)) == first
     assert torch.equal(torch.get_rng_state(), noise)
     assert net.training
     assert not any(module._forward_hooks for module in net.modules())

@@ -1,15 +1,21 @@
 """Real small nets of every family, probed: numbers, traces, comparisons, and nets that cannot be measured."""
 
+import copy
 import random
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from labapp.config import Experiment, LabError
+from labapp.diagnostics.by_depth import by_depth
 from labapp.diagnostics.feature_reuse import feature_reuse
 from labapp.diagnostics.lesions import lesions
+from labapp.diagnostics.measuring.batch_statistics import BATCH, HELD, RUNNING
+from labapp.diagnostics.measuring.features import collect, last_features
+from labapp.diagnostics.neural_collapse import neural_collapse
 from labapp.probes import explanations, measure
 from labapp.probes.catalogue import CATALOGUE, against_name, against_of
 from labapp.probes.given import probe_images
@@ -44,11 +50,33 @@ def test_equations_four_and_five_hold_to_rounding(probed_nets):
     assert table["backward_error"].max() < 1e-4
 
 
-def test_untrained_nets_are_asked_with_the_statistics_of_the_batch(probed_nets):
+def test_every_table_says_which_statistics_batch_norms_used(probed_nets):
     run = Run(probed_nets / "residual")
-    for name in ("shattering", "autocorrelation", "path_gradients"):
-        assert run.probe(name, 0)["batch_statistics"].all()
-        assert not run.probe(name, 12)["batch_statistics"].any()
+    for name, spec in CATALOGUE.items():
+        if name in run.probes() and spec.images:
+            before = BATCH if name == "path_gradients" else HELD
+            for step, expected in ((0, before), (12, RUNNING)):
+                assert set(run.probe(name, step)["batch_norm"]) == {expected}, (name, step)
+
+
+def test_an_untrained_net_is_asked_with_the_statistics_of_probe_images(probed_nets):
+    """With the first running statistics, 0 and 1, a batch norm would do nothing at all."""
+    run = Run(probed_nets / "original")
+    net = explanations.of_run(run, 0).net
+    whole = probe_images(run.experiment, "test", 48)
+    stored = run.probe("by_depth", 0).set_index(["layer", "quantity"])["value"]
+    bare = by_depth(net, whole.images, whole.labels, quantities=["participation_ratio"])
+    held = copy.deepcopy(net).train()
+    for module in held.modules():
+        module.momentum = 1.0
+    with torch.no_grad():
+        held(whole.images)  # torch's own running statistics, whose variance is that of a sample: n / (n − 1) times ours
+    own = by_depth(held, whole.images, whole.labels, quantities=["participation_ratio"])
+    layer = own["layer"].iloc[-1]
+    wanted = stored[layer, "participation_ratio"]
+    assert own["value"].iloc[-1] == pytest.approx(wanted, rel=1e-2)
+    assert bare["value"].iloc[-1] != pytest.approx(wanted, rel=1e-2)
+    assert all(torch.equal(value, net.state_dict()[name]) for name, value in load_file(run.checkpoint_path(0)).items())
 
 
 def test_probe_images_are_the_same_for_every_run_and_come_from_all_of_the_set():
@@ -178,3 +206,21 @@ def test_weights_that_are_not_finite_give_no_number(net, digit_nets):
             name, "value"
         )
         assert table[value].isna().all(), name
+
+
+def test_collapse_is_read_on_training_images_and_on_test_ones_beside_them(probed_nets):
+    run = Run(probed_nets / "plain")
+    table = run.probe("neural_collapse", 12).set_index("quantity")
+    net = explanations.of_run(run, 12).net
+    for split, ending in (("train", ""), ("test", "_test")):
+        batch = probe_images(run.experiment, split, 48)
+        features, weight, outputs = last_features(net, batch.images)
+        for name, measured in neural_collapse(features, batch.labels, weight, outputs).items():
+            assert table.loc[name + ending, "split"] == split
+            assert table.loc[name + ending, "value"] == pytest.approx(measured.value, nan_ok=True)
+    layers = run.probe("by_depth", 12)
+    assert set(layers["quantity"]) >= {"nc1", "nc1_test"}
+    last = layers[layers["layer"] == layers["layer"].iloc[-1]].set_index("quantity")["value"]
+    learnt = probe_images(run.experiment, "train", 48)
+    features = collect(net, learnt.images).by_layer[layers["layer"].iloc[-1]]
+    assert last["nc1"] == pytest.approx(neural_collapse(features, learnt.labels)["nc1"].value)

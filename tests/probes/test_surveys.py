@@ -1,9 +1,13 @@
 """Many images: energy inside masks, agreement of nets, and the sanity check."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.interval import mean_interval, share_interval
 from labapp.probes import explanations
 from labapp.probes.explanations import from_set, look, of_run
 
@@ -34,6 +38,19 @@ def test_the_energy_table_sets_trained_beside_untrained(run, both):
     assert cell[last, "energy", "uniform"]["mean"] == pytest.approx(both[0].share.mean(), rel=1e-5)
     assert all(not row["low"] > row["mean"] and not row["high"] < row["mean"] for row in table)
     assert both[1].step == 0
+
+
+def test_hits_are_a_count_unless_some_are_shared(both):
+    last = both[0].last
+    hits = np.arange(len(both[0].correct)) % 3 == 0
+    for shared, interval in ((1.0, share_interval), (0.5, mean_interval)):  # half of an image's highest places hit
+        scores = hits.astype(np.float32)
+        scores[0] = shared
+        changed = replace(both[0], pointing=both[0].pointing | {last: scores})
+        table = explanations.energy_table(changed, both[1])
+        row = next(r for r in table if (r["layer"], r["measure"], r["net"]) == (last, "pointing", "trained"))
+        expected = interval(torch.from_numpy(scores))
+        assert (row["mean"], row["low"], row["high"]) == pytest.approx(expected[:3])
 
 
 def test_progress_is_told(run):

@@ -1,6 +1,7 @@
 """Dead channels, lifetimes, histograms and the gradient's signal-to-noise ratio, against their definitions."""
 
 import copy
+import math
 import warnings
 
 import pytest
@@ -56,6 +57,51 @@ def test_a_functional_rectifier_is_found_too():
         "norm": True,
         "head": False,
     }
+
+
+class Functions(nn.Module):
+    """A convolution before and after a function that is no module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.conv, self.head, self.function = nn.Conv2d(3, 4, 3), nn.Linear(4, 10), function
+
+    def forward(self, x):
+        return self.head(self.function(self.conv(x)).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("function", "silences"),
+    [
+        (nn.ReLU(), True),
+        (nn.ReLU(inplace=True), True),
+        (nn.ReLU6(), True),
+        (F.relu6, True),
+        (nn.Hardtanh(0.0, 1.0), True),
+        (nn.LeakyReLU(0.0), True),
+        (nn.Hardtanh(), False),  # −1 to 1: zero is in its middle
+        (nn.Hardtanh(-1.0, 0.0), False),  # zero above zero
+        (nn.LeakyReLU(), False),
+        (nn.Hardswish(), False),  # zero up to −3 only
+        (nn.Hardsigmoid(), False),
+        (nn.Threshold(0.1, 20.0), False),
+        (nn.Softplus(), False),
+        (nn.Tanh(), False),
+    ],
+)
+def test_shares_of_zeros_exist_where_zero_is_a_half_line(function, silences):
+    torch.manual_seed(0)
+    model = Functions(function)
+    x, y = batch(8)
+    outputs = model.function(model.conv(x)).detach()
+    given = model.conv(x).detach()
+    # the definition, on the values themselves: exactly 0 where h ≤ 0, and nowhere else
+    assert (torch.equal(outputs == 0, given <= 0)) == silences
+    row = record(model, x, y).table().set_index("layer").loc["conv"]
+    assert math.isnan(row["zero_fraction"]) != silences
+    assert math.isnan(row["dead_channels"]) != silences
+    if silences:
+        assert row["zero_fraction"] == pytest.approx((outputs == 0).float().mean().item(), abs=1e-6)
 
 
 def test_lifetimes_say_when_a_channel_died_and_came_back():

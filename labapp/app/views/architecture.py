@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -26,6 +27,8 @@ STACKS = """A stack of 3×3 kernels sees as much as one large kernel, with fewer
 PYRAMID = """A pyramid (Lin et al. 2017) newly initialised on this net's stages: norm of the gradient that a unit error
 at every position of a level sends into each stage, for one image. A level reaches finer stages only through the net."""
 GROWTH = "Each layer adds k channels to what it read; a transition keeps a share θ of them (Huang et al. 2017, §3)."
+PUBLISHED = """What papers say of this net, with their images, recipes and machines. Only what stands
+under *Here* was measured here: this run's own number, where quantity and images are the same."""
 ROWS = {"layers with parameters": "parameters", "all layers": "all", "blocks": "blocks"}
 HEIGHT = 420  # pixels of the table of layers
 
@@ -84,6 +87,7 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         )
     with right:
         _stages(run)
+    _published(run, frames.sizes(table)["parameters"])
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _measured(archive, run)
@@ -133,6 +137,35 @@ def _stages(run: Run) -> None:
     st.table(
         pd.DataFrame({"Map": table["stage"], "Shape": shape, "Stride": stride}), hide_index=True, border="horizontal"
     )
+
+
+def _published(run: Run, parameters: float) -> None:
+    accuracy = float(app.overview([run])["accuracy"].iloc[0])
+    table = frames.beside(run.experiment, parameters, accuracy)
+    st.markdown("**Published, not measured here**", help=PUBLISHED)
+    if table.empty:
+        st.caption("The papers that the lab keeps give no number for a net of this family, form and depth.")
+        return
+    shown = pd.DataFrame(
+        {
+            "Net": table["net"],
+            "What": table["what"],
+            "Published": table["number"],
+            "Here": [_own(row) for row in app.rows(table)],
+            "Source": [f"{row.source} ({row.address})" for row in app.rows(table)],
+        }
+    )
+    st.table(shown, hide_index=True, border="horizontal")
+    differing = [words for words in dict.fromkeys(table["differs"]) if words]
+    if differing:
+        st.caption(f"This run's net is not quite the published one: {'; or '.join(differing)}.")
+
+
+def _own(row: Any) -> str:
+    """This run's own number beside a published one."""
+    if pd.isna(row.own):
+        return "other images" if row.quantity == "error" else "–"
+    return f"{row.own:,.0f}" if row.quantity == "parameters" else f"{row.own:.2f} %"
 
 
 def _stacks(run: Run) -> None:

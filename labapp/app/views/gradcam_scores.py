@@ -115,8 +115,9 @@ def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
     count = len(found[0]["survey"].correct)
     st.subheader(
         f"Over {count} test images", anchor=False,
-        help="All asked about their true class. Means with 95 % intervals (Student's t); images whose map has no "
-        "positive part have no energy to share out and are left out, their number is in the last columns.",
+        help="All asked about their true class. Means with 95 % intervals (a bootstrap over the images; Wilson's for "
+        "counts of hits); images whose map has no positive part have no energy to share out and are left out, their "
+        "number is in the last columns.",
     )  # fmt: skip
     rows = []
     for name, table in energy.groupby("run", sort=False):
@@ -153,6 +154,8 @@ def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
 def _interval(row: Any) -> str:
     if math.isnan(row.mean):
         return "–"
+    if math.isnan(row.low):
+        return f"{100 * row.mean:.1f} % (too few images for an interval)".replace("-", "−")
     return f"{100 * row.mean:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f})".replace("-", "−")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,19 +13,27 @@ from labapp.config import listed
 
 GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
 SCALES = {"absolute": False, "relative to last layer": True}
-MEANING = f"""
+MEANING = """
 **Gradient at a layer's output**, ‖∂L/∂h‖: the Euclidean norm, over the whole batch, of the mean loss's gradient with
 respect to the layer's output h. **Slope**: least squares of log₁₀ of that norm over the layer's depth; 10^(−slope) is
-the growth a layer on the way back to the image.
+the growth a layer on the way back to the image. In brackets its 95 % interval: over the seeds where three or more of
+one net are chosen, else from how far the layers are from the line, which neighbours are together. The gradient *keeps
+its size* where the interval holds 1×. Projections on shortcuts are left out of the line.
 
-**Theory**: behind ReLU and batch norm the gradient of a net without shortcuts grows by √(π/(π−1)) ≈
-{frames.BATCH_NORM_GROWTH:.3f} a layer towards the image, at initialisation and for large batches (Yang et al. 2019, *A
-mean field theory of batch normalization*, Theorem 3.10).
+**Theory**, at step 0: what the gradient of this very net should be before training, from its family, channels,
+strides, shortcuts, normalisation, activation, initialisation, padding and batch, counted from the last layer's measured
+value (mean-field theory: Poole et al. 2016, Schoenholz et al. 2017, Yang et al. 2019). Inside a plain net with batch
+norm and ReLU, for instance, it grows by √(π/(π−1)) ≈ 1.211 a layer towards the image where there is no border (Yang
+2019, *A mean field theory of batch normalization*, Theorem 3.10); zeros around the image make that a little less.
 """
 
 
-def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, what: str = "gradient") -> str:
+def answer(
+    slopes: pd.DataFrame, runs: pd.DataFrame, step: int, theory: Mapping[str, float], what: str = "gradient"
+) -> str:
     """The page's question answered for `frames.gradient_slope` at one step.
+
+    `theory` is the growth that theory expects of each run at this step, of those about which it has something to say.
 
     Where there are both: the deepest plain net and the residual one of its depth. Else the steepest run and the
     flattest one.
@@ -40,12 +49,10 @@ def answer(slopes: pd.DataFrame, runs: pd.DataFrame, step: int, first: bool, wha
         order = order.set_index("run").loc[[pair[1], pair[0]]].reset_index()
     steep, flat = app.rows(order.iloc[[-1]])[0], app.rows(order.iloc[[0]])[0]
     first_words = f"{_growth(steep, 'a layer towards the input')} in {steep.run}"
-    plain = app.rows(runs[runs["run"] == steep.run])[0]
-    if first and what == "gradient" and (plain.family, plain.norm, plain.activation) == ("plain", "batch", "relu"):
-        first_words += f" (theory {frames.BATCH_NORM_GROWTH:.3g}×)"
+    first_words += _theory(steep.run, theory)
     if len(order) > 1:
         same = _verb(steep) == _verb(flat) == "grows"
-        first_words += f"; in {flat.run} {_factor(flat) if same else 'it ' + _growth(flat)}"
+        first_words += f"; in {flat.run} {_factor(flat) if same else 'it ' + _growth(flat)}{_theory(flat.run, theory)}"
     return " ".join([f"At step {step:,} the {what} {first_words}.", *ends])
 
 
@@ -77,6 +84,10 @@ def _factor(row: Any) -> str:
     return f"{palette.number(row.factor)}×{interval}"
 
 
+def _theory(run: str, theory: Mapping[str, float]) -> str:
+    return f" (theory {theory[run]:.3g}×)" if run in theory else ""
+
+
 def page() -> None:
     """Draw the page."""
     app.show(lambda archive: app.playable(_picture, "step", archive.live)(archive))
@@ -103,14 +114,22 @@ def _picture(archive: app.OpenArchive) -> None:
     profile = frames.gradient_profile(table, step)
     at = profile[["run", "step"]].drop_duplicates()
     what = "gradient" if quantity == "output_grad_norm" else "weights' gradient"
-    theory = None
-    if step == steps[0] and quantity == "output_grad_norm" and kind == "conv":
-        theory = frames.theory_profile(profile, runs)
+    expected = frames.expected_gradient(frames.gradient_profile(table, 0), frames.expected(archive.chosen))
+    theory = expected[:0] if step or quantity != "output_grad_norm" else expected
     with top:
+        grown = frames.over_seeds(frames.gradient_slope(theory.assign(step=0)), runs)[0]
         st.title(
-            answer(slopes.merge(at, on=["run", "step"]), runs, step, step == steps[0], what), help=MEANING, anchor=False
+            answer(
+                *frames.over_seeds(slopes.merge(at, on=["run", "step"]), runs),
+                step,
+                dict(zip(grown["run"], grown["factor"], strict=True)),
+                what,
+            ),
+            help=MEANING,
+            anchor=False,
         )
-    span = charts.log_span(table["value"])  # over all steps, so that the axis stands still while they play
+    # over all steps, so that the axis stands still while they play
+    span = charts.log_span([*table["value"], *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:
         st.altair_chart(
             charts.profile_chart(profile, looks, quantity, relative, theory, span),
@@ -123,11 +142,22 @@ def _picture(archive: app.OpenArchive) -> None:
             key="slope",
             alt=f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
         )
-    if theory is not None and len(theory):
-        st.caption(
-            "Dotted: theory for batch norm and ReLU without shortcuts, from the last layer back (Yang et al. 2019)."
-        )
+    if step == 0:
+        _theory_in_words(archive, profile, theory, quantity, kind)
     _heatmaps(table, runs, quantity, relative)
+
+
+def _theory_in_words(
+    archive: app.OpenArchive, profile: pd.DataFrame, theory: pd.DataFrame, quantity: str, kind: str
+) -> None:
+    """What the dots are, and where there are none, why."""
+    if quantity != "output_grad_norm":
+        st.caption("Theory is drawn for the gradient at outputs; that of weights depends on how alike images are.")
+        return
+    if kind not in ("conv", "norm"):
+        st.caption("Theory is drawn at convolutions and normalisations; choose one of them under Layers.")
+        return
+    app.say_theory(archive.chosen, profile, theory, ", counted from the last layer's value")
 
 
 def _controls(archive: app.OpenArchive) -> tuple[str, bool, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from labapp import app, charts, palette
+from labapp import app, charts, frames, palette
 from labapp.app.views import experiment
 from labapp.config import listed
 from labapp.store import Run
@@ -75,6 +76,21 @@ def _pair(tested: pd.DataFrame) -> tuple[Any, Any]:
     return (low, equals[-1]) if equals[-1].accuracy - low.accuracy >= CLEAR else (low, high)
 
 
+def published(runs: Sequence[Run]) -> str:
+    """What papers say of the nets of these runs, for the page's ⓘ; empty where they say nothing."""
+    words = {}
+    for run in runs:
+        rows = frames.beside(run.experiment, float("nan"), float("nan"))
+        for row in app.rows(rows[rows["quantity"] == "error"]):
+            other = [row.differs] if row.differs else []
+            other += [] if row.imageset == run.experiment.imageset else ["other images here"]
+            hint = f"; {', '.join(other)}" if other else ""
+            words[row.net, row.what, row.number] = f"- {row.net}: {row.what}: {row.number} ({row.source}{hint})"
+    if not words:
+        return ""
+    return "\n\n**Published, not measured here**:\n\n" + "\n".join(words.values()) + "\n"
+
+
 def same_recipe(runs: tuple[Run, ...]) -> bool:
     """Whether the runs differ in their nets and seeds only."""
     own = set(runs[0].experiment.net_options()) if runs else set()
@@ -103,7 +119,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
-    st.title(answer(table, same_recipe(archive.chosen)), help=MEANING, anchor=False)
+    st.title(answer(table, same_recipe(archive.chosen)), help=MEANING + published(archive.chosen), anchor=False)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")

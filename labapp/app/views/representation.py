@@ -141,9 +141,12 @@ def _by_depth(depth: pd.DataFrame, looks: pd.DataFrame) -> None:
         with st.container(gap=None):
             st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
             usable = rows["value"].dropna()
+            lacking = rows[rows["value"].isna()]
+            if len(lacking):
+                said = [note for note in dict.fromkeys(lacking["note"]) if note]
+                where = f" at {len(lacking)} of {len(rows)} layers" if len(usable) else ""
+                st.caption(f"No value{where}: {listed(said)}." if said else f"No value{where}.")
             if usable.empty:
-                said = [note for note in dict.fromkeys(rows["note"]) if note]
-                st.caption(f"No value: {listed(said)}." if said else "No value.")
                 continue
             st.altair_chart(
                 charts.signal_chart(rows, looks, quantity, (0.0, float(usable.max())), interval=True, height=175),

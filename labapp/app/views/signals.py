@@ -17,6 +17,9 @@ Each picture shows one quantity of every layer at one step, measured while the n
 gives the range over the layers of two runs: of a residual and a plain net of one depth where both are chosen. He et al.
 2015 (§4.2, Fig. 7) found that residual nets respond less than plain ones, and the less the deeper they are.
 
+**Theory**, at step 0: what mean-field theory expects of this very net before training, see Gradient flow. It speaks of
+responses, silenced values and the two paths of a residual block, not of dead channels and updates.
+
 **Healthy updates**: ‖Δw‖/‖w‖ between {frames.UPDATES[0]:g} and {frames.UPDATES[1]:g}, a rule of thumb around 10⁻³
 (Karpathy, *CS231n*).
 """
@@ -98,14 +101,22 @@ def _picture(archive: app.OpenArchive) -> None:
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
     spans = {name: charts.log_span(rows["value"]) for name, rows in table.groupby("quantity", sort=False)}
+    theory = frames.expected(archive.chosen)
+    theory = theory[theory["run"].isin(at.loc[at["step"] == 0, "run"])]
+    app.say_theory(archive.chosen, at, theory, "; of dead channels and updates it says nothing")
     for start in range(0, len(frames.SIGNALS), ACROSS):
         for quantity, column in zip(frames.SIGNALS[start : start + ACROSS], st.columns(ACROSS), strict=False):
             with column:
-                _multiple(at[at["quantity"] == quantity], looks, quantity, spans.get(quantity), totals)
+                _multiple(at[at["quantity"] == quantity], looks, quantity, spans.get(quantity), totals, theory)
 
 
 def _multiple(
-    rows: pd.DataFrame, looks: pd.DataFrame, quantity: str, span: tuple[float, float] | None, totals: pd.DataFrame
+    rows: pd.DataFrame,
+    looks: pd.DataFrame,
+    quantity: str,
+    span: tuple[float, float] | None,
+    totals: pd.DataFrame,
+    theory: pd.DataFrame,
 ) -> None:
     about = palette.quantity(quantity)
     with st.container(gap=None):
@@ -116,7 +127,7 @@ def _multiple(
     band = frames.UPDATES if quantity == "update_ratio" else None
     even = 1.0 if quantity.endswith("_ratio") and band is None else None
     st.altair_chart(
-        charts.signal_chart(rows, looks, quantity, span, band, even),
+        charts.signal_chart(rows, looks, quantity, span, band, even, theory[theory["quantity"] == quantity]),
         key=f"signal-{quantity}",
         alt=f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
     )

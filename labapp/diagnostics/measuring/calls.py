@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from labapp.diagnostics.measuring.views import View
+from labapp.diagnostics.measuring.sights import Sight
 
 Call = tuple[int, Tensor, tuple, dict]  # which output of the function, that output, and what the function was given
 
@@ -24,12 +24,12 @@ def for_each(value: Any, count: int) -> list[int]:
     return [int(each) for each in (values * count if len(values) == 1 else values)]
 
 
-def axes_of(view: View, dims: Any) -> list[int]:
+def axes_of(view: Sight, dims: Any) -> list[int]:
     """Axes named in any of torch's ways, counted from the first; None stands for all."""
     several = dims if isinstance(dims, tuple | list) else range(len(view.axes)) if dims is None else [dims]
     return [dim % len(view.axes) for dim in several]
 
 
-def shifted(view: View, at: int, by: int, size: int, step: int = 1) -> View:
+def shifted(view: Sight, at: int, by: int, size: int, step: int = 1) -> Sight:
     """Behind a cut along an axis: `size` positions, every `step`-th, the first of which was number `by`."""
     return view.read(at, (lambda position: (position * step + by,), 1, step), size)

@@ -6,10 +6,10 @@ from itertools import accumulate
 from typing import Any
 
 from labapp.diagnostics.measuring.calls import Call, argument, axes_of, for_each, shifted
-from labapp.diagnostics.measuring.views import Factor, View
+from labapp.diagnostics.measuring.sights import Factor, Sight
 
 
-def reduced(view: View, call: Call) -> View:
+def reduced(view: Sight, call: Call) -> Sight:
     """Behind a mean, a maximum or another sum over axes."""
     made = call[1]
     dims = axes_of(view, argument(call, 1, "dim", argument(call, 1, "axis", None)))
@@ -19,7 +19,7 @@ def reduced(view: View, call: Call) -> View:
     return view.moved(at for at in range(len(view.axes)) if at not in dims)
 
 
-def cut(view: View, call: Call) -> View:
+def cut(view: Sight, call: Call) -> Sight:
     """Behind chunk and split: one of the pieces."""
     number, made, args, kwargs = call
     at = int(argument(call, 2, "dim", 0)) % len(view.axes)
@@ -35,13 +35,13 @@ def cut(view: View, call: Call) -> View:
     return shifted(view, at, begin, made.shape[at])
 
 
-def permuted(view: View, call: Call) -> View:
+def permuted(view: Sight, call: Call) -> Sight:
     """Behind permute."""
     dims = call[2][1:] or call[3].get("dims", ())
     return view.moved(axes_of(view, dims[0] if len(dims) == 1 and isinstance(dims[0], tuple | list) else list(dims)))
 
 
-def transposed(view: View, call: Call) -> View:
+def transposed(view: Sight, call: Call) -> Sight:
     """Behind transpose."""
     order = list(range(len(view.axes)))
     a, b = int(argument(call, 1, "dim0", -2)), int(argument(call, 2, "dim1", -1))
@@ -49,7 +49,7 @@ def transposed(view: View, call: Call) -> View:
     return view.moved(order)
 
 
-def moved_axes(view: View, call: Call) -> View:
+def moved_axes(view: Sight, call: Call) -> Sight:
     """Behind movedim."""
     source, target = (axes_of(view, argument(call, at, name, 0)) for at, name in ((1, "source"), (2, "destination")))
     order = [at for at in range(len(view.axes)) if at not in source]
@@ -58,7 +58,7 @@ def moved_axes(view: View, call: Call) -> View:
     return view.moved(order)
 
 
-def item(view: View, call: Call) -> View | None:
+def item(view: Sight, call: Call) -> Sight | None:
     """Behind x[…]; None where a list or a tensor says which."""
     args = call[2]
     index = args[1] if isinstance(args[1], tuple) else (args[1],)
@@ -89,7 +89,7 @@ def item(view: View, call: Call) -> View | None:
     return view._replace(axes=tuple(axes))
 
 
-def selected(view: View, call: Call) -> View:
+def selected(view: Sight, call: Call) -> Sight:
     """Behind select."""
     at = int(argument(call, 1, "dim", 0)) % len(view.axes)
     index = int(argument(call, 2, "index", 0)) % view.shape[at]
@@ -97,20 +97,20 @@ def selected(view: View, call: Call) -> View:
     return view.moved(other for other in range(len(view.axes)) if other != at)
 
 
-def narrowed(view: View, call: Call) -> View:
+def narrowed(view: Sight, call: Call) -> Sight:
     """Behind narrow."""
     at = int(argument(call, 1, "dim", 0)) % len(view.axes)
     return shifted(view, at, int(argument(call, 2, "start", 0)) % view.shape[at], call[1].shape[at])
 
 
-def unbound(view: View, call: Call) -> View:
+def unbound(view: Sight, call: Call) -> Sight:
     """Behind unbind: one of the pieces."""
     at = int(argument(call, 1, "dim", 0)) % len(view.axes)
     view = shifted(view, at, call[0], 1) if view.role(at) is not None else view.joined([at])
     return view.moved(other for other in range(len(view.axes)) if other != at)
 
 
-def turned(view: View, call: Call) -> View:
+def turned(view: Sight, call: Call) -> Sight:
     """Behind flip."""
     dims = call[2][1:] or (call[3].get("dims", ()),)
     for at in axes_of(view, dims[0] if isinstance(dims[0], tuple | list) else list(dims)):
@@ -119,7 +119,7 @@ def turned(view: View, call: Call) -> View:
     return view
 
 
-def rolled(view: View, call: Call) -> View:
+def rolled(view: Sight, call: Call) -> Sight:
     """Behind roll; what comes in on the other side is taken for what lies beyond the border, as in circular padding."""
     shifts, dims = argument(call, 1, "shifts", 0), argument(call, 2, "dims", None)
     if dims is None or dims == ():

@@ -7,7 +7,8 @@ activation) are formulae in these two.
 Nothing is left behind: gradients come from `torch.autograd.grad` into the layers' places in the graph, so `.grad` is
 not touched and no weight's gradient is computed; see `labapp.diagnostics.measuring.undisturbed` for the rest. A layer's
 output is copied as the layer returned it, and its place in the graph noted at that moment, so that a rectifier that
-later overwrites it (torchvision's VGG and DenseNet) does not change what is measured.
+later overwrites it (torchvision's VGG and DenseNet) does not change what is measured. Batch norms use their running
+statistics, one that keeps none those of the images, held fixed: no image's gradient depends on another image.
 """
 
 import math
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from labapp.config import LabError, nearest
+from labapp.diagnostics.measuring.batch_statistics import held_statistics
 from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
@@ -76,7 +78,7 @@ def layer_gradients(
         )
     chosen = _choose(model, layers)
     outputs = _PassOutputs(chosen.one_a_size, closed_parts(model))
-    with undisturbed(model):
+    with undisturbed(model), held_statistics(model, images):
         with Hooks() as hooks:
             for path in dict.fromkeys(name.partition("#")[0] for name in chosen.names):
                 hooks.after(model.get_submodule(path), partial(outputs.listen, path))
@@ -88,7 +90,7 @@ def layer_gradients(
         if not usable:
             raise LabError(NOTHING)
         wanted = [place.edge for place in usable.values()]
-        total = scores.gather(1, classes[:, None]).sum()  # images do not mix in evaluation mode
+        total = scores.gather(1, classes[:, None]).sum()  # images do not mix
         gradients = torch.autograd.grad(total, wanted, allow_unused=True)
     found: dict[str, LayerGradient] = {}
     for (name, place), gradient in zip(usable.items(), gradients, strict=True):

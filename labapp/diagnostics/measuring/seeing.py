@@ -10,9 +10,9 @@ from torch import Tensor
 from labapp.diagnostics.measuring import cuts, windows
 from labapp.diagnostics.measuring.calls import Call, argument, axes_of
 from labapp.diagnostics.measuring.lines import binned
-from labapp.diagnostics.measuring.views import Factor, View, elementwise
+from labapp.diagnostics.measuring.sights import Factor, Sight, elementwise
 
-Rule = Callable[[View, Call], View | None]
+Rule = Callable[[Sight, Call], Sight | None]
 
 POOLS = ("max_pool", "avg_pool", "lp_pool")
 REGROUP = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "ravel")
@@ -31,7 +31,7 @@ PRODUCTS = ("matmul", "__matmul__", "__rmatmul__", "bmm", "mm")
 CUTS = ("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
 
 
-def seen(name: str, number: int, made: Tensor, args: tuple, kwargs: dict, views: dict[int, View]) -> View:
+def seen(name: str, number: int, made: Tensor, args: tuple, kwargs: dict, views: dict[int, Sight]) -> Sight:
     """The view of a function's output.
 
     Args:
@@ -45,7 +45,7 @@ def seen(name: str, number: int, made: Tensor, args: tuple, kwargs: dict, views:
     given = [view for view in (views.get(id(each)) for each in _flat((*args, *kwargs.values()))) if view is not None]
     first = args[0] if args else next(iter(kwargs.values()))
     view = views.get(id(first)) if isinstance(first, Tensor) else None
-    found: View | None = None
+    found: Sight | None = None
     if name in ("cat", "concat", "concatenate", "stack"):
         found = _together(name, given, made, args, kwargs)
     elif name in PRODUCTS:
@@ -84,7 +84,7 @@ def _flat(values: Any) -> list[Any]:
     return found
 
 
-def _of_one(name: str, view: View, call: Call) -> View | None:
+def _of_one(name: str, view: Sight, call: Call) -> Sight | None:
     """Behind a function of one tensor; None where no rule says."""
     _, made, args, _ = call
     rule = RULES.get(name)
@@ -109,12 +109,12 @@ def _of_one(name: str, view: View, call: Call) -> View | None:
     return cuts.cut(view, call) if name in CUTS else None
 
 
-def _linear(view: View, call: Call) -> View:
+def _linear(view: Sight, call: Call) -> Sight:
     at = len(view.axes) - 1
     return view.joined([at]).with_axis(at, (Factor(call[1].shape[-1]),))
 
 
-def _product(left: View | None, right: View | None) -> View | None:
+def _product(left: Sight | None, right: Sight | None) -> Sight | None:
     if left is not None and right is not None:
         inside = left.joined([len(left.axes) - 1])
         return inside.beside(right, (-2, -1)) if len(right.axes) > 1 else inside
@@ -123,7 +123,7 @@ def _product(left: View | None, right: View | None) -> View | None:
     return right.joined([max(len(right.axes) - 2, 0)]) if right is not None else None
 
 
-def _together(name: str, given: list[View], made: Tensor, args: tuple, kwargs: dict) -> View:
+def _together(name: str, given: list[Sight], made: Tensor, args: tuple, kwargs: dict) -> Sight:
     dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
     at = dim % made.dim()
     if name == "stack":

@@ -6,18 +6,18 @@ from torch import Tensor
 
 from labapp.diagnostics.measuring.calls import Call, argument, for_each, shifted
 from labapp.diagnostics.measuring.lines import resized
-from labapp.diagnostics.measuring.views import View
+from labapp.diagnostics.measuring.sights import Sight
 
 
-def last_axes(view: View, name: str) -> list[int]:
+def last_axes(view: Sight, name: str) -> list[int]:
     """The axes that a function such as max_pool2d works along."""
     count = next((int(sign) for sign in name if sign in "123"), 2)
     return list(range(len(view.axes) - count, len(view.axes)))
 
 
 def windows(
-    view: View, made: Tensor, kernel: list[int], stride: list[int], begin: list[int], dilation: list[int]
-) -> View:
+    view: Sight, made: Tensor, kernel: list[int], stride: list[int], begin: list[int], dilation: list[int]
+) -> Sight:
     """Behind windows of `kernel` positions, the first of which begins at `begin`."""
     for number, (k, s, b, d) in enumerate(zip(kernel, stride, begin, dilation, strict=True)):
         at = len(view.axes) - len(kernel) + number
@@ -29,7 +29,7 @@ def windows(
     return view
 
 
-def convolution(view: View, call: Call) -> View:
+def convolution(view: Sight, call: Call) -> Sight:
     """Behind conv1d, conv2d, conv3d."""
     kernel = list(argument(call, 1, "weight", None).shape[2:])
     stride, dilation = (
@@ -43,7 +43,7 @@ def convolution(view: View, call: Call) -> View:
     return windows(view, call[1], kernel, stride, begin, dilation)
 
 
-def transposed_convolution(view: View, call: Call) -> View:
+def transposed_convolution(view: Sight, call: Call) -> Sight:
     """Behind conv_transpose2d and its like."""
     made = call[1]
     kernel = list(argument(call, 1, "weight", None).shape[2:])
@@ -60,7 +60,7 @@ def transposed_convolution(view: View, call: Call) -> View:
     return view
 
 
-def pooled_windows(name: str, view: View, call: Call) -> View:
+def pooled_windows(name: str, view: Sight, call: Call) -> Sight:
     """Behind max_pool2d, avg_pool2d, lp_pool2d and their like."""
     count = len(last_axes(view, name))
     lp = "lp_pool" in name  # its second argument is the norm
@@ -72,7 +72,7 @@ def pooled_windows(name: str, view: View, call: Call) -> View:
     return windows(view, call[1], kernel, stride, [-p for p in padding], dilation)
 
 
-def interpolated(view: View, call: Call) -> View:
+def interpolated(view: Sight, call: Call) -> Sight:
     """Behind interpolate."""
     made = call[1]
     mode = argument(call, 3, "mode", "nearest")
@@ -83,7 +83,7 @@ def interpolated(view: View, call: Call) -> View:
     return view
 
 
-def shuffled(view: View, call: Call) -> View:
+def shuffled(view: Sight, call: Call) -> Sight:
     """Behind pixel_shuffle."""
     r, made = int(argument(call, 1, "upscale_factor", 1)), call[1]
     for at in (-2, -1):
@@ -92,13 +92,13 @@ def shuffled(view: View, call: Call) -> View:
     return view
 
 
-def unshuffled(view: View, call: Call) -> View:
+def unshuffled(view: Sight, call: Call) -> Sight:
     """Behind pixel_unshuffle."""
     r, made = int(argument(call, 1, "downscale_factor", 1)), call[1]
     return windows(view, made, [r, r], [r, r], [0, 0], [1, 1])
 
 
-def padded(view: View, call: Call) -> View:
+def padded(view: Sight, call: Call) -> Sight:
     """Behind pad; below 0, a crop."""
     pads, made = list(argument(call, 1, "pad", ())), call[1]
     for number, before in enumerate(pads[::2]):
@@ -107,7 +107,7 @@ def padded(view: View, call: Call) -> View:
     return view
 
 
-def repeated_each(view: View, call: Call) -> View | None:
+def repeated_each(view: Sight, call: Call) -> Sight | None:
     """Behind repeat_interleave; None where every position is repeated another number of times."""
     times, dim = argument(call, 1, "repeats", None), argument(call, 2, "dim", None)
     if not isinstance(times, int) or dim is None:

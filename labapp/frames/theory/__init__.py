@@ -11,10 +11,12 @@ Mean-field theory answers for wide nets with random weights. Three words are use
     plain_profile(50, init="lecun")[0]              # 3.0e-08: a ReLU net with N(0, 1/n) vanishes
     plain_profile(18, norm="batch")[0]              # 31: with batch normalisation it explodes
     residual_profile((3, 3, 3))[0]                  # 12: with shortcuts it grows like a power of the depth
+    initial_state(experiment, 24, 3, 64)            # every layer of one of the lab's nets, as it is drawn
 
-Which assumptions are shared: infinitely wide layers, weights independent of the gradient that comes back through them,
-and no border. The lab's residual-110 of width 16 with circular padding keeps to it within 6 % at every layer, 21 % in
-pre-activation form; zero padding takes more, see `residual_profile` and `zero_padding_share`.
+There are two ways to a number. The closed forms in `gains.py`, `nets.py` and `residual.py` say what one kind of layer
+does, again and again, without a border. `initial.py` follows one of the lab's nets layer by layer, border, strides and
+batch included, signal and gradient. Where both speak they agree, which is tested. Shared assumptions: infinitely wide
+layers, and weights independent of the gradient that comes back through them.
 """
 
 from labapp.frames.theory.examples import gradient_cosine, relu_correlation
@@ -30,6 +32,7 @@ from labapp.frames.theory.gains import (
     weight_gain,
     zero_padding_share,
 )
+from labapp.frames.theory.initial import LayerState, initial_state, unknown
 from labapp.frames.theory.nets import (
     dense_profile,
     plain_profile,
@@ -42,10 +45,12 @@ __all__ = [
     "INITIALISATIONS",
     "KAPPA",
     "NORMS",
+    "LayerState",
     "activation_moments",
     "batch_norm_relu_gain",
     "dense_profile",
     "gradient_cosine",
+    "initial_state",
     "linear_gain",
     "mean_absolute_weight",
     "plain_gain",
@@ -54,6 +59,7 @@ __all__ = [
     "relu_correlation",
     "residual_gain",
     "residual_profile",
+    "unknown",
     "weight_gain",
     "zero_padding_share",
 ]

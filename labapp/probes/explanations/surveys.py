@@ -18,7 +18,7 @@ from labapp.config import Experiment, LabError
 from labapp.diagnostics.attributions import attribute
 from labapp.diagnostics.map_agreement import agreement, drift_table
 from labapp.diagnostics.mask_energy import mask_energy, mask_share
-from labapp.diagnostics.measuring.interval import mean_interval
+from labapp.diagnostics.measuring.interval import mean_interval, share_interval
 from labapp.diagnostics.pointing_game import pointing_game
 from labapp.diagnostics.sanity import Sanity, sanity_check
 from labapp.imagesets import ImageSet
@@ -29,6 +29,7 @@ from labapp.probes.subjects import Subject
 from labapp.store import Run
 
 AT_ONCE = 32  # images of one pass: short enough that a question of the page waits for one of them
+NETS = ("trained", "untrained")  # whose hits are counts, where no map has its maximum at several places
 CHECKS = 6  # points of the cascade at which maps are computed again
 
 
@@ -123,7 +124,8 @@ def energy_table(trained: Survey, untrained: Survey) -> list[dict[str, Any]]:
             both = {"trained": ours, "untrained": theirs, "difference": ours - theirs}
             for net, values in (both | {"uniform": torch.from_numpy(trained.share)}).items():
                 about = {"run": trained.name, "layer": layer, "stage": stage, "measure": measure, "net": net}
-                rows.append(about | mean_interval(values).columns)
+                hits = measure == "pointing" and bool(((values == 0) | (values == 1) | values.isnan()).all())
+                rows.append(about | (share_interval if hits and net in NETS else mean_interval)(values).columns)
     return rows
 
 

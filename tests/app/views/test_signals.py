@@ -53,3 +53,12 @@ def test_signals_of_a_diverged_run(open_page, record, tmp_path, nan_from):
 def test_signals_of_a_net_of_hardly_any_layers(open_page, record, tmp_path, layers):
     record(tmp_path, layers=layers)
     assert open_page(tmp_path, "signals").title[0].value
+
+
+def test_theory_is_said_at_step_0_only(probed, open_page):
+    app = open_page(probed, "signals", step="0")
+    (said,) = (text for text in texts(app) if text.startswith("Dots:"))
+    assert "of dead channels and updates it says nothing" in said
+    assert "transition of dense-10" in said
+    app.select_slider(key="step").set_value(2).run()
+    assert not [text for text in texts(app) if text.startswith("Dots:")]

@@ -120,6 +120,20 @@ def test_images_do_not_influence_each_other(images: torch.Tensor):
         torch.testing.assert_close(together.gradient[i], alone.gradient[0])
 
 
+def test_a_norm_without_running_statistics_does_not_mix_images(images: torch.Tensor):
+    """In closed form: behind the norm each gradient is divided by the batch's deviation, and nothing is subtracted."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(4, track_running_stats=False, affine=False)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    ).double()
+    found = layer_gradients(net, images.double(), 2, ["0"]).layers["0"]
+    centred = found.activation - found.activation.mean((0, 2, 3), keepdim=True)
+    deviation = (centred.square().mean((0, 2, 3), keepdim=True) + norm.eps).sqrt()
+    expected = (centred > 0) * net[5].weight.detach()[2].view(1, 4, 1, 1) / 36 / deviation
+    assert torch.allclose(found.gradient, expected)
+
+
 def test_frozen_parameters_change_nothing(net: Small, images: torch.Tensor):
     free = layer_gradients(net, images, 0, ["conv1", "conv2"])
     net.requires_grad_(False)

@@ -26,7 +26,7 @@ class Factor(NamedTuple):
 Axis = tuple[Factor, ...]
 
 
-class View(NamedTuple):
+class Sight(NamedTuple):
     """What the entries of a tensor see of the image."""
 
     axes: tuple[Axis, ...]
@@ -55,19 +55,19 @@ class View(NamedTuple):
         """What an axis holds, where it holds one thing alone."""
         return self.axes[at][0].role if len(self.axes[at]) == 1 else None
 
-    def with_line(self, role: int, line: Line) -> View:
+    def with_line(self, role: int, line: Line) -> Sight:
         """The same with another line."""
         return self._replace(lines=(line, self.lines[1]) if role == ROWS else (self.lines[0], line))
 
-    def with_axis(self, at: int, axis: Axis) -> View:
+    def with_axis(self, at: int, axis: Axis) -> Sight:
         """The same with another axis."""
         return self._replace(axes=(*self.axes[:at], axis, *self.axes[at + 1 :]))
 
-    def moved(self, order: Iterable[int]) -> View:
+    def moved(self, order: Iterable[int]) -> Sight:
         """With the axes in another order; those left out are dropped."""
         return self._replace(axes=tuple(self.axes[at] for at in order))
 
-    def plain(self, shape: Sequence[int]) -> View:
+    def plain(self, shape: Sequence[int]) -> Sight:
         """Of a tensor of another shape, whose axes hold rows and columns where they have their lengths."""
         view = self
         for at, size in enumerate(shape):
@@ -75,7 +75,7 @@ class View(NamedTuple):
                 view = view.with_axis(at, (Factor(size, self.role(at)),))
         return view
 
-    def read(self, at: int, taps: tuple, size: int) -> View:
+    def read(self, at: int, taps: tuple, size: int) -> Sight:
         """Behind an operation along an axis, whose `size` new positions read old ones (see `Line.read`)."""
         role = self.role(at)
         view = self.joined([at]) if len(self.axes[at]) > 1 else self
@@ -83,7 +83,7 @@ class View(NamedTuple):
             view = view.with_line(role, view.lines[role].read(*taps))
         return view.with_axis(at, (Factor(size, role),))
 
-    def joined(self, which: Iterable[int], *, kept: bool = False) -> View:
+    def joined(self, which: Iterable[int], *, kept: bool = False) -> Sight:
         """Behind an operation in which every entry reads all entries along some axes; `kept`, one for each position."""
         view = self
         for at in which:
@@ -96,11 +96,11 @@ class View(NamedTuple):
                 view = view.with_axis(at, tuple(Factor(factor.size) for factor in self.axes[at]))
         return view
 
-    def mixed(self, shape: Sequence[int]) -> View:
+    def mixed(self, shape: Sequence[int]) -> Sight:
         """Behind an operation of which nothing is known: every entry sees what any has seen."""
-        return View(tuple((Factor(size),) for size in shape), self.joined(range(len(self.axes))).lines)
+        return Sight(tuple((Factor(size),) for size in shape), self.joined(range(len(self.axes))).lines)
 
-    def beside(self, other: View, over: Iterable[int] = ()) -> View:
+    def beside(self, other: Sight, over: Iterable[int] = ()) -> Sight:
         """Of entries that also read another tensor: the same position of it, but all positions along `over`."""
         view, over = self, {at % len(other.axes) for at in over}
         for role in (ROWS, COLUMNS):
@@ -113,7 +113,7 @@ class View(NamedTuple):
             view = view.with_line(role, line.beside(seen, length) if same else line.everywhere(seen.whole(length)))
         return view
 
-    def regrouped(self, shape: Sequence[int]) -> View:
+    def regrouped(self, shape: Sequence[int]) -> Sight:
         """With the same entries in the same order and other axes."""
         view = self
         factors = [factor for axis in self.axes for factor in axis if factor != Factor(1)]
@@ -144,7 +144,7 @@ class View(NamedTuple):
             view = view._merged(at, grouped)
         return view
 
-    def _merged(self, at: int, axis: Axis) -> View:
+    def _merged(self, at: int, axis: Axis) -> Sight:
         """With one factor where an axis has rows or columns first, and then steps that see the same."""
         if len(axis) < 2:
             return self
@@ -157,13 +157,13 @@ class View(NamedTuple):
         return self.with_line(role, line).with_axis(at, (Factor(axis[0].size * inner, role),))
 
 
-def of_images(shape: Sequence[int]) -> View:
+def of_images(shape: Sequence[int]) -> Sight:
     """Of images (N, C, H, W)."""
     roles = (None, None, ROWS, COLUMNS)
-    return View(tuple((Factor(size, role),) for size, role in zip(shape, roles, strict=True)), (Line(), Line()))
+    return Sight(tuple((Factor(size, role),) for size, role in zip(shape, roles, strict=True)), (Line(), Line()))
 
 
-def elementwise(views: Sequence[View], shape: Sequence[int]) -> View:
+def elementwise(views: Sequence[Sight], shape: Sequence[int]) -> Sight:
     """Of a tensor each of whose entries reads one entry of each of several, broadcast."""
     axes: list[Axis] = []
     for at in range(-len(shape), 0):
@@ -171,7 +171,7 @@ def elementwise(views: Sequence[View], shape: Sequence[int]) -> View:
         held = [axis for axis in there if any(factor.role is not None for factor in axis)]
         axes.append((held or there or [(Factor(shape[at]),)])[0])
     first = max(views, key=lambda view: sum(view.place(role) is not None for role in (ROWS, COLUMNS)))
-    result = View(tuple(axes), first.lines)
+    result = Sight(tuple(axes), first.lines)
     for role in (ROWS, COLUMNS):  # a role whose axis comes from another tensor takes that one's line
         source = next((view for view in views if _holds(view, result, role)), first)
         result = result.with_line(role, source.lines[role])
@@ -180,7 +180,7 @@ def elementwise(views: Sequence[View], shape: Sequence[int]) -> View:
     return result
 
 
-def _holds(view: View, result: View, role: int) -> bool:
+def _holds(view: Sight, result: Sight, role: int) -> bool:
     place, wanted = view.place(role), result.place(role)
     if place is None or wanted is None:
         return False
