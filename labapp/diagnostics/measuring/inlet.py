@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
 
-from labapp.diagnostics.measuring.outputs import device_of
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.places import CONVOLUTIONS
@@ -33,8 +33,12 @@ class _FirstLayerRuns(Exception):  # noqa: N818  it ends the forward pass and is
 
 def inlet(model: nn.Module, image_size: int) -> Inlet:
     """The images that a net takes; it runs up to its first layer with weights, and is not changed."""
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    image = torch.zeros(1, COLOURS, image_size, image_size, device=device_of(model), dtype=dtype)
+    weights = [weight for _, weight in model.named_parameters()]
+    if any(map(is_lazy, weights)):  # to run it would settle their shapes
+        return Inlet(COLOURS, torch.float32, "")
+    dtype = next((p.dtype for p in weights if p.is_floating_point()), torch.float32)
+    device = weights[0].device if weights else None
+    image = torch.zeros(1, COLOURS, image_size, image_size, device=device, dtype=dtype)
     read: dict[str, Tensor] = {}
     layers = {path: module for path, module in model.named_modules() if _channels(module)}
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from labapp.config import LabError, nearest
+from labapp.config import LabError, first_line, nearest
 from labapp.diagnostics.measuring.batch_statistics import held_statistics
 from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
@@ -108,7 +108,17 @@ def layer_gradients(
 def class_scores(model: nn.Module, images: Tensor) -> Tensor:
     """The net's scores (N, classes), from a copy of the images from which gradients can be taken."""
     leaf = images.clone() if images.is_inference() else images.detach()
-    scores: Any = model(leaf.requires_grad_().clone())  # the net may overwrite a copy, not a leaf of the graph
+    try:
+        scores: Any = model(leaf.requires_grad_().clone())  # the net may overwrite a copy, not a leaf of the graph
+    except LabError:
+        raise
+    except Exception as error:  # whatever a net does with images that are not for it
+        size = "×".join(map(str, images.shape[1:]))
+        kind = str(images.dtype).removeprefix("torch.")
+        raise LabError(
+            f"the net fails on images of {size} in {kind} ({type(error).__name__}: {first_line(error)}); give it "
+            "images of the size, channels and precision that it takes"
+        ) from error
     if not isinstance(scores, Tensor):
         raise LabError(
             f"the net returns a {type(scores).__name__}, not one tensor of class scores (N, classes); "
