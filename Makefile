@@ -28,9 +28,8 @@ $(VENV)/.dev: $(VENV)/.lab
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-app: $(VENV)/.lab ## set up, record the starter comparison if there are no runs yet, and open the lab
-	@$(BIN)/python -m labapp starter --runs $(RUNS) --if-empty
-	@LABAPP_RUNS=$(RUNS) $(BIN)/streamlit run labapp/main.py --server.port $(PORT)
+app: $(VENV)/.lab ## set up and open the lab; where there are no runs yet, record the starter comparison behind it
+	@LABAPP_STARTER=1 LABAPP_RUNS=$(RUNS) $(BIN)/streamlit run labapp/main.py --server.port $(PORT)
 
 starter: $(VENV)/.lab ## record plain, residual and dense nets side by side
 	@$(BIN)/python -m labapp starter --runs $(RUNS)

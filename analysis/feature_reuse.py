@@ -1,10 +1,10 @@
 """Which earlier features does each layer use?
 
 Huang et al. 2017, figure 5, for every dense net: one triangle a block, the cell (source, target) the mean absolute
-weight that the target gives to the source, divided by the column's largest; transition and classifier columns framed.
-Beside it the counterpart for residual nets, whose weights belong to no single source: the loss that a block adds when
-it alone no longer sees what an earlier one has made (Veit et al. 2016). Plain nets and VGG, whose layers see one source
-each, are drawn in the same way when there are no others. Several seeds become their mean.
+weight that the target gives to the source, above or below the column's mean, as a share of it; transition and
+classifier columns framed. Beside it the counterpart for residual nets, whose weights belong to no single source: the
+loss that a block adds when it alone no longer sees what an earlier one has made (Veit et al. 2016). Plain nets and VGG,
+whose layers see one source each, are drawn in the same way when there are no others. Several seeds become their mean.
 
     labapp probe RUN … --quantities feature_reuse
     python -m analysis.feature_reuse --runs runs --out figures
@@ -27,9 +27,12 @@ from labapp import frames, palette
 from labapp.figures import WIDTH, colour_bar, frame_columns, matrix
 from labapp.store import Run
 
-WEIGHTING, SCALE = "weights", "column maximum"
+WEIGHTING, SCALE = "weights", "column mean"
 CLIP = 0.98  # quantile of |Δ loss| where colours end: a few cells (the stem, a stage's first block) are far beyond
-COLUMNS = ["net", "weighting", "block", "source", "target", "kind", "value", "raw", "deviation", "seeds", "step"]
+COLUMNS = [
+    *("net", "weighting", "block", "source", "target", "kind", "value", "raw", "deviation", "seeds"),
+    *("null", "null_deviation", "step"),
+]
 
 
 def draw(runs: list[Run], out: Path) -> list[Path]:
@@ -64,22 +67,24 @@ def draw_triangles(nets: dict[str, list[Run]], out: Path) -> list[Path]:
     across = max(table["block"].max() for table in tables.values())
     size = (WIDTH, 0.35 + 2.15 * len(nets))
     figure, axes = plt.subplots(len(nets), across, figsize=size, layout="constrained", squeeze=False)
-    norm = Normalize(0, 1)
+    values = pd.concat(tables.values())["value"]
+    limit = float(values[np.isfinite(values)].abs().max()) or 1.0 if np.isfinite(values).any() else 1.0
+    norm = Normalize(-limit, limit)
     for row, (net, table) in zip(axes, tables.items(), strict=True):
         for block, ax in enumerate(row, start=1):
             rows = table[table["block"] == block]
             if rows.empty:
                 ax.set_axis_off()
                 continue
-            matrix(data=rows, x="target", y="source", hue="value", ax=ax, norm=norm)
+            matrix(data=rows, x="target", y="source", hue="value", ax=ax, norm=norm, relative=True)
             framed = rows[rows["kind"] != "layer"].groupby("target")["source"].agg(["min", "max"]).reset_index()
             frame_columns(ax, framed)
             ends = "classifier" if "classifier" in set(rows["kind"]) else "transition"
             ax.set(title=f"{net}, block {block}", xlabel=f"target layer (framed: {ends})", ylabel="source layer")
             if block > 1:
                 ax.set_ylabel("")
-    title = f"{palette.WEIGHTINGS[WEIGHTING][0]}, column maximum = 1"
-    colour_bar(figure, list(axes.flat), norm, title, powers=False)
+    title = f"{palette.WEIGHTINGS[WEIGHTING][0]}, ÷ column mean − 1"
+    colour_bar(figure, list(axes.flat), norm, title, True, powers=False)
     return publish(figure, pd.concat(tables.values()), out, "feature_reuse")
 
 

@@ -1,8 +1,10 @@
 """The front door: `streamlit run labapp/main.py`.
 
 Sets up the window, the sidebar beside every page and the pages themselves; what a page shows is in `labapp/app/views/`.
+With LABAPP_STARTER=1 an archive without runs gets the starter comparison, and an interrupted one goes on.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -34,5 +36,7 @@ page = st.navigation(
         ],
     }
 )
+if os.environ.get("LABAPP_STARTER") == "1":  # as `make app` says
+    app.begin_starter(os.environ.get("LABAPP_RUNS", "runs"))
 app.draw_sidebar()
 page.run()

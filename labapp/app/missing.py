@@ -5,6 +5,8 @@ What is missing, why, and the one thing to do next.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,10 +53,18 @@ def starter_button(root: Path, primary: bool = False) -> None:
         key="starter",
         type="primary" if primary else "secondary",
         disabled=busy,
-        help="Trains plain and residual nets of 20 and 56 layers and a dense net on the same images, same recipe",
+        help="Trains plain and residual nets of 20 and 56 layers, a dense net and a VGG on the same images with the "
+        "same recipe, and measures them; what is there already is not done again",
     )
     if pressed:
         start(["starter"], root)
+
+
+@st.cache_resource(show_spinner=False)
+def begin_starter(root: str) -> None:
+    """Once for all who open this server: the starter comparison, where there are no runs or it was interrupted."""
+    with contextlib.suppress(LabError):  # of a folder that cannot be written the page itself tells
+        launch.begin_starter(root)
 
 
 def start(arguments: list[str], root: Path) -> None:
@@ -80,7 +90,7 @@ def empty(archive: OpenArchive) -> None:
         else:
             st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
             st.markdown(
-                f"Record five nets side by side into `{archive.root}` and watch them train; it takes a few minutes.",
+                f"Record six nets side by side into `{archive.root}` and watch them train; it takes a few minutes.",
                 text_alignment="center",
             )
             starter_button(archive.root, primary=True)
@@ -91,7 +101,8 @@ def empty(archive: OpenArchive) -> None:
 
 def _last_line(job: launch.Launch) -> None:
     """What a launch printed last, while there is no run to look at."""
-    st.caption(" ".join(job.tail(1)) or "The laboratory is starting.", text_alignment="center")
+    line = re.sub(r"^\[[^:]*: ", "", " ".join(job.tail(1)))  # how far it is stands in the sidebar
+    st.caption(line or "The laboratory is starting.", text_alignment="center")
 
 
 def _drawing() -> str:

@@ -19,7 +19,7 @@ from labapp.app.missing import start
 from labapp.app.running import PACE
 from labapp.app.tables import token
 from labapp.config import FOREIGN, LabError, listed
-from labapp.probes.catalogue import CATALOGUE, why_not
+from labapp.probes.catalogue import CATALOGUE, is_cheap, why_not
 from labapp.store import Run
 
 _LINE = re.compile(r"\[(\d+)/(\d+)\] (.*?)(?: at step (\d+))?:")
@@ -88,6 +88,8 @@ def unmeasured(
 ) -> None:
     """What is missing, why, and the one thing to do next; or how far it is, where that is being done.
 
+    What is made in moments is begun without being asked for.
+
     Args:
         archive: The archive that the app shows.
         runs: Those that lack something.
@@ -99,6 +101,10 @@ def unmeasured(
     mine = [job for job in jobs if set(job.arguments) & {run.id for run in runs}]
     busy = [job for job in mine if job.status == "running"]
     able = [run for run in runs if run.checkpoints() or all(CATALOGUE[name].when == "plan" for name in names)]
+    cheap = able and all(is_cheap(name, run.experiment) for run in able for name in applying(run, names))
+    if cheap and not mine and not st.session_state.get(f"tried-{'-'.join(names)}"):
+        st.session_state[f"tried-{'-'.join(names)}"] = True  # once, should it be refused
+        start(["probe", *(run.id for run in able), "--cheap", "--quantities", *names], archive.root)
     if primary:
         st.title(f"{what} is being measured." if busy else f"{what} has not been measured yet.", anchor=False)
     if busy:

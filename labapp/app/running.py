@@ -45,9 +45,12 @@ def _bars() -> None:
             done, steps = run.progress
             st.progress(min(1.0, done / max(1, steps)), text=f"{run.name} · step {done:,} of {steps:,}{_left(run)}")
     for job in launch.running(here):
+        share, words = how_far(job.tail(40))
+        if share is not None:
+            st.progress(share, text=f"{job_name(job)}{words}")
         with st.container(horizontal=True, vertical_alignment="center"):
             since = time.strftime("%H:%M", time.localtime(job.started))
-            st.caption(f"{job_name(job).split()[0]}{_part(job)}", help=f"Since {since}")
+            st.caption(f"{job_name(job).split()[0]}{'' if share is not None else words}", help=f"Since {since}")
             if st.button("Stop", icon=":material/stop_circle:", key=f"stop-{job.id}", type="tertiary"):
                 launch.stop(job)
 
@@ -57,10 +60,19 @@ def _state(root: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
     return [(run.id, run.status) for run in runs] + [(job.id, job.status) for job in launch.launches(root)[:20]]
 
 
-def _part(job: launch.Launch) -> str:
-    """How far a launch of several trainings is, from the last line it printed: ", 2 of 5"."""
-    found = re.match(r"\[(\d+)/(\d+)\]", "".join(job.tail(1)))
-    return f", {found[1]} of {found[2]}" if found else ""
+def how_far(lines: Sequence[str]) -> tuple[float | None, str]:
+    """The share that a launch of several works has done, and that in words, from the lines that it printed.
+
+    `[3/12] 41 %, 80 s left: …` is 0.41 and " · 3 of 12 done · 1 min 20 s left"; `[2/5] …` has no share: ", 2 of 5".
+    """
+    for line in reversed(lines):
+        found = re.match(r"\[(\d+)/(\d+)\](?: (\d+) %)?(?:, (\d+) s left)?", line)
+        if found and found[3]:
+            left = f" · {palette.duration(float(found[4]))} left" if found[4] else ""
+            return min(1.0, int(found[3]) / 100), f" · {found[1]} of {found[2]} done{left}"
+        if found and ": done" not in line:
+            return None, f", {found[1]} of {found[2]}"
+    return None, ""
 
 
 def _left(run: Run) -> str:

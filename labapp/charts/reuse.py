@@ -44,6 +44,11 @@ def reuse_chart(
         alt.Tooltip("raw:Q", title=unit, format=NUMBER),
         alt.Tooltip("value:Q", title="as coloured", format=NUMBER),
     ]
+    if "null" in shown and shown["null"].notna().any():
+        tooltip += [
+            alt.Tooltip("null:Q", title="÷ column mean, untrained nets", format=NUMBER),
+            alt.Tooltip("null_deviation:Q", title="deviation between those", format=NUMBER),
+        ]
     if len(shown) and shown["seeds"].max() > 1:
         tooltip += [
             alt.Tooltip("deviation:Q", title="deviation over seeds", format=NUMBER),
@@ -72,8 +77,9 @@ def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Cha
 
 
 def linear_domain(values: pd.Series, signed: bool, scale: str) -> tuple[float, float]:
-    """The span of a linear colour scale: known for scaled columns, else from 0 or symmetric about it."""
-    if scale != "raw":
+    """The span of a linear colour scale: known for most scaled columns, else from 0 or symmetric about it."""
+    signed = signed or scale == "column mean"
+    if scale not in ("raw", "column mean"):
         return (-1.0, 1.0) if signed and scale == "column maximum" else (0.0, 1.0)
     sizes = values.abs().to_numpy(float)
     largest = float(sizes[np.isfinite(sizes)].max(initial=0.0)) or 1.0

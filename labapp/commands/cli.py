@@ -16,8 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 from rich import box
 from rich.table import Table
@@ -27,7 +26,7 @@ import labapp
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Options, Root, experiment, parse
-from labapp.commands.probe import probe
+from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import TrainingProgress, console, percent
 from labapp.commands.starter import degradation, final_accuracy, record, summary
 from labapp.config import LabError, listed, nearest
@@ -37,7 +36,14 @@ from labapp.training.starter import STARTER
 RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or its folder")]
 
 
-def train(options: Options, root: Root = "runs") -> int:
+ProbeOption = Annotated[
+    Literal["cheap", "all", "none"],
+    arg(help="what to measure at the end: what costs nothing (architecture, reuse by weights), all, or none"),
+]
+JobsOption = Annotated[int | None, arg(metavar="N", help="nets at a time (default: one a core, at most 4)")]
+
+
+def train(options: Options, probe: ProbeOption = "cheap", root: Root = "runs") -> int:
     """Train one net and record it into the archive.
 
     What is left out is settled by the recipe, the family or the form.
@@ -54,22 +60,27 @@ def train(options: Options, root: Root = "runs") -> int:
     )
     if run.message:
         screen.print(run.message)
+    if probe == "cheap":
+        from labapp.commands.cheap import measure_cheaply
+
+        for sentence in measure_cheaply(run):
+            screen.print(sentence)
+    elif probe == "all" and run.checkpoints():
+        return probe_runs((str(run.path),), root=root)
     return 0
 
 
-def starter(
-    root: Root = "runs", *, if_empty: Annotated[bool, arg(help="do nothing where the archive holds any run")] = False
-) -> int:
-    """Record the starter comparison: plain, residual and dense nets side by side.
+def starter(root: Root = "runs", jobs: JobsOption = None) -> int:
+    """Record the starter comparison: plain, residual, dense and VGG nets side by side.
 
-    Trains plain-20, residual-20, plain-56, residual-56 and a DenseNet-BC of 40 layers on the same images in the same
-    order with the same recipe. Those that are finished in the archive are not trained again.
+    Trains plain-20, residual-20, plain-56, residual-56, a DenseNet-BC of 40 layers and a VGG of 11 on the same images
+    in the same order with the same recipe, several at a time, and measures their checkpoints. What is in the archive
+    already is not done again, so a starter that was interrupted goes on.
     """
     screen = console()
-    if if_empty and Path(root).is_dir() and list_runs(root):
-        screen.print(f"{root} holds runs already, so the starter comparison is not recorded again")
-        return 0
-    results = record(STARTER, root, screen)
+    if jobs is not None and jobs < 1:
+        raise LabError(f"--jobs is the number of nets at a time, so it cannot be {jobs}")
+    results = record(STARTER, root, screen, jobs)
     screen.print(summary(results))
     screen.print(degradation(results))
     return 1 if any(result.run is None for result in results) else 0
@@ -138,7 +149,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "starter": starter,
     "doctor": doctor,
     "explain": explain,
-    "probe": probe,
+    "probe": probe_runs,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs remove": runs_remove,

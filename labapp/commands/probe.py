@@ -36,7 +36,7 @@ CheckpointsOption = Annotated[
     arg(
         help_behavior_hint="",
         metavar="STEP",
-        help="all, ends, last, or steps (default: as each quantity needs, the costly ones at few)",
+        help="all, few, ends, last, or steps (default: as each quantity needs, the costly ones at few)",
     ),
 ]
 ImagesOption = Annotated[
@@ -56,6 +56,10 @@ AgainstStepOption = Annotated[
 ]
 
 
+CheapOption = Annotated[bool, arg(help="only what asks for weights alone and is not there yet, at every checkpoint")]
+MissingOption = Annotated[bool, arg(help="only what is not there yet")]
+
+
 def probe(
     runs: Positional[RunsOption] = (),
     quantities: QuantitiesOption = (),
@@ -63,11 +67,13 @@ def probe(
     images: ImagesOption = None,
     against: AgainstOption = None,
     against_checkpoint: AgainstStepOption = None,
+    cheap: CheapOption = False,
+    missing: MissingOption = False,
     root: Root = "runs",
 ) -> int:
     """Measure what a run's checkpoints know: feature reuse, similarity, dimension, lesions, paths, architecture.
 
-    Tables go to the run's folder probes/; those that are there are made anew.
+    Tables go to the run's folder probes/; those that are there are made anew, unless --missing says otherwise.
     """
     if not runs:
         raise LabError("which run? `labapp runs list` shows them, `labapp probe RUN` measures one")
@@ -75,6 +81,8 @@ def probe(
         raise LabError("--against-checkpoint belongs to another run; name it with --against RUN")
     if against is not None and set(quantities) - {"similarity"}:
         raise LabError("only similarity compares two runs; leave --quantities out beside --against")
+    if cheap and (against is not None or checkpoints):
+        raise LabError("--cheap takes every checkpoint of a run alone; leave --checkpoints and --against out")
     chosen(quantities)
     wanted = _checkpoints(checkpoints)
     found = [find_run(word, root) for word in runs]
@@ -100,13 +108,17 @@ def probe(
                 )
             else:
                 todo, reasons = measure.tasks(run, quantities, wanted)
+                if cheap:
+                    todo, reasons = measure.cheap_tasks(run, quantities), []
+                elif missing:
+                    todo = measure.missing(run, todo)
                 display.expect(len(todo))
                 for reason in reasons:
                     display.say(reason)
                 outcomes = measure.measure(run, todo, images=images, begin=display.begin, tell=display.tell)
             for outcome in outcomes:
                 display.end(outcome)
-            measured = display.close() or measured
+            measured = display.close() or measured or ((cheap or missing) and not display.total)
     return 0 if measured else 2
 
 
@@ -117,7 +129,7 @@ def _checkpoints(words: Sequence[str]) -> str | list[int]:
         return words[0]
     for word in words:
         if not word.isdecimal():
-            raise LabError(f"--checkpoints takes all, ends, last or steps, not '{word}'")
+            raise LabError(f"--checkpoints takes all, few, ends, last or steps, not '{word}'")
     return [int(word) for word in words]
 
 

@@ -14,6 +14,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from labapp.commands.workers import Work
 from labapp.config import Experiment
 from labapp.training.logbook import Moment
 
@@ -99,3 +100,88 @@ class TrainingProgress:
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_bars": None, "_tasks": []}  # bars are drawn by a thread, which does not travel
+
+
+class SeriesProgress:
+    """Shows how far several works are that go on at the same time, and how long it will take.
+
+    On a terminal a bar for all and one for each that runs; in a log a line now and then, `[3/12] 41 %, 80 s left: …`.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Work, tuple[str, float]] = {}  # what it is called, and what it costs
+        self._later: list[float] = []  # what works cost that are still to come
+        self._over: set[Work] = set()
+        self._began = self._said = time.monotonic()
+        self._bars: Progress | None = None
+        self._tasks: dict[Work | None, TaskID] = {}
+
+    @property
+    def done(self) -> int:
+        """How many works have ended."""
+        return len(self._over)
+
+    def expect(self, work: Work, name: str, cost: float, after: float | None = None) -> None:
+        """Announce a work, what it costs, in any unit, and what another costs that begins when it has ended."""
+        self._known[work] = (name, cost)
+        if cost in self._later:
+            self._later.remove(cost)
+        if after is not None:
+            self._later.append(after)
+
+    def forget(self, cost: float) -> None:
+        """Say that a work which was to come does not."""
+        self._later.remove(cost)
+
+    def end(self, work: Work) -> None:
+        """Say that a work has ended."""
+        self._over.add(work)
+        name = self._known[work][0]
+        if self._bars is not None and (bar := self._tasks.pop(work, None)) is not None:
+            self._bars.remove_task(bar)
+        line = f"{name} failed: {work.fault}" if work.fault else f"{name}: done, {work.words}".rstrip(", ")
+        (self._bars.console if self._bars else console()).print(f"[{self.done}/{self.total}] {line}")
+
+    def show(self, running: Sequence[Work]) -> None:
+        """Show where those that run stand."""
+        if console().is_terminal:
+            self._draw(running)
+        elif time.monotonic() - self._said > LOG_SECONDS:
+            self._said = time.monotonic()
+            now = "; ".join(f"{self._known[work][0]}, {work.words or 'begins'}" for work in running)
+            console().print(f"[{self.done}/{self.total}] {100 * self.share:.0f} %{self._left()}: {now}")
+
+    @property
+    def total(self) -> int:
+        """How many works there are, those included that are still to come."""
+        return len(self._known) + len(self._later)
+
+    @property
+    def share(self) -> float:
+        """The share of the cost that is done."""
+        parts = [(1.0 if work in self._over else work.share, cost) for work, (_, cost) in self._known.items()]
+        return sum(share * cost for share, cost in parts) / (sum(cost for _, cost in parts) + sum(self._later) or 1.0)
+
+    def _left(self) -> str:
+        share, spent = self.share, time.monotonic() - self._began
+        return f", {spent * (1 - share) / share:.0f} s left" if share > 0.03 else ""
+
+    def _draw(self, running: Sequence[Work]) -> None:
+        if self._bars is None:
+            self._bars = Progress(
+                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), console=console()
+            )
+            self._tasks[None] = self._bars.add_task("all", total=1.0, told="")
+            self._bars.start()
+        self._bars.update(self._tasks[None], completed=self.share, told=f"{100 * self.share:.0f} %{self._left()}")
+        for work in running:
+            if work not in self._tasks:
+                self._tasks[work] = self._bars.add_task(self._known[work][0], total=1.0, told="")
+            self._bars.update(self._tasks[work], completed=work.share, told=work.words)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()

@@ -1,4 +1,8 @@
-"""How is the starter comparison recorded from a terminal, and how did it end?"""
+"""How is the starter comparison recorded from a terminal, and how did it end?
+
+Nets train at the same time, one a core, each in a process of its own; afterwards their checkpoints are measured, so
+that every page of the app has something to show. What is there already is not done again.
+"""
 
 import math
 import time
@@ -8,36 +12,98 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from labapp.commands.progress import TrainingProgress, figures, percent
-from labapp.config import Experiment, LabError
+from labapp.commands.progress import SeriesProgress, figures, percent
+from labapp.commands.workers import Tell, Workers, cores
+from labapp.config import Experiment
+from labapp.probes.catalogue import shown, why_not
 from labapp.store import Run
-from labapp.training.logbook import first_over_last
-from labapp.training.starter import Result, finished
+from labapp.training.logbook import Moment, first_over_last
+from labapp.training.starter import Result, finished, seconds
+
+MOST = 4  # nets at a time, whatever the cores: each holds torch and its batches in memory
 
 
-def record(experiments: Sequence[Experiment], root: str | Path, console: Console) -> list[Result]:
-    """Train those experiments that the archive holds no finished run of; when one fails, the next are still trained."""
+def record(
+    experiments: Sequence[Experiment], root: str | Path, console: Console, jobs: int | None = None
+) -> list[Result]:
+    """Train those experiments that the archive holds no finished run of, then measure what was not measured yet.
+
+    Args:
+        experiments: What to train; when one fails, the others are still trained.
+        root: The archive.
+        console: Where to say how it goes.
+        jobs: Nets at a time; as many as there are cores when left out, at most `MOST`.
+
+    Raises:
+        LabError: For a mistake that meets all of them, such as a folder that cannot be written.
+    """
     there = finished(experiments, root)
-    missing = [experiment for experiment in experiments if experiment not in there]
     for experiment, run in there.items():
         console.print(f"{experiment.name} is there already ({run.id})")
-    if missing:
-        console.print("torch is being loaded …")
-        from labapp.training.loop import train
-
+    count = max(1, min(jobs or min(cores(), MOST), len(experiments)))
     faults: dict[Experiment, str] = {}
     began = time.monotonic()
-    with TrainingProgress(missing) as display:
-        for experiment in missing:
-            try:
-                there[experiment] = train(experiment, root, progress=display.next())
-            except LabError:
-                raise  # a mistake that would meet every one of them: a folder that cannot be written
-            except Exception as error:
-                faults[experiment] = f"{type(error).__name__}: {error}"
-    if missing:
-        console.print(f"recorded in {time.monotonic() - began:.0f} s")
+    with Workers(count) as workers, SeriesProgress() as display:
+        for experiment in sorted(set(experiments) - set(there), key=lambda each: _turn(each, experiments)):
+            work = workers.add(_train, experiment, str(root))
+            training, measuring = seconds(experiment)
+            display.expect(work, f"training {experiment.name}", training, after=measuring)
+        for experiment, run in there.items():
+            if not is_measured(run):
+                work = workers.add(_probe, str(run.path))
+                display.expect(work, f"measuring {experiment.name}", seconds(experiment)[1])
+        for work in workers.finished(lambda: display.show(workers.running)):
+            display.end(work)
+            if work.function is not _train:
+                continue
+            experiment = work.arguments[0]
+            if work.fault:
+                faults[experiment] = work.fault
+                display.forget(seconds(experiment)[1])
+                continue
+            there[experiment] = Run(work.value)
+            display.expect(workers.add(_probe, work.value), f"measuring {experiment.name}", seconds(experiment)[1])
+    if display.done:
+        console.print(f"recorded and measured in {time.monotonic() - began:.0f} s")
     return [Result(each, there.get(each), faults.get(each, "")) for each in experiments]
+
+
+def is_measured(run: Run) -> bool:
+    """Whether every table that a page shows and that applies to a run's net is there at some checkpoint."""
+    kept = run.probes()
+    return all(name in kept for name in shown() if not why_not(name, run.experiment))
+
+
+def _turn(experiment: Experiment, experiments: Sequence[Experiment]) -> tuple[bool, float]:
+    """The first two come first, because they soon show something; then the longest, so that none is left over."""
+    at = list(experiments).index(experiment)
+    return (True, -seconds(experiment)[0]) if at > 1 else (False, at)
+
+
+def _train(experiment: Experiment, root: str, tell: Tell) -> str:
+    """Train and record a net, and measure what costs nothing; in a process of its own. The run's folder."""
+    from labapp.commands.cheap import measure_cheaply
+    from labapp.training.loop import train
+
+    run = train(experiment, root, progress=lambda moment: tell(moment.step / moment.steps, _where(moment)))
+    measure_cheaply(run)
+    return str(run.path)
+
+
+def _probe(path: str, tell: Tell) -> None:
+    """Measure what the app's pages show and was not measured yet on a run's checkpoints; in a process of its own."""
+    from labapp.probes import measure
+
+    run = Run(path)
+    if not run.checkpoints():
+        return
+    todo = measure.missing(run, measure.tasks(run, shown())[0])
+    for done, outcome in enumerate(measure.measure(run, todo), start=1):
+        tell(done / len(todo), outcome.task.name)
+
+
+def _where(moment: Moment) -> str:
+    return f"step {moment.step} of {moment.steps}, test {percent(moment.test_accuracy)}"
 
 
 def summary(results: Sequence[Result]) -> Table:

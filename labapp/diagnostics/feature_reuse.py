@@ -51,7 +51,7 @@ from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
 
 WEIGHTINGS = ("weights", "bn-folded", "activation", "gradient", "ablation")
-SCALES = ("raw", "column maximum", "column min–max")
+SCALES = ("raw", "column mean", "column maximum", "column min–max")
 COLUMNS = ("block", "source", "target", "value", "kind")
 
 
@@ -185,14 +185,18 @@ def scaled(table: pd.DataFrame, scale: str) -> pd.DataFrame:
 
     Args:
         table: From `feature_reuse`.
-        scale: raw; column maximum (v / max, the strongest source is 1); column min–max ((v − min) / (max − min), which
-            also hides how unequal a column is; NaN where a column has one source, or equal ones).
+        scale: raw; column mean (v / mean − 1: 0 for equal weights; NaN where a value is negative); column maximum (v /
+            max, the strongest source is 1); column min–max ((v − min) / (max − min), which also hides how unequal a
+            column is; NaN where a column has one source, or equal ones).
     """
     if scale not in SCALES:
         raise LabError(f"unknown scale '{scale}'; there are {listed(SCALES)}{nearest(scale, SCALES)}")
     if scale == "raw":
         return table.copy()
     columns = table.groupby(["block", "target"])["value"]
+    if scale == "column mean":
+        means = columns.transform("mean").where(columns.transform("min") >= 0)
+        return table.assign(value=table["value"] / means.where(means > 0) - 1)
     highest, lowest = columns.transform("max"), columns.transform("min")
     if scale == "column maximum":
         return table.assign(value=table["value"] / highest.where(highest != 0))

@@ -27,7 +27,16 @@ from labapp.frames.gradients import (
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
-from labapp.frames.reuse import SCALES, missed, observations, preference, reuse, scaled
+from labapp.frames.reuse import (
+    SCALES,
+    missed,
+    observations,
+    preference,
+    preference_of_untrained,
+    reuse,
+    scaled,
+    spread_of_untrained,
+)
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
 from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
 from labapp.frames.slopes import gradient_slope, over_seeds
@@ -73,6 +82,7 @@ __all__ = [
     "pairs",
     "parts",
     "preference",
+    "preference_of_untrained",
     "published",
     "published_words",
     "pyramid",
@@ -85,6 +95,7 @@ __all__ = [
     "self_similarity",
     "signals",
     "sizes",
+    "spread_of_untrained",
     "summary",
     "thinned",
     "totals",

@@ -13,7 +13,9 @@ from labapp.frames.runs import names
 from labapp.frames.steps import Read, nearest_step
 from labapp.store import Run
 
-SCALES = ("column maximum", "raw", "column min–max")
+SCALES = ("column mean", "column maximum", "raw", "column min–max")
+NULL_DRAWS = 400  # of cells as untrained nets have them, for the interval of a number made of many cells
+NULL = ["null", "null_deviation"]
 CELL = ["block", "source", "target", "kind"]
 
 
@@ -22,18 +24,19 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
 
     Returns:
         block (from 1), source (0 is what comes into the block), target, kind (of the target: layer, transition, block,
-        classifier), value (mean over the runs), deviation (between them, NaN for one), seeds, source_layer and
-        target_layer (paths), step (the measured one nearest to `step`, the earlier of two); one row a cell.
+        classifier), value (mean over the runs), deviation (between them, NaN for one), seeds, null and null_deviation
+        (the cell over its column's mean in nets that have learnt nothing: mean, and deviation between nets; NaN where
+        not measured), source_layer and target_layer (paths), step (the measured one nearest to `step`, the earlier of
+        two); one row a cell.
 
     Raises:
         LabError: If the runs have different cells.
     """
     parts = []
     for run in runs:
-        at = nearest_step(run, "feature_reuse", step)
-        table = (read or Run.probe)(run, "feature_reuse", at)
-        parts.append(table[table["weighting"] == weighting].assign(step=at))
-    columns = [*CELL, "value", "deviation", "seeds", "source_layer", "target_layer", "step"]
+        part = _nearest(run, weighting, step, read or Run.probe)
+        parts.append(part.assign(**dict.fromkeys(set(NULL) - set(part), np.nan)))
+    columns = [*CELL, "value", "deviation", "seeds", *NULL, "source_layer", "target_layer", "step"]
     if not parts or parts[0].empty:
         return pd.DataFrame(columns=columns)
     if len({tuple(map(tuple, part[CELL].to_numpy())) for part in parts}) > 1:
@@ -43,6 +46,8 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
         value=("value", lambda values: values.mean(skipna=False)),
         deviation=("value", "std"),
         seeds=("value", "size"),
+        null=("null", "mean"),
+        null_deviation=("null_deviation", "mean"),
         step=("step", "max"),
     )
     called = layers_of_cells(runs[0], cells)
@@ -51,6 +56,17 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
         source_layer=[called.get((block, source), f"source {source}") for block, source, _ in pairs],
         target_layer=[called.get((block, target), f"target {target}") for block, _, target in pairs],
     )[columns]
+
+
+def _nearest(run: Run, weighting: str, step: int, read: Read) -> pd.DataFrame:
+    """The cells of one weighting at the step nearest to `step`: not every one is measured at every checkpoint."""
+    nearest_step(run, "feature_reuse", step)  # says that there is none
+    for at in sorted(run.probes()["feature_reuse"], key=lambda at: (abs(at - step), at)):
+        table = read(run, "feature_reuse", at)
+        cells = table[table["weighting"] == weighting].assign(step=at)
+        if len(cells):
+            break
+    return cells
 
 
 def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]:
@@ -89,8 +105,10 @@ def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]
 def scaled(cells: pd.DataFrame, scale: str) -> pd.DataFrame:
     """The same cells on another scale, each column (block, target) for itself; the values as they were stay in `raw`.
 
-    column maximum: divided by the column's largest size, so that values lie in −1 … 1; column min–max: (v − min) /
-    (max − min), which also hides how unequal a column is. NaN where a column has nothing to scale by.
+    column mean: by how much a cell is above or below the mean of its column, as a share of it, which shows what there
+    is, however little; NaN in a column with a negative value. column maximum: divided by the column's largest size, so
+    that values lie in −1 … 1. column min–max: (v − min) / (max − min), which also hides how unequal a column is. NaN
+    where a column has nothing to scale by.
     """
     if scale not in SCALES:
         raise LabError(f"unknown scale '{scale}'; there are {listed(SCALES)}{nearest(scale, SCALES)}")
@@ -98,6 +116,9 @@ def scaled(cells: pd.DataFrame, scale: str) -> pd.DataFrame:
     if scale == "raw" or cells.empty:
         return kept
     columns = cells.groupby(["block", "target"])["value"]
+    if scale == "column mean":
+        means = columns.transform("mean").where(columns.transform("min") >= 0)
+        return kept.assign(value=cells["value"] / means.where(means > 0) - 1)
     if scale == "column maximum":
         largest = cells["value"].abs().groupby([cells["block"], cells["target"]]).transform("max")
         return kept.assign(value=cells["value"] / largest.where(largest > 0))
@@ -119,6 +140,44 @@ def preference(cells: pd.DataFrame) -> float:
     return float((sizes["max"] / sizes["mean"].where(sizes["mean"] > 0)).mean())
 
 
+def preference_of_untrained(cells: pd.DataFrame, level: float = 0.95) -> tuple[float, float]:
+    """Where the `preference` of a net that has learnt nothing lies, by chance alone; NaN where that was not measured.
+
+    Nets are drawn cell by cell, normal and independent, so that the cells over their column's mean have null and
+    null_deviation; of several seeds, whose mean is shown, the mean.
+    """
+    columns = cells[(cells["kind"] == "layer") & cells["null_deviation"].notna()]
+    numbers = []
+    draw = np.random.default_rng(0)
+    for _, column in columns.groupby(["block", "target"]):
+        if len(column) > 1:
+            mean = column["null"].to_numpy(float)
+            deviation = _before_division(mean, column["null_deviation"].to_numpy(float) ** 2 / column["seeds"]) ** 0.5
+            drawn = np.abs(draw.normal(mean, deviation, (NULL_DRAWS, len(column))))
+            numbers.append(drawn.max(1) / drawn.mean(1))
+    if not numbers:
+        return float("nan"), float("nan")
+    low, high = np.quantile(np.mean(numbers, axis=0), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _before_division(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Variances (n,) of independent values whose share of their mean, 1, has these means and variances.
+
+    To first order a share vᵢ / v̄ varies by dvᵢ − mᵢ Σ dvⱼ / n, so its variance is sᵢ (1 − 2 mᵢ / n) + mᵢ² Σ sⱼ / n².
+    """
+    n = len(mean)
+    system = np.diag(1 - 2 * mean / n) + (mean[:, None] / n) ** 2
+    return np.clip(np.linalg.lstsq(system, variance, rcond=None)[0], 0, None)
+
+
+def spread_of_untrained(cells: pd.DataFrame) -> float:
+    """By how much a cell, over its column's mean, differs between nets that have learnt nothing: the median cell's."""
+    several = cells.groupby(["block", "target"])["source"].transform("size") > 1
+    known = cells["null_deviation"][several].dropna()
+    return float(known.median()) if len(known) else float("nan")
+
+
 def missed(cells: pd.DataFrame) -> pd.DataFrame:
     """How much does the loss rise without one source, on the mean over the layers that read it?
 
@@ -134,11 +193,14 @@ def observations(runs: Sequence[Run], weighting: str, step: int, read: Read | No
     """The four observations of Huang et al. 2017, Fig. 5, in each run.
 
     Returns:
-        run, observation (1 … 4), claim, number, threshold, seen (True, False, None), untrained, reason.
+        run, observation (1 … 4), claim, number, threshold, seen (True, False, None), untrained (of equal weights),
+        null, null_low, null_high (of nets that have learnt nothing, NaN where that was not measured), reason.
     """
-    columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", "reason"]
+    measured = ["null", "null_low", "null_high"]
+    columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", *measured, "reason"]
     parts = []
     for run, name in zip(runs, names(runs), strict=True):
         table = (read or Run.probe)(run, "reuse_observations", nearest_step(run, "reuse_observations", step))
-        parts.append(table[table["weighting"] == weighting].assign(run=name))
+        missing = dict.fromkeys(set(measured) - set(table), np.nan)
+        parts.append(table[table["weighting"] == weighting].assign(run=name, **missing))
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -17,6 +17,7 @@ from labapp.config import FAMILIES, FOREIGN, Experiment, LabError, listed, neare
 PLAN = 0  # the step under which tables are kept that ask for the architecture alone
 WHEN = {
     "all": "every checkpoint",
+    "few": "the first and the last checkpoint and at most two between",
     "ends": "the first and the last checkpoint",
     "last": "the last checkpoint",
     "plan": "the architecture alone",
@@ -37,6 +38,9 @@ class ProbeSpec:
         images: From how many images at most; 0 for the plan.
         families: Whose nets it applies to.
         otherwise: Why it does not apply to the other families.
+        cheap: For the nets of which families it, or the part of it that asks for weights alone, is made in moments:
+            `labapp train` does it at every checkpoint, and the app by itself.
+        page: Of the app, which shows it.
     """
 
     name: str
@@ -47,11 +51,29 @@ class ProbeSpec:
     images: int = 0
     families: tuple[str, ...] = FAMILIES
     otherwise: str = ""
+    cheap: tuple[str, ...] = ()
+    page: str = ""
 
 
 _LISTED = (
-    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", "plan"),
-    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", "plan"),
+    ProbeSpec(
+        "architecture",
+        "Architecture",
+        "What does each layer hold, make and see?",
+        "probes.plan",
+        "plan",
+        cheap=FAMILIES,
+        page="Architecture",
+    ),
+    ProbeSpec(
+        "stages",
+        "Stages",
+        "What does the net hand on at each resolution?",
+        "probes.plan",
+        "plan",
+        cheap=FAMILIES,
+        page="Architecture",
+    ),
     ProbeSpec(
         "growth",
         "Growth and compression",
@@ -59,11 +81,35 @@ _LISTED = (
         when="plan",
         families=("dense",),
         otherwise="growth and compression are a matter of dense nets",
+        cheap=FAMILIES,
+        page="Architecture",
     ),
-    ProbeSpec("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", when="plan"),
-    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", "probes.plan", "plan"),
     ProbeSpec(
-        "feature_reuse", "Feature reuse", "Which earlier features does a layer really use?", "probes.reuse", "ends", 64
+        "stacks",
+        "Stacks of 3×3",
+        "Why small kernels in a stack and not a large one?",
+        when="plan",
+        cheap=FAMILIES,
+        page="Architecture",
+    ),
+    ProbeSpec(
+        "accepted_sizes",
+        "Image sizes",
+        "Which image sizes does the net take?",
+        "probes.plan",
+        "plan",
+        cheap=FAMILIES,
+        page="Architecture",
+    ),
+    ProbeSpec(
+        "feature_reuse",
+        "Feature reuse",
+        "Which earlier features does a layer really use?",
+        "probes.reuse",
+        "ends",
+        64,
+        cheap=("plain", "dense", "vgg"),  # in a residual net no weight belongs to one source
+        page="Feature reuse",
     ),
     ProbeSpec(
         "reuse_observations",
@@ -75,18 +121,29 @@ _LISTED = (
         ("dense",),
         otherwise="the four observations of DenseNet's Fig. 5 speak of layers with several sources, which "
         "only dense nets have",
+        cheap=("dense",),
+        page="Feature reuse",
     ),
-    ProbeSpec("similarity", "Similarity", "Which layers resemble each other?", "probes.representation", "all", 512),
+    ProbeSpec(
+        "similarity",
+        "Similarity",
+        "Which layers resemble each other?",
+        "probes.representation",
+        "few",
+        512,
+        page="Representation",
+    ),
     ProbeSpec(
         "by_depth",
         "Dimension and separability",
         "What becomes of dimension and class?",
         "probes.representation",
-        "all",
+        "few",
         512,
+        page="Representation",
     ),
     ProbeSpec(
-        "neural_collapse", "Neural collapse", "Are features one point a class?", "probes.representation", "all", 512
+        "neural_collapse", "Neural collapse", "Are features one point a class?", "probes.representation", "few", 512
     ),
     ProbeSpec(
         "shattering", "Shattered gradients", "Do the gradients of two images agree?", "probes.gradients", "ends", 32
@@ -127,7 +184,7 @@ _LISTED = (
         "Identity mappings",
         "How much of the gradient comes through the shortcuts?",
         "probes.gradients",
-        "all",
+        "few",
         32,
         ("residual",),
         otherwise="equations (4) and (5) of He 2016 speak of residual nets with preactivation",
@@ -149,8 +206,17 @@ _LISTED = (
         "probes.gradients",
         "ends",
         2,
+        page="Architecture",
     ),
-    ProbeSpec("spatial_order", "Order of positions", "Does it matter where things stand?", "probes.plan", "last", 256),
+    ProbeSpec(
+        "spatial_order",
+        "Order of positions",
+        "Does it matter where things stand?",
+        "probes.plan",
+        "last",
+        256,
+        page="Architecture",
+    ),
 )
 CATALOGUE: dict[str, ProbeSpec] = {spec.name: spec for spec in _LISTED}
 IMAGES = max(spec.images for spec in _LISTED)
@@ -181,6 +247,17 @@ def why_not(name: str, experiment: Experiment) -> str:
     if name == "gradient_split" and not experiment.preactivation:
         return f"{spec.otherwise}; this one was built without"
     return ""
+
+
+def is_cheap(name: str, experiment: Experiment) -> bool:
+    """Whether it is made in moments for the net of an experiment; of a net of another maker it may be."""
+    cheap = CATALOGUE[name].cheap
+    return bool(cheap) and experiment.family in (*cheap, FOREIGN) and not why_not(name, experiment)
+
+
+def shown() -> list[str]:
+    """The quantities that a page of the app shows."""
+    return [name for name, spec in CATALOGUE.items() if spec.page]
 
 
 def command(names: Iterable[str], run_id: str) -> list[str]:

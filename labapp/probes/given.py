@@ -49,6 +49,7 @@ class Given:
         tell: Told the share that is done.
         say: Told what could not be measured, in one sentence.
         batch_norm: Which statistics the net's batch norms use, see `labapp.diagnostics.measuring.batch_statistics`.
+        cheap: Whether only what asks for weights alone is to be measured.
     """
 
     net: nn.Module
@@ -60,6 +61,7 @@ class Given:
     tell: Callable[[float], None]
     say: Callable[[str], None]
     batch_norm: str = RUNNING
+    cheap: bool = False
 
     @property
     def untrained(self) -> bool:

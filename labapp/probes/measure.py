@@ -20,8 +20,9 @@ import pandas as pd
 from labapp.config import FOREIGN, LabError, listed
 from labapp.diagnostics.measuring.batch_statistics import calibrated
 from labapp.probes import explanations, representation
-from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, why_not
+from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, is_cheap, why_not
 from labapp.probes.given import CALIBRATION, SEED, Given, ProbeImages, probe_images, require_same_images
+from labapp.probes.reuse import CHEAP
 from labapp.store import Run
 
 
@@ -34,12 +35,14 @@ class Task:
         step: Under which it is kept.
         checkpoint: Whose weights are taken.
         quantity: In the catalogue.
+        cheap: Whether only what asks for weights alone goes into it.
     """
 
     name: str
     step: int
     checkpoint: int
     quantity: str
+    cheap: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] 
     Args:
         run: A run with checkpoints.
         names: Quantities; all that apply when left out.
-        checkpoints: all, ends, last, or steps; each quantity's own choice when left out.
+        checkpoints: all, few, ends, last, or steps; each quantity's own choice when left out.
 
     Raises:
         LabError: For an unknown quantity, a checkpoint that the run does not have, or none at all.
@@ -81,8 +84,40 @@ def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] 
     return found, reasons
 
 
+def cheap_tasks(run: Run, names: Sequence[str] = ()) -> list[Task]:
+    """What is made in moments and is not there yet: tables of the architecture, and of weights at every checkpoint.
+
+    Raises:
+        LabError: For an unknown quantity, or where the run has no checkpoint.
+    """
+    there = steps_of(run, "all")
+    kept = run.probes()
+    found = []
+    for name in chosen(names):
+        if is_cheap(name, run.experiment):
+            plan = CATALOGUE[name].when == "plan"
+            lacking = [step for step in ([PLAN] if plan else there) if step not in kept.get(name, ())]
+            found += [Task(name, step, there[-1] if plan else step, name, cheap=True) for step in lacking]
+    return found
+
+
+def missing(run: Run, todo: Sequence[Task]) -> list[Task]:
+    """Those tasks whose table is not there, or only its cheap part."""
+    kept = run.probes()
+
+    def there(task: Task) -> bool:
+        if task.step not in kept.get(task.name, ()):
+            return False
+        if task.cheap or CATALOGUE[task.quantity].when == "plan" or not is_cheap(task.quantity, run.experiment):
+            return True
+        table = run.probe(task.name, task.step)
+        return "weighting" not in table or not set(table["weighting"]) <= set(CHEAP)
+
+    return [task for task in todo if not there(task)]
+
+
 def steps_of(run: Run, wanted: str | Sequence[int]) -> list[int]:
-    """The checkpoints of a run that are meant by all, ends or last, or by their steps.
+    """The checkpoints of a run that are meant by all, few, ends or last, or by their steps.
 
     Raises:
         LabError: If there is none, or not that one.
@@ -92,11 +127,15 @@ def steps_of(run: Run, wanted: str | Sequence[int]) -> list[int]:
             run.checkpoint_path(step)
         return sorted(set(wanted))
     there = run.checkpoints()
-    if wanted not in ("all", "ends", "last"):
-        raise LabError(f"checkpoints are all, ends, last or steps, not '{wanted}'; this run has {listed(there)}")
+    if wanted not in ("all", "few", "ends", "last"):
+        raise LabError(f"checkpoints are all, few, ends, last or steps, not '{wanted}'; this run has {listed(there)}")
     if not there:
         run.checkpoint_path()  # says that there is none
-    return {"all": there, "ends": sorted({there[0], there[-1]}), "last": [there[-1]]}[wanted]
+    count = {"all": len(there), "few": 4, "ends": 2, "last": 1}[wanted]
+    if count == 1:
+        return there[-1:]
+    last = len(there) - 1
+    return sorted({there[round(last * i / (count - 1))] for i in range(count)})
 
 
 def measure(
@@ -116,6 +155,8 @@ def measure(
         begin: Called before each task.
         tell: Told the share of the present task that is done.
     """
+    if not todo:
+        return
     test = _test_images(run, images)
     for task in todo:
         begin(task)
@@ -211,7 +252,7 @@ def _one(
     rows, reason = 0, ""
     try:
         subject = explanations.of_run(run, task.checkpoint)
-        seen = CATALOGUE[task.quantity].images > 0
+        seen = CATALOGUE[task.quantity].images > 0 and not task.cheap
         settled = calibrated(subject.net, every.first(CALIBRATION).images) if seen else nullcontext("")
         with settled as batch_norm:
             given = Given(
@@ -224,6 +265,7 @@ def _one(
                 tell,
                 remarks.append,
                 batch_norm=batch_norm,
+                cheap=task.cheap,
             )
             table = function(given)
         if seen and "batch_norm" not in table:

@@ -1,8 +1,8 @@
-"""What does the lab show first? Five nets, the same images in the same order, the same recipe.
+"""What does the lab show first? Six nets, the same images in the same order, the same recipe.
 
-Plain nets get worse with depth and residual ones do not (He et al. 2015, Fig. 6); a DenseNet-BC of about the same depth
-stands beside them. Warm-up and cosine are for all five: residual-56 of this width needs a long warm-up to start from
-every seed (with 60 steps one of three stayed at chance), as He et al. found for ResNet-110 (§4.2).
+Plain nets get worse with depth and residual ones do not (He et al. 2015, Fig. 6); a DenseNet-BC of about the same
+depth and a small VGG stand beside them. Warm-up and cosine are for all: residual-56 of this width needs a long warm-up
+to start from every seed (with 60 steps one of three stayed at chance), as He et al. found for ResNet-110 (§4.2).
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ STARTER = (
     Experiment(family="plain", depth=56, width=8, record_every=5, **RECIPE),
     Experiment(family="residual", depth=56, width=8, record_every=5, **RECIPE),
     Experiment(family="dense", depth=40, bottleneck=True, compression=0.5, growth_rate=8, record_every=5, **RECIPE),
+    Experiment(family="vgg", depth=11, width=8, record_every=5, **RECIPE),
 )
 
 
@@ -37,3 +38,20 @@ def finished(experiments: Sequence[Experiment], root: str | Path) -> dict[Experi
     except LabError:  # no archive yet
         return {}
     return {run.experiment: run for run in reversed(runs) if run.experiment in experiments}
+
+
+# Seconds on one core of an AVX-512 machine, of training and of measuring what pages show: only proportions matter,
+# for the order of work and the time that is left.
+COSTS = {
+    "plain-20": (10.0, 3.0),
+    "residual-20": (11.0, 4.0),
+    "plain-56": (30.0, 8.0),
+    "residual-56": (32.0, 14.0),
+    "dense-40": (45.0, 12.0),
+    "vgg-11": (5.0, 3.0),
+}
+
+
+def seconds(experiment: Experiment) -> tuple[float, float]:
+    """What training and measuring a net of the starter costs; for any other, an average."""
+    return COSTS.get(experiment.name, (20.0, 10.0))

@@ -1,5 +1,7 @@
 """Does the cost of recording come out of pairs, and reach a table, a figure, the raw data and README.md?"""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +122,26 @@ def test_a_tool_that_is_missing_or_fails_is_named_and_left_out(small, monkeypatc
 def test_readme_has_the_table_of_the_published_pairs():
     pairs = pd.read_csv(ROOT / "assets" / "overhead-pairs.csv")
     assert overhead_table.markdown(pairs) in (ROOT / "README.md").read_text()
+
+
+def test_memory_that_is_kept_is_not_asked_for_again():
+    code = """
+import resource, sys, torch
+from analysis.overhead import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        torch.zeros(8, 1 << 20)  # 32 MB, beyond what malloc keeps by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = faults()
+kept = keep_memory()
+faults()
+print(first, kept, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    first, kept, then = done.stdout.split()
+    if kept == "False":
+        pytest.skip("this C library cannot be asked to keep memory")
+    assert int(first) > 100 > int(then)

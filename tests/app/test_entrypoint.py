@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from labapp import app
+from labapp.app import launch
 from tests.app.pages import MAIN
 
 
@@ -46,6 +47,22 @@ def test_the_entrypoint_puts_the_project_on_the_path_instead_of_its_own_folder(a
     open_page(archive)
     assert sys.path[0] == str(MAIN.parent.parent)
     assert str(MAIN.parent) not in sys.path
+
+
+def test_the_starter_begins_when_the_page_is_opened_where_asked_for(open_page, archive, tmp_path, monkeypatch):
+    open_page(tmp_path / "empty")
+    assert launch.launches(tmp_path / "empty") == []
+    monkeypatch.setenv("LABAPP_STARTER", "1")
+    for _ in range(2):  # two who open it
+        page = open_page(tmp_path / "empty")
+        assert page.title[0].value == "The first run is about to begin."
+    (job,) = launch.launches(tmp_path / "empty")
+    assert job.arguments == ("starter",)
+    launch.stop(job, wait=60)
+    open_page(archive)
+    assert launch.launches(archive) == []
+    (tmp_path / "file").write_text("")
+    assert open_page(tmp_path / "file").title[0].value == "Nothing is recorded here yet."
 
 
 def test_pages_can_be_imported_without_drawing():

@@ -8,6 +8,8 @@ import time
 import pytest
 
 from labapp.app import launch
+from labapp.app.launch.supervisor import write
+from labapp.app.running import how_far
 from labapp.config import Experiment, LabError
 from labapp.store import Run, list_runs
 
@@ -88,6 +90,36 @@ def test_a_second_starter_is_refused_while_one_runs(tmp_path):
         launch.start(["starter"], tmp_path)
     assert launch.stop(job, wait=PATIENT).status == "stopped"
     assert len(launch.launches(tmp_path)) == 1
+
+
+def test_the_starter_begins_once_and_goes_on_after_an_interruption(tmp_path, record):
+    archive = tmp_path / "runs"
+    job = launch.begin_starter(archive)
+    assert job is not None
+    assert job.arguments == ("starter",)
+    assert launch.begin_starter(archive) is None  # it runs
+    launch.stop(job, wait=PATIENT)
+    again = launch.begin_starter(archive)
+    assert again is not None  # the app is opened again: it goes on
+    launch.stop(again, wait=PATIENT)
+    write(again.path, returncode=0, stopped=False)
+    assert launch.load(again.path).status == "finished"
+    assert launch.begin_starter(archive) is None
+    record(tmp_path / "others")
+    assert launch.begin_starter(tmp_path / "others") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "share", "words"),
+    [
+        ("[3/12] 41 %, 80 s left: training residual-56, step 20 of 300", 0.41, " · 3 of 12 done · 1 min 20 s left"),
+        ("[0/12] 1 %: training plain-20, begins", 0.01, " · 0 of 12 done"),
+        ("[2/5] lesions at step 6: 9 rows", None, ", 2 of 5"),
+        ("loading torch …", None, ""),
+    ],
+)
+def test_how_far_a_launch_is_can_be_read_from_its_log(line, share, words):
+    assert how_far(["torch is loaded", line, "[4/12] training plain-20: done", "a remark"]) == (share, words)
 
 
 def test_a_supervisor_that_was_killed_is_lost(tmp_path):

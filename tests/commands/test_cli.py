@@ -113,6 +113,7 @@ MISTAKES = {
     "runs lits": "unknown command 'runs lits'; .* (did you mean 'runs list'?)",
     "train --dept 20": "`labapp train` has no option --dept (did you mean '--depth'?)",
     "train --qqq=3": "`labapp train` has no option --qqq; `labapp train --help` lists them",
+    "starter --jobs 0": "--jobs is the number of nets at a time, so it cannot be 0",
     "starter --rot x": "`labapp starter` has no option --rot (did you mean '--root'?)",
     "train 20": "'20' is one word too many for `labapp train`; its options begin with --",
     "train --depth": "--depth needs a value; `labapp train --help` says which",

@@ -6,7 +6,7 @@ import pytest
 
 from labapp.config import Experiment
 from labapp.probes.catalogue import command
-from labapp.store import Run
+from labapp.store import Run, list_runs
 from tests.probes.probing import typed
 
 
@@ -32,7 +32,8 @@ def test_a_damaged_checkpoint_is_one_sentence(digit_nets, capsys):
         ([], "which run?"),
         (["plian"], "did you mean 'plain'"),
         (["plain", "--quantities", "lesion"], "unknown quantity 'lesion'"),
-        (["plain", "--checkpoints", "first"], "--checkpoints takes all, ends, last or steps, not 'first'"),
+        (["plain", "--checkpoints", "first"], "--checkpoints takes all, few, ends, last or steps, not 'first'"),
+        (["plain", "--cheap", "--checkpoints", "5"], "--cheap takes every checkpoint of a run alone"),
         (["plain", "--checkpoints", "5"], "has no checkpoint at step 5"),
         (["plain", "--images", "0"], "cannot be 0"),
         (["plain", "--images", "5000"], "has 200 test images here, so 5000 of them cannot be taken"),
@@ -88,3 +89,37 @@ def test_two_runs_from_the_command_line(digit_nets, capsys):
     assert (code, err) == (0, "")
     assert "[2/2] similarity+plain+12 at step 12: 36 rows" in out
     assert Run(digit_nets / "residual").probes() == {"similarity+plain+12": [0, 12]}
+
+
+def test_what_costs_nothing_and_what_is_missing(digit_nets, capsys):
+    run = Run(digit_nets / "dense")
+    code, out, _ = typed(["probe", "dense", "--cheap", "--root", digit_nets], capsys)
+    assert code == 0
+    plans, weights = (
+        ("architecture", "stages", "growth", "stacks", "accepted_sizes"),
+        ("feature_reuse", "reuse_observations"),
+    )
+    assert run.probes() == {name: [0] for name in plans} | {name: run.checkpoints() for name in weights}
+    assert set(run.probe("feature_reuse", 12)["weighting"]) == {"weights"}
+    assert f"{len(plans) + 2 * len(run.checkpoints())} tables in" in out
+    assert "0 tables in" in typed(["probe", "dense", "--cheap", "--root", digit_nets], capsys)[1]  # all is there
+
+    words = ["probe", "dense", "--missing", "--quantities", *plans, *weights, "--images", 16, "--root", digit_nets]
+    out = typed(words, capsys)[1]
+    assert "4 tables in" in out  # of the ends only the cheap part was there
+    assert set(run.probe("feature_reuse", 12)["weighting"]) > {"gradient", "ablation"}
+    code, out, _ = typed(words, capsys)
+    assert (code, "0 tables in" in out) == (0, True)
+
+
+def test_a_training_measures_what_costs_nothing(tmp_path, capsys):
+    small = ["--family", "plain", "--depth", 8, "--width", 4, "--steps", 2, "--imageset", "digits", "--batch-size", 8]
+    for probe, there in (
+        ("none", set()),
+        ("cheap", {"architecture", "stages", "stacks", "accepted_sizes", "feature_reuse"}),
+    ):
+        code, _, err = typed(["train", *small, "--probe", probe, "--root", tmp_path / probe], capsys)
+        assert (code, err) == (0, "")
+        (run,) = list_runs(tmp_path / probe)
+        assert set(run.probes()) == there
+    assert run.probes()["feature_reuse"] == run.checkpoints()

@@ -53,6 +53,34 @@ def test_before_training_weights_are_spread_and_have_no_order() -> None:
     assert found["number"][2] < 0.6
 
 
+def test_what_nets_do_that_have_learnt_nothing_is_not_seen() -> None:
+    """The thresholds alone called the spread of random weights a finding."""
+    tables = []
+    for seed in range(11):
+        torch.manual_seed(seed)
+        tables.append(feature_reuse(build("dense", depth=22, growth_rate=4)))
+    assert all(observations(table)["seen"].tolist()[:2] == [True, True] for table in tables)
+    left_out = [observations(table, tables[:at] + tables[at + 1 :]) for at, table in enumerate(tables)]
+    seen = [found["seen"].eq(True).sum() for found in left_out]
+    assert sum(seen) <= 6  # of 44, where 2 are expected: three deviations
+    unseen = next(found for found, count in zip(left_out, seen, strict=True) if not count)
+    assert unseen["reason"].tolist()[:2] == ["so it is in nets that have learnt nothing"] * 2
+    assert unseen["seen"].tolist()[:2] == [None, None]
+    assert unseen["null"].tolist()[:2] == pytest.approx([1, 1], abs=5e-3)
+
+
+def test_what_lies_outside_of_untrained_nets_is_seen_if_it_passes_the_threshold() -> None:
+    random = np.random.default_rng(0)
+    nulls = [triangle(lambda *_: 1 + 0.03 * random.standard_normal(), layers=12) for _ in range(10)]
+    table = triangle(lambda block, source, target: 1.0 + 0.1 * source - 0.5 * (source == 0 and block > 1), layers=12)
+    found = observations(table, nulls)
+    assert found["seen"].tolist() == [True] * 4
+    assert (found["number"][:2] < found["null_low"][:2]).all()  # less even than by chance, and still spread
+    assert (found["number"][2:] > found["null_high"][2:]).all()
+    none = observations(triangle(lambda block, source, target: 1.0 if source == 0 else 1e-9, layers=12), nulls)
+    assert none["seen"].tolist()[:3] == [False] * 3
+
+
 def test_a_column_s_scale_does_not_matter() -> None:
     torch.manual_seed(0)
     table = feature_reuse(build("dense", depth=22))

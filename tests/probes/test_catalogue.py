@@ -17,8 +17,9 @@ PROMISED = {  # of each table
     "growth": {"part", "block", "channels_in", "channels_new", "channels", "compression"},
     "stacks": {"stack", "layers", "kernel", "receptive_field", "weights", "activations"},
     "accepted_sizes": {"size", "accepted", "positions", "note"},
-    "feature_reuse": {"weighting", "block", "source", "target", "kind", "value", "images"},
-    "reuse_observations": {"weighting", "observation", "claim", "number", "threshold", "seen", "untrained", "reason"},
+    "feature_reuse": {"weighting", "block", "source", "target", "kind", "value", "null", "null_deviation", "images"},
+    "reuse_observations": {"weighting", "observation", "claim", "number", "threshold", "seen", "untrained", "reason"}
+    | {"null", "null_low", "null_high"},
     "similarity": LAYER | {f"other_{name}" for name in LAYER} | {"cka", "low", "high", "images", "batches", "note"},
     "by_depth": LAYER | {"features", "images", "quantity", "value", "low", "high", "note"},
     "neural_collapse": {"quantity", "value", "note", "images", "split"},

@@ -224,3 +224,23 @@ def test_collapse_is_read_on_training_images_and_on_test_ones_beside_them(probed
     learnt = probe_images(run.experiment, "train", 48)
     features = collect(net, learnt.images).by_layer[layers["layer"].iloc[-1]]
     assert last["nc1"] == pytest.approx(neural_collapse(features, learnt.labels)["nc1"].value)
+
+
+def test_nets_that_have_learnt_nothing_stand_beside_the_cells(probed_nets):
+    run = Run(probed_nets / "dense")
+    first, last = (run.probe("feature_reuse", step) for step in (0, 12))
+    for weighting, own in first.groupby("weighting"):
+        again = last[last["weighting"] == weighting]
+        assert again["null"].tolist() == pytest.approx(own["null"].tolist(), nan_ok=True)  # the same at any checkpoint
+        assert own["null"].notna().all() == (weighting != "ablation")
+    weights = first[first["weighting"] == "weights"]
+    share = weights["value"] / weights.groupby(["block", "target"])["value"].transform("mean")
+    several = weights.groupby(["block", "target"])["source"].transform("size") > 1
+    away = ((share - weights["null"]) / weights["null_deviation"])[several]
+    # the run's own first weights are a further draw: Student's t with nine degrees of freedom has a deviation of 1.13
+    assert np.sqrt((away**2).mean()) == pytest.approx(1.13 * np.sqrt(1.1), rel=0.25)
+    verdicts = run.probe("reuse_observations", 0)
+    at_start = verdicts[verdicts["weighting"] == "weights"]
+    assert not at_start["seen"].fillna(False).any()  # nothing is seen in a net that has learnt nothing
+    assert run.probe("feature_reuse", 12).query("weighting == 'weights'")["null"].notna().all()
+    assert Run(probed_nets / "plain").probe("feature_reuse", 12)["null"].isna().all()

@@ -1,15 +1,25 @@
 """The starter comparison in small: recorded once, continued after a failure, told in two tables."""
 
+import sys
+
 import pytest
 from rich.console import Console
 
-from labapp.commands.starter import degradation, record, summary
+from labapp.commands.starter import _turn, degradation, record, summary
 from labapp.config import Experiment, LabError
+from labapp.probes.catalogue import shown, why_not
 from labapp.store import RunWriter, list_runs
-from labapp.training import starter
-from labapp.training.starter import STARTER, Result, finished
+from labapp.training.starter import COSTS, STARTER, Result, finished, seconds
 
-QUICK = {"width": 4, "steps": 3, "batch_size": 8, "record_every": 1, "train_images": 16, "test_images": 20}
+QUICK = {
+    "width": 4,
+    "steps": 3,
+    "batch_size": 8,
+    "record_every": 1,
+    "train_images": 16,
+    "test_images": 20,
+    "checkpoints": 0,
+}
 SERIES = (
     Experiment(family="plain", depth=8, **QUICK),
     Experiment(family="residual", depth=8, **QUICK),
@@ -17,6 +27,21 @@ SERIES = (
     Experiment(family="residual", depth=14, **QUICK),
     Experiment(family="dense", depth=10, growth_rate=4, bottleneck=True, compression=0.5, **QUICK),
 )
+
+FRAGILE = """
+from torch import nn
+
+class Fragile(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.only = nn.Linear(4, classes)
+
+    def forward(self, x):
+        raise RuntimeError("out of memory")
+
+def make(num_classes=10):
+    return Fragile(num_classes)
+"""
 
 
 def printed(table):
@@ -31,13 +56,14 @@ def console():
     return Console(width=160, record=True, markup=False)
 
 
-def test_the_five_differ_in_their_net_alone():
+def test_the_six_differ_in_their_net_alone():
     assert [experiment.name for experiment in STARTER] == [
         "plain-20",
         "residual-20",
         "plain-56",
         "residual-56",
         "dense-40",
+        "vgg-11",
     ]
     names = list(Experiment.model_fields)
     for name in names[names.index("imageset") :]:  # before it stand the fields of the net
@@ -59,7 +85,9 @@ def test_it_records_all_and_tells_them_in_tables(tmp_path, console, capsys):
             assert f"{rows.iloc[0] / rows.iloc[-1]:.3g}" in line
     table = printed(degradation(results))
     assert [line.split("│")[1].strip() for line in table.splitlines() if "points" in line] == ["8", "14"]
-    assert "[5/5] dense-10: step 3/3" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "[1/" in said
+    assert "training dense-10: done, step 3 of 3, test " in said
 
 
 def test_what_is_finished_is_not_recorded_again(tmp_path, console):
@@ -77,27 +105,46 @@ def test_what_is_finished_is_not_recorded_again(tmp_path, console):
 
 
 def test_a_failure_ends_neither_the_series_nor_goes_unsaid(tmp_path, console, monkeypatch):
-    from labapp.training import loop
-
-    real = loop.train
-
-    def fragile(experiment, root, **options):
-        if experiment == SERIES[0]:
-            raise RuntimeError("out of memory")
-        return real(experiment, root, **options)
-
-    monkeypatch.setattr(loop, "train", fragile)
-    results = record(SERIES[:2], tmp_path, console)
-    assert results[0] == Result(SERIES[0], None, "RuntimeError: out of memory")
+    (tmp_path / "fragile_net.py").write_text(FRAGILE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(filter(None, sys.path))}")
+    fragile = Experiment(net="fragile_net:make", steps=3, batch_size=8, train_images=16, test_images=20)
+    results = record((fragile, SERIES[1]), tmp_path / "runs", console)
+    assert results[0] == Result(fragile, None, "RuntimeError: out of memory")
     assert results[1].run.status == "finished"
     assert "failed: RuntimeError: out of memory" in printed(summary(results))
     assert "points" not in printed(degradation(results))
 
-    monkeypatch.setattr(starter, "STARTER", SERIES[:1])
-    monkeypatch.setattr("labapp.commands.cli.STARTER", SERIES[:1])
+    monkeypatch.setattr("labapp.commands.cli.STARTER", (fragile,))
     from labapp.commands.cli import main
 
-    assert main(["starter", "--root", str(tmp_path)]) == 1
+    assert main(["starter", "--root", str(tmp_path / "runs")]) == 1
+
+
+def test_what_a_page_shows_is_measured_too(tmp_path, console):
+    kept = Experiment(**SERIES[4].model_dump(include=SERIES[4].model_fields_set) | {"checkpoints": 3})
+    (result,) = record((kept,), tmp_path, console)
+    run = result.run
+    assert set(run.probes()) == {name for name in shown() if not why_not(name, kept)}
+    by_weights = run.probe("feature_reuse", run.checkpoints()[1])
+    assert set(by_weights["weighting"]) == {"weights"}
+    assert {"gradient", "ablation"} < set(run.probe("feature_reuse", 3)["weighting"])
+    before = {path: path.stat().st_mtime_ns for path in (run.path / "probes").iterdir()}
+    assert record((kept,), tmp_path, console) == [result]  # what is there is not made again
+    assert {path: path.stat().st_mtime_ns for path in (run.path / "probes").iterdir()} == before
+
+    for path in (run.path / "probes").glob("by_depth*"):
+        path.unlink()  # as after an interruption
+    record((kept,), tmp_path, console)
+    assert "by_depth" in run.probes()
+    assert sum(path.stat().st_mtime_ns == when for path, when in before.items() if path.exists()) < len(before)
+
+
+def test_the_first_two_come_first_and_then_the_longest():
+    turns = sorted(STARTER, key=lambda each: _turn(each, STARTER))
+    assert turns[:2] == list(STARTER[:2])
+    assert [seconds(each)[0] for each in turns[2:]] == sorted((seconds(each)[0] for each in STARTER[2:]), reverse=True)
+    assert {each.name for each in STARTER} == set(COSTS)
 
 
 def test_a_mistake_that_meets_all_ends_it(tmp_path, console):

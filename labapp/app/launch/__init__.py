@@ -22,7 +22,7 @@ from pathlib import Path
 
 from labapp.app.launch.supervisor import SIGNALS, read, write
 from labapp.config import Experiment, LabError
-from labapp.store import alone, process_identity
+from labapp.store import alone, list_runs, process_identity
 
 FOLDER = ".launches"
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -102,6 +102,16 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
     return load(path)
 
 
+def begin_starter(root: str | Path) -> Launch | None:
+    """Start the starter comparison where there are no runs, or go on with one that was interrupted; else nothing."""
+    before = [job for job in launches(root) if job.arguments[0] == "starter"]
+    if before:
+        wanted = before[0].status in ("stopped", "failed", "lost")
+    else:
+        wanted = not (Path(root).is_dir() and list_runs(root))
+    return start(["starter"], root) if wanted else None
+
+
 def load(path: Path) -> Launch:
     """The launch of a record, as the record is now."""
     _reap()
@@ -113,10 +123,10 @@ def load(path: Path) -> Launch:
 def launches(root: str | Path) -> list[Launch]:
     """All launches into an archive, newest first; a record that cannot be read is passed over."""
     found = []
-    for path in sorted((Path(root) / FOLDER).glob("*.json"), reverse=True):
+    for path in (Path(root) / FOLDER).glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError):
             found.append(load(path.resolve()))
-    return found
+    return sorted(found, key=lambda launch: launch.started, reverse=True)
 
 
 def running(root: str | Path) -> list[Launch]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -20,6 +21,9 @@ et al. 2017, Fig. 5 (*weights*); the same with the batch norm in front folded in
 times its gradient, in nats; or the change of the loss when l alone no longer sees s (*ablation*, in nats). Source *in*
 is what comes into the block; **T** is the transition, **C** the classifier, framed. Compare inside a column: targets
 differ in fan-in and scale.
+
+**Nets that have learnt nothing** are not quite even either: a cell is a mean over finitely many random weights. Beside
+each number stands what the same net has with new first weights, ten times, and nothing inside of that is a finding.
 
 **Residual nets** add instead of concatenating, so weights belong to no single source. What remains is ablation: what
 block l loses when the stream that it reads lacks what block s has added (Veit et al. 2016, the unravelled view).
@@ -39,12 +43,9 @@ def answer(dense: pd.DataFrame, start: pd.DataFrame, residual: pd.DataFrame, who
     words = []
     strongest = frames.preference(dense)
     if pd.notna(strongest):
-        first = frames.preference(start)
-        before = f" ({palette.number(first)}× at step {start['step'].max():,})" if len(start) else ""
-        before = before if pd.notna(first) and start["step"].max() < dense["step"].max() else ""
         words.append(
             f"a layer of {who[0]} reads its strongest source {palette.number(strongest)}× as strongly as the mean "
-            f"one{before}"
+            f"one{_beside(dense, start)}"
         )
     elif len(dense):
         worst = frames.missed(dense).dropna(subset="loss")
@@ -55,6 +56,22 @@ def answer(dense: pd.DataFrame, start: pd.DataFrame, residual: pd.DataFrame, who
     if not words:
         return f"At step {step:,} nothing finite was measured of {listed([name for name in who if name])}."
     return f"At step {step:,} {'; '.join(words)}."
+
+
+def _beside(dense: pd.DataFrame, start: pd.DataFrame) -> str:
+    """What the same number is without training, in brackets: over untrained nets, else at the first measured step."""
+    low, high = frames.preference_of_untrained(dense)
+    if pd.notna(low):
+        ends = f"{palette.number(low)}–{palette.number(high)}×"
+        return (
+            f" ({ends} in untrained nets)"
+            if not low <= frames.preference(dense) <= high
+            else f", as chance would ({ends})"
+        )
+    first = frames.preference(start)
+    if pd.isna(first) or not start["step"].max() < dense["step"].max():
+        return ""
+    return f" ({palette.number(first)}× at step {start['step'].max():,})"
 
 
 def _missing(worst: pd.DataFrame, what: str, who: str) -> str:
@@ -139,9 +156,11 @@ def _controls(dense: bool) -> tuple[str, str]:
             help="\n\n".join(f"**{name}**: {meaning}" for name, (_, meaning) in palette.WEIGHTINGS.items()),
         )  # fmt: skip
     scale = st.segmented_control(
-        "Colour scale", list(frames.SCALES), default="column maximum", key="reuse-scale", bind="query-params",
-        required=True, help="Columns are scaled each for itself: by the largest size in it, or from its least to its "
-        "largest value, which hides how unequal it is. Raw compares columns too.",
+        "Colour scale", list(frames.SCALES), default=frames.SCALES[0], key="reuse-scale", bind="query-params",
+        required=True, help="Columns are scaled each for itself. *Column mean*: by how much a cell is above or below "
+        "the mean of its column; colours reach as far as the values do, so small differences show. *Column maximum*: "
+        "as in the paper. *Column min–max*: from the least to the largest value, which hides how unequal a column is. "
+        "*Raw* compares columns too. What ablation costs is not shared out, so there *column mean* is the maximum.",
     )  # fmt: skip
     return weighting, scale
 
@@ -151,14 +170,16 @@ def _triangles(cells: pd.DataFrame, who: str, weighting: str, scale: str) -> Non
     if cells.empty:
         return
     unit = palette.WEIGHTINGS[weighting][0]
-    shown = frames.scaled(cells, scale)
     signed = weighting == "ablation"
+    scale = "column maximum" if signed and scale == "column mean" else scale
+    shown = frames.scaled(cells, scale)
     domain = charts.linear_domain(shown["value"], signed, scale)
     seeds = int(cells["seeds"].max())
-    name = unit if scale == "raw" else f"{unit}, {scale}"
+    name = {"raw": unit, "column mean": f"{unit}, above or below the column's mean"}.get(scale, f"{unit}, {scale}")
+    chance = frames.spread_of_untrained(cells)
     with st.container(gap=None):
         st.markdown(f"**{who}**" + (f", mean of {seeds} seeds" if seeds > 1 else ""))
-        st.caption(name)
+        st.caption(name if pd.isna(chance) else f"{name}; chance alone: ±{palette.percent(chance)} from net to net")
         st.altair_chart(charts.linear_bar(domain), key=f"bar-{who}-{weighting}", alt=f"Colours of {name}")
     blocks = sorted(cells["block"].unique())
     for at in range(0, len(blocks), ACROSS):
@@ -180,7 +201,9 @@ def _observations(runs: Sequence[Run], weighting: str, step: int) -> None:
     st.subheader(
         "The paper's four observations", anchor=False,
         help="Huang et al. 2017, §5 *Feature Reuse*, of DenseNet-40 with k = 12 on CIFAR-10. The paper gives no "
-        "thresholds; these are the lab's. What Fig. 5 shows is disputed (DenseNet issue 53), so look at several seeds.",
+        "thresholds; these are the lab's. An observation counts as seen if its number passes the threshold and lies "
+        "outside of where ten nets with new first weights would put an eleventh (95 %). What Fig. 5 shows is disputed "
+        "(DenseNet issue 53), so look at several seeds.",
     )  # fmt: skip
     if used != weighting:
         st.caption("Read off the weights, because ablation has no shares.")
@@ -189,11 +212,17 @@ def _observations(runs: Sequence[Run], weighting: str, step: int) -> None:
             st.markdown(verdict(rows))
             st.markdown(f"{rows['claim'].iloc[0].capitalize()}.")
             for row in app.rows(rows):
-                said = row.reason or f"{palette.number(row.number)}, seen from {palette.number(row.threshold)}"
-                equal = (
-                    "" if row.reason or pd.isna(row.untrained) else f"; equal weights {palette.number(row.untrained)}"
-                )
-                st.caption(f"{row.run}: {said}{equal}")
+                st.caption(f"{row.run}: {words_of(row)}")
+
+
+def words_of(row: Any) -> str:
+    """The number of an observation, its threshold, and the same number in nets that have learnt nothing."""
+    if pd.isna(row.number):
+        return str(row.reason)
+    said = f"{palette.number(row.number)}, seen from {palette.number(row.threshold)}"
+    if pd.notna(row.null_low):
+        return f"{said}; untrained nets {palette.number(row.null_low)} to {palette.number(row.null_high)}"
+    return said if pd.isna(row.untrained) else f"{said}; equal weights {palette.number(row.untrained)}"
 
 
 def verdict(rows: pd.DataFrame) -> str:

@@ -16,6 +16,11 @@ def test_feature_reuse_sets_the_dense_net_beside_the_residual_one(probed, open_p
     table = table[table["weighting"] == "weights"]
     expected = {True: "**seen**", False: "**not seen**", None: "**cannot be told**"}
     assert [text.partition(": ")[2] for text in said] == [expected[seen] for seen in table["seen"]]
+    # after six steps nothing is learnt: what the title and the cards say is what chance does
+    assert "untrained nets" in app.title[0].value or "as chance would" in app.title[0].value
+    assert sum("; untrained nets " in text for text in texts(app)) == table["number"].notna().sum()
+    assert any("chance alone: ±" in text and "from net to net" in text for text in texts(app))
+    assert app.segmented_control(key="reuse-scale").value == "column mean"
 
 
 @pytest.mark.parametrize("weighting", ["bn-folded", "activation", "gradient", "ablation"])
