@@ -1,8 +1,8 @@
 """Does a deeper net without shortcuts train worse, not only generalise worse?
 
 He et al. 2015, figures 1 and 6: training and test error over steps. If the deeper plain net lies above the shallower
-one in *both* panels, it is not overfitting: it is the degradation problem. One line a net; several seeds become their
-mean with the range over seeds.
+one in *both* panels, it is not overfitting: it is the degradation problem. One line a net; several seeds become
+their mean with the range over seeds, at the steps that all of them have; of a net with finished runs only these count.
 
     python -m analysis.degradation --runs runs --out figures
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from analysis.moments import whole
 from analysis.publish import command, looks, publish
 from labapp import frames
 from labapp.config import LabError
@@ -25,8 +26,9 @@ POINTS = 40  # training error is a mean over so many stretches of steps: single 
 
 def draw(runs: list[Run], out: Path) -> list[Path]:
     """Write degradation.{png,svg,pdf,csv}."""
-    nets = frames.describe(runs)[["run", "net"]]
+    nets = frames.describe(runs)[["run", "net", "status"]]
     table = frames.curves(runs, marks=POINTS * len(runs)).merge(nets, on="run")
+    table = whole(table)
     if table.dropna(subset="error").empty:
         raise LabError("these runs hold no training or test accuracy, so there is no error to draw")
     styles = looks(runs)

@@ -1,8 +1,9 @@
 """How strongly does each layer respond, and do residual layers respond less?
 
 He et al. 2015, figure 7: the standard deviation of each layer's output, behind batch norm and before rectifier and
-addition (where the normalisation stands in front of a layer, at the layer itself), at the last recorded step. Left in
-the order of the layers, right sorted by size. Several seeds become their mean with the range.
+addition (where the normalisation stands in front of a layer, at the layer itself), at the last recorded step of each
+run that has ended. Left in the order of the layers, right sorted by size. Several seeds at one step become their mean
+with the range.
 
     python -m analysis.layer_responses --runs runs --out figures
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from analysis.moments import at_moment, when
 from analysis.publish import command, looks, publish
 from labapp import frames
 from labapp.config import LabError
@@ -29,8 +31,8 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     table = table[table["quantity"] == QUANTITY]
     if table.empty:
         raise LabError("these runs hold no responses of layers; record some with `labapp train`")
-    table = frames.at_step(table, int(table["step"].max()), marks=10**6)
-    table = table.merge(frames.describe(runs)[["run", "net"]], on="run")
+    table = at_moment(table.merge(frames.describe(runs)[["run", "net", "status"]], on="run"), last=True)
+    table = table.assign(state=frames.states_of(table["value"]))
     table["rank"] = table.groupby("run")["value"].rank(method="first", ascending=False)
     table["layer_number"] = table.groupby("run")["depth"].rank(method="first")
     styles = looks(runs)
@@ -40,7 +42,7 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
         (axes[1], "rank", "Sorted by size", "layer, largest response first"),
     ):
         profile(data=table, x=x, y="value", hue="net", ax=ax, styles=styles)
-        ax.set(title=title, xlabel=label, ylabel="standard deviation of the output")
+        ax.set(title=f"{title} ({when(table)})", xlabel=label, ylabel="standard deviation of the output")
         ax.margins(x=0.02)
     axes[1].set_ylabel("")
     legend(figure, "net", styles, markers=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from labapp import frames
 from labapp.app import background
 from labapp.config import LabError
 from labapp.store import Run
@@ -72,7 +73,7 @@ def look(
     def work(tell: Any) -> Look:
         from labapp.probes import explanations
 
-        tell(0.0, f"{run.name}, step {step}")
+        tell(0.0, f"{frames.names([run])[0]}, step {step}")
         return explanations.look(explanations.of_run(run, step).otherwise(mean, std), sample, method, target)
 
     return background.ask(("look", *_stamp(run, step), *_of(sample), method, target, mean, std), work)

@@ -109,12 +109,11 @@ def _made(net: str, num_classes: int, pixels: int) -> "nn.Module":
 
 def _places(report: "Report") -> str:
     """How many places of each kind: "3 places: 2 convolutions, 1 linear layer"."""
-
-    def counted(number: int, word: str) -> str:
-        return f"{number} {word.removesuffix('s') if number == 1 else word}"
-
-    kinds = ", ".join(counted(number, palette.KINDS.get(kind, kind)) for kind, number in report.kinds.items())
-    return f"{counted(len(report.layers), 'places')}: {kinds}"
+    kinds = ", ".join(
+        f"{number} {palette.kind(kind) if number == 1 else palette.KINDS.get(kind, kind)}"
+        for kind, number in report.kinds.items()
+    )
+    return f"{len(report.layers)} {'place' if len(report.layers) == 1 else 'places'}: {kinds}"
 
 
 def harmless(finding: "Finding") -> bool:

@@ -24,7 +24,7 @@ def ax():
 
 
 def nets(*families):
-    runs = pd.DataFrame({"run": families, "family": families, "net_depth": 20, "seed": 0})
+    runs = pd.DataFrame({"run": families, "run_id": families, "family": families, "place": 0})
     return palette.styles(runs).assign(net=families)
 
 
@@ -101,6 +101,20 @@ def test_a_heatmap_shows_every_cell_of_its_table(ax, record, tmp_path):
     assert to_rgb(ax.get_facecolor()) == to_rgb(palette.ALARM)
     np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [0, 10, 20, 30, 40])
     assert mesh.norm is norm
+
+
+def test_a_spike_inside_a_cell_survives_on_paper(ax, record, tmp_path):
+    table = frames.layer_table([record(tmp_path, recorded=tuple(range(100)), steps=100)])
+    table.loc[(table["step"] == 50) & (table["depth"] == 7), "value"] = 1e9
+    cells = frames.gradient_heatmap(table, marks=19 * 11)
+    figures.heatmap(data=cells, x="step", y="depth", hue="value", ax=ax, norm=Normalize(-3, 9))
+    mesh = ax.collections[0]
+    assert mesh.get_array().max() == pytest.approx(9)
+    cell = cells[cells["extreme"] > 8].iloc[0]
+    assert (mesh.get_array() == mesh.get_array().max()).sum() == 1
+    edges = mesh.get_coordinates()[0, :, 0]
+    assert np.isclose(edges, cell["step"]).any()
+    assert np.isclose(edges, cell["step_end"] - (cell["step_end"] - cell["step"]) / 3).any()
 
 
 def test_one_colour_bar_and_one_legend_a_figure(ax):

@@ -108,7 +108,9 @@ def _layers(table: pd.DataFrame, which: str) -> None:
         return
     number = st.column_config.NumberColumn
     st.dataframe(
-        rows[["depth", "layer", "kind", "stage", "shape", "parameters", "multiply_adds", "receptive_field"]],
+        rows.assign(kind=rows["kind"].map(palette.kind))[
+            ["depth", "layer", "kind", "stage", "shape", "parameters", "multiply_adds", "receptive_field"]
+        ],
         hide_index=True,
         height=min(HEIGHT, 36 * (len(rows) + 1)),
         key=f"layers-{which}",

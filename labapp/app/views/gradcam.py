@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from labapp import app, palette
+from labapp import app, frames, palette
 from labapp.app import background, questions
 from labapp.app.views import gradcam_grid, gradcam_scores
 from labapp.app.views.gradcam_grid import COLUMNS, View, at_stage
@@ -37,8 +37,10 @@ that says nothing scores the mask's share of the image; a net with first weights
 def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | None = None) -> str:
     """The page's question answered, over many images where they have been looked at, else for the image shown.
 
+    Nets are ranked where they have finished their training; of others the last checkpoint is no end.
+
     Args:
-        energy: Rows of one stage: run, net (trained | untrained | uniform), mean, images.
+        energy: Rows of one stage: run, net (trained | untrained | uniform), mean, images, of the last checkpoints.
         here: run, energy of the image shown, at the same stage.
         what: What the mask is of: "digit".
         stage: The stage that was chosen; None for each net's last.
@@ -49,8 +51,8 @@ def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | Non
         best = app.rows(trained.sort_values("mean"))[-1]
         rest = energy[energy["run"] == best.run].set_index("net")["mean"]
         return (
-            f"{best.run} puts {palette.percent(best.mean)} of its {whose}map's energy on the {what} (random net "
-            f"{palette.percent(rest.get('untrained', float('nan')))}, even map "
+            f"At its last checkpoint {best.run} puts {palette.percent(best.mean)} of its {whose}map's energy on the "
+            f"{what} (random net {palette.percent(rest.get('untrained', float('nan')))}, even map "
             f"{palette.percent(rest.get('uniform', float('nan')))})."
         )
     known = here.dropna(subset="energy").sort_values("energy")
@@ -93,7 +95,7 @@ def _body(archive: app.OpenArchive) -> None:
         top.title("This picture cannot be read so.", anchor=False)
         st.error(str(error))
         return
-    names = dict(zip([run.id for run in same], app.styles(same)["run"], strict=True))
+    names = dict(zip([run.id for run in same], frames.names(same), strict=True))
     looks = [] if sample is None else [look for run in same for look in _looks(run, sample, view)]
     jobs += [job for _, _, job in looks]
     st.session_state["_unanswered"] = not background.wait(jobs, AT_ONCE)
@@ -115,13 +117,16 @@ def _body(archive: app.OpenArchive) -> None:
         ],
         columns=["run", "energy"],
     )
+    ended = {names[run.id] for run in same if run.status == "finished"}
+    if len(energy) and ended:
+        energy = energy[energy["run"].isin(ended)]
     what = "digit" if same[0].experiment.imageset == "cluttered-digits" else "object"
     top.title(answer(energy, here, what, view.stage), help=MEANING, anchor=False)
-    without = [run.id for run in archive.chosen if run not in runs]
+    without = [run for run in archive.chosen if run not in runs]
     if without:
-        top.caption(f"Left out, because no checkpoint was kept: {listed(without)}.")
+        top.caption(f"Left out, because no checkpoint was kept: {listed(frames.names(without))}.")
     if len(sets) > 1:
-        others = listed(run.name for run in runs if run not in same)
+        others = listed(frames.names([run for run in runs if run not in same]))
         top.caption(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")
     if sample is not None and shown:
         with grid:
@@ -210,7 +215,7 @@ def _reading(runs: Sequence[Run]) -> tuple[tuple[float, ...], tuple[float, ...]]
             about = run.environment.get("images") or {}
             if {"mean", "std"} <= set(about):
                 mean, std = (", ".join(f"{value:.3g}" for value in about[name]) for name in ("mean", "std"))
-                st.caption(f"{run.name}: mean {mean}; deviation {std}")
+                st.caption(f"{frames.names([run])[0]}: mean {mean}; deviation {std}")
         words = [
             st.text_input(title, key=key, bind="query-params", placeholder="one for all channels, or 0.485 0.456 0.406")
             for title, key in (("Mean", "pixel-mean"), ("Deviation", "pixel-deviation"))
@@ -232,12 +237,20 @@ def numbers(words: str) -> tuple[float, ...]:
 
 
 def _step(runs: Sequence[Run]) -> int | None:
-    """The checkpoint chosen among those of all runs; None, for the last one of each, where there is no choice."""
+    """The checkpoint chosen among those of all runs; None where there is no choice."""
     steps = sorted({step for run in runs for step in run.checkpoints()})
     if len(steps) < 2:
         return None
     unanswered = st.session_state.get("_unanswered", False)  # each checkpoint is seen before the next
-    return app.step_slider(steps, SLIDER, "Checkpoint", first=False, hold=unanswered)
+    step = app.step_slider(steps, SLIDER, "Checkpoint", begin=_last_of_most(runs, steps), hold=unanswered)
+    kept = [(name, at) for run, name in zip(runs, frames.names(runs), strict=True) for at in run.checkpoints()]
+    app.say_steps(frames.standing(pd.DataFrame(kept, columns=["run", "step"]), step), step)
+    return step
+
+
+def _last_of_most(runs: Sequence[Run], steps: Sequence[int]) -> int:
+    """The last checkpoint for which the most runs have one that stands for it."""
+    return max(steps, key=lambda step: (sum(frames.near(run.checkpoints(), step) is not None for run in runs), step))
 
 
 def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, background.Job]]:
@@ -252,11 +265,12 @@ def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, backgro
 
 
 def _steps(run: Run, view: View) -> list[int]:
-    """The checkpoints of a run that a view shows: all of them, or the last one up to the slider's step."""
+    """The checkpoints of a run that a view shows: all of them, or the one that stands for the slider's step, if any."""
     there = run.checkpoints()
     if view.columns == "checkpoints":
         return there
-    return [max([step for step in there if view.step is None or step <= view.step], default=there[0])]
+    own = there[-1] if view.step is None else frames.near(there, view.step)
+    return [] if own is None else [own]
 
 
 def _progress(place: Any, jobs: Sequence[background.Job]) -> None:

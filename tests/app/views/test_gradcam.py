@@ -27,7 +27,7 @@ def test_the_page_begins_with_the_answer(trained, open_gradcam):
 def test_the_energy_of_the_answer_is_that_of_the_table(trained, open_gradcam):
     app = open_gradcam(trained)
     many = app.dataframe[1].value.set_index("run")
-    best = app.title[0].value.split(" puts ")[0]
+    best = app.title[0].value.removeprefix("At its last checkpoint ").split(" puts ")[0]
     said = float(app.title[0].value.split(" puts ")[1].split(" %")[0])
     means = many["trained"].str.split(" ").str[0].replace("–", "nan").astype(float)
     assert means.idxmax() == best
