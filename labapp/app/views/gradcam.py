@@ -255,7 +255,7 @@ def _step(runs: Sequence[Run]) -> int | None:
 
 
 def _last_of_most(runs: Sequence[Run]) -> int:
-    """The last checkpoint for which the most runs have one that stands for it; of the finished runs, where there are."""
+    """The last checkpoint that most runs have, or one that stands for it; of the finished ones, where there are."""
     runs = [run for run in runs if run.status == "finished"] or runs
     steps = {step for run in runs for step in run.checkpoints()}
     return max(steps, key=lambda step: (sum(frames.near(run.checkpoints(), step) is not None for run in runs), step))
