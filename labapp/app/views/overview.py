@@ -31,16 +31,18 @@ COLUMNS = {
     "status": "Status",
     "progress": "Progress",
     "loss": "Training loss",
-    "slope_start": "Slope, start",
-    "slope_end": "Slope, end",
-    "ratio_start": "First ÷ last, start",
     "seconds": "Time",
     "recorder_cost": "Recording",
     "cpu": "Recording, CPU",
+    "slope_start": "Slope, start",
+    "slope_end": "Slope, end",
+    "ratio_start": "First ÷ last, start",
     "run_id": "Id",
 }
+RECORDING = """Time spent in the recorder, as a share of what training alone took: wall time, in which waiting for a
+core that another program has counts too."""
 CPU = """What recording added to the processor time of training, with its 95 % interval: recorded steps beside the steps
-after them. Unlike the time beside it, it does not count waiting for a core that another program has."""
+after them. Waiting for a core does not count; what it costs torch to call the recorder does."""
 SLOPE = f"Gradient slope, log₁₀ a layer. {palette.quantity('slope').meaning}"
 
 
@@ -77,8 +79,9 @@ def _compared(nets: pd.DataFrame) -> str:
         )
     if high.accuracy - low.accuracy < CLEAR:
         every = f"All {len(rows)}" if len(rows) > 2 else "Both"
-        spread = f"{palette.percent(low.accuracy)} and {palette.percent(high.accuracy)}"
-        first, them = f"{every} nets end between {spread} on held-out images{_recipe(rows)}.", rows
+        ends = [palette.percent(each.accuracy) for each in (low, high)]
+        spread = f"between {' and '.join(ends)}" if ends[0] != ends[1] else f"at {ends[0]}"
+        first, them = f"{every} nets end {spread} on held-out images{_recipe(rows)}.", rows
     else:
         first = (
             f"{high.name} reaches {palette.percent(high.accuracy)}, "
@@ -219,9 +222,7 @@ def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
                 help="Gradient norm at the first convolution's output over the last one's, at the first recorded step",
             ),
             "seconds": number(columns["seconds"], format="%.0f s", help="Of all attempts, evaluation included"),
-            "recorder_cost": number(
-                columns.get("recorder_cost"), format="%.1f %%", help="What recording added to the time of training"
-            ),
+            "recorder_cost": number(columns.get("recorder_cost"), format="%.1f %%", help=RECORDING),
             "cpu": st.column_config.TextColumn(columns.get("cpu"), help=CPU),
             "status": st.column_config.TextColumn("Status"),
             "run_id": st.column_config.TextColumn("Id", help="Its folder in the archive"),
