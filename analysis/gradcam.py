@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import SubFigure
 
-from analysis.publish import command, looks, publish
+from analysis.publish import command, publish
 from labapp import frames, palette
 from labapp.config import LabError
 from labapp.figures import WIDTH
@@ -135,11 +135,11 @@ def first_right(nets: Sequence[Subject], runs: Sequence[Run]) -> Sample:
 def _energy(figure: SubFigure, curves: pd.DataFrame, runs: Sequence[Run]) -> None:
     """Mean energy inside the mask over checkpoints, with its interval."""
     ax = figure.subplots()
-    styles = {row["net"]: row for row in looks(runs).to_dict("records")}
-    for run, name in zip(runs, frames.names(runs), strict=True):
-        style = styles[frames.describe([run])["net"].iloc[0]]
+    styles: Any = palette.styles(frames.describe(runs)).to_dict("records")
+    for run, name, style in zip(runs, frames.names(runs), styles, strict=True):
         rows = curves[(curves["run"] == run.id) & (curves["net"] == name)]
-        ax.plot(rows["step"], 100 * rows["mean"], color=style["colour"], marker="o", markersize=3, label=name)
+        line = {"color": style["colour"], "dashes": tuple(style["dash"]) or (None, None), "marker": style["marker"]}
+        ax.plot(rows["step"], 100 * rows["mean"], **line, markersize=3, label=name)
         ax.fill_between(rows["step"], 100 * rows["low"], 100 * rows["high"], color=style["colour"], alpha=0.18, lw=0)
     even = curves[curves["net"] == "even map"]
     ax.axhline(100 * even["mean"].mean(), color=palette.MUTED, linestyle=":", linewidth=1, label="even map")

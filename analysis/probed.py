@@ -36,21 +36,28 @@ def _command(runs: Sequence[Run], name: str) -> str:
 
 
 def tables(runs: Sequence[Run], name: str, at: int = -1) -> pd.DataFrame:
-    """A quantity of all runs, at the last checkpoint measured of each (`at` −1) or at the first (0).
+    """A quantity of all runs, at the last checkpoint measured of each (`at` −1) or at step 0 (`at` 0).
+
+    Of the seeds of a net only those that stand at one step, which is named in `frames.together`.
 
     Args:
         runs: At least one; all hold the quantity.
         name: Of the quantity.
-        at: Place among the steps that were measured.
+        at: Which of the steps that were measured.
 
     Returns:
         The probe's rows, with the columns net, run, seed and step.
     """
     parts = []
     for run, (_, who) in zip(runs, frames.describe(runs).iterrows(), strict=True):
-        step = run.probes()[name][at]
+        step = run.probes()[name][-1] if at else 0
+        if step not in run.probes()[name]:
+            print(f"left out: {run.id}, which has no {name} at step {step}", file=sys.stderr)  # noqa: T201
+            continue
         parts.append(run.probe(name, step).assign(net=who["net"], run=who["run"], seed=who["seed"], step=step))
-    return pd.concat(parts, ignore_index=True)
+    if not parts:
+        raise LabError(f"none of these runs has {name} at step 0; `{_command(runs, name)}` measures it")
+    return frames.together(pd.concat(parts, ignore_index=True))
 
 
 def last(run: Run, name: str) -> int:

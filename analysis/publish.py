@@ -109,6 +109,8 @@ def looks(runs: Sequence[Run]) -> pd.DataFrame:
     In the order in which they are listed: by family, then by depth.
     """
     order = [*palette.FAMILIES]
-    nets = frames.describe(runs).drop_duplicates("net").assign(seed=0, place=lambda t: t["family"].map(order.index))
-    nets = nets.sort_values(["place", "net_depth", "net"], ignore_index=True)
-    return palette.styles(nets).assign(net=list(nets["net"]))
+    nets = frames.describe(runs).drop_duplicates("net")
+    nets = nets.assign(order=nets["family"].map(order.index)).sort_values(
+        ["order", "net_depth", "net"], ignore_index=True
+    )
+    return palette.styles(nets.assign(place=nets["net_place"])).assign(net=list(nets["net"]))

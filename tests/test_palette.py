@@ -80,25 +80,30 @@ def test_an_unknown_family_is_foreign():
 
 
 def runs(*rows):
-    return pd.DataFrame(rows, columns=["run", "family", "net_depth", "seed"])
+    return pd.DataFrame(rows, columns=["run", "family", "place"]).assign(run_id="id")
 
 
-def test_colour_is_family_and_line_is_depth():
-    table = palette.styles(runs(("a", "plain", 20, 0), ("b", "plain", 56, 0), ("c", "residual", 20, 0)))
+def test_colour_is_family_and_line_is_the_place_in_it():
+    table = palette.styles(runs(("a", "plain", 1), ("b", "plain", 0), ("c", "residual", 0)))
     assert list(table["run"]) == ["a", "b", "c"]
     assert list(table["colour"]) == [palette.FAMILIES[f] for f in ("plain", "plain", "residual")]
-    assert list(table["dash"]) == [[6, 3], [], []]  # the deepest of a family is solid
+    assert list(table["dash"]) == [[6, 3], [], []]
     assert list(table["marker"]) == ["s", "o", "o"]
 
 
-def test_line_is_seed_where_depths_are_equal():
-    table = palette.styles(runs(("a", "dense", 40, 1), ("b", "dense", 40, 0), ("c", "dense", 40, 2)))
-    assert list(table["dash"]) == [[6, 3], [], [2, 2]]
+def test_a_look_does_not_depend_on_the_other_runs():
+    all_of_them = [(f"r{i}", "plain", i) for i in range(20)]
+    whole = palette.styles(runs(*all_of_them)).set_index("run")
+    for chosen in (all_of_them[3:4], all_of_them[5::3]):
+        few = palette.styles(runs(*chosen)).set_index("run")
+        assert few.to_dict("index") == whole.loc[few.index].to_dict("index")
 
 
-def test_more_runs_than_lines_begin_again():
-    table = palette.styles(runs(*((f"r{i}", "plain", 20, i) for i in range(len(palette.LINES) + 1))))
-    assert table["dash"].iloc[-1] == table["dash"].iloc[0]
+def test_more_than_six_runs_of_a_family_are_told_apart():
+    table = palette.styles(runs(*((f"r{i}", "plain", i) for i in range(84))))
+    assert len(set(table["dash"].map(tuple)[:12])) == 12
+    assert len(set(zip(table["dash"].map(tuple), table["marker"], strict=True))) == 84
+    assert len(set(zip(table["dash"].map(tuple), table["shape"], strict=True))) == 84
 
 
 @pytest.mark.parametrize(

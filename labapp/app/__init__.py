@@ -1,18 +1,18 @@
 """What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
 from labapp.app.archive import OpenArchive, look_again_if_gone, opened
-from labapp.app.controls import choice, playable, playing, step_slider
+from labapp.app.controls import choice, of_step, playable, playing, say_steps, step_slider
 from labapp.app.legend import svg_address, swatch
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
-from labapp.app.probed import probe, readable, show_probed, unmeasured, unpaired
+from labapp.app.probed import measured_steps, probe, readable, show_probed, unmeasured, unpaired
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
-from labapp.app.tables import curves, layer_table, overview, rows, signals, styles
+from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles
 from labapp.app.theory import say_theory
 
 __all__ = [
-    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "choice", "curves", "draw_sidebar", "empty",
-    "layer_table", "look_again_if_gone", "none_chosen", "opened", "overview", "playable", "playing", "probe",
-    "readable", "rows", "say_theory", "show", "show_probed", "signals", "start", "starter_button", "step_slider",
-    "styles", "svg_address", "swatch", "unmeasured", "unpaired",
+    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "choice", "curves", "described", "draw_sidebar",
+    "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen", "of_step", "opened", "overview",
+    "playable", "playing", "probe", "readable", "rows", "say_steps", "say_theory", "show", "show_probed", "signals",
+    "start", "starter_button", "step_slider", "styles", "svg_address", "swatch", "unmeasured", "unpaired",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from labapp import frames, palette
+from labapp import frames
 from labapp.app.tables import problems, summary
 from labapp.config import LabError
 from labapp.store import Run, broken_runs, list_runs
@@ -80,7 +80,7 @@ def _picker(runs: list[Run]) -> list[Run]:
         now = [*(name for name in before if name in by_id), *(name for name in fresh if name not in before)]
         if now != before:
             st.session_state["runs"] = now
-    labels = _labels(runs)
+    labels = dict(zip(by_id, frames.names(runs), strict=True))  # part of the page's address; new runs change none
     picked = st.multiselect(
         "Runs",
         list(by_id),
@@ -92,25 +92,6 @@ def _picker(runs: list[Run]) -> list[Run]:
         filter_mode="contains",
     )
     return [by_id[name] for name in picked if name in by_id]
-
-
-def _labels(runs: list[Run]) -> dict[str, str]:
-    """What the picker calls each run: words that do not change, because they are part of the page's address.
-
-    The oldest run of a kind is called by its name and what is unusual about it; the label of a later one ends with the
-    last part of its id.
-    """
-    labels: dict[str, str] = {}
-    for run in reversed(runs):
-        usual = frames.usual_of(run.experiment)
-        facts = [palette.NORMS[run.experiment.norm]] if run.experiment.norm != usual.norm else []
-        facts += [run.experiment.activation] if run.experiment.activation != usual.activation else []
-        facts += [f"seed {run.experiment.seed}"] if run.experiment.seed else []
-        label = " · ".join([run.name, *facts])
-        if label in labels.values():
-            label = f"{label} · {run.id.rpartition('-')[2]}"
-        labels[run.id] = run.id if label in labels.values() else label
-    return labels
 
 
 def _readable(runs: list[Run]) -> tuple[list[Run], list[str]]:

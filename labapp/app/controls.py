@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import pandas as pd
 import streamlit as st
 
+from labapp import frames
 from labapp.app.running import PACE
+from labapp.config import listed
 
 FRAMES = 40  # pictures in a play over all steps
 PLAY = 0.4  # seconds between two of them
@@ -24,14 +27,16 @@ def playable(draw: Callable[..., None], key: str, live: bool = False) -> Callabl
     return st.fragment(draw, run_every=PLAY if playing(key) else PACE if live else None)
 
 
-def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool = True, hold: bool = False) -> int:
+def step_slider(
+    steps: Sequence[int], key: str, label: str = "Step", begin: int | None = None, hold: bool = False
+) -> int:
     """A slider over steps, and a button that plays them.
 
     Args:
         steps: In ascending order, at least one.
         key: Of the slider; part of the page's address.
         label: What stands above it.
-        first: Begin with the first step; else with the last.
+        begin: The step to begin with; the first one when left out.
         hold: Whether a play has to wait, because the present step is not drawn yet.
     """
     state, flag, steps = st.session_state, f"_playing-{key}", list(steps)
@@ -48,8 +53,8 @@ def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool
     if len(steps) < 2:
         st.caption(f"{label} {steps[0]:,}, the only one")
         return steps[0]
-    if key not in state and key not in st.query_params and not first:
-        state[key] = steps[-1]
+    if key not in state and key not in st.query_params and begin is not None:
+        state[key] = begin
     with st.container(horizontal=True, vertical_alignment="bottom"):
         icon = ":material/pause:" if now else ":material/play_arrow:"
         pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}")
@@ -59,6 +64,36 @@ def step_slider(steps: Sequence[int], key: str, label: str = "Step", first: bool
     if now != playing(key):
         st.rerun()  # the whole page, because the pace is set where the fragment is called
     return int(step)
+
+
+def of_step(run: str, own: int, step: int) -> str:
+    """A run's name in a sentence about a step; with its own step in parentheses where that is another one."""
+    return run if own == step else f"{run} (step {own:,})"
+
+
+def say_steps(standing: pd.DataFrame, step: int) -> None:
+    """Say which runs stand at another step than the one chosen, and which are left out; nothing where all stand at it.
+
+    Args:
+        standing: From `frames.standing`.
+        step: The one chosen.
+    """
+    near = [
+        f"{row.run} at step {int(row.step):,}" for row in _rows(standing) if row.step != step and row.step == row.step
+    ]
+    gone = [f"{row.run} (nearest step {row.nearest:,})" for row in _rows(standing) if row.step != row.step]
+    words = [f"Shown at their nearest recorded step: {listed(near)}."] if near else []
+    words += (
+        [f"Left out, not recorded within {100 * frames.TOLERANCE:g} % of step {step:,}: {listed(gone)}."]
+        if gone
+        else []
+    )
+    if words:
+        st.caption(" ".join(words))
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
 
 
 def choice(label: str, options: Mapping[str, Thing], key: str, **box: Any) -> Thing:

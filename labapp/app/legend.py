@@ -17,13 +17,14 @@ from labapp.store import Run
 
 
 def legend(chosen: Sequence[Run]) -> None:
-    """Swatch, name, norm, seed, test accuracy and status of every chosen run."""
+    """Swatch, name, norm, seed, test accuracy and status of every chosen run; hovering tells its id."""
     look_again_if_gone(chosen)
     if not chosen:
         return
-    table = overview(chosen).merge(styles(chosen), on="run")
+    table = overview(chosen).merge(styles(chosen), on=["run", "run_id"])
     lines = "".join(
-        f"<tr><td style='padding:2px 8px 2px 0'><img width='34' src=\"{swatch(row.colour, row.dash)}\" alt=''></td>"
+        f"<tr title='{html.escape(row.run_id, quote=True)}'>"
+        f"<td style='padding:2px 8px 2px 0'><img width='34' src=\"{swatch(row.colour, row.dash)}\" alt=''></td>"
         f"<td style='width:100%'>{html.escape(row.run)}<br><span style='opacity:.65;font-size:.8em'>"
         f"{html.escape(' · '.join(_facts(row)))}</span></td>"
         f"<td style='text-align:right;white-space:nowrap'>{_accuracy(row.accuracy)}</td></tr>"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from labapp import frames
 from labapp.app import launch
 from labapp.app.archive import OpenArchive
 from labapp.app.missing import start
@@ -53,6 +54,13 @@ def probed(runs: Iterable[Run], names: Sequence[str]) -> list[Run]:
     return found
 
 
+def measured_steps(runs: Sequence[Run], name: str) -> pd.DataFrame:
+    """At which steps was a quantity measured? Columns run and step, as `frames.standing` takes them."""
+    pairs = zip(runs, frames.names(runs), strict=True)
+    rows = [(called, step) for run, called in pairs for step in run.probes().get(name, [])]
+    return pd.DataFrame(rows, columns=["run", "step"])
+
+
 def applying(run: Run, names: Sequence[str]) -> list[str]:
     """Those of these quantities that apply to a run's net."""
     return [name for name in names if not why_not(name, run.experiment)]
@@ -75,12 +83,12 @@ def show_probed(
         draw: Draws the measured runs.
     """
     wanted = list(runs)
-    have = probed(wanted, names)
+    have = sorted(probed(wanted, names), key=lambda run: run.status != "finished")  # those at their end first
     lack = [run for run in wanted if run not in have]
     if have:
         draw(archive, have)
     if lack:
-        unmeasured(archive, lack, names, what.format(listed(run.name for run in lack)), primary=not have)
+        unmeasured(archive, lack, names, what.format(listed(frames.names(lack))), primary=not have)
 
 
 def unmeasured(
@@ -111,12 +119,12 @@ def unmeasured(
         st.fragment(_progress, run_every=PACE)(busy[0].path)
         return
     if not able:
-        kept = listed(run.name for run in runs)
+        kept = listed(frames.names(runs))
         st.caption(f"{kept} kept no checkpoint to measure; train one with `--checkpoints` above 0.")
         return
     with st.container(horizontal=not primary, vertical_alignment="center"):
         titles = listed(f"*{CATALOGUE[name].title.lower()}*" for name in names)
-        whose = listed(run.name for run in able)
+        whose = listed(frames.names(able))
         st.markdown(
             f"A training records its layers; {titles} {'is' if len(names) == 1 else 'are'} measured afterwards, on "
             f"the checkpoints of {whose}."
@@ -142,10 +150,11 @@ def unpaired(archive: OpenArchive, run: Run, other: Run) -> None:
     if jobs and jobs[0].status == "running":
         st.fragment(_progress, run_every=PACE)(jobs[0].path)
         return
+    mine, theirs = frames.names([run, other])
     if not (run.checkpoints() and other.checkpoints()):
-        st.caption(f"{run.name} and {other.name} can be compared when both have kept a checkpoint.")
+        st.caption(f"{mine} and {theirs} can be compared when both have kept a checkpoint.")
         return
-    st.caption(f"The layers of {run.name} have not been compared with those of {other.name} yet.")
+    st.caption(f"The layers of {mine} have not been compared with those of {theirs} yet.")
     _say_failure(jobs)
     if st.button("Compare", icon=":material/biotech:", key="probe-against", type="primary"):
         start(["probe", run.id, "--against", other.id], archive.root)

@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from labapp import palette
+from labapp import frames, palette
 from labapp.app import launch
 from labapp.config import LabError
 from labapp.store import Run, list_runs
@@ -40,10 +40,10 @@ def _bars() -> None:
         runs = []
     if _state(here, runs) != st.session_state.get("_seen"):
         st.rerun()
-    for run in runs:
+    for run, name in zip(runs, frames.names(runs), strict=True):
         if run.status == "running":
             done, steps = run.progress
-            st.progress(min(1.0, done / max(1, steps)), text=f"{run.name} · step {done:,} of {steps:,}{_left(run)}")
+            st.progress(min(1.0, done / max(1, steps)), text=f"{name} · step {done:,} of {steps:,}{_left(run)}")
     for job in launch.running(here):
         share, words = how_far(job.tail(40))
         if share is not None:

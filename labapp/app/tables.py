@@ -37,6 +37,12 @@ def signals(runs: Sequence[Run]) -> pd.DataFrame:
     return frames.signals(runs, read=lambda run: _signals(*token(run)))
 
 
+def described(runs: Sequence[Run]) -> pd.DataFrame:
+    """`frames.describe`, and what a comparison of the runs has to name."""
+    settings: Any = [frames.comparable(run.experiment) for run in runs]
+    return frames.describe(runs).assign(comparable=settings)
+
+
 def styles(runs: Sequence[Run]) -> pd.DataFrame:
     """How each chosen run is drawn, on every page alike."""
     return palette.styles(frames.describe(runs))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.colours import colour_scale
-from labapp.charts.encodings import NUMBER, Chart
+from labapp.charts.encodings import NUMBER, Chart, of_run
 
 BAR = 34  # pixels of height of a net's bar
 NAMED = 0.07  # share from which a piece of a bar carries its name
@@ -42,7 +42,7 @@ def parts_chart(parts: pd.DataFrame) -> Chart:
     base = alt.Chart(shown).encode(
         y=y,
         tooltip=[
-            alt.Tooltip("run:N", title="run"),
+            *of_run(),
             alt.Tooltip("part:N", title="part"),
             alt.Tooltip("parameters:Q", title="parameters", format=","),
             alt.Tooltip("percent:Q", title="% of the net", format=NUMBER),

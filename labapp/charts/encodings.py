@@ -152,9 +152,9 @@ def title_of(text: str, below: str) -> alt.Title:
     return alt.Title(text, anchor="start", subtitle=below, subtitleColor=palette.MUTED, subtitlePadding=4)
 
 
-def of_run() -> alt.Tooltip:
-    """The tooltip that names the run."""
-    return alt.Tooltip("run:N", title="run")
+def of_run() -> list[alt.Tooltip]:
+    """The tooltips that name the run and tell its id."""
+    return [alt.Tooltip("run:N", title="run"), alt.Tooltip("run_id:N", title="id")]
 
 
 def of_step() -> alt.Tooltip:
@@ -166,7 +166,7 @@ def of_layer(title: str) -> list[alt.Tooltip]:
     """The tooltips that name the layer, its run and place, and its value."""
     return [
         alt.Tooltip("layer:N", title="layer"),
-        of_run(),
+        *of_run(),
         alt.Tooltip("depth:Q", title="depth"),
         alt.Tooltip("stage:Q", title="stage"),
         of_step(),

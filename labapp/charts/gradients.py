@@ -90,7 +90,7 @@ def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = N
     hits = base.mark_point(size=90, opacity=0).encode(
         y="slope:Q",
         tooltip=[
-            of_run(),
+            *of_run(),
             of_step(),
             alt.Tooltip("slope:Q", title="log₁₀ a layer", format=NUMBER),
             alt.Tooltip("low:Q", title="95 % interval from", format=NUMBER),

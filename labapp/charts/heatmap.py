@@ -10,15 +10,30 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale, tiles
-from labapp.charts.encodings import NUMBER, Chart, axis_title, log_axis, of_step
+from labapp.charts.encodings import NUMBER, Chart, axis_title, log_axis, of_run
+
+APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
 
 
 def heatmap_chart(
     cells: pd.DataFrame, quantity: str, domain: tuple[float, float], relative: bool = False, height: int = 270
 ) -> Chart:
-    """Depth × step of one run; `domain` (log10) is that of all heatmaps on the page, so that colours compare."""
+    """Depth × step of one run; `domain` (log10) is that of all heatmaps on the page, so that colours compare.
+
+    A cell of several recorded steps has the colour of their mean, and on its right third that of their extreme, where
+    the two are further apart than `APART` of the scale: a spike of one step survives.
+    """
     title = axis_title(quantity, relative)
-    shown = cells.assign(shown=10 ** cells["value"].astype(float))
+    shown = cells.assign(
+        shown=10 ** cells["value"].astype(float),
+        least=10 ** cells["low"].astype(float),
+        most=10 ** cells["high"].astype(float),
+        third=cells["step_end"] - (cells["step_end"] - cells["step"]) / 3,
+        steps=[
+            f"{first:,} – {last:,}, {held:,} recorded" if held > 1 else f"{first:,}"
+            for first, last, held in zip(cells["step"], cells["step_last"], cells["recorded"], strict=True)
+        ],
+    )
     x = alt.X(
         "step:Q",
         title=palette.quantity("step").title,
@@ -29,11 +44,23 @@ def heatmap_chart(
     place = [
         alt.Tooltip("layer:N", title="layer"),
         alt.Tooltip("depth:Q", title="depth"),
-        of_step(),
+        *of_run(),
+        alt.Tooltip("steps:N", title="step"),
+    ]
+    ends = [
+        alt.Tooltip("least:Q", title="least in the cell", format=NUMBER),
+        alt.Tooltip("most:Q", title="greatest in the cell", format=NUMBER),
     ]
     sides = {"x": x, "x2": "step_end:Q", "y": y, "y2": "depth_end:Q"}
     finite = tiles(shown[shown["state"] == "finite"], sides, "value", colour_scale(domain, relative), stroke=1.2)
-    layers = [finite.encode(tooltip=[*place, alt.Tooltip("shown:Q", title=title, format=NUMBER)])]
+    layers = [finite.encode(tooltip=[*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends])]
+    far = (shown["extreme"] - shown["value"]).abs() > APART * (domain[1] - domain[0])
+    spikes = shown[far & (shown["state"] == "finite")]
+    if len(spikes):
+        strips = tiles(spikes, sides | {"x": alt.X("third:Q")}, "extreme", colour_scale(domain, relative), stroke=0)
+        layers.append(
+            strips.encode(tooltip=[*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends])
+        )
     bad = shown[shown["state"] != "finite"]
     if len(bad):
         layers.append(

@@ -36,6 +36,7 @@ def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", orde
 def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
     """ρ of each checkpoint's map with the last one's, over steps; `table` with run, step, measure, mean."""
     rows = table[(table["measure"] == "formed") & table["mean"].notna()]
+    rows = rows.assign(run_id=rows["run"].map(styles.set_index("run")["run_id"]))
     focus = focus_on_runs()
     x = steps_axis(rows["step"])
     x["scale"] = alt.Scale(type="symlog", constant=1, nice=False)  # checkpoints are log-spaced, from 0 on
@@ -43,7 +44,7 @@ def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
         x=x,
         y=alt.Y("mean:Q", title="ρ with the last map", scale=alt.Scale(domain=[-1, 1])),
         color=colour_of(styles),
-        tooltip=[of_run(), of_step(), alt.Tooltip("mean:Q", title="ρ with the last map", format=".2f")],
+        tooltip=[*of_run(), of_step(), alt.Tooltip("mean:Q", title="ρ with the last map", format=".2f")],
         opacity=unless(focus),
     )
     lines = base.mark_line(strokeWidth=2).encode(strokeDash=dash_of(styles))

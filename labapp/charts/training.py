@@ -24,14 +24,28 @@ from labapp.charts.encodings import (
 )
 
 LEGEND = 900  # pixels for the legend
+SPIKE = 2.0  # batches of one moment differ by less once a net has begun to learn
 
 
 def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) -> Chart:
-    """Did they train? Training loss over steps, on a log axis."""
+    """Did they train? Training loss over steps, on a log axis.
+
+    A point may be the mean of several steps; where the greatest of them is more than `SPIKE` times the mean, an upright
+    line leads up to it.
+    """
     focus = focus_on_runs()
     train = curves[curves["split"] == "train"]
     train = train.assign(loss=positive(train["loss"]))
-    axis = log_axis(train["loss"], minExtent=MARGIN, maxExtent=MARGIN)
+    high = positive(train["high"])
+    train = train.assign(
+        low=positive(train["low"]),
+        high=high,
+        steps=[
+            f"{first:,.0f}" if first == last else f"{first:,.0f} – {last:,.0f}"
+            for first, last in zip(train["step_first"], train["step_last"], strict=True)
+        ],
+    )
+    axis = log_axis([*train["loss"], *high[high > SPIKE * train["loss"]]], minExtent=MARGIN, maxExtent=MARGIN)
     base = alt.Chart(train).encode(
         x=steps_axis(curves["step"], labelled=False), y=alt.Y("loss:Q", title=palette.quantity("loss").title, **axis)
     )
@@ -39,9 +53,20 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
         color=colour_of(styles, LEGEND), strokeDash=dash_of(styles, LEGEND), opacity=unless(focus)
     )
     hits = base.mark_point(size=90, opacity=0).encode(  # a thin line is hard to hit
-        tooltip=[of_run(), of_step(), alt.Tooltip("loss:Q", title="training loss", format=NUMBER)]
+        tooltip=[
+            *of_run(),
+            alt.Tooltip("steps:N", title="step"),
+            alt.Tooltip("loss:Q", title="training loss, mean", format=NUMBER),
+            alt.Tooltip("low:Q", title="least", format=NUMBER),
+            alt.Tooltip("high:Q", title="greatest", format=NUMBER),
+        ]
     )
-    return alt.layer(lines, hits).properties(height=height, width="container").add_params(focus)
+    drawn: list[alt.Chart] = [lines, hits]
+    spikes = train[train["high"] > SPIKE * train["loss"]]
+    if len(spikes):
+        rules = alt.Chart(spikes).mark_rule(strokeWidth=1.2)
+        drawn.append(rules.encode(x="step:Q", y="loss:Q", y2="high:Q", color=colour_of(styles), opacity=unless(focus)))
+    return alt.layer(*drawn).properties(height=height, width="container").add_params(focus)
 
 
 def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220) -> Chart:
@@ -62,7 +87,7 @@ def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220
     points = base.mark_point(filled=True, size=55, opacity=1).encode(
         shape=SHAPE,
         tooltip=[
-            of_run(),
+            *of_run(),
             of_step(),
             alt.Tooltip("accuracy:Q", title="test accuracy, %", format=NUMBER),
             alt.Tooltip("loss:Q", title="test loss", format=NUMBER),

@@ -23,6 +23,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 import labapp
+from labapp import palette
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Options, Root, experiment, parse
@@ -126,7 +127,10 @@ def runs_show(run: Positional[RunName] = "", root: Root = "runs") -> int:
     names = ("depth", "path", "kind", "stage", "shape", "parameters")
     layers = Table(*names, title=f"{len(shown.layers_info)} recorded layers", title_justify="left")
     for layer in shown.layers_info:
-        words = layer | {"shape": "×".join(map(str, layer.get("shape") or ()))}
+        words = layer | {
+            "shape": "×".join(map(str, layer.get("shape") or ())),
+            "kind": palette.kind(layer.get("kind", "")),
+        }
         layers.add_row(*(str(words.get(name, "")) for name in names))
     screen.print(layers)
     for problem in shown.problems:

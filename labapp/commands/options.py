@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypedDict
 import tyro
 from tyro.conf import arg
 
-from labapp.config import Experiment, LabError, nearest
+from labapp.config import RECIPES, Experiment, LabError, nearest
 
 GROUPS = {  # in the help of `train`, and the field that each begins with
     "net": "family",
@@ -35,13 +35,21 @@ def _options() -> Any:
     for name, field in Experiment.model_fields.items():
         title = firsts.get(name, title)
         kind = str(field.annotation)
-        default = "" if field.default is None else f"(default: {field.default})"
-        about: dict[str, Any] = {"help": field.description, "help_behavior_hint": default}
+        about: dict[str, Any] = {"help": field.description, "help_behavior_hint": _default(name)}
         if "bool" not in kind:
             about["metavar"] = "INT" if "int" in kind else "FLOAT" if "float" in kind else "WORD"
         groups.setdefault(title, {})[name] = Annotated[bool if "bool" in kind else str, arg(**about)]
     # made at run time, which is more than mypy wants to know about
     return TypedDict("Options", {title: TypedDict(title, fields, total=False) for title, fields in groups.items()})  # type: ignore[operator]
+
+
+def _default(name: str) -> str:
+    """What a field is where it is left out: "(default: 300; recipe he: 64000; recipe densenet: 234375)"."""
+    if Experiment.model_fields[name].default is None:
+        return ""
+    usual, *others = {recipe: getattr(Experiment(recipe=recipe), name) for recipe in RECIPES}.items()
+    differing = [f"recipe {recipe}: {value}" for recipe, value in others if value != usual[1] and name != "recipe"]
+    return f"(default: {'; '.join([str(usual[1]), *differing])})"
 
 
 Options: Any = Annotated[_options(), arg(name="")]

@@ -23,6 +23,7 @@ whose branch is zero has share 1 and singular values 1.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from itertools import pairwise
 
@@ -33,12 +34,13 @@ from torch.nn import functional as F
 
 from labapp.config import LabError, listed, nearest
 from labapp.diagnostics.measuring.batch_statistics import held_statistics
-from labapp.diagnostics.measuring.chains import Chain, Modules, run_units, taken_apart
+from labapp.diagnostics.measuring.chains import Chain, run_units, taken_apart
 from labapp.diagnostics.measuring.conditions import (
     require_classes,
     require_images,
     require_labelled,
 )
+from labapp.diagnostics.measuring.splits import Modules
 from labapp.diagnostics.singular_values import extreme_singular_values
 
 COLUMNS = (
@@ -52,7 +54,9 @@ COLUMNS = (
     "cosine",
     "forward_error",
     "backward_error",
+    "reason",
 )
+NOTHING = "no gradient of this example reaches the block's input"
 SPANS = ("block", "stage")
 
 
@@ -68,7 +72,8 @@ def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataF
         One row a block and example: stage (counted from 1: runs of blocks with identity shortcuts), block (whose input
         x_l is), blocks_to_end (L − l), example, shortcut_share, shortcut_norm (‖∂E/∂x_L‖ / ‖∂E/∂x_l‖), branch_norm (the
         branches' part / ‖∂E/∂x_l‖), cosine (between the two parts), forward_error (of eq. 4: largest difference over
-        largest |x_L|), backward_error (of eq. 5: norm of the difference / ‖∂E/∂x_l‖). NaN where no gradient comes.
+        largest |x_L|), backward_error (of eq. 5: norm of the difference / ‖∂E/∂x_l‖), reason (why shares
+        are NaN: no gradient comes; else "").
 
     Raises:
         LabError: If the net has no two identities in a row.
@@ -92,7 +97,8 @@ def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataF
                 )
                 for example, (share, along, across, cosine, backward, forward) in enumerate(measured):
                     where = (stage, chain.units[at].path, last + 1 - at, example)
-                    rows.append((*where, share, along, across, cosine, forward, backward))
+                    reason = NOTHING if math.isnan(share) else ""
+                    rows.append((*where, share, along, across, cosine, forward, backward, reason))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -30,11 +30,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.measuring.chains import Chain, Unit, dense_layers, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, Unit, dense_layers, taken_apart
 from labapp.diagnostics.measuring.conditions import labelled_batches, require_classes, require_labelled
+from labapp.diagnostics.measuring.splits import through
 
 COLUMNS = ("lesion", "block", "other", "loss", "accuracy", "loss_change", "accuracy_change", "reason")
 Step = Callable[[Tensor], Tensor]
+ONE_ORDER = "so many exchanges of the only two blocks of one shape lead back to the trained order"
 REDRAWS = 20  # orders drawn before it is believed that only the trained one can come out
 
 
@@ -114,8 +116,9 @@ def permutations(
 
     Returns:
         swaps, repeat, kendall_tau (rank correlation of the order with the trained one: 1 unchanged, −1 reversed), loss,
-        accuracy, loss_change, accuracy_change. The first row is the net as it is. NaN where so many exchanges can only
-        lead back to the trained order, which would look like a net that does not mind.
+        accuracy, loss_change, accuracy_change, reason (why there is no number, else ""). The first row is the net as it
+        is. NaN where so many exchanges can only lead back to the trained order, which would look like a net that does
+        not mind.
 
     Raises:
         LabError: If no two blocks of the net have the same shape.
@@ -129,17 +132,17 @@ def permutations(
             raise LabError(
                 f"no two blocks of this {chain.family} net take and make the same shape, so none can be exchanged"
             )
-        rows: list[list[float]] = [[0, 0, 1.0, *_score(_steps(chain.units), images, labels, batch_size)]]
+        rows: list[list[float | str]] = [[0, 0, 1.0, *_score(_steps(chain.units), images, labels, batch_size), ""]]
         for count in swaps:
             for repeat in range(repeats):
                 order = _exchanged(len(chain.units), pairs, count, random)
                 tau = kendall_tau([order[site.at] for site in sites])
                 if order == sorted(order):  # a single pair, exchanged an even number of times: no other order exists
-                    rows.append([count, repeat, tau, math.nan, math.nan])
+                    rows.append([count, repeat, tau, math.nan, math.nan, ONE_ORDER])
                     continue
                 steps = _steps([chain.units[at] for at in order])
-                rows.append([count, repeat, tau, *_score(steps, images, labels, batch_size)])
-    table = pd.DataFrame(rows, columns=["swaps", "repeat", "kendall_tau", "loss", "accuracy"])
+                rows.append([count, repeat, tau, *_score(steps, images, labels, batch_size), ""])
+    table = pd.DataFrame(rows, columns=["swaps", "repeat", "kendall_tau", "loss", "accuracy", "reason"])
     for quantity in ("loss", "accuracy"):
         table[f"{quantity}_change"] = table[quantity] - table[quantity].iloc[0]
     return table.astype({"swaps": int, "repeat": int})

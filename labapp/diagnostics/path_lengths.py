@@ -35,10 +35,11 @@ from torch.nn import functional as F
 
 from labapp.config import LabError
 from labapp.diagnostics.measuring.batch_statistics import batch_statistics
-from labapp.diagnostics.measuring.chains import Chain, Unit, run_units, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, Unit, run_units, taken_apart
 from labapp.diagnostics.measuring.conditions import require_classes, require_labelled
+from labapp.diagnostics.measuring.splits import through
 
-COLUMNS = ("length", "paths", "probability", "gradient_norm", "deviation", "weight", "sum_norm")
+COLUMNS = ("length", "paths", "probability", "gradient_norm", "deviation", "weight", "sum_norm", "reason")
 
 
 def path_length_distribution(blocks: int) -> pd.DataFrame:
@@ -106,7 +107,8 @@ def path_gradients(
 
     Returns:
         One row a length: length, paths, probability, gradient_norm (mean over the sampled paths), deviation (between
-        them), weight (share of the gradient, as `path_weights`), sum_norm (of the exact sum over all such paths).
+        them), weight (share of the gradient, as `path_weights`), sum_norm (of the exact sum over all such paths),
+            reason (why there are no weights, else "").
 
     Raises:
         LabError: If the net has no residual blocks.
@@ -142,9 +144,11 @@ def path_gradients(
     table = path_length_distribution(len(blocks))
     table[["gradient_norm", "deviation", "sum_norm"]] = rows
     table["weight"] = path_weights(table["gradient_norm"].to_numpy())
+    table["reason"] = NOTHING if table["weight"].isna().any() else ""
     return table[list(COLUMNS)]
 
 
+NOTHING = "the gradient at the first block is zero or not finite, so there is nothing to share out"
 Vjp = Callable[[Tensor], Tensor]
 
 

@@ -15,14 +15,27 @@ from numpy.typing import NDArray
 from labapp import palette
 from labapp.figures.paper import colormap
 
+APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
+
 
 def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, relative: bool = False) -> Axes:
-    """Every layer at every step as coloured cells; `data` is from `frames.gradient_heatmap`, of one run."""
+    """Every layer at every step as coloured cells; `data` is from `frames.gradient_heatmap`, of one run.
+
+    A cell of several recorded steps has the colour of their mean, and on its right third that of their extreme, where
+    the two are further apart than `APART` of the scale: a spike of one step survives.
+    """
     rows, columns = (data.drop_duplicates(name).sort_values(name) for name in (f"{y}_end", f"{x}_end"))
     grid = data.pivot_table(index=f"{y}_end", columns=f"{x}_end", values=hue, dropna=False)
     ax.set_facecolor(palette.ALARM)  # shows through where a cell has no value
     across = np.append(columns[x], columns[f"{x}_end"].iloc[-1])
     down = np.append(rows[f"{y}_start"], rows[f"{y}_end"].iloc[-1])
+    extreme = data.pivot_table(index=f"{y}_end", columns=f"{x}_end", values="extreme", dropna=False)
+    far = (extreme - grid).abs().to_numpy() > APART * float((norm.vmax or 0.0) - (norm.vmin or 0.0))
+    if far.any():
+        halves = np.repeat(grid.to_numpy(float), 2, axis=1)
+        halves[:, 1::2] = np.where(far, extreme, grid)
+        thirds = across[1:] - np.diff(across) / 3
+        across, grid = np.append(np.column_stack([across[:-1], thirds]).ravel(), across[-1]), pd.DataFrame(halves)
     _fill(ax, across, down, grid, norm, relative)
     ax.set(xlabel=palette.quantity(x).title, ylabel="layer")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -16,6 +16,7 @@ The functions that read files take `read=`, so that the app can pass cached read
 
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
+from labapp.frames.comparisons import besides, comparable, difference, finals
 from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
 from labapp.frames.gradients import (
     LAYER,
@@ -23,6 +24,7 @@ from labapp.frames.gradients import (
     gradient_ratio,
     layer_table,
     read_layers,
+    states_of,
 )
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.published import beside, published, published_words, record
@@ -34,13 +36,24 @@ from labapp.frames.reuse import (
     preference,
     preference_of_untrained,
     reuse,
+    reuse_steps,
     scaled,
     spread_of_untrained,
 )
 from labapp.frames.runs import IDENTITY, describe, names, usual_of
-from labapp.frames.signals import FROM_ZERO, SIGNALS, UPDATES, at_step, medians, read_signals, signals, totals
+from labapp.frames.signals import (
+    FROM_ZERO,
+    SIGNALS,
+    UPDATES,
+    at_step,
+    healthy_band,
+    medians,
+    read_signals,
+    signals,
+    totals,
+)
 from labapp.frames.slopes import gradient_slope, over_seeds
-from labapp.frames.steps import nearest_step
+from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
 from labapp.probes.catalogue import PLAN
@@ -56,25 +69,33 @@ __all__ = [
     "SCALES",
     "SIGNALS",
     "SUMMARY",
+    "TOLERANCE",
     "UPDATES",
     "across_depth",
     "architecture",
     "at_step",
     "beside",
+    "besides",
+    "comparable",
     "curves",
     "describe",
+    "difference",
     "ends",
     "expected",
     "expected_gradient",
+    "finals",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
     "gradient_slope",
+    "healthy_band",
     "layer_table",
     "medians",
+    "middle_step",
     "missed",
+    "moment",
     "names",
-    "nearest_step",
+    "near",
     "observations",
     "over_seeds",
     "overview",
@@ -91,13 +112,17 @@ __all__ = [
     "read_signals",
     "record",
     "reuse",
+    "reuse_steps",
     "scaled",
     "self_similarity",
     "signals",
     "sizes",
     "spread_of_untrained",
+    "standing",
+    "states_of",
     "summary",
     "thinned",
+    "together",
     "totals",
     "unexpected",
     "usual_of",

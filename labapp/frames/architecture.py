@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.runs import names
-from labapp.frames.steps import Read, nearest_step
+from labapp.frames.steps import Read
 from labapp.probes.catalogue import PLAN
 from labapp.store import Run
 
@@ -48,11 +48,12 @@ def parts(runs: Sequence[Run], read: Read | None = None) -> pd.DataFrame:
     """Where the parameters of each net lie.
 
     Returns:
-        run, family, part ("stage 1" … for convolutions, "normalisation", "linear", "other"), order, parameters, share
-        (of the net), start, end (of its piece of a bar from 0 to 1), layers; one row a run and part with parameters.
+        run (its net's name), run_id, family, part ("stage 1" … for convolutions, "normalisation", "linear", "other"),
+        order, parameters, share (of the net), start, end (of its piece of a bar from 0 to 1), layers; one row a run and
+        part with parameters.
     """
     found = []
-    for run, name in zip(runs, names(runs), strict=True):
+    for run, name in zip(runs, names(runs, seeds=False), strict=True):
         table = layers(run, read)
         table = table[(table["kind"] != "block") & (table["parameters"] > 0)]
         kind = table["kind"]
@@ -67,8 +68,8 @@ def parts(runs: Sequence[Run], read: Read | None = None) -> pd.DataFrame:
         own = own.sort_values(["order", "part"], ignore_index=True)
         own["share"] = own["parameters"] / own["parameters"].sum()
         own["end"] = own["share"].cumsum()
-        found.append(own.assign(start=own["end"] - own["share"], run=name, family=run.experiment.family))
-    columns = ["run", "family", "part", "order", "parameters", "share", "start", "end", "layers"]
+        found.append(own.assign(start=own["end"] - own["share"], run=name, run_id=run.id, family=run.experiment.family))
+    columns = ["run", "run_id", "family", "part", "order", "parameters", "share", "start", "end", "layers"]
     return pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
 
 
@@ -78,8 +79,7 @@ def pyramid(run: Run, step: int, read: Read | None = None) -> pd.DataFrame:
     Returns:
         level, stage, gradient_norm, through_lateral, step.
     """
-    at = nearest_step(run, "level_gradients", step)
-    return (read or Run.probe)(run, "level_gradients", at).assign(step=at)
+    return (read or Run.probe)(run, "level_gradients", step).assign(step=step)
 
 
 def _place(part: str) -> int:

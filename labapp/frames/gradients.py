@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.runs import IDENTITY, identities
-from labapp.frames.steps import at_nearest_step
+from labapp.frames.steps import at_near_step
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
 
@@ -56,14 +56,20 @@ def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.D
     """A `layer_table` at one step: the value against depth.
 
     Returns:
-        The columns of the table, then state ("finite", "zero", "not finite"). Each run stands at its recorded step
-        nearest to `step`, the earlier of two; at most `marks` rows, thinned evenly, first and last layer kept.
+        The columns of the table, then state ("finite", "zero", "not finite"). Each run at its own recorded step that
+        stands for `step`, see `steps`; one that has none is left out. At most `marks` rows, thinned evenly, first and
+        last layer kept.
     """
     if table.empty:
         return table.assign(state=pd.Series(dtype=str))
-    profile = thinned(at_nearest_step(table, step), marks)
-    value = profile["value"].to_numpy(float)
-    return profile.assign(state=states(~np.isfinite(value) | (value < 0), value == 0))
+    profile = thinned(at_near_step(table, step), marks)
+    return profile.assign(state=states_of(profile["value"]))
+
+
+def states_of(values: pd.Series) -> np.ndarray:
+    """Of each value whether a log axis can show it: finite, zero or not finite."""
+    value = values.to_numpy(float)
+    return states(~np.isfinite(value) | (value < 0), value == 0)
 
 
 def states(bad: pd.Series, zero: pd.Series) -> np.ndarray:

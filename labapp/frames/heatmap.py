@@ -9,18 +9,23 @@ from labapp.frames.gradients import states
 from labapp.frames.runs import IDENTITY
 from labapp.frames.thinning import MARKS, bins, joined
 
+COLUMNS = [
+    *IDENTITY, "layer", "depth", "depth_start", "depth_end", "step", "step_end", "step_last", "recorded",
+    "value", "low", "high", "extreme", "state",
+]  # fmt: skip
+
 
 def gradient_heatmap(table: pd.DataFrame, marks: int = MARKS) -> pd.DataFrame:
     """Depth × step, coarse enough to draw: at most `marks` cells a run.
 
     Returns:
         The columns of `IDENTITY`, then layer ("first … last" where layers were taken together), depth (of the last of
-        them), depth_start, depth_end (edges of the cell), step, step_end (edges too), value (log10, mean over the
-        cell's positive finite values), state ("finite", "zero", "not finite": the worst in the cell). The first
-        recorded step keeps cells of its own: it is the initialisation.
+        them), depth_start, depth_end (edges of the cell), step, step_end (edges too), step_last, recorded (the cell
+        holds so many recorded steps, from step to step_last), value, low, high (log10: mean, least and greatest of the
+        cell's positive finite values), extreme (of low and high the one further from the mean), state ("finite",
+        "zero", "not finite": the worst in the cell). The first recorded step keeps cells of its own.
     """
-    columns = [*IDENTITY, "layer", "depth", "depth_start", "depth_end", "step", "step_end", "value", "state"]
-    return joined([_cells(part, marks) for _, part in table.groupby("run", sort=False)], columns)
+    return joined([_cells(part, marks) for _, part in table.groupby("run", sort=False)], COLUMNS)
 
 
 def _cells(table: pd.DataFrame, marks: int) -> pd.DataFrame:
@@ -44,10 +49,18 @@ def _cells(table: pd.DataFrame, marks: int) -> pd.DataFrame:
             "bad": ~np.isfinite(value) | (value < 0),
         }
     )
-    cells = cells.groupby(["row", "column"], as_index=False).agg({"value": "mean", "zero": "any", "bad": "any"})
+    cells["low"] = cells["high"] = cells["value"]
+    cells = cells.groupby(["row", "column"], as_index=False).agg(
+        {"value": "mean", "low": "min", "high": "max", "zero": "any", "bad": "any"}
+    )
+    held = pd.DataFrame({"column": column, "step": steps}).groupby("column")["step"].agg(["max", "size"])
+    up = cells["high"] - cells["value"] >= cells["value"] - cells["low"]
     return cells.join(rows[["layer", "depth", "depth_start", "depth_end"]], on="row").assign(
         step=edges[cells["column"]],
         step_end=edges[cells["column"] + 1],
+        step_last=cells["column"].map(held["max"]),
+        recorded=cells["column"].map(held["size"]),
+        extreme=cells["high"].where(up, cells["low"]),
         state=states(cells["bad"], cells["zero"]),
         **{name: table[name].iloc[0] for name in IDENTITY},
     )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from labapp.frames.gradients import LAYER
 from labapp.frames.runs import IDENTITY, identities
-from labapp.frames.steps import Read, nearest_step
+from labapp.frames.steps import Read, near, near_step
 from labapp.frames.thinning import MARKS, joined, spaced
 from labapp.probes.catalogue import against_name, against_of
 from labapp.store import Run
@@ -23,23 +23,26 @@ def self_similarity(run: Run, step: int, read: Read | None = None, marks: int = 
 
     Returns:
         LAYER without the step, the same with other_ before it, cka, low, high, images, note, step, row, column (places
-        of the two layers, row ≥ column); at most `marks` rows: of more layers evenly spaced ones are kept.
+        of the two layers, row ≥ column); at most `marks` rows: of more layers evenly spaced ones are kept. Empty where
+        no measured step stands for `step`.
     """
-    at = nearest_step(run, "similarity", step)
+    at = near_step(run, "similarity", step)
+    if at is None:
+        return pd.DataFrame(columns=[*PAIR, "step", "row", "column"])
     table = _placed((read or Run.probe)(run, "similarity", at), at, int(np.sqrt(2 * marks)))
     return table[table["row"] >= table["column"]].reset_index(drop=True)
 
 
 def pair_similarity(run: Run, other: Run, step: int, read: Read | None = None, marks: int = MARKS) -> pd.DataFrame:
-    """CKA of all layers of one net with all of another; empty where they were not compared.
+    """CKA of all layers of one net with all of another; empty where they were not compared at a step near this one.
 
     Returns:
         As `self_similarity`, all rows and columns, the first net's layers in `layer`; and other_step.
     """
-    found = pairs(run, other)
-    if not found:
+    mine = near({pair[0] for pair in pairs(run, other)}, step)
+    if mine is None:
         return pd.DataFrame(columns=[*PAIR, "step", "other_step", "row", "column"])
-    mine, theirs = min(found, key=lambda pair: (abs(pair[0] - step), pair))
+    theirs = min((pair[1] for pair in pairs(run, other) if pair[0] == mine), key=lambda at: (abs(at - mine), at))
     read = read or Run.probe
     if against_name(other.id, theirs) in run.probes() and mine in run.probes()[against_name(other.id, theirs)]:
         table = read(run, against_name(other.id, theirs), mine)
@@ -89,11 +92,13 @@ def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks
 
     Returns:
         The columns of `IDENTITY` and `LAYER`, then quantity (of `BY_DEPTH`), value, low, high, note, state ("finite",
-        "not finite"); each run at its measured step nearest to `step`, the earlier of two.
+        "not finite"); each run at its measured step that stands for `step`, see `steps`, or left out.
     """
     parts = []
     for run, who in zip(runs, identities(runs), strict=True):
-        at = nearest_step(run, "by_depth", step)
+        at = near_step(run, "by_depth", step)
+        if at is None:
+            continue
         table = (read or Run.probe)(run, "by_depth", at)
         table = table[table["quantity"].isin(BY_DEPTH)]
         share = max(2, marks // max(1, len(runs)))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from labapp.config import LabError, listed, nearest
 from labapp.frames.runs import names
-from labapp.frames.steps import Read, nearest_step
+from labapp.frames.steps import Read, near
 from labapp.store import Run
 
+REUSE: Literal["feature_reuse"] = "feature_reuse"
 SCALES = ("column mean", "column maximum", "raw", "column min–max")
 NULL_DRAWS = 400  # of cells as untrained nets have them, for the interval of a number made of many cells
 NULL = ["null", "null_deviation"]
@@ -24,18 +26,22 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
 
     Returns:
         block (from 1), source (0 is what comes into the block), target, kind (of the target: layer, transition, block,
-        classifier), value (mean over the runs), deviation (between them, NaN for one), seeds, null and null_deviation
-        (the cell over its column's mean in nets that have learnt nothing: mean, and deviation between nets; NaN where
-        not measured), source_layer and target_layer (paths), step (the measured one nearest to `step`, the earlier of
-        two); one row a cell.
+        classifier), value (mean over the runs measured at one step, that which stands for `step`), deviation (between
+        them, NaN for one), seeds (how many), null and null_deviation (the cell over its column's mean in nets that have
+        learnt nothing: mean, and deviation between nets; NaN where not measured), source_layer and target_layer
+        (paths), step (theirs); one row a cell. Empty where no measured step stands for `step`.
 
     Raises:
         LabError: If the runs have different cells.
     """
     parts = []
+    steps = {run.id: reuse_steps(run, weighting, read) for run in runs}
+    at = near({measured for own in steps.values() for measured in own}, step)
     for run in runs:
-        part = _nearest(run, weighting, step, read or Run.probe)
-        parts.append(part.assign(**dict.fromkeys(set(NULL) - set(part), np.nan)))
+        if at is not None and at in steps[run.id]:
+            table = (read or Run.probe)(run, "feature_reuse", at)
+            part = table[table["weighting"] == weighting].assign(step=at)
+            parts.append(part.assign(**dict.fromkeys(set(NULL) - set(part), np.nan)))
     columns = [*CELL, "value", "deviation", "seeds", *NULL, "source_layer", "target_layer", "step"]
     if not parts or parts[0].empty:
         return pd.DataFrame(columns=columns)
@@ -58,15 +64,12 @@ def reuse(runs: Sequence[Run], weighting: str, step: int, read: Read | None = No
     )[columns]
 
 
-def _nearest(run: Run, weighting: str, step: int, read: Read) -> pd.DataFrame:
-    """The cells of one weighting at the step nearest to `step`: not every one is measured at every checkpoint."""
-    nearest_step(run, "feature_reuse", step)  # says that there is none
-    for at in sorted(run.probes()["feature_reuse"], key=lambda at: (abs(at - step), at)):
-        table = read(run, "feature_reuse", at)
-        cells = table[table["weighting"] == weighting].assign(step=at)
-        if len(cells):
-            break
-    return cells
+def reuse_steps(
+    run: Run, weighting: str, read: Read | None = None, name: Literal["feature_reuse", "reuse_observations"] = REUSE
+) -> list[int]:
+    """The steps at which a weighting was measured: not every one is at every checkpoint."""
+    steps = run.probes().get(name, [])
+    return [at for at in steps if ((read or Run.probe)(run, name, at)["weighting"] == weighting).any()]
 
 
 def layers_of_cells(run: Run, cells: pd.DataFrame) -> dict[tuple[int, int], str]:
@@ -194,13 +197,17 @@ def observations(runs: Sequence[Run], weighting: str, step: int, read: Read | No
 
     Returns:
         run, observation (1 … 4), claim, number, threshold, seen (True, False, None), untrained (of equal weights),
-        null, null_low, null_high (of nets that have learnt nothing, NaN where that was not measured), reason.
+        null, null_low, null_high (of nets that have learnt nothing, NaN where that was not measured), reason, step;
+        runs without a measured step that stands for `step` are left out.
     """
     measured = ["null", "null_low", "null_high"]
-    columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", *measured, "reason"]
+    columns = ["run", "observation", "claim", "number", "threshold", "seen", "untrained", *measured, "reason", "step"]
     parts = []
     for run, name in zip(runs, names(runs), strict=True):
-        table = (read or Run.probe)(run, "reuse_observations", nearest_step(run, "reuse_observations", step))
+        at = near(reuse_steps(run, weighting, read, "reuse_observations"), step)
+        if at is None:
+            continue
+        table = (read or Run.probe)(run, "reuse_observations", at)
         missing = dict.fromkeys(set(measured) - set(table), np.nan)
-        parts.append(table[table["weighting"] == weighting].assign(run=name, **missing))
+        parts.append(table[table["weighting"] == weighting].assign(run=name, step=at, **missing))
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -14,13 +14,14 @@ import pandas as pd
 from labapp.frames.gradients import LAYER, states
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.slopes import on_shortcut
-from labapp.frames.steps import at_nearest_step
+from labapp.frames.steps import at_near_step
 from labapp.frames.thinning import MARKS, joined, thinned
 from labapp.store import Run
 
 SIGNALS = ("output_std", "zero_fraction", "dead_share", "update_ratio", "forward_ratio", "backward_ratio")
 FROM_ZERO = ("zero_fraction", "dead_share")  # shares, whose zero is a value; of the others 0 is a state
 UPDATES = (1e-4, 1e-2)  # of a layer that learns at a healthy pace; around 1e-3, a rule of thumb (Karpathy, CS231n)
+ALIKE = 1.25  # rates that share a band: it is two decades wide, of which this is a twentieth
 _RECORDED = (
     *("output_std", "zero_fraction", "dead_channels", "update_ratio", "nonfinite"),
     *("branch_norm", "shortcut_norm", "branch_grad_norm", "shortcut_grad_norm"),
@@ -33,16 +34,17 @@ def signals(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = No
 
     Returns:
         The columns of `IDENTITY` and `LAYER`, then quantity (of `SIGNALS`), value, part and whole (what the value is
-        the ratio of, NaN for others); one row a (run, step, layer, quantity).
+        the ratio of, NaN for others), rate (the learning rate in force over the full one, NaN where it was not written
+        down); one row a (run, step, layer, quantity).
     """
     read = read or read_signals
     parts = [read(run).assign(**who) for run, who in zip(runs, identities(runs), strict=True)]
-    table = joined(parts, [*IDENTITY, *LAYER, "quantity", "value", "part", "whole"])
+    table = joined(parts, [*IDENTITY, *LAYER, "quantity", "value", "part", "whole", "rate"])
     return table.astype(dict.fromkeys(_WORDS, object))
 
 
 def read_signals(run: Run) -> pd.DataFrame:
-    """The signals of a run: the columns of `LAYER`, then quantity, value, part, whole.
+    """The signals of a run: the columns of `LAYER`, then quantity, value, part, whole, rate.
 
     output_std: standard deviation of the outputs where a layer's response is read (`response_kind`), shortcuts left
     out; zero_fraction: share of values that the rectifier sets to zero, dead_share: channels without a positive value
@@ -81,7 +83,10 @@ def read_signals(run: Run) -> pd.DataFrame:
         if whole is None:
             rows = rows.assign(part=np.nan, whole=np.nan)
         parts.append(rows.assign(quantity=quantity))
+    rates = run.steps(columns=["step", "learning_rate"]).drop_duplicates("step", keep="last").set_index("step")
+    shares = (rates["learning_rate"].astype(float) / run.experiment.learning_rate).round(6)  # kept as float32
     found = joined(parts, [*LAYER, "quantity", "value", "part", "whole"])
+    found = found.assign(rate=found["step"].map(shares).astype(float))
     found = found.sort_values(["quantity", "step", "depth"], kind="stable", ignore_index=True)
     return found.astype(dict.fromkeys(_WORDS, "category"))  # a tenth of the memory, and of the time to copy it
 
@@ -97,7 +102,7 @@ def response_kind(run: Run) -> str:
 
 
 def at_step(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:
-    """`signals` at one step: each run at its recorded step nearest to it, the earlier of two.
+    """`signals` at one step: each run at its own recorded step that stands for it, see `steps`; or left out.
 
     Returns:
         The columns of the table, then state ("finite", "zero": beyond a log axis, "not finite"). At most `marks` rows a
@@ -105,7 +110,7 @@ def at_step(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:
     """
     if table.empty:
         return table.assign(state=pd.Series(dtype=str))
-    chosen = at_nearest_step(table, step)
+    chosen = at_near_step(table, step)
     parts = [thinned(part, marks) for _, part in chosen.groupby("quantity", sort=False, observed=True)]
     found = pd.concat(parts, ignore_index=True)
     value = found["value"].to_numpy(float)
@@ -132,17 +137,32 @@ def medians(at: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def totals(at: pd.DataFrame) -> pd.DataFrame:
-    """How many channels are dead, and how many layers move at a healthy pace?
+    """How many channels are dead, and how many layers move at a healthy pace for the learning rate in force?
+
+    An update is the rate times a direction, so a schedule that lowers the rate lowers the updates: they are judged
+    after dividing by the share of the full rate that is in force. At a rate of zero there is nothing to judge.
 
     Returns:
-        run, dead, channels (of all layers before a rectifier), healthy, layers (with weights; healthy ones have an
-        update ratio inside `UPDATES`).
+        run, dead, channels (of all layers before a rectifier), healthy, layers (with weights, that can be judged;
+        healthy ones have an update ratio inside `UPDATES`), rate (the share of the full rate in force; NaN where it was
+        not written down: then judged as it is).
     """
     rows = []
     for run, own in at.groupby("run", sort=False, observed=True):
         dead, moved = own[own["quantity"] == "dead_share"], own[own["quantity"] == "update_ratio"]["value"]
-        rows.append((run, dead["part"].sum(), dead["whole"].sum(), int(moved.between(*UPDATES).sum()), len(moved)))
-    return pd.DataFrame(rows, columns=["run", "dead", "channels", "healthy", "layers"])
+        rate = float(own["rate"].iloc[0])
+        judged = moved[moved.index if rate != 0 else []] / (1.0 if np.isnan(rate) else rate or 1.0)
+        healthy = int(judged.between(*UPDATES).sum())
+        rows.append((run, dead["part"].sum(), dead["whole"].sum(), healthy, len(judged), rate))
+    return pd.DataFrame(rows, columns=["run", "dead", "channels", "healthy", "layers", "rate"])
+
+
+def healthy_band(totals: pd.DataFrame) -> tuple[float, float] | None:
+    """The update ratios that are healthy at the rate in force; None where the runs' rates are not alike, or zero."""
+    rates = totals["rate"].fillna(1.0)
+    if rates.empty or rates.max() <= 0 or rates.max() > ALIKE * rates.min():
+        return None
+    return UPDATES[0] * float(rates.mean()), UPDATES[1] * float(rates.mean())
 
 
 def _channels(run: Run) -> dict[str, int]:

@@ -1,30 +1,95 @@
 """Which recorded step stands for the one that was asked for?
 
-Always the nearest one, the earlier of two.
+The nearest one, the earlier of two, and only if it is near: within `TOLERANCE` of the step asked for, so that step 0,
+the initialisation, is stood for by no other. A run without such a step is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 
 from labapp.config import LabError
 from labapp.store import Run
 
+# A training changes by the ratio of steps (their logarithm), not by their difference, so the tolerance is a share.
+# A tenth: of runs recorded every 5th and every 10th step all are shown from step 50 on, and before it only where both
+# were recorded. In a tenth of its steps an annealed rate changes by at most a sixth of its peak.
+TOLERANCE = 0.1
 Read = Callable[[Run, str, int], pd.DataFrame]  # run, quantity and step to the table of a probe
 
 
-def nearest_step(run: Run, name: str, step: int) -> int:
-    """The step at which a quantity was measured that is nearest to `step`, the earlier of two."""
+def near(steps: Iterable[int], step: int) -> int | None:
+    """The one of these steps that stands for `step`; None where none is within the tolerance."""
+    nearest = min(steps, key=lambda at: (abs(at - step), at), default=None)
+    return nearest if nearest is not None and abs(nearest - step) <= TOLERANCE * step else None
+
+
+def near_step(run: Run, name: str, step: int) -> int | None:
+    """The step at which a quantity was measured that stands for `step`; None where none does.
+
+    Raises:
+        LabError: If it was not measured at all.
+    """
     there = run.probes().get(name, [])
     if not there:
         raise LabError(f"run '{run.id}' has no probe '{name}'; `labapp probe {run.id}` makes one")
-    return min(there, key=lambda at: (abs(at - step), at))
+    return near(there, step)
 
 
-def at_nearest_step(table: pd.DataFrame, step: int) -> pd.DataFrame:
-    """The rows of a table with run and step: of each run those of its step nearest to `step`, the earlier of two."""
-    steps = table[["run", "step"]].drop_duplicates().sort_values("step", kind="stable")
-    distance = (steps["step"] - step).abs()
-    return table.merge(steps.loc[distance.groupby(steps["run"]).idxmin()], on=["run", "step"])
+def at_near_step(table: pd.DataFrame, step: int) -> pd.DataFrame:
+    """The rows of a table with run and step: of each run those of the step that stands for `step`, if any does."""
+    own = {run: near(rows, step) for run, rows in _steps_of(table).items()}
+    return table[table["step"] == table["run"].astype(object).map(own).astype(float)]
+
+
+def standing(table: pd.DataFrame, step: int) -> pd.DataFrame:
+    """Where each run of a table stands when `step` is asked for.
+
+    Returns:
+        run, step (its recorded step that stands for the one asked for, NaN where it is left out), nearest (its nearest
+        recorded step, the earlier of two).
+    """
+    rows = [
+        (run, near(steps, step), min(steps, key=lambda at: (abs(at - step), at)))
+        for run, steps in _steps_of(table).items()
+    ]
+    return pd.DataFrame(rows, columns=["run", "step", "nearest"])
+
+
+def middle_step(table: pd.DataFrame) -> int:
+    """The recorded step nearest to half of what the runs of a table have recorded, of which the median is taken.
+
+    So one run that was broken off early does not make the others be shown early.
+    """
+    steps = _steps_of(table)
+    half = statistics.median(max(own) for own in steps.values()) / 2
+    return min({at for own in steps.values() for at in own}, key=lambda at: (abs(at - half), at))
+
+
+def moment(table: pd.DataFrame, last: bool) -> pd.DataFrame:
+    """The rows of each run at its last recorded step, or at step 0, the initialisation, if it was recorded."""
+    if last:
+        return table[table["step"] == table.groupby("run")["step"].transform("max")]
+    return table[table["step"] == 0]
+
+
+def together(table: pd.DataFrame, by: Sequence[str] = ("net",)) -> pd.DataFrame:
+    """Of the runs of each net, those that stand at the step where most of them do, the later of two: a mean is of one.
+
+    Args:
+        table: With the columns run and step, one step a run, and those of `by`.
+        by: What is averaged over runs.
+    """
+    at = table.drop_duplicates([*by, "run"]).groupby([*by, "step"], as_index=False).agg(runs=("run", "size"))
+    chosen = at.sort_values(["runs", "step"]).drop_duplicates(list(by), keep="last")
+    return table.merge(chosen[[*by, "step"]], on=[*by, "step"])
+
+
+def _steps_of(table: pd.DataFrame) -> dict[str, list[int]]:
+    pairs = table[["run", "step"]].drop_duplicates()
+    return {
+        str(run): [int(step) for step in rows["step"]] for run, rows in pairs.groupby("run", sort=False, observed=True)
+    }

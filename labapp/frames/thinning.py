@@ -19,14 +19,25 @@ def thinned(table: pd.DataFrame, marks: int = MARKS) -> pd.DataFrame:
 
 
 def means(table: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """Means over at most `rows` stretches of equal length; what is not finite is counted, not averaged."""
+    """Means over at most `rows` stretches of equal length; what is not finite is counted, not averaged.
+
+    Returns:
+        The columns of the table, and step_first, step_last (the steps that a row is of), low, high (the least and the
+        greatest loss of them, so that a spike survives the mean).
+    """
     if len(table) <= rows:
-        return table
+        return table.assign(step_first=table["step"], step_last=table["step"], low=table["loss"], high=table["loss"])
     stretch = bins(len(table), rows)
     numbers = table[["loss", "accuracy", "error"]].astype(float)
     finite = numbers.where(np.isfinite(numbers))
-    steps = table.groupby(stretch).agg(step=("step", "median"), nonfinite=("nonfinite", "sum"))
-    return finite.groupby(stretch).mean().join(steps).assign(split=table["split"].iloc[0])
+    steps = table.groupby(stretch).agg(
+        step=("step", "median"),
+        step_first=("step", "min"),
+        step_last=("step", "max"),
+        nonfinite=("nonfinite", "sum"),
+    )
+    loss = finite["loss"].groupby(stretch).agg(low="min", high="max")
+    return finite.groupby(stretch).mean().join([steps, loss]).assign(split=table["split"].iloc[0])
 
 
 def spaced(table: pd.DataFrame, rows: int) -> pd.DataFrame:

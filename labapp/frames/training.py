@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from labapp.frames.comparisons import comparable
 from labapp.frames.gradients import gradient_ratio, read_layers
 from labapp.frames.runs import IDENTITY, describe, identities
 from labapp.frames.slopes import gradient_slope
@@ -26,6 +27,9 @@ SUMMARY = {  # column: meaning
     "slope_end": "the same at the last recorded step",
     "seconds": "time of training",
     "recorder_cost": "what recording added, as a share of what training alone took",
+    "cpu_cost": "the same in processor time, in which waiting for a core does not count",
+    "cpu_low": "lower end of its 95 % interval",
+    "cpu_high": "upper end of its 95 % interval",
     "message": "why it ended",
 }
 
@@ -34,12 +38,14 @@ def overview(runs: Sequence[Run], read: Callable[[Run], dict[str, Any]] | None =
     """How did each run end, in one row a run?
 
     Returns:
-        The columns of `describe`, then those of `summary`.
+        The columns of `describe`, then comparable (what a comparison has to name, see `comparisons`), then those of
+        `summary`.
     """
     read = read or summary
     table = describe(runs)
     rows = pd.DataFrame([read(run) for run in runs], columns=list(SUMMARY))
-    return pd.concat([table, rows], axis=1)
+    settings: Any = [comparable(run.experiment) for run in runs]
+    return pd.concat([table.assign(comparable=settings), rows], axis=1)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -63,14 +69,17 @@ def summary(run: Run) -> dict[str, Any]:
         "slope_start": _at(slopes["slope"], 0),
         "slope_end": _at(slopes["slope"], -1),
         "seconds": run.seconds,
-        "recorder_cost": recorder_cost(run),
+        "recorder_cost": recorder_cost(run, "share"),
+        "cpu_cost": recorder_cost(run, "cpu_share"),
+        "cpu_low": recorder_cost(run, "cpu_share_low"),
+        "cpu_high": recorder_cost(run, "cpu_share_high"),
         "message": run.message,
     }
 
 
-def recorder_cost(run: Run) -> float:
-    """What recording added to training, as a share of what training alone took; the recorder's own measure."""
-    share = run.recorder.get("share")
+def recorder_cost(run: Run, name: str) -> float:
+    """One of the recorder's own measures of what it added to training; NaN where it has none."""
+    share = run.recorder.get(name)
     return np.nan if share is None else float(share)
 
 
@@ -79,8 +88,9 @@ def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = Non
 
     Returns:
         The columns of `IDENTITY`, then step, split ("train": the batch; "test": held out), loss, accuracy, error
-        (fractions; error = 1 − accuracy), nonfinite (losses in this row that are not finite). At most `marks` rows of
-        each split: training rows become means over equal stretches of steps.
+        (fractions; error = 1 − accuracy), nonfinite (losses in this row that are not finite), step_first, step_last,
+        low, high (of the steps that a row is of: first, last, least and greatest loss). At most `marks` rows of each
+        split: training rows become means over equal stretches of steps.
     """
     read = read or read_curves
     parts = []
@@ -88,8 +98,10 @@ def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = Non
         table = read(run)
         share = max(2, marks // max(1, len(runs)))
         train, test = (table[table["split"] == split] for split in ("train", "test"))
-        parts.append(pd.concat([means(train, share), spaced(test, share)], ignore_index=True).assign(**who))
+        test = spaced(test, share)
+        parts.append(pd.concat([means(train, share), means(test, len(test))], ignore_index=True).assign(**who))
     columns = [*IDENTITY, "step", "split", "loss", "accuracy", "error", "nonfinite"]
+    columns += ["step_first", "step_last", "low", "high"]
     return joined(parts, columns)
 
 

@@ -1,11 +1,22 @@
 """Which colour, line, word and unit stands for what, on screen and on paper alike?"""
 
-from labapp.palette.colours import ACCENT, ALARM, DIVERGING, FAMILIES, LINES, MUTED, SEQUENTIAL, colour, styles
+from labapp.palette.colours import (
+    ACCENT,
+    ALARM,
+    DASHES,
+    DIVERGING,
+    FAMILIES,
+    MARKERS,
+    MUTED,
+    SEQUENTIAL,
+    colour,
+    styles,
+)
 from labapp.palette.numbers import SUPERSCRIPT, duration, log_ticks, number, percent, short, tick_label
-from labapp.palette.words import KINDS, METHODS, NORMS, QUANTITIES, WEIGHTINGS, Caption, quantity
+from labapp.palette.words import KINDS, METHODS, NORMS, QUANTITIES, WEIGHTINGS, Caption, kind, quantity
 
 __all__ = [
-    "ACCENT", "ALARM", "DIVERGING", "FAMILIES", "KINDS", "LINES", "METHODS", "MUTED", "NORMS", "QUANTITIES",
-    "SEQUENTIAL", "SUPERSCRIPT", "WEIGHTINGS", "Caption", "colour", "duration", "log_ticks", "number",
+    "ACCENT", "ALARM", "DASHES", "DIVERGING", "FAMILIES", "KINDS", "MARKERS", "METHODS", "MUTED", "NORMS", "QUANTITIES",
+    "SEQUENTIAL", "SUPERSCRIPT", "WEIGHTINGS", "Caption", "colour", "duration", "kind", "log_ticks", "number",
     "percent", "quantity", "short", "styles", "tick_label",
 ]  # fmt: skip

@@ -2,14 +2,14 @@
 
 Colour means family. The four hues keep a contrast of 3:1 on the light and on the dark page, and stay apart (CIE76
 distance above 15) for the three kinds of colour blindness, simulated as in Machado 2009; `tests/test_palette.py`
-computes both. Line style and marker mean depth, or seed where depths are equal; so nothing is told by colour alone.
+computes both. Line style and marker tell the runs of a family apart, so that nothing is told by colour alone: the
+oldest run of a family in its archive is solid with circles, the next one dashed with squares, and so on, whatever is
+chosen.
 
 `labapp/.streamlit/config.toml` repeats these colours for the widgets; a test keeps them equal.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -33,24 +33,14 @@ DIVERGING = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class LineStyle:
-    """One way to draw a line, in the words of both libraries."""
-
-    name: str
-    dash: tuple[int, ...]  # on, off, … in pixels; () is solid
-    shape: str  # Vega's marker
-    marker: str  # matplotlib's marker
-
-
-LINES = (
-    LineStyle("solid", (), "circle", "o"),
-    LineStyle("dashed", (6, 3), "square", "s"),
-    LineStyle("dotted", (2, 2), "triangle-up", "^"),
-    LineStyle("dash-dotted", (8, 3, 2, 3), "diamond", "D"),
-    LineStyle("long-dashed", (12, 4), "triangle-down", "v"),
-    LineStyle("dash-dot-dotted", (8, 3, 2, 3, 2, 3), "cross", "P"),
-)
+DASHES = (  # on, off, … in pixels; () is solid
+    (), (6, 3), (2, 2), (8, 3, 2, 3), (12, 4), (8, 3, 2, 3, 2, 3),
+    (6, 3, 6, 3, 2, 3), (3, 6), (14, 3, 5, 3), (2, 5), (14, 3, 2, 3, 2, 3, 2, 3), (10, 8),
+)  # fmt: skip
+MARKERS = (  # Vega's, matplotlib's; their number has no divisor in common with that of DASHES, so 84 pairs are distinct
+    ("circle", "o"), ("square", "s"), ("triangle-up", "^"), ("diamond", "D"), ("triangle-down", "v"), ("cross", "P"),
+    ("triangle-right", ">"),
+)  # fmt: skip
 
 
 def colour(family: str) -> str:
@@ -59,26 +49,22 @@ def colour(family: str) -> str:
 
 
 def styles(runs: pd.DataFrame) -> pd.DataFrame:
-    """How each run is drawn.
+    """How each run is drawn, on every page, chart and figure alike.
 
     Args:
-        runs: columns run, family, net_depth, seed; one row a run.
+        runs: Columns run, run_id, family, place (among the runs of its family, the oldest at 0); one row a run.
 
     Returns:
-        Columns run, colour, dash, shape, marker; one row a run, in the same order. Within a family the deepest net is
-        solid, and the next depth or seed takes the next style.
+        Columns run, run_id, colour, dash, shape, marker; one row a run, in the same order.
     """
-    order = runs.assign(place=range(len(runs))).sort_values(
-        ["family", "net_depth", "seed", "place"], ascending=[True, False, True, True]
-    )
-    rank = order.groupby("family").cumcount().reindex(runs.index)
-    lines = [LINES[int(r) % len(LINES)] for r in rank]
+    places = [int(place) for place in runs["place"]]
     return pd.DataFrame(
         {
             "run": list(runs["run"]),
+            "run_id": list(runs["run_id"]),
             "colour": [colour(family) for family in runs["family"]],
-            "dash": [list(line.dash) for line in lines],
-            "shape": [line.shape for line in lines],
-            "marker": [line.marker for line in lines],
+            "dash": [list(DASHES[place % len(DASHES)]) for place in places],
+            "shape": [MARKERS[place % len(MARKERS)][0] for place in places],
+            "marker": [MARKERS[place % len(MARKERS)][1] for place in places],
         }
     )

@@ -139,6 +139,11 @@ WEIGHTINGS = {  # of feature reuse: what a cell is in, and what it means
 NORMS = {"batch": "batch norm", "layer": "layer norm", "group": "group norm", "none": "no norm"}
 
 
+def kind(name: str) -> str:
+    """One layer of a kind: "convolution", "attention layer"; of a kind that is not listed, its own name."""
+    return KINDS.get(name, name).removesuffix("s")
+
+
 def quantity(name: str) -> Caption:
     """The caption of a column; of one that is not listed, its name with spaces."""
     return QUANTITIES.get(name, Caption(name.replace("_", " ")))

@@ -27,6 +27,7 @@ from labapp.recording.checks import check_model, check_optimizer, unwrap
 from labapp.recording.guard import Guard
 from labapp.recording.outlet import Outlet, Sink
 from labapp.recording.places import LayerSelection
+from labapp.recording.processor import ProcessorTime
 from labapp.recording.report import Report, look, uncovered
 from labapp.recording.schedule import Schedule, every
 from labapp.recording.step import Step
@@ -90,7 +91,8 @@ class Recorder:
         self._scheduled = 0  # steps since the last flush; the same in all processes
         self._flushed = time.perf_counter()
         self._own = self._setup = self._spent = 0.0
-        self._recorded = self._left_out = 0
+        self._recorded = self._left_out = self._steps = 0
+        self._processor = ProcessorTime()
 
     @property
     def notes(self) -> list[str]:
@@ -138,7 +140,9 @@ class Recorder:
         self._inside, self._due = True, False
         self._started = time.perf_counter()
         with self._guard():
-            if self._is_due(self._guard.step):
+            due = self._is_due(self._guard.step)
+            self._processor.begins(due)
+            if due:
                 self._step.begin(self._guard.step, driven)
                 self._due = True
 
@@ -158,6 +162,8 @@ class Recorder:
                     with self._guard():
                         last()
             self._spent += time.perf_counter() - self._started
+            self._steps += not failed
+            self._processor.ends(not (failed or (due and (self._step.first or self._step.faults))))
         with self._guard():
             if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
                 self.flush()
@@ -204,9 +210,11 @@ class Recorder:
     def cost(self) -> dict[str, Any]:
         """What recording took so far, and what is missing.
 
-        seconds: in hooks and around steps; setup_seconds: the first recorded step, which finds the net's structure out;
-        step_seconds: in all steps, training included; share: seconds over what training alone took; missing_steps:
-        those that have no record because recording failed; uncovered: parameters without a row, by reason.
+        seconds: in hooks and around steps, without what calling them costs torch; setup_seconds: the first recorded
+        step, which finds the net's structure out; step_seconds: in all steps, training included; share: seconds over
+        what training alone took; cpu_share, with its interval: what recorded steps take more of the processor, in which
+        waiting for a core does not count, see `processor`; missing_steps: those that have no record because recording
+        failed; uncovered: parameters without a row, by reason.
         """
         work = self._spent - self._own - self._setup
         listener = self._step.listener
@@ -218,6 +226,7 @@ class Recorder:
             "setup_seconds": round(self._setup, 6),
             "step_seconds": round(self._spent, 6),
             "share": round(self._own / work, 6) if work > 0 else None,
+            **self._processor.shares(self._recorded, self._steps),
             "kernels": listener.implementation,
             "skipped_outputs": listener.skipped_outputs,
             "uncovered": uncovered(self._step),
@@ -250,13 +259,15 @@ class Recorder:
         if not self._scheduled:
             return  # nothing since the last one, in no process: no exchange then either
         self._scheduled = 0
-        started = self._flushed = time.perf_counter()
+        started, busy = time.perf_counter(), time.thread_time()
+        self._flushed = started
         with self._guard([sums.step for sums in self._outlet.waiting]):
             if self._outlet.flush(self._step, alone, self._guard):
                 self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
         self._own += spent
         self._spent += spent
+        self._processor.flushing += time.thread_time() - busy
 
     def _is_due(self, step: int) -> bool:
         if not self.when(step):

@@ -51,7 +51,10 @@ class Sums:
             landed = torch.cat([tensor.detach().reshape(-1).double() for _, _, tensor in entries]).cpu().numpy()
             at = 0
             for row, offset, tensor in entries:
-                self.table[row, offset : offset + tensor.numel()] += landed[at : at + tensor.numel()]
+                columns = tensor.shape[-1]  # of one line, or of several that add up to it
+                self.table[row, offset : offset + columns] += (
+                    landed[at : at + tensor.numel()].reshape(-1, columns).sum(0)
+                )
                 at += tensor.numel()
         self.pending.clear()
         self.alive = {row: marks.cpu() for row, marks in self.alive.items()}

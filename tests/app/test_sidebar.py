@@ -26,7 +26,21 @@ def test_the_picker_tells_repetitions_apart_and_keeps_the_first_ones_name(open_p
     runs = [record(tmp_path, run_id=f"plain-20-{name}", **small) for name in ("aa", "bb", "x-bb")]
     record(tmp_path, seed=3, norm="none", activation="tanh", **small)
     options = open_page(tmp_path).multiselect(key="runs").options
-    assert options == ["plain-20 · no norm · tanh · seed 3", runs[2].id, "plain-20 · bb", "plain-20"]
+    assert options == ["plain-20 (no norm, tanh, seed 3)", runs[2].id, "plain-20 (bb)", "plain-20"]
+
+
+def test_one_run_has_one_name_on_every_page_and_its_id_on_hover(open_page, record, tmp_path):
+    runs = [record(tmp_path, recorded=(0, 10), seed=seed, width=8 + 8 * (seed == 2)) for seed in range(3)]
+    app = open_page(tmp_path)
+    name = app.multiselect(key="runs").options[0]
+    assert name == "plain-20 (width 16, seed 2)"
+    app.multiselect(key="runs").set_value([runs[2].id]).run()  # alone, it is called the same
+    legend = next(element.proto.body for element in app.sidebar.get("html"))
+    assert f"title='{runs[2].id}'" in legend
+    assert app.title[0].value.startswith(f"{name} reaches")
+    assert app.dataframe[0].value[["run", "run_id"]].values.tolist() == [[name, runs[2].id]]
+    go(app, GRADIENTS)
+    assert f"in {name}" in app.title[0].value
 
 
 def test_the_choice_stays_on_the_next_page(archive, open_page):

@@ -24,6 +24,12 @@ def looks(runs):
     return palette.styles(frames.describe(runs))
 
 
+def styles_of(names):
+    """How runs of these names are drawn, all of one family."""
+    table = {"run": names, "run_id": names, "family": "plain", "place": range(len(names))}
+    return palette.styles(pd.DataFrame(table))
+
+
 @pytest.fixture
 def table(runs):
     return frames.layer_table(runs)
@@ -52,7 +58,7 @@ def test_loss_is_thin_on_a_log_axis_and_gaps_where_it_is_not_finite(runs, looks)
     assert encodings["color"]["scale"] == {"domain": list(looks["run"]), "range": list(looks["colour"])}
     assert encodings["strokeDash"]["scale"]["range"] == [dash or [1, 0] for dash in looks["dash"]]
     assert [row["loss"] for row in rows if row["run"] == "plain-20"][15:] == [None] * 6
-    assert fields(hits) == ["run", "step", "loss"]
+    assert fields(hits) == ["run", "run_id", "steps", "loss", "low", "high"]
 
 
 def test_accuracy_is_points_in_per_cent(runs, looks):
@@ -69,7 +75,7 @@ def test_profile_names_the_layer_and_draws_every_layer(table, looks):
     profile = frames.gradient_profile(table, 0)
     (line, _, _), (point, encodings, rows) = layers(charts.profile_chart(profile, looks, "output_grad_norm"))
     assert (line["type"], point["type"]) == ("line", "point")
-    assert fields(encodings) == ["layer", "run", "depth", "stage", "step", "value"]
+    assert fields(encodings) == ["layer", "run", "run_id", "depth", "stage", "step", "value"]
     assert encodings["x"]["field"] == "relative_depth"
     assert encodings["y"]["scale"]["type"] == "log"
     assert encodings["y"]["title"] == "gradient at the layer's output (‖∂L/∂h‖)"
@@ -114,7 +120,7 @@ def test_a_legend_too_large_for_its_chart_is_left_to_the_sidebar(table):
     profile = frames.gradient_profile(table, 0)
     for length, shown in ((10, True), (80, False)):
         names = {run: run.ljust(length, "x") for run in profile["run"].unique()}
-        looks = palette.styles(pd.DataFrame({"run": names.values(), "family": "plain", "net_depth": 20, "seed": 0}))
+        looks = styles_of(list(names.values()))
         (_, line, _), *_ = layers(
             charts.profile_chart(profile.assign(run=profile["run"].map(names)), looks, "output_grad_norm")
         )
@@ -146,6 +152,38 @@ def test_heatmap_colours_finite_cells_and_alarms_about_others(table):
     assert broken["color"] == palette.ALARM
 
 
+def test_a_spike_inside_a_cell_is_drawn_and_hovering_tells_its_steps(record, tmp_path):
+    run = record(tmp_path, recorded=tuple(range(100)), steps=100)
+    table = frames.layer_table([run])
+    spiked = (table["step"] == 50) & (table["depth"] == 7)
+    table.loc[spiked, "value"] = 1e9
+    cells = frames.gradient_heatmap(table, marks=19 * 11)
+    domain = charts.colour_domain([*cells["value"], *cells["extreme"]])
+    (_, tile, _), (mark, strip, spikes) = layers(charts.heatmap_chart(cells, "output_grad_norm", domain))
+    assert mark["type"] == "rect"
+    assert [row["most"] for row in spikes] == [pytest.approx(1e9)]
+    assert strip["color"]["field"] == "extreme"
+    assert strip["x"]["field"] == "third"
+    assert strip["color"]["scale"]["domain"][1] == pytest.approx(9)
+    assert {"steps", "shown", "least", "most"} <= set(fields(tile)) & set(fields(strip))
+    first, last, held = spikes[0]["steps"].replace(", ", " – ").split(" – ")
+    assert int(first) <= 50 <= int(last)
+    assert held == f"{int(last) - int(first) + 1} recorded"
+
+
+def test_a_spike_of_the_loss_survives_the_mean(record, tmp_path):
+    run = record(tmp_path, recorded=(0,), steps=400)
+    whole = frames.read_curves(run)
+    whole.loc[(whole["step"] == 250) & (whole["split"] == "train"), "loss"] = 50.0
+    curves = frames.curves([run], read=lambda _: whole, marks=40)
+    looks = palette.styles(frames.describe([run]))
+    _, (_, hits, _), (mark, rule, spikes) = layers(charts.loss_chart(curves, looks))
+    assert mark["type"] == "rule"
+    assert rule["y2"]["field"] == "high"
+    assert [(row["steps"], row["high"]) for row in spikes][-1] == ("250 – 259", 50.0)
+    assert {"steps", "low", "high"} <= set(fields(hits))
+
+
 def test_relative_heatmaps_share_a_scale_that_is_symmetric(table):
     cells = frames.gradient_heatmap(frames.layer_table([]))
     assert charts.colour_domain(cells["value"], relative=True) == (-1.0, 1.0)
@@ -172,7 +210,7 @@ def test_log_axis_writes_powers_of_ten():
 def test_no_chart_draws_more_than_two_thousand_marks(make):
     steps, depth = 1000, 200
     names = [f"run{i}" for i in range(5)]
-    looks = palette.styles(pd.DataFrame({"run": names, "family": "plain", "net_depth": 200, "seed": range(5)}))
+    looks = styles_of(names)
     who = {"run_id": "x", "family": "plain", "net_depth": depth, "seed": 0}
     if make == "heatmap":
         grid = pd.MultiIndex.from_product([range(0, steps, 5), range(1, depth + 1)], names=["step", "depth"])
@@ -193,7 +231,7 @@ def test_no_chart_draws_more_than_two_thousand_marks(make):
         big = pd.DataFrame(columns).assign(split="train" if make == "loss" else "test")
         share = frames.MARKS // 5
         kept = means(big, share) if make == "loss" else spaced(big, share)
-        big = pd.concat([kept.assign(run=n) for n in names])
+        big = pd.concat([kept.assign(run=n, run_id=n) for n in names])
         chart = (charts.loss_chart if make == "loss" else charts.accuracy_chart)(big, looks)
     with alt.data_transformers.disable_max_rows():
         assert max(len(rows) for _, _, rows in layers(chart)) <= frames.MARKS

@@ -6,7 +6,9 @@ import pytest
 
 from labapp import charts, frames, palette
 
-RUNS = pd.DataFrame({"run": ["plain-8", "residual-8"], "family": ["plain", "residual"], "net_depth": 8, "seed": 0})
+RUNS = pd.DataFrame(
+    {"run": ["plain-8", "residual-8"], "run_id": ["p", "r"], "family": ["plain", "residual"], "place": 0}
+)
 LOOKS = palette.styles(RUNS)
 
 
@@ -45,7 +47,7 @@ def test_a_signal_is_a_line_a_run_with_its_layers_named(quantity):
     assert encodings["color"]["scale"] == {"domain": list(LOOKS["run"]), "range": list(LOOKS["colour"])}
     assert encodings["strokeDash"]["scale"]["range"] == [dash or [1, 0] for dash in LOOKS["dash"]]
     assert shape["shape"]["field"] == "shape"
-    assert fields(hits)[:6] == ["layer", "run", "depth", "stage", "step", "value"]
+    assert fields(hits)[:7] == ["layer", "run", "run_id", "depth", "stage", "step", "value"]
     assert encodings["y"]["title"] == palette.quantity(quantity).unit
     assert len(shown) == 6
 
@@ -180,7 +182,8 @@ def test_pairs_without_value_are_grey():
 def test_a_bar_holds_every_part_and_its_name_tells_the_share_of_linear_layers():
     parts = pd.DataFrame(
         {
-            "run": "vgg-16", "family": "vgg", "part": ["stage 1", "stage 2", "linear"], "order": [1, 2, 1002],
+            "run": "vgg-16", "run_id": "v", "family": "vgg", "part": ["stage 1", "stage 2", "linear"],
+            "order": [1, 2, 1002],
             "parameters": [1, 10, 89], "share": [0.01, 0.1, 0.89], "start": [0, 0.01, 0.11], "end": [0.01, 0.11, 1],
             "layers": 2,
         }
@@ -191,7 +194,7 @@ def test_a_bar_holds_every_part_and_its_name_tells_the_share_of_linear_layers():
     assert {row["colour"] for row in shown} == {palette.colour("vgg")}
     assert [row["strength"] for row in shown] == pytest.approx([0.5, 0.75, 1])
     assert [row["part"] for row in named] == ["stage 2", "linear"]  # a name needs room
-    assert fields(encodings) == ["run", "part", "parameters", "percent", "layers"]
+    assert fields(encodings) == ["run", "run_id", "part", "parameters", "percent", "layers"]
 
 
 def test_the_pyramid_is_numbers_on_colours_the_coarsest_level_above():

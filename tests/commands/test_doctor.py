@@ -48,6 +48,19 @@ def test_the_compiled_pass_is_timed_or_its_absence_explained(capsys, monkeypatch
     assert "compiled pass none (no C compiler was found): torch reduces" in words(capsys)
 
 
+@pytest.mark.parametrize(
+    ("make", "batch"), [("Conv2d(1, 4, 3)", "2 × 1 × 8 × 8"), ("Conv2d(4, 4, 3)", "2 × 4 × 8 × 8")]
+)
+def test_the_batch_has_the_channels_of_the_first_layer(tmp_path, monkeypatch, capsys, make, batch):
+    name = f"own_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        f"from torch import nn\ndef make(): return nn.Sequential(nn.{make}, nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", f"{name}:make", "--image-size", "8", "--batch-size", "2", "--num-classes", "4"]) == 0
+    assert f"on this batch of {batch}" in words(capsys)
+
+
 def test_every_kind_has_a_word():
     assert set(palette.KINDS) == set(KINDS)
 
@@ -95,6 +108,25 @@ class Uncopied(nn.Linear):
         raise TypeError("two\nlines")
 
 
+class NoBackward(nn.Conv2d):
+    def __init__(self):
+        super().__init__(3, 10, 3)
+
+    def forward(self, x):
+        out = super().forward(x)
+        out.register_hook(lambda _: 1 / 0)
+        return out
+
+
+class NotFinite(nn.Conv2d):
+    def __init__(self, factor):
+        super().__init__(3, 10, 3)
+        self.factor = factor
+
+    def forward(self, x):
+        return super().forward(x) * self.factor
+
+
 def on_meta():
     with torch.device("meta"):
         return nn.Linear(3, 2)
@@ -109,6 +141,18 @@ def failing(where):
     return net
 
 
+@pytest.mark.parametrize(("factor", "broken"), [(float("nan"), True), (1.0, False), (float("inf"), True)])
+def test_what_is_not_finite_stands_in_the_way(factor, broken, capsys, monkeypatch):
+    module = types.ModuleType("odd_nets")
+    module.make = lambda: NotFinite(factor)
+    monkeypatch.setitem(sys.modules, "odd_nets", module)
+    assert main(["doctor", "odd_nets:make", "--image-size", "3", "--batch-size", "2"]) == 0
+    said = words(capsys)
+    assert ("nothing stands in the way" in said) == (not broken)
+    assert ("not finite" in said) == broken
+    assert ("nothing to learn from" in said) == broken
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -118,6 +162,10 @@ def failing(where):
         (lambda: nn.Linear(3, 2).requires_grad_(False), "unfreeze some"),
         (lambda: Uncopied(3, 2), "cannot be copied (two lines)"),
         (lambda: nn.Bilinear(3, 3, 2), "does not train on a batch"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(5, 2, 1)), "so the size is not the matter"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 10)), "it takes images of 64 × 64"),
+        (lambda: nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(0), nn.Linear(18, 3)), "its output has shape (3,)"),
+        (NoBackward, "its forward pass works, its backward does not"),
         (lambda: failing("names"), "cannot be examined: RuntimeError: no names"),
     ],
 )

@@ -87,7 +87,9 @@ def test_examples_without_a_gradient_are_nan(images: Tensor, labels: Tensor) -> 
         model.get_submodule("head.classifier").weight.zero_()
     table = gradient_split(model, images, labels)
     assert table["shortcut_share"].isna().all()
+    assert set(table["reason"]) == {"no gradient of this example reaches the block's input"}
     assert table["forward_error"].notna().all()
+    assert set(gradient_split(net(), images, labels)["reason"]) == {""}
 
 
 @pytest.mark.parametrize("span", ["block", "stage"])

@@ -186,6 +186,8 @@ def test_exchanges_that_can_only_lead_back_are_no_measurement():
     table = permutations(net, images, labels, swaps=(1, 2, 4), repeats=1).set_index("swaps")
     assert table.loc[[2, 4], ["loss", "accuracy", "loss_change"]].isna().all(axis=None)
     assert table.loc[1, "loss"] == table.loc[1, "loss"]
+    assert table["reason"].ne("").tolist() == [False, False, True, True]
+    assert "lead back to the trained order" in table.loc[2, "reason"]
     residual = build("residual", depth=20, width=4, image_size=16).eval()
     many = permutations(residual, torch.randn(6, 3, 16, 16), labels, swaps=(2, 4), repeats=20)
     assert (many["kendall_tau"].iloc[1:] < 1).all()

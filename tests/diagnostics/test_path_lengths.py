@@ -136,6 +136,15 @@ def test_other_families_are_told_what_applies(
         path_gradients(net(family, **options), images, labels)
 
 
+def test_no_gradient_has_a_reason(net: Callable[..., Net], images: Tensor, labels: Tensor) -> None:
+    model = net()
+    assert set(path_gradients(model, images, labels)["reason"]) == {""}
+    torch.nn.init.zeros_(model.get_submodule("head.classifier").weight)
+    table = path_gradients(model, images, labels)
+    assert table["weight"].isna().all()
+    assert all("nothing to share out" in reason for reason in table["reason"])
+
+
 def test_no_gradient_is_nan_not_a_number() -> None:
     weights = path_weights([0.0, 0.0])
     assert np.isnan(weights).all()

@@ -24,7 +24,7 @@ def ax():
 
 
 def nets(*families):
-    runs = pd.DataFrame({"run": families, "family": families, "net_depth": 20, "seed": 0})
+    runs = pd.DataFrame({"run": families, "run_id": families, "family": families, "place": 0})
     return palette.styles(runs).assign(net=families)
 
 
@@ -65,6 +65,27 @@ def test_a_profile_is_logarithmic_and_averages_logarithms(ax):
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [10, 1])
 
 
+def drawn_pixels(ax, visible):
+    for line in ax.lines:
+        line.set_visible(visible)
+    ax.figure.canvas.draw()
+    return int((np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].min(axis=-1) < 250).sum())
+
+
+def test_theory_is_dots_below_the_lines_in_their_colours_and_in_the_legend(ax):
+    data = table(relative_depth=[0, 0, 1, 1, 0, 1], value=[1.0, 100, 1, 1, 5, 6], net=["plain"] * 4 + ["dense"] * 2)
+    styles = nets("plain", "dense")
+    assert figures.dots(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=styles) is ax
+    plain, dense = ax.lines
+    np.testing.assert_allclose(plain.get_ydata(), [10, 1])
+    assert [to_rgb(line.get_color()) for line in ax.lines] == [to_rgb(palette.FAMILIES[net]) for net in styles["net"]]
+    assert dense.get_zorder() < 2  # of lines
+    figures.legend(ax.figure, "net", styles, theory=True)
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["plain", "dense", "theory"]
+    without = drawn_pixels(ax, visible=False)
+    assert drawn_pixels(ax, visible=True) > without  # a dash of no length would leave nothing on paper
+
+
 def test_a_profile_marks_what_it_cannot_draw(ax):
     data = table(relative_depth=[0, 0.5, 1], value=[1.0, np.nan, 0.0], net="dense")
     figures.profile(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("dense"))
@@ -101,6 +122,20 @@ def test_a_heatmap_shows_every_cell_of_its_table(ax, record, tmp_path):
     assert to_rgb(ax.get_facecolor()) == to_rgb(palette.ALARM)
     np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [0, 10, 20, 30, 40])
     assert mesh.norm is norm
+
+
+def test_a_spike_inside_a_cell_survives_on_paper(ax, record, tmp_path):
+    table = frames.layer_table([record(tmp_path, recorded=tuple(range(100)), steps=100)])
+    table.loc[(table["step"] == 50) & (table["depth"] == 7), "value"] = 1e9
+    cells = frames.gradient_heatmap(table, marks=19 * 11)
+    figures.heatmap(data=cells, x="step", y="depth", hue="value", ax=ax, norm=Normalize(-3, 9))
+    mesh = ax.collections[0]
+    assert mesh.get_array().max() == pytest.approx(9)
+    cell = cells[cells["extreme"] > 8].iloc[0]
+    assert (mesh.get_array() == mesh.get_array().max()).sum() == 1
+    edges = mesh.get_coordinates()[0, :, 0]
+    assert np.isclose(edges, cell["step"]).any()
+    assert np.isclose(edges, cell["step_end"] - (cell["step_end"] - cell["step"]) / 3).any()
 
 
 def test_one_colour_bar_and_one_legend_a_figure(ax):

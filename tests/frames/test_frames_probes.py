@@ -29,7 +29,8 @@ def similarity(cka, layers=4, other=None):
 def test_one_net_is_a_lower_triangle(tmp_path):
     run = run_of(tmp_path)
     run.write_probe("similarity", 3, similarity(lambda i, j: 1 - abs(i - j) / 10))
-    table = frames.self_similarity(run, 0)
+    assert frames.self_similarity(run, 0).empty  # step 3 does not stand for step 0
+    table = frames.self_similarity(run, 3)
     assert len(table) == 4 * 5 / 2
     assert (table["row"] >= table["column"]).all()
     assert frames.ends(table)[0] == pytest.approx(0.7)
@@ -38,9 +39,10 @@ def test_one_net_is_a_lower_triangle(tmp_path):
 
 def test_two_nets_are_a_square_whoever_was_asked(tmp_path):
     run, other = run_of(tmp_path, seed=0), run_of(tmp_path, seed=1)
-    assert frames.pair_similarity(run, other, 0).empty
+    assert frames.pair_similarity(run, other, 5).empty
     run.write_probe(against_name(other.id, 7), 5, similarity(lambda i, j: i / 10 + j / 100, 3, 4))
-    forth, back = frames.pair_similarity(run, other, 0), frames.pair_similarity(other, run, 0)
+    assert frames.pair_similarity(run, other, 0).empty
+    forth, back = frames.pair_similarity(run, other, 5), frames.pair_similarity(other, run, 7)
     assert len(forth) == len(back) == 12
     assert (forth["step"].iloc[0], forth["other_step"].iloc[0]) == (5, 7)
     assert (back["step"].iloc[0], back["other_step"].iloc[0]) == (7, 5)
@@ -70,14 +72,14 @@ def by_depth(value):
     return pd.DataFrame(rows)
 
 
-def test_across_depth_takes_the_nearest_step_and_three_quantities(tmp_path):
+def test_across_depth_takes_a_step_near_enough_and_three_quantities(tmp_path):
     runs = [run_of(tmp_path, seed=seed) for seed in (0, 1)]
     runs[0].write_probe("by_depth", 0, by_depth(lambda i: -1.0))
-    runs[0].write_probe("by_depth", 9, by_depth(lambda i: float(i) if i else np.nan))
-    runs[1].write_probe("by_depth", 4, by_depth(lambda i: 1.0))
-    table = frames.across_depth(runs, 8)
+    runs[0].write_probe("by_depth", 19, by_depth(lambda i: float(i) if i else np.nan))
+    runs[1].write_probe("by_depth", 14, by_depth(lambda i: 1.0))
+    table = frames.across_depth(runs, 20)
     assert set(table["quantity"]) == set(frames.BY_DEPTH)
-    assert table.groupby("seed")["step"].first().to_dict() == {0: 9, 1: 4}
+    assert table.groupby("seed")["step"].first().to_dict() == {0: 19}
     assert table["state"].tolist().count("not finite") == 3
 
 

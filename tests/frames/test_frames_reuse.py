@@ -71,16 +71,37 @@ def test_seeds_become_a_mean_and_a_deviation(tmp_path):
     runs = [run_of(tmp_path, paths=DENSE, seed=seed) for seed in (0, 1)]
     for seed, run in enumerate(runs):
         run.write_probe("feature_reuse", 5, cells(lambda s, t, seed=seed: 1.0 + 2 * seed))
-    table = frames.reuse(runs, "weights", 0)
+    assert frames.reuse(runs, "weights", 0).empty
+    table = frames.reuse(runs, "weights", 5)
     assert (table["value"].unique(), table["seeds"].unique(), table["step"].unique()) == (2.0, 2, 5)
     assert table["deviation"].to_numpy() == pytest.approx(np.sqrt(2))
+
+
+def test_a_mean_over_seeds_is_of_one_step(tmp_path):
+    runs = [run_of(tmp_path, paths=DENSE, seed=seed) for seed in (0, 1, 2)]
+    for run, step in zip(runs, (100, 100, 101), strict=True):
+        run.write_probe("feature_reuse", step, cells(lambda s, t, step=step: float(step)))
+    for asked, value, seeds in ((100, 100, 2), (101, 101, 1)):
+        table = frames.reuse(runs, "weights", asked)
+        assert (table["value"].unique(), table["seeds"].unique(), table["step"].unique()) == (value, seeds, asked)
+
+
+def test_a_weighting_stands_where_it_was_measured(tmp_path):
+    run = run_of(tmp_path, paths=DENSE)
+    run.write_probe("feature_reuse", 100, cells())
+    run.write_probe("feature_reuse", 104, pd.concat([cells(), cells(weighting="ablation")]))
+    assert frames.reuse_steps(run, "weights") == [100, 104]
+    assert frames.reuse_steps(run, "ablation") == [104]
+    assert frames.reuse([run], "weights", 100)["step"].unique() == 100
+    assert frames.reuse([run], "ablation", 100)["step"].unique() == 104
+    assert frames.reuse([run], "ablation", 50).empty
 
 
 def test_a_cell_that_is_nan_in_one_seed_is_nan(tmp_path):
     runs = [run_of(tmp_path, paths=DENSE, seed=seed) for seed in (0, 1)]
     for seed, run in enumerate(runs):
         run.write_probe("feature_reuse", 5, cells(lambda s, t, seed=seed: np.nan if seed else 1.0))
-    assert frames.reuse(runs, "weights", 0)["value"].isna().all()
+    assert frames.reuse(runs, "weights", 5)["value"].isna().all()
 
 
 def test_different_blocks_are_not_laid_over_each_other(tmp_path):

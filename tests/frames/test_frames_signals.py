@@ -27,7 +27,7 @@ def places(family, blocks=3):
     return [*found, ("head.classifier", "linear", 2 * blocks + 2, "")]
 
 
-def record_signals(root, family="residual", recorded=(0, 10), broken_from=None, relu=True, **experiment):
+def record_signals(root, family="residual", recorded=(0, 10), broken_from=None, relu=True, rates=None, **experiment):
     """Response depth + step/10 behind norms and 50 at convolutions; 25 % silenced; 2 dead channels at depth 2.
 
     Updates are 1e-3 at even depths, 1e-5 at odd ones; branches are half their shortcut forward, three times backward.
@@ -43,6 +43,8 @@ def record_signals(root, family="residual", recorded=(0, 10), broken_from=None, 
         {},
     )  # fmt: skip
     for step in recorded:
+        if rates is not None:
+            writer.write("steps", {"step": [step], "loss": [1.0], "learning_rate": [rates[step]]})
         rows = []
         for path, kind, depth, block in where:
             weights, split = kind in ("conv", "linear"), kind == "block" and family == "residual"
@@ -80,7 +82,7 @@ def quantity(table, name, step=0):
 
 def test_every_signal_is_read_where_it_belongs(tmp_path):
     table = frames.signals([record_signals(tmp_path)])
-    columns = [*frames.IDENTITY, *frames.LAYER, "quantity", "value", "part", "whole"]
+    columns = [*frames.IDENTITY, *frames.LAYER, "quantity", "value", "part", "whole", "rate"]
     assert list(table.columns) == columns
     response = quantity(table, "output_std", 10)
     assert response["value"].tolist() == [depth + 1 for depth in (1, 2, 3, 4, 5, 6, 7)]
@@ -133,10 +135,36 @@ def test_what_is_not_finite_stays_and_is_named(tmp_path):
     assert set(quantity(at, "dead_share", 10)["state"]) == {"finite"}  # a share of 0 is a value
 
 
-def test_each_run_stands_at_its_nearest_step(tmp_path):
-    runs = [record_signals(tmp_path, recorded=(0, 10)), record_signals(tmp_path, "plain", recorded=(0, 6, 20))]
-    at = frames.at_step(frames.signals(runs), 9)
-    assert at.groupby("run")["step"].first().to_dict() == {"residual-8": 10, "plain-8": 6}
+def test_each_run_stands_at_a_step_near_enough(tmp_path):
+    runs = [
+        record_signals(tmp_path, recorded=(0, 40)),
+        record_signals(tmp_path, "plain", recorded=(0, 38, 50)),
+        record_signals(tmp_path, "plain", recorded=(0, 20), seed=1),
+    ]
+    at = frames.at_step(frames.signals(runs), 40)
+    assert at.groupby("run")["step"].first().to_dict() == {"residual-8": 40, "plain-8": 38}
+
+
+def test_updates_are_judged_by_the_rate_in_force(tmp_path):
+    rates = {0: 0.1, 10: 0.001, 20: 0.0}
+    table = frames.signals([record_signals(tmp_path, recorded=(0, 10, 20), rates=rates)])
+    full, annealed, none = (frames.totals(frames.at_step(table, step)).iloc[0] for step in rates)
+    assert (full["healthy"], full["layers"], full["rate"]) == (4, 8, 1.0)
+    # updates of 1e-3 and 1e-5 at a hundredth of the rate are those of 1e-1 and 1e-3 at the full one
+    assert (annealed["healthy"], annealed["layers"], annealed["rate"]) == (4, 8, pytest.approx(0.01))
+    assert (none["healthy"], none["layers"]) == (0, 0)
+    moved = frames.at_step(table, 10)
+    assert frames.healthy_band(frames.totals(moved)) == pytest.approx((1e-6, 1e-4))
+    assert frames.healthy_band(frames.totals(frames.at_step(table, 20))) is None
+
+
+def test_runs_of_different_rates_have_no_common_band(tmp_path):
+    runs = [
+        record_signals(tmp_path, rates=dict.fromkeys((0, 10), rate), seed=seed) for seed, rate in enumerate((0.1, 0.05))
+    ]
+    totals = frames.totals(frames.at_step(frames.signals(runs), 10))
+    assert sorted(totals["rate"]) == pytest.approx([0.5, 1.0])
+    assert frames.healthy_band(totals) is None
 
 
 def test_a_net_without_rectifiers_has_no_dead_channels(tmp_path):

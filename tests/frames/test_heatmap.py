@@ -35,6 +35,22 @@ def test_heatmap_takes_steps_together_but_not_the_first(record, tmp_path):
     assert total.sum() == 19 * 1000  # no gap, no overlap
 
 
+def test_a_cell_says_which_steps_it_holds_and_a_spike_survives():
+    steps = range(0, 1000, 2)
+    values = [1e6 if step == 500 else 1e-9 if step == 700 else 1.0 for step in steps]
+    table = pd.concat([one_profile([value], step=step) for step, value in zip(steps, values, strict=True)])
+    cells = frames.gradient_heatmap(table.reset_index(drop=True), marks=51)
+    assert cells["recorded"].sum() == 500
+    assert cells["recorded"].iloc[0] == 1
+    assert (cells["step"] <= cells["step_last"]).all()
+    assert (cells["step_last"] < cells["step_end"]).all()
+    up = cells[(cells["step"] <= 500) & (cells["step_last"] >= 500)].iloc[0]
+    assert (up["low"], up["high"], up["extreme"]) == (0, 6, 6)
+    assert up["value"] == pytest.approx(6 / up["recorded"])
+    down = cells[(cells["step"] <= 700) & (cells["step_last"] >= 700)].iloc[0]
+    assert down["extreme"] == pytest.approx(-9)
+
+
 def test_heatmap_tells_zero_and_broken_cells():
     table = pd.concat([one_profile([1, 0], step=0), one_profile([np.nan, 1], step=1)], ignore_index=True)
     cells = frames.gradient_heatmap(table).set_index(["depth", "step"])

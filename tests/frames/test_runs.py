@@ -3,30 +3,61 @@
 import numpy as np
 import pytest
 
-from labapp import frames
+from labapp import frames, palette
 
 
 def test_names_say_only_what_differs(record, tmp_path):
     runs = [record(tmp_path, depth=20), record(tmp_path, depth=20, seed=1), record(tmp_path, depth=56)]
-    assert frames.names(runs) == ["plain-20, seed 0", "plain-20, seed 1", "plain-56"]
+    assert frames.names(runs) == ["plain-20", "plain-20 (seed 1)", "plain-56"]
     assert frames.names(runs, seeds=False) == ["plain-20", "plain-20", "plain-56"]
-    assert frames.names(runs[:1]) == ["plain-20"]
 
 
-def test_names_put_settings_into_words(record, tmp_path):
-    runs = [record(tmp_path, norm=norm, activation=act) for norm, act in (("batch", "relu"), ("none", "tanh"))]
-    assert frames.names(runs) == ["plain-20", "plain-20, no norm, tanh"]
+def test_a_name_and_a_look_do_not_depend_on_what_else_is_chosen(record, tmp_path):
+    made = [{}, {"seed": 1}, {"width": 8}, {"norm": "none", "activation": "tanh"}, {"steps": 40}, {}, {"depth": 56}]
+    runs = [record(tmp_path, **each) for each in made]
+    together = frames.describe(runs)
+    for run, (_, row) in zip(runs, together.iterrows(), strict=True):
+        alone = frames.describe([run]).iloc[0]
+        assert alone.to_dict() == row.to_dict()
+    assert together["run"].is_unique
+    assert together["run"].tolist()[:5] == [
+        "plain-20", "plain-20 (seed 1)", "plain-20 (width 8)", "plain-20 (no norm, tanh)", "plain-20 (steps 40)",
+    ]  # fmt: skip
+    assert together["place"].tolist() == list(range(7))
+    looks = palette.styles(together)
+    assert len(set(zip(looks["dash"].map(tuple), looks["shape"], strict=True))) == 7
+
+
+def test_a_newer_run_changes_no_name(record, tmp_path):
+    first = record(tmp_path, norm="none")
+    before = frames.names([first])
+    second = record(tmp_path)
+    assert before == frames.names([first]) == ["plain-20 (no norm)"]
+    assert frames.names([second]) == ["plain-20 (batch norm)"]
+
+
+def test_what_follows_from_other_settings_goes_without_saying(record, tmp_path):
+    runs = [record(tmp_path, recorded=(0,), steps=30), record(tmp_path, recorded=(0,), steps=60)]
+    assert [run.experiment.warmup_steps for run in runs] == [10, 20]  # a third of the steps, which nobody asked for
+    assert frames.names(runs) == ["plain-20", "plain-20 (steps 60)"]
 
 
 def test_names_of_repetitions_end_in_their_folder(record, tmp_path):
-    runs = [record(tmp_path, run_id="plain-20-first"), record(tmp_path, run_id="plain-20-second")]
-    assert frames.names(runs) == ["plain-20, first", "plain-20, second"]
-    assert frames.describe(runs)["net"].tolist() == ["plain-20", "plain-20"]
+    runs = [record(tmp_path, run_id=f"plain-20-{end}") for end in ("first", "second", "other-second")]
+    assert frames.names(runs) == ["plain-20", "plain-20 (second)", "plain-20-other-second"]
+    assert frames.describe(runs)["net"].tolist() == ["plain-20"] * 3
+
+
+def test_runs_of_two_archives_and_a_run_that_is_gone_have_names(record, tmp_path):
+    runs = [record(tmp_path / "a", run_id="one"), record(tmp_path / "b", run_id="two")]
+    assert frames.names(runs) == ["one", "two"]
+    runs[0].path.rename(tmp_path / "elsewhere")
+    assert frames.names(runs[:1]) == ["plain-20"]
 
 
 def test_describe_lists_its_columns(record, tmp_path):
     table = frames.describe([record(tmp_path, family="dense", depth=40)])
-    columns = "run net run_id family net_depth seed norm activation init imageset status"
+    columns = "run net run_id family net_depth seed norm activation init imageset status place net_place"
     assert list(table.columns) == columns.split()
     assert table.loc[0, ["family", "net_depth", "status"]].tolist() == ["dense", 40, "finished"]
     assert list(frames.describe([]).columns) == columns.split()
@@ -64,7 +95,11 @@ def test_overview_of_a_diverged_run(record, tmp_path):
 def test_curves_keep_every_row_that_can_be_drawn(record, tmp_path):
     runs = [record(tmp_path), record(tmp_path, family="residual")]
     table = frames.curves(runs)
-    assert list(table.columns) == [*frames.IDENTITY, *["step", "split", "loss", "accuracy", "error", "nonfinite"]]
+    assert list(table.columns) == [
+        *frames.IDENTITY,
+        *["step", "split", "loss", "accuracy", "error", "nonfinite"],
+        *["step_first", "step_last", "low", "high"],
+    ]
     train = table[(table["split"] == "train") & (table["run"] == "plain-20")]
     assert train["step"].tolist() == list(range(31))
     np.testing.assert_allclose(train["loss"], 2.3 / (1 + np.arange(31)), rtol=1e-6)
@@ -80,6 +115,8 @@ def test_curves_are_means_where_there_is_too_much_to_draw(record, tmp_path):
     assert train["loss"].iloc[0] == pytest.approx(np.mean(2.3 / np.arange(1, 11)), rel=1e-6)
     assert train["nonfinite"].tolist() == [0] * 39 + [10]
     assert np.isnan(train["loss"].iloc[-1])
+    assert train[["step_first", "step_last"]].iloc[1].tolist() == [10, 19]
+    assert train[["low", "high"]].iloc[1].tolist() == pytest.approx([2.3 / 20, 2.3 / 11], rel=1e-6)
 
 
 def test_curves_of_nothing():

@@ -1,4 +1,8 @@
-"""What should be trained next? A form over the fields of `Experiment`."""
+"""What should be trained next? A form over the fields of `Experiment`.
+
+Every field is empty at first and shows, in grey, the value that the recipe, the family and the other fields give it. A
+value that is typed is passed on, whatever it is. So what the form shows is what runs.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +16,12 @@ from labapp.app import launch
 from labapp.config import BELONGS_TO, CHOICES, FAMILIES, Experiment, LabError
 
 OPEN = "_form"  # whether the form is open
-FIRST = ("depth", "width", "norm", "activation", "init", "imageset", "steps", "seed")
+FIRST = ("recipe", "depth", "width", "norm", "activation", "init", "imageset", "steps", "seed")
 GROUPS = {
     "More about the net": ("form", "padding_mode", *BELONGS_TO),
     "Images": ("image_size", "augment", "train_images", "test_images", "data"),
     "Training": (
-        "recipe", "batch_size", "learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "warmup_steps",
+        "batch_size", "learning_rate", "momentum", "nesterov", "weight_decay", "schedule", "warmup_steps",
         "clip_norm", "accumulate",
     ),
     "Recording and machine": (
@@ -32,6 +36,9 @@ LABELS = {
     "accumulate": "Micro-batches a step",
     "data": "Folder of downloads",
 }
+LEFT_OPEN = {  # what it means that a field is not settled before the images are there
+    "image_size": "the set's own", "train_images": "all", "test_images": "all", "clip_norm": "no clipping",
+}  # fmt: skip
 
 
 def button(root: Path) -> None:
@@ -55,21 +62,56 @@ def _dialog(root: Path) -> None:
     family = st.segmented_control(
         "Family", FAMILIES, default="residual", key="form-family", required=True, format_func=_in_colour
     )
-    with st.form("experiment", border=False):
-        values: dict[str, Any] = {"family": family} | _fields(FIRST, family)
-        for title, names in GROUPS.items():
-            with st.expander(title):
-                values |= _fields(names, family)
-        submitted = st.form_submit_button("Start", type="primary", icon=":material/play_arrow:")
-    if submitted:
-        chosen = {name: value for name, value in values.items() if value != _usual(name) or name == "family"}
+    given = given_values(family)
+    wanted, fault = settled(given)
+    _fields(FIRST, wanted)
+    for title, names in GROUPS.items():
+        with st.expander(title):
+            _fields(names, wanted)
+    if fault:
+        st.error(fault)
+    else:
+        st.caption(f"Will run: `labapp {' '.join(launch.arguments_for(wanted))}`")
+        st.caption(in_words(wanted))
+    if st.button("Start", type="primary", icon=":material/play_arrow:", key="form-start", disabled=bool(fault)):
+        _close()
+        app.start(launch.arguments_for(wanted), root)
+
+
+def given_values(family: str) -> dict[str, Any]:
+    """What was typed into the form, by field; of fields that this family has."""
+    fields = [*FIRST, *(name for names in GROUPS.values() for name in names)]
+    typed = {name: st.session_state.get(f"form-{name}") for name in fields if _has(family, name)}
+    return {"family": family} | {name: value for name, value in typed.items() if value not in (None, "")}
+
+
+def settled(given: dict[str, Any]) -> tuple[Experiment, str]:
+    """The experiment that these values make, and ""; where they do not fit, one with as many as do, and the reason."""
+    try:
+        return Experiment(**given), ""
+    except LabError as error:
+        fault = str(error)
+    kept = {"family": given["family"]}
+    for name, value in given.items():
         try:
-            wanted = Experiment(**chosen)
-        except LabError as error:
-            st.error(str(error))
-        else:
-            _close()
-            app.start(launch.arguments_for(wanted), root)
+            Experiment(**kept | {name: value})
+        except LabError:
+            continue
+        kept[name] = value
+    return Experiment(**kept), fault
+
+
+def in_words(experiment: Experiment) -> str:
+    """What decides most of a training, for a last look: the net, the images, the steps and the rate."""
+    rise = f", rising over {experiment.warmup_steps:,} steps" if experiment.warmup_steps else ""
+    return (
+        f"{experiment.name} of width {experiment.width} on {experiment.imageset}: {experiment.steps:,} steps of "
+        f"{experiment.batch_size:,} images, learning rate {experiment.learning_rate:g} ({experiment.schedule}{rise})."
+    )
+
+
+def _has(family: str, name: str) -> bool:
+    return family in BELONGS_TO.get(name, (family,))
 
 
 def _in_colour(family: str) -> str:
@@ -77,42 +119,38 @@ def _in_colour(family: str) -> str:
     return f":{hue}[■] {family}"
 
 
-def _fields(names: tuple[str, ...], family: str) -> dict[str, Any]:
+def _fields(names: tuple[str, ...], wanted: Experiment) -> None:
     """Three widgets in a row, for the fields that this family has."""
-    shown = [name for name in names if family in BELONGS_TO.get(name, (family,))]
-    values = {}
+    shown = [name for name in names if _has(wanted.family, name)]
     for at in range(0, len(shown), 3):
         for name, column in zip(shown[at : at + 3], st.columns(3), strict=False):
             with column:
-                values[name] = _widget(name, family)
-    return values
+                _widget(name, getattr(wanted, name))
 
 
-def _widget(name: str, family: str) -> Any:
+def _widget(name: str, now: Any) -> None:
+    """An empty field that shows in grey the value that it has now."""
     field = Experiment.model_fields[name]
-    label, usual, key = LABELS.get(name, name.replace("_", " ").capitalize()), _usual(name), f"form-{name}"
-    settled = getattr(Experiment(family=family), name)
+    about: dict[str, Any] = {
+        "label": LABELS.get(name, name.replace("_", " ").capitalize()),
+        "key": f"form-{name}",
+        "help": field.description,
+        "placeholder": LEFT_OPEN.get(name, "none") if now is None else shown_as(now),
+    }
     kind = str(field.annotation)
     if name in CHOICES:
-        options = CHOICES[name]
-        return st.selectbox(
-            label, options, index=options.index(usual) if usual else None, key=key, help=field.description,
-            placeholder=str(settled) if settled else "none",
-        )  # fmt: skip
-    if "bool" in kind:
-        words = {None: f"usual ({'yes' if settled else 'no'})", True: "yes", False: "no"}
-        answers = list(words) if usual is None else [True, False]
-        return st.selectbox(
-            label, answers, index=answers.index(usual), format_func=words.__getitem__, key=key, help=field.description
-        )
-    if kind == "<class 'str'>":
-        return st.text_input(label, value=usual, key=key, help=field.description)
-    whole = "int" in kind
-    return st.number_input(
-        label, value=usual, step=1 if whole else None, format=None if whole else "%.4g", key=key,
-        help=field.description, placeholder="no limit" if settled is None else f"{settled:g}",
-    )  # fmt: skip
+        st.selectbox(options=CHOICES[name], index=None, **about)
+    elif "bool" in kind:
+        st.selectbox(options=[True, False], index=None, format_func={True: "yes", False: "no"}.__getitem__, **about)
+    elif kind == "<class 'str'>":
+        st.text_input(value=None, **about)
+    else:
+        whole = "int" in kind
+        st.number_input(value=None, step=1 if whole else None, format=None if whole else "%.4g", **about)
 
 
-def _usual(name: str) -> Any:
-    return Experiment.model_fields[name].default
+def shown_as(value: Any) -> str:
+    """A settled value as one would type it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

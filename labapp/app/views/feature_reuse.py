@@ -44,18 +44,22 @@ def answer(dense: pd.DataFrame, start: pd.DataFrame, residual: pd.DataFrame, who
     strongest = frames.preference(dense)
     if pd.notna(strongest):
         words.append(
-            f"a layer of {who[0]} reads its strongest source {palette.number(strongest)}× as strongly as the mean "
-            f"one{_beside(dense, start)}"
+            f"a layer of {_at(who[0], dense, step)} reads its strongest source {palette.number(strongest)}× as "
+            f"strongly as the mean one{_beside(dense, start)}"
         )
     elif len(dense):
         worst = frames.missed(dense).dropna(subset="loss")
-        words += [_missing(worst, "layer", who[0])] if len(worst) else []
+        words += [_missing(worst, "layer", _at(who[0], dense, step))] if len(worst) else []
     worst = frames.missed(residual).dropna(subset="loss")
     if len(worst):
-        words.append(_missing(worst, "block", who[1]))
+        words.append(_missing(worst, "block", _at(who[1], residual, step)))
     if not words:
         return f"At step {step:,} nothing finite was measured of {listed([name for name in who if name])}."
     return f"At step {step:,} {'; '.join(words)}."
+
+
+def _at(name: str, cells: pd.DataFrame, step: int) -> str:
+    return app.of_step(name, int(cells["step"].max()), step)
 
 
 def _beside(dense: pd.DataFrame, start: pd.DataFrame) -> str:
@@ -95,7 +99,10 @@ def _body(archive: app.OpenArchive) -> None:
 
 
 def _one_source(archive: app.OpenArchive) -> None:
-    counts = {run.name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info) for run in archive.chosen}
+    counts = {
+        name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info)
+        for run, name in zip(archive.chosen, frames.names(archive.chosen), strict=True)
+    }
     words = listed(f"all {count} layers of {name}" if count else name for name, count in counts.items())
     st.title(f"{words[0].upper()}{words[1:]} read one source each, the layer before.", anchor=False, help=MEANING)
     st.caption("Choose a dense net, which reads all layers before, or a residual one, which reads their sum.")
@@ -110,8 +117,20 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
     with st.container(horizontal=True, vertical_alignment="top"):
         first, second = _choice("Dense net", dense, "dense"), _choice("Residual net", summed, "summed")
         weighting, scale = _controls(bool(dense))
-    steps = sorted({step for run in [*first, *second] for step in run.probes()["feature_reuse"]})
-    step = app.step_slider(steps, "reuse-step", first=False)
+    asked = [(own, each) for own, each in ((first, weighting), (second, "ablation")) if own]
+    try:
+        groups_of = [set(_measured(own, each)["step"]) for own, each in asked]
+    except LabError as error:
+        top.title("These tables cannot be read.", anchor=False)
+        st.error(str(error))
+        return
+    steps = sorted(int(step) for step in set().union(*groups_of))
+    if not steps:
+        top.title("Nothing is measured for this choice.", anchor=False)
+        st.caption("`labapp probe` measures every weighting; the weights alone are measured while a net trains.")
+        return
+    shared = [step for step in steps if all(frames.near(own, step) is not None for own in groups_of)]
+    step = app.step_slider(steps, "reuse-step", begin=(shared or steps)[-1])
     try:
         cells, start = (frames.reuse(first, weighting, at, app.probe) for at in (step, steps[0]))
         counterpart = frames.reuse(second, "ablation", step, app.probe)
@@ -121,6 +140,8 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         return
     who = (frames.names(first, seeds=False)[0] if first else "", frames.names(second, seeds=False)[0] if second else "")
     top.title(answer(cells, start, counterpart, who, step), help=MEANING, anchor=False)
+    stands = [_standing(*each, step) for each in ((first, weighting, cells), (second, "ablation", counterpart))]
+    app.say_steps(pd.concat(stands), step)
     left, right = st.columns([5, 2], gap="medium") if first and second else (st.container(), st.container())
     with left:
         _triangles(cells, who[0], weighting, scale)
@@ -136,6 +157,22 @@ def _alike(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for run, name in zip(runs, frames.describe(runs)["net"], strict=True):
         groups.setdefault(name, []).append(run)
     return groups
+
+
+def _measured(runs: Sequence[Run], weighting: str) -> pd.DataFrame:
+    """At which steps runs were measured by a weighting, as `frames.standing` takes it."""
+    pairs = zip(runs, frames.names(runs), strict=True)
+    rows = [(name, step) for run, name in pairs for step in frames.reuse_steps(run, weighting, app.probe)]
+    return pd.DataFrame(rows, columns=["run", "step"])
+
+
+def _standing(runs: Sequence[Run], weighting: str, cells: pd.DataFrame, step: int) -> pd.DataFrame:
+    """As `frames.standing`, of runs whose mean is of one step: those that were not measured there are left out."""
+    measured = _measured(runs, weighting)
+    there = frames.standing(measured, step)
+    at = cells["step"].max() if len(cells) else None
+    held = set(measured.loc[measured["step"] == at, "run"])
+    return there.assign(step=there["run"].map(lambda name: at if name in held else None).astype(float))
 
 
 def _is_dense(run: Run) -> bool:

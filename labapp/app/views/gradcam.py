@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from labapp import app, palette
+from labapp import app, frames, palette
 from labapp.app import background, questions
 from labapp.app.views import gradcam_grid, gradcam_scores
 from labapp.app.views.gradcam_grid import COLUMNS, View, at_stage
@@ -34,14 +34,19 @@ that says nothing scores the mask's share of the image; a net with first weights
 """
 
 
-def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | None = None) -> str:
+def answer(
+    energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | None = None, step: int | None = None
+) -> str:
     """The page's question answered, over many images where they have been looked at, else for the image shown.
 
+    Nets are ranked where they have finished their training; of others the last checkpoint is no end.
+
     Args:
-        energy: Rows of one stage: run, net (trained | untrained | uniform), mean, images.
+        energy: Rows of one stage: run, net (trained | untrained | uniform), mean, images, of the last checkpoints.
         here: run, energy of the image shown, at the same stage.
         what: What the mask is of: "digit".
         stage: The stage that was chosen; None for each net's last.
+        step: The checkpoint that is shown of the image.
     """
     whose = f"stage-{stage} " if stage else ""
     trained = energy[(energy["net"] == "trained") & energy["mean"].notna()] if len(energy) else energy
@@ -49,8 +54,8 @@ def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | Non
         best = app.rows(trained.sort_values("mean"))[-1]
         rest = energy[energy["run"] == best.run].set_index("net")["mean"]
         return (
-            f"{best.run} puts {palette.percent(best.mean)} of its {whose}map's energy on the {what} (random net "
-            f"{palette.percent(rest.get('untrained', float('nan')))}, even map "
+            f"At its last checkpoint {best.run} puts {palette.percent(best.mean)} of its {whose}map's energy on the "
+            f"{what} (random net {palette.percent(rest.get('untrained', float('nan')))}, even map "
             f"{palette.percent(rest.get('uniform', float('nan')))})."
         )
     known = here.dropna(subset="energy").sort_values("energy")
@@ -61,7 +66,10 @@ def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | Non
             else "No net has looked yet."
         )
     best = app.rows(known)[-1]
-    return f"In this image {best.run} puts {palette.percent(best.energy)} of its {whose}map's energy on the {what}."
+    when = "" if step is None else f", at step {step:,},"
+    return (
+        f"In this image{when} {best.run} puts {palette.percent(best.energy)} of its {whose}map's energy on the {what}."
+    )
 
 
 def page() -> None:
@@ -87,8 +95,13 @@ def _body(archive: app.OpenArchive) -> None:
         top.title("This picture cannot be looked at.", anchor=False)
         st.error(str(error))
         return
-    view = _controls(same, sample)
-    names = dict(zip([run.id for run in same], app.styles(same)["run"], strict=True))
+    try:
+        view = _controls(same, sample)
+    except LabError as error:
+        top.title("This picture cannot be read so.", anchor=False)
+        st.error(str(error))
+        return
+    names = dict(zip([run.id for run in same], frames.names(same), strict=True))
     looks = [] if sample is None else [look for run in same for look in _looks(run, sample, view)]
     jobs += [job for _, _, job in looks]
     st.session_state["_unanswered"] = not background.wait(jobs, AT_ONCE)
@@ -110,13 +123,16 @@ def _body(archive: app.OpenArchive) -> None:
         ],
         columns=["run", "energy"],
     )
+    ended = {names[run.id] for run in same if run.status == "finished"}
+    if len(energy) and ended:
+        energy = energy[energy["run"].isin(ended)]
     what = "digit" if same[0].experiment.imageset == "cluttered-digits" else "object"
-    top.title(answer(energy, here, what, view.stage), help=MEANING, anchor=False)
-    without = [run.id for run in archive.chosen if run not in runs]
+    top.title(answer(energy, here, what, view.stage, view.step), help=MEANING, anchor=False)
+    without = [run for run in archive.chosen if run not in runs]
     if without:
-        top.caption(f"Left out, because no checkpoint was kept: {listed(without)}.")
+        top.caption(f"Left out, because no checkpoint was kept: {listed(frames.names(without))}.")
     if len(sets) > 1:
-        others = listed(run.name for run in runs if run not in same)
+        others = listed(frames.names([run for run in runs if run not in same]))
         top.caption(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")
     if sample is not None and shown:
         with grid:
@@ -190,36 +206,79 @@ def _controls(runs: Sequence[Run], sample: Sample | None) -> View:
         )  # fmt: skip
         signed = st.toggle("Evidence against", key="signed", bind="query-params")
         opacity = st.slider("Overlay", 0.0, 1.0, 0.65, 0.05, key="overlay", bind="query-params", width=150)
+        mean, std = _reading(runs)
     step = None if columns == "checkpoints" else _step(runs)
-    return View(columns, method, target, stage if isinstance(stage, int) else None, step, scale, signed, opacity)
+    return View(
+        columns, method, target, stage if isinstance(stage, int) else None, step, scale, signed, opacity, mean, std
+    )
+
+
+def _reading(runs: Sequence[Run]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How pixels are normalised, where the user says so; empty where each net reads as it was trained."""
+    with st.popover("How pixels are read", icon=":material/tune:"):
+        st.caption("A net reads (pixel − mean) / deviation, pixels from 0 to 1. Left empty: as in its training.")
+        for run in runs:
+            about = run.environment.get("images") or {}
+            if {"mean", "std"} <= set(about):
+                mean, std = (", ".join(f"{value:.3g}" for value in about[name]) for name in ("mean", "std"))
+                st.caption(f"{frames.names([run])[0]}: mean {mean}; deviation {std}")
+        words = [
+            st.text_input(title, key=key, bind="query-params", placeholder="one for all channels, or 0.485 0.456 0.406")
+            for title, key in (("Mean", "pixel-mean"), ("Deviation", "pixel-deviation"))
+        ]
+    mean_given, std_given = map(numbers, words)
+    return mean_given, std_given
+
+
+def numbers(words: str) -> tuple[float, ...]:
+    """The numbers in a line, divided by spaces or commas.
+
+    Raises:
+        LabError: If there is something else.
+    """
+    try:
+        return tuple(float(word) for word in words.replace(",", " ").split())
+    except ValueError:
+        raise LabError(f"'{words}' holds something that is no number; write 0.5, or 0.485 0.456 0.406") from None
 
 
 def _step(runs: Sequence[Run]) -> int | None:
-    """The checkpoint chosen among those of all runs; None, for the last one of each, where there is no choice."""
+    """The checkpoint chosen among those of all runs; None where there is no choice."""
     steps = sorted({step for run in runs for step in run.checkpoints()})
     if len(steps) < 2:
         return None
     unanswered = st.session_state.get("_unanswered", False)  # each checkpoint is seen before the next
-    return app.step_slider(steps, SLIDER, "Checkpoint", first=False, hold=unanswered)
+    step = app.step_slider(steps, SLIDER, "Checkpoint", begin=_last_of_most(runs), hold=unanswered)
+    kept = [(name, at) for run, name in zip(runs, frames.names(runs), strict=True) for at in run.checkpoints()]
+    app.say_steps(frames.standing(pd.DataFrame(kept, columns=["run", "step"]), step), step)
+    return step
+
+
+def _last_of_most(runs: Sequence[Run]) -> int:
+    """The last checkpoint that most runs have, or one that stands for it; of the finished ones, where there are."""
+    runs = [run for run in runs if run.status == "finished"] or runs
+    steps = {step for run in runs for step in run.checkpoints()}
+    return max(steps, key=lambda step: (sum(frames.near(run.checkpoints(), step) is not None for run in runs), step))
 
 
 def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, background.Job]]:
     """The questions about one run; over checkpoints, all about the class that it predicts in the end."""
-    steps, target = _steps(run, view), view.target
+    steps, target, reading = _steps(run, view), view.target, (view.mean, view.std)
     if len(steps) > 1 and target == "predicted":
-        end = questions.look(run, steps[-1], sample, view.method, target)
+        end = questions.look(run, steps[-1], sample, view.method, target, *reading)
         if not background.wait([end], AT_ONCE) or end.fault:
             return [(run, steps[-1], end)]
         target = str(end.value.target)
-    return [(run, step, questions.look(run, step, sample, view.method, target)) for step in steps]
+    return [(run, step, questions.look(run, step, sample, view.method, target, *reading)) for step in steps]
 
 
 def _steps(run: Run, view: View) -> list[int]:
-    """The checkpoints of a run that a view shows: all of them, or the last one up to the slider's step."""
+    """The checkpoints of a run that a view shows: all of them, or the one that stands for the slider's step, if any."""
     there = run.checkpoints()
     if view.columns == "checkpoints":
         return there
-    return [max([step for step in there if view.step is None or step <= view.step], default=there[0])]
+    own = there[-1] if view.step is None else frames.near(there, view.step)
+    return [] if own is None else [own]
 
 
 def _progress(place: Any, jobs: Sequence[background.Job]) -> None:

@@ -34,6 +34,8 @@ class View(NamedTuple):
     scale: str
     signed: bool
     opacity: float
+    mean: tuple[float, ...] = ()  # how pixels are read, where not as each run's images were
+    std: tuple[float, ...] = ()
 
 
 def at_stage(look: Look, stage: int | None) -> LayerMap:
@@ -72,7 +74,8 @@ def draw(runs: Sequence[Run], names: dict[str, str], sample: Sample, shown: Show
         detail = f"{look.target_name}: {palette.percent(look.probability)}"
         detail += f" (says {look.predicted_name})" if look.predicted != look.target else ""
         name = names[run.id]
-        rows.append(maps.MapRow(name, cells + [None] * (across - len(cells)), detail))
+        called = name if over_time or view.step is None else app.of_step(name, step, view.step)
+        rows.append(maps.MapRow(called, cells + [None] * (across - len(cells)), detail))
         hovers.append((app.swatch(styles[name].colour, styles[name].dash), f"{run.id}, step {step:,}"))
     title = f"{sample.name}, {palette.METHODS[view.method]}"
     sheet = maps.Sheet(sample.picture, rows, sample.mask, view.scale, view.signed, view.opacity, title, tuple(columns))

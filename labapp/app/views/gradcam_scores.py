@@ -44,7 +44,7 @@ def draw(
     for sentence in dict.fromkeys(job.fault for job in jobs if job.done and job.fault):
         st.error(sentence)
     if found:
-        _of_many(energy, found)
+        _of_many(energy, found, {names[run.id]: run.checkpoints()[-1] for run in runs})
     if len(found) > 1:
         wanted += _agreement([each["survey"] for each in found], view)
     return (energy[energy["measure"] == "energy"] if len(energy) else energy), wanted
@@ -71,7 +71,7 @@ def _of_image(
         layers = picked(look, view) if view.columns != "blocks" else look.at_depths(SCORED)
         more: dict[str, dict[str, Any]] = {}
         if faithful:
-            job = questions.faithfulness(run, step, sample, look, layers)
+            job = questions.faithfulness(run, step, sample, look, layers, view.mean, view.std)
             jobs.append(job)
             if job.done and not job.fault:
                 more = {row["layer"]: row for row in job.value}
@@ -97,6 +97,9 @@ def _of_image(
             **{name: number(title, format="%.3f", help=about) for name, (title, about) in FAITHFUL.items()},
         },
     )  # fmt: skip
+    answers = [row for job in jobs if job.done and not job.fault for row in job.value]
+    for sentence in dict.fromkeys(row["note"] for row in answers if row["note"]):
+        st.caption(f"Not every score can be told: {sentence}.")
     return jobs
 
 
@@ -108,16 +111,16 @@ FAITHFUL = {
 }
 
 
-def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
-    """Energy inside the mask with its interval, trained beside random, and the verdict on the method."""
+def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]], steps: dict[str, int]) -> None:
+    """Energy inside the mask at the last checkpoint with its interval, trained beside random, and the verdict."""
     verdicts = {each["survey"].name: each["verdict"] for each in found}
     right = {each["survey"].name: float(each["survey"].correct.mean()) for each in found}
     count = len(found[0]["survey"].correct)
     st.subheader(
         f"Over {count} test images", anchor=False,
-        help="All asked about their true class. Means with 95 % intervals (a bootstrap over the images; Wilson's for "
-        "counts of hits); images whose map has no positive part have no energy to share out and are left out, their "
-        "number is in the last columns.",
+        help="All asked about their true class, at each net's last checkpoint. Means with 95 % intervals (a bootstrap "
+        "over the images; Wilson's for counts of hits); images whose map has no positive part have no energy to share "
+        "out and are left out, their number is in the last columns.",
     )  # fmt: skip
     rows = []
     for name, table in energy.groupby("run", sort=False):
@@ -129,6 +132,7 @@ def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
         rows.append(
             {
                 "run": name,
+                "step": steps[str(name)],
                 "layer": energies["trained"].layer,
                 "trained": _interval(energies["trained"]),
                 "untrained": _interval(energies["untrained"]),
@@ -144,7 +148,7 @@ def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]]) -> None:
         pd.DataFrame(rows), hide_index=True, key="many",
         alt="Energy inside the mask over many test images, trained beside random weights, and the sanity check",
         column_config={
-            "run": "Run", "layer": "Layer", "trained": "Energy inside", "untrained": "Random net",
+            "run": "Run", "step": "Step", "layer": "Layer", "trained": "Energy inside", "untrained": "Random net",
             "difference": "Difference, paired", "uniform": "Even map", "pointing": "Pointing game",
             "correct": "Accuracy", "verdict": "The map …", "images": "Images, trained / random",
         },

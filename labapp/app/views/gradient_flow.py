@@ -26,12 +26,15 @@ value (mean-field theory: Poole et al. 2016, Schoenholz et al. 2017, Yang et al.
 norm and ReLU, for instance, it grows by √(π/(π−1)) ≈ 1.211 a layer towards the image where there is no border (Yang
 2019, *A mean field theory of batch normalization*, Theorem 3.10); zeros around the image make that a little less.
 """
+CELLS = """A cell of several recorded steps has the colour of their mean; its right third has that of the value furthest
+from the mean, where the two differ by more than a tenth of the scale. Hovering tells the steps, the least and the
+greatest value."""
 
 
 def answer(
     slopes: pd.DataFrame, runs: pd.DataFrame, step: int, theory: Mapping[str, float], what: str = "gradient"
 ) -> str:
-    """The page's question answered for `frames.gradient_slope` at one step.
+    """The page's question answered for `frames.gradient_slope`, each run at its step that stands for `step`.
 
     `theory` is the growth that theory expects of each run at this step, of those about which it has something to say.
 
@@ -48,11 +51,13 @@ def answer(
     if pair:
         order = order.set_index("run").loc[[pair[1], pair[0]]].reset_index()
     steep, flat = app.rows(order.iloc[[-1]])[0], app.rows(order.iloc[[0]])[0]
-    first_words = f"{_growth(steep, 'a layer towards the input')} in {steep.run}"
+    first_words = f"{_growth(steep, 'a layer towards the input')} in {app.of_step(steep.run, steep.step, step)}"
     first_words += _theory(steep.run, theory)
     if len(order) > 1:
         same = _verb(steep) == _verb(flat) == "grows"
-        first_words += f"; in {flat.run} {_factor(flat) if same else 'it ' + _growth(flat)}{_theory(flat.run, theory)}"
+        other = app.of_step(flat.run, flat.step, step)
+        first_words += f"; in {other} {_factor(flat) if same else 'it ' + _growth(flat)}{_theory(flat.run, theory)}"
+        ends += _besides(runs[runs["run"].isin([steep.run, flat.run])], step)
     return " ".join([f"At step {step:,} the {what} {first_words}.", *ends])
 
 
@@ -63,6 +68,11 @@ def _pair(runs: pd.DataFrame) -> tuple[str, str] | None:
         return None
     same = residual[residual["net_depth"] == plain["net_depth"].iloc[-1]]
     return plain["run"].iloc[-1], (residual if same.empty else same)["run"].iloc[-1]
+
+
+def _besides(pair: pd.DataFrame, step: int) -> list[str]:
+    others = frames.besides(*pair["comparable"], untrained=step == 0)
+    return [f"They also differ in {listed(others)}."] if others else []
 
 
 def _verb(row: Any) -> str:
@@ -98,7 +108,7 @@ def _picture(archive: app.OpenArchive) -> None:
     top = st.container()
     quantity, relative, kind = _controls(archive)
     table = app.layer_table(archive.chosen, quantity, (kind,), relative)
-    runs, looks = frames.describe(archive.chosen), app.styles(archive.chosen)
+    runs, looks = app.described(archive.chosen), app.styles(archive.chosen)
     if table.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption(
@@ -110,6 +120,7 @@ def _picture(archive: app.OpenArchive) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with controls:
         step = app.step_slider(steps, "step")
+        app.say_steps(frames.standing(table, step), step)
     slopes = frames.gradient_slope(table)
     profile = frames.gradient_profile(table, step)
     at = profile[["run", "step"]].drop_duplicates()
@@ -178,8 +189,8 @@ def _controls(archive: app.OpenArchive) -> tuple[str, bool, str]:
 
 def _heatmaps(table: pd.DataFrame, runs: pd.DataFrame, quantity: str, relative: bool) -> None:
     cells = frames.gradient_heatmap(table)
-    domain = charts.colour_domain(cells["value"], relative)
-    st.subheader("Every layer at every step", anchor=False)
+    domain = charts.colour_domain([*cells["value"], *cells["extreme"]], relative)
+    st.subheader("Every layer at every step", anchor=False, help=CELLS)
     st.altair_chart(
         charts.scale_chart(quantity, domain, relative), key="scale-bar", alt="The colour scale of the heatmaps"
     )

@@ -14,7 +14,9 @@ from labapp.config import listed
 from labapp.store import Run
 
 POINTS = 100  # of a loss curve, each a mean over a stretch of steps: single batches are noisy
-CLEAR = 0.10  # accuracies further apart than this are worth naming a winner for
+CLEAR = 0.10  # accuracies further apart than this are worth naming two nets for
+UNFINISHED = 2  # runs whose stand is told one by one
+DIFFERENCES = 3  # settings that are named at most
 MEANING = """
 **Test accuracy**: held-out images that are classified correctly. **Training loss**: mean cross-entropy of the training
 batch, in nats; an untrained net on ten classes starts near ln 10 ≈ 2.30.
@@ -29,74 +31,120 @@ COLUMNS = {
     "status": "Status",
     "progress": "Progress",
     "loss": "Training loss",
+    "seconds": "Time",
+    "recorder_cost": "Recording",
+    "cpu": "Recording, CPU",
     "slope_start": "Slope, start",
     "slope_end": "Slope, end",
     "ratio_start": "First ÷ last, start",
-    "seconds": "Time",
-    "recorder_cost": "Recording",
+    "run_id": "Id",
 }
+RECORDING = """Time spent in the recorder, as a share of what training alone took: wall time, in which waiting for a
+core that another program has counts too."""
+CPU = """What recording added to the processor time of training, with its 95 % interval: recorded steps beside the steps
+after them. Waiting for a core does not count; what it costs torch to call the recorder does."""
 SLOPE = f"Gradient slope, log₁₀ a layer. {palette.quantity('slope').meaning}"
 
 
-def answer(table: pd.DataFrame, same_recipe: bool) -> str:
-    """The page's question answered for a `frames.overview` table, in one sentence or two."""
-    tested = table.dropna(subset="accuracy").sort_values("accuracy", kind="stable")
+def answer(table: pd.DataFrame) -> str:
+    """The page's question answered for a `frames.overview` table: of finished runs, and where the others stand."""
+    nets = frames.finals(table)
+    sentences = [_compared(nets)] if len(nets) else []
     lost = table[table["status"] == "diverged"]
-    ends = [f"{listed(lost['run'])} diverged: the loss was no longer a number."] if len(lost) else []
-    tested = tested[tested["status"] != "diverged"]
-    if tested.empty:
-        begun = table[table["status"] == "running"]
-        sentences = [f"{row.run} is at step {row.step:,} of {row.steps:,}." for row in app.rows(begun)]
-        return " ".join([*sentences[:2], *ends]) or "None of the chosen runs has been tested yet."
-    low, high = _pair(tested)
-    recipe = " with the same recipe" if same_recipe else ""
-    if len(tested) == 1:
-        first = f"{high.run} reaches {palette.percent(high.accuracy)} on held-out images after {high.step:,} steps."
-    elif high.accuracy - low.accuracy < CLEAR:
-        every = f"All {len(tested)}" if len(tested) > 2 else "Both"
-        spread = f"{palette.percent(low.accuracy)} and {palette.percent(high.accuracy)}"
-        busy = bool((tested["status"] == "running").any())
-        first = (
-            f"{every} runs {'are' if busy else 'end'} between {spread} on held-out images{recipe}{' so far' * busy}."
+    if len(lost):
+        sentences.append(f"{listed(lost['run'])} diverged: the loss was no longer a number.")
+    open_ends = [_standing(row) for row in app.rows(table[~table["status"].isin(["finished", "diverged"])])]
+    sentences += open_ends[:UNFINISHED]
+    if more := len(open_ends) - UNFINISHED if len(open_ends) > UNFINISHED else 0:
+        sentences.append(f"{more} other {'run has' if more == 1 else 'runs have'} not finished either.")
+    return " ".join(sentences) or "None of the chosen runs has been tested yet."
+
+
+def _standing(row: Any) -> str:
+    """Where a run stands that has not finished."""
+    if row.status == "running":
+        so_far = "" if pd.isna(row.accuracy) else f", with {palette.percent(row.accuracy)} at its last test"
+        return f"{row.run} is at step {row.step:,} of {row.steps:,}{so_far}."
+    return f"{row.run} ended early, at step {row.step:,} of {row.steps:,}, and is not compared."
+
+
+def _compared(nets: pd.DataFrame) -> str:
+    """What the finished nets show beside each other, with what differs besides and what the seeds allow."""
+    rows = app.rows(nets)
+    low, high = _pair(rows)
+    if len(rows) == 1:
+        seeds = "" if high.seeds == 1 else f" (mean of {high.seeds} seeds, {_interval(high.low, high.high)})"
+        return (
+            f"{high.name} reaches {palette.percent(high.accuracy)} on held-out images after {high.step:,} steps{seeds}."
         )
+    if high.accuracy - low.accuracy < CLEAR:
+        every = f"All {len(rows)}" if len(rows) > 2 else "Both"
+        ends = [palette.percent(each.accuracy) for each in (low, high)]
+        spread = f"between {' and '.join(ends)}" if ends[0] != ends[1] else f"at {ends[0]}"
+        first, them = f"{every} nets end {spread} on held-out images{_recipe(rows)}.", rows
     else:
-        stays = "stays at" if low.status != "running" else "is still at"
         first = (
-            f"{high.run} reaches {palette.percent(high.accuracy)}, "
-            f"{low.run} {stays} {palette.percent(low.accuracy)}{recipe}."
+            f"{high.name} reaches {palette.percent(high.accuracy)}, "
+            f"{low.name} stays at {palette.percent(low.accuracy)}{_recipe([high, low])}."
         )
-    return " ".join([first, *ends])
+        them = [high, low]
+    return f"{first} {_seeds(them, low, high)}"
 
 
-def _pair(tested: pd.DataFrame) -> tuple[Any, Any]:
-    """The worst run, and the best one, of the same depth where that already makes a clear difference."""
-    rows = app.rows(tested)
+def _recipe(rows: list[Any]) -> str:
+    others = frames.besides(*(row.comparable for row in rows))
+    if not others:
+        return " with the same recipe"
+    return f"; they also differ in {listed([*others[:DIFFERENCES], *['more'] * (len(others) > DIFFERENCES)])}"
+
+
+def _seeds(rows: list[Any], low: Any, high: Any) -> str:
+    """What the seeds allow to be said: whether chance alone may have made the difference."""
+    single = [row.name for row in rows if row.seeds == 1]
+    if single:
+        whose = "one seed each" if len(single) == len(rows) else f"one seed of {listed(single)}"
+        return f"With {whose}, chance cannot be told from the nets."
+    gap, least, most = (100 * each for each in frames.difference(high, low))
+    told = "more than chance" if least > 0 else "which chance may have made"
+    return (
+        f"Between {high.name} and {low.name} lie {palette.number(gap)} points "
+        f"({palette.number(least)} to {palette.number(most)}, from the seeds), {told}."
+    )
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{palette.percent(low)} to {palette.percent(high)}"
+
+
+def _pair(rows: list[Any]) -> tuple[Any, Any]:
+    """The worst net, and the best one, of the same depth where that already makes a clear difference."""
     low, high = rows[0], rows[-1]
     equals = [row for row in rows if row is low or row.net_depth == low.net_depth]  # a net without a depth equals none
     return (low, equals[-1]) if equals[-1].accuracy - low.accuracy >= CLEAR else (low, high)
 
 
-def published(runs: Sequence[Run]) -> str:
-    """What papers say of the nets of these runs, for the page's ⓘ; empty where they say nothing."""
-    words = {}
-    for run in runs:
-        rows = frames.beside(run.experiment, float("nan"), float("nan"))
-        for row in app.rows(rows[rows["quantity"] == "error"]):
-            other = [row.differs] if row.differs else []
-            other += [] if row.imageset == run.experiment.imageset else ["other images here"]
-            hint = f"; {', '.join(other)}" if other else ""
-            words[row.net, row.what, row.number] = f"- {row.net}: {row.what}: {row.number} ({row.source}{hint})"
+def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
+    """What papers say of the nets of these runs beside their own errors, for the page's ⓘ; empty without such nets.
+
+    Args:
+        runs: The chosen ones.
+        table: `frames.overview` of them.
+    """
+    words = []
+    for run, own in zip(runs, app.rows(table), strict=True):
+        rows = frames.published(run.experiment)
+        so_far = "" if own.status == "finished" else " so far"
+        here = "" if pd.isna(own.accuracy) else f", here {palette.percent(1 - own.accuracy)}{so_far} on {own.imageset}"
+        words += [
+            f"- {own.run}{here}; as {row.net} {frames.published_words(row)} on {row.imageset} ({row.source}"
+            f"{'; ' * bool(row.conditions)}{row.conditions}{'; ' * bool(row.differs)}{row.differs})"
+            for row in app.rows(rows[rows["quantity"] == "error"])
+        ]
     if not words:
         return ""
-    return "\n\n**Published, not measured here**:\n\n" + "\n".join(words.values()) + "\n"
-
-
-def same_recipe(runs: tuple[Run, ...]) -> bool:
-    """Whether the runs differ in their nets and seeds only."""
-    own = set(runs[0].experiment.net_options()) if runs else set()
-    nets = {option for run in runs for option in run.experiment.net_options()} | own
-    fields = nets | {"seed", "device", "devices", "data", "record", "record_every", "record_points", "checkpoints"}
-    return len({repr(run.experiment.model_dump(exclude=fields)) for run in runs}) == 1
+    return "\n\n**Error, measured here and published** (by the papers named, with their recipes):\n\n" + "\n".join(
+        words
+    )
 
 
 def page() -> None:
@@ -119,7 +167,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
-    st.title(answer(table, same_recipe(archive.chosen)), help=MEANING + published(archive.chosen), anchor=False)
+    st.title(answer(table), help=MEANING + published(archive.chosen, table), anchor=False)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
@@ -133,16 +181,27 @@ def _picture(archive: app.OpenArchive) -> None:
     _table(table, looks)
 
 
+def _cpu(row: Any) -> str | None:
+    if pd.isna(row.cpu_cost):
+        return None
+    low, share, high = (f"{100 * value:.1f}".replace("-", "−") for value in (row.cpu_low, row.cpu_cost, row.cpu_high))
+    return f"{share} % ({low} to {high})"
+
+
 def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
-    shown = table.merge(looks, on="run").assign(
+    cpu: Any = [_cpu(row) for row in app.rows(table)]
+    shown = table.merge(looks, on=["run", "run_id"]).assign(
         look=[app.swatch(look.colour, look.dash) for look in app.rows(looks)],
         accuracy=100 * table["accuracy"],
         recorder_cost=100 * table["recorder_cost"],
+        cpu=cpu,
         progress=100 * table["step"] / table["steps"],
     )
     columns = {name: title for name, title in COLUMNS.items() if name != "progress" or (shown["progress"] < 100).any()}
     if shown["recorder_cost"].isna().all():
         columns.pop("recorder_cost")
+    if table["cpu_cost"].isna().all():
+        columns.pop("cpu")
     number = st.column_config.NumberColumn
     st.dataframe(
         shown[list(columns)],
@@ -163,10 +222,10 @@ def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
                 help="Gradient norm at the first convolution's output over the last one's, at the first recorded step",
             ),
             "seconds": number(columns["seconds"], format="%.0f s", help="Of all attempts, evaluation included"),
-            "recorder_cost": number(
-                columns.get("recorder_cost"), format="%.1f %%", help="What recording added to the time of training"
-            ),
+            "recorder_cost": number(columns.get("recorder_cost"), format="%.1f %%", help=RECORDING),
+            "cpu": st.column_config.TextColumn(columns.get("cpu"), help=CPU),
             "status": st.column_config.TextColumn("Status"),
+            "run_id": st.column_config.TextColumn("Id", help="Its folder in the archive"),
             "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%"),
         },
     )

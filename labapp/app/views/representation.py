@@ -46,7 +46,8 @@ def answer(depth: pd.DataFrame, cells: pd.DataFrame, run: str, other: str, step:
     low, high = frames.ends(cells)
     if other and pd.notna(high):
         its = "its last layer" if words else f"the last layer of {run}"
-        words.append(f"{its} and that of {other} have a CKA of {palette.number(high)}")
+        there = app.of_step(other, int(cells["other_step"].iloc[0]), step)
+        words.append(f"{its} and that of {there} have a CKA of {palette.number(high)}")
     elif not other and pd.notna(low):
         two = "the two" if words else f"the first and the last layer of {run}"
         words.append(f"{two} have a CKA of {palette.number(low)}")
@@ -74,8 +75,9 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         others = {names[other.id]: other for other in have if other != run and _same_images(run, other)}
         other = app.choice("compared with", {ITSELF: None, **others}, "with", width=210)
         with st.container():
-            steps = sorted({step for one in have for step in one.probes()["by_depth"]})
-            step = app.step_slider(steps, "probe-step", "Checkpoint", first=False)
+            steps = run.probes()["by_depth"]
+            step = app.step_slider(steps, "probe-step", "Checkpoint", begin=steps[-1])
+    app.say_steps(frames.standing(app.measured_steps(have, "by_depth"), step), step)
     try:
         depth = frames.across_depth(have, step, app.probe)
         cells = _cells(run, other, step)
@@ -116,7 +118,14 @@ def _similarity(
             steps = f"step {' and '.join(both)}"
             st.caption(f"{steps}, {int(cells['images'].max()):,} test images" + _worry(cells))
     if cells.empty and other is not None:
-        app.unpaired(archive, run, other)
+        if there := frames.pairs(run, other):
+            at = listed(f"{mine:,} with {theirs:,}" for mine, theirs in there)
+            st.caption(f"Not compared at this step; choose one of those that were: {at}.")
+        else:
+            app.unpaired(archive, run, other)
+        return
+    if cells.empty:
+        st.caption("The similarity of these layers was not measured at this step.")
         return
     st.altair_chart(charts.linear_bar((0.0, 1.0)), key="similarity-bar", alt="The colours of CKA, from 0 to 1")
     st.altair_chart(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -21,7 +20,8 @@ gives the range over the layers of two runs: of a residual and a plain net of on
 responses, silenced values and the two paths of a residual block, not of dead channels and updates.
 
 **Healthy updates**: ‖Δw‖/‖w‖ between {frames.UPDATES[0]:g} and {frames.UPDATES[1]:g}, a rule of thumb around 10⁻³
-(Karpathy, *CS231n*).
+(Karpathy, *CS231n*), at the full learning rate. A schedule that lowers the rate lowers the updates with it, so the band
+moves with the share of the full rate that is in force.
 """
 ABSENT = {
     "output_std": "No layer of the chosen runs has recorded its response.",
@@ -39,14 +39,16 @@ def answer(at: pd.DataFrame, step: int) -> str:
     if typical.empty:
         return f"At step {step:,} no layer of the chosen runs has a finite response."
     first, last = _pair(typical)
-    words = f"At step {step:,} layers respond with a standard deviation {_range(first)}"
-    words += f", {_range(last)}" if last.run != first.run else ""
-    return f"{words}; {_dead(frames.totals(at)) or _branch(at) or 'no channel is dead'}."
+    words = f"At step {step:,} layers respond with a standard deviation {_range(first, step)}"
+    words += f", {_range(last, step)}" if last.run != first.run else ""
+    totals = frames.totals(at)
+    none = "no channel is dead" if totals["channels"].sum() else ""
+    return f"{words}{'; ' if (rest := _dead(totals) or _branch(at) or none) else ''}{rest}."
 
 
-def _range(row: Any) -> str:
+def _range(row: Any, step: int) -> str:
     low, high = palette.number(row.low), palette.number(row.high)
-    return f"{f'of {low}' if low == high else f'from {low} to {high}'} in {row.run}"
+    return f"{f'of {low}' if low == high else f'from {low} to {high}'} in {app.of_step(row.run, row.step, step)}"
 
 
 def _pair(typical: pd.DataFrame) -> tuple[Any, Any]:
@@ -95,12 +97,21 @@ def _picture(archive: app.OpenArchive) -> None:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption("The chosen runs have recorded no layers; `labapp train --record every` does.")
         return
-    step = app.step_slider(sorted(int(step) for step in table["step"].unique()), "step", first=False)
+    steps = sorted(int(step) for step in table["step"].unique())
+    step = app.step_slider(
+        steps, "step", begin=frames.middle_step(table)
+    )  # at the end a rate may have annealed to zero
+    app.say_steps(frames.standing(table, step), step)
     at = frames.at_step(table, step)
     top.title(answer(at, step), help=MEANING, anchor=False)
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
-    spans = {name: charts.log_span(rows["value"]) for name, rows in table.groupby("quantity", sort=False)}
+    rates = table["rate"].fillna(1.0)
+    edges = [share * edge for share in (rates[rates > 0].min(), rates.max()) for edge in frames.UPDATES]
+    spans = {
+        name: charts.log_span([*rows["value"], *(edges if name == "update_ratio" else ())])
+        for name, rows in table.groupby("quantity", sort=False)
+    }
     theory = frames.expected(archive.chosen)
     theory = theory[theory["run"].isin(at.loc[at["step"] == 0, "run"])]
     app.say_theory(archive.chosen, at, theory, "; of dead channels and updates it says nothing")
@@ -124,8 +135,8 @@ def _multiple(
         st.caption(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals))
     if rows.empty or span is None:
         return
-    band = frames.UPDATES if quantity == "update_ratio" else None
-    even = 1.0 if quantity.endswith("_ratio") and band is None else None
+    band = frames.healthy_band(totals) if quantity == "update_ratio" else None
+    even = 1.0 if quantity.endswith("_ratio") and quantity != "update_ratio" else None
     st.altair_chart(
         charts.signal_chart(rows, looks, quantity, span, band, even, theory[theory["quantity"] == quantity]),
         key=f"signal-{quantity}",
@@ -138,8 +149,7 @@ def _below(rows: pd.DataFrame, quantity: str, totals: pd.DataFrame) -> str:
     if quantity == "dead_share":
         return f"{int(totals['dead'].sum()):,} of {int(totals['channels'].sum()):,} channels, all runs together"
     if quantity == "update_ratio":
-        low, high = (f"10{str(round(np.log10(edge))).translate(palette.SUPERSCRIPT)}" for edge in frames.UPDATES)
-        return f"{totals['healthy'].sum():,} of {totals['layers'].sum():,} layers between {low} and {high} (shaded)"
+        return _healthy(totals)
     typical = frames.medians(rows, quantity)["median"].dropna()
     if typical.empty:
         return "no finite value"
@@ -147,6 +157,19 @@ def _below(rows: pd.DataFrame, quantity: str, totals: pd.DataFrame) -> str:
     ends = [palette.number(scale * value) for value in (typical.min(), typical.max())]
     unit = " %" if quantity in frames.FROM_ZERO else ""
     return f"median layer {ends[0] if ends[0] == ends[1] else f'{ends[0]} to {ends[1]}'}{unit}"
+
+
+def _healthy(totals: pd.DataFrame) -> str:
+    """How many layers move at a healthy pace, and for which learning rate that is judged."""
+    judged = totals[totals["layers"] > 0]
+    if judged.empty:
+        return "the learning rate is zero at this step, so no update can be judged"
+    said = f"{judged['healthy'].sum():,} of {judged['layers'].sum():,} layers at a healthy pace"
+    rates = sorted({palette.percent(rate) for rate in judged["rate"].dropna()})
+    if not rates:
+        return f"{said} (shaded), as at the full learning rate, since none was written down"
+    which = f"at {rates[0]} of the full learning rate" if len(rates) == 1 else "each run by its learning rate in force"
+    return f"{said}{' (shaded)' if frames.healthy_band(totals) else ''}, {which}"
 
 
 if __name__ == "__main__":

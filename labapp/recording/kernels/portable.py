@@ -1,8 +1,10 @@
 """The reductions in torch, for any device and floating dtype.
 
-All sums are float64 (float32 on MPS, which has nothing wider). In the machine's memory values are widened a chunk at a
-time, which stays in the cache; other devices widen inside their own kernels. Nothing is read back from a device: there
-results stay tensors. In the machine's memory there is nothing to wait for, and a look decides what need not be counted.
+All sums are float64. On MPS, which has nothing wider than float32, those from which a variance is taken are about a
+value near the mean, and come as pieces that are exact; the host adds them up in float64. In the machine's memory values
+are widened a chunk at a time, which stays in the cache; other devices widen inside their own kernels. Nothing is read
+back from a device: there results stay tensors. In the machine's memory there is nothing to wait for, and a look decides
+what need not be counted.
 """
 
 import math
@@ -50,8 +52,26 @@ def _square(flat: Tensor) -> tuple[float, int]:
     return square, 0 if math.isfinite(square) else int(_bad(flat).numpy())
 
 
+def _about_the_mean(tensor: Tensor, positive: Tensor) -> Tensor:
+    """(pieces, 4) in float32, to be added up in float64: Σx and Σx² lose nothing of the variance.
+
+    With c the mean to eight bits and d = x − c: Σx = n c + Σd and Σx² = n c² + 2 c Σd + Σd². A product of c² (16 bits)
+    and eight bits of n is exact, and so is one of c and 16 bits of Σd.
+    """
+    n, wide = tensor.numel(), tensor.float()
+    c = wide.mean().bfloat16().float() if n else wide.new_zeros(())
+    away = wide - c
+    total = away.sum()
+    coarse = (total.view(torch.int32) & -256).view(torch.float32)
+    nothing = torch.zeros_like(c)
+    eights = [float((n >> shift & 255) << shift) for shift in range(0, max(1, n.bit_length()), 8)]
+    pieces = [torch.stack([c * some, c * c * some, nothing, nothing]) for some in eights]
+    pieces += [torch.stack([nothing, 2 * c * part, nothing, nothing]) for part in (coarse, total - coarse)]
+    return torch.stack([*pieces, torch.stack([total, away.square().sum(), positive.float(), _bad(tensor).float()])])
+
+
 class Portable:
-    """Each method returns a (4,) tensor in float64, unless it says otherwise."""
+    """Each method returns a (4,) tensor in float64, on MPS float32 or (pieces, 4), unless it says otherwise."""
 
     def moments(self, tensor: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         """(4,) sums as `energy` gives them and (C,) booleans: which channels have a positive value."""
@@ -104,6 +124,8 @@ class Portable:
     @staticmethod
     def _on_device(tensor: Tensor, positive: Tensor) -> Tensor:
         kind = _kind(tensor)
+        if kind is torch.float32:
+            return _about_the_mean(tensor, positive)
         square = torch.linalg.vector_norm(tensor, dtype=kind) ** 2
         return torch.stack([tensor.sum(dtype=kind), square, positive.to(kind), _bad(tensor).to(kind)])
 

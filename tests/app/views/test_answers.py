@@ -8,8 +8,15 @@ from labapp.app.views import gradcam, gradient_flow, overview
 
 
 def table(*rows):
-    columns = ["run", "net_depth", "accuracy", "status", "step", "steps"]
-    return pd.DataFrame([(*row, *("finished", 300, 300)[len(row) - 3 :]) for row in rows], columns=columns)
+    """Rows of net, depth, accuracy, status, step, steps, seed and settings, of which the last ones may be left out."""
+    usual = ("finished", 300, 300, 0, {})
+    columns = ["net", "net_depth", "accuracy", "status", "step", "steps", "seed", "comparable"]
+    whole = pd.DataFrame([(*row, *usual[len(row) - 3 :]) for row in rows], columns=columns)
+    seeds = [f" (seed {seed})" if seed else "" for seed in whole["seed"]]
+    return whole.assign(run=whole["net"] + pd.Series(seeds, dtype=str), family="plain")
+
+
+ONE_SEED = " With one seed each, chance cannot be told from the nets."
 
 
 @pytest.mark.parametrize(
@@ -17,69 +24,99 @@ def table(*rows):
     [
         (
             [("residual-56", 56, 0.956), ("plain-56", 56, 0.266), ("plain-20", 20, 0.93)],
-            "residual-56 reaches 95.6 %, plain-56 stays at 26.6 % with the same recipe.",
+            "residual-56 reaches 95.6 %, plain-56 stays at 26.6 % with the same recipe." + ONE_SEED,
         ),
         (  # the best of the same depth, though another one is better still
             [("dense-40", 40, 0.97), ("residual-56", 56, 0.956), ("plain-56", 56, 0.266)],
-            "residual-56 reaches 95.6 %, plain-56 stays at 26.6 % with the same recipe.",
+            "residual-56 reaches 95.6 %, plain-56 stays at 26.6 % with the same recipe." + ONE_SEED,
         ),
         (
             [("dense-40", 40, 0.97), ("plain-56", 56, 0.266)],
-            "dense-40 reaches 97 %, plain-56 stays at 26.6 % with the same recipe.",
+            "dense-40 reaches 97 %, plain-56 stays at 26.6 % with the same recipe." + ONE_SEED,
+        ),
+        (  # a run that was broken off is no plain-20 that stays at 10 %
+            [("plain-20", 20, 0.95), ("plain-20", 20, 0.1, "stopped", 20, 300, 1)],
+            "plain-20 reaches 95 % on held-out images after 300 steps. "
+            "plain-20 (seed 1) ended early, at step 20 of 300, and is not compared.",
         ),
         (
-            [("residual-56", 56, 0.956), ("plain-56", 56, 0.2, "running")],
-            "residual-56 reaches 95.6 %, plain-56 is still at 20 % with the same recipe.",
+            [("residual-56", 56, 0.956), ("plain-56", 56, 0.2, "running", 120)],
+            "residual-56 reaches 95.6 % on held-out images after 300 steps. "
+            "plain-56 is at step 120 of 300, with 20 % at its last test.",
         ),
         (
             [("a", 20, 0.93), ("b", 20, 0.96), ("c", 20, 0.95)],
-            "All 3 runs end between 93 % and 96 % on held-out images with the same recipe.",
+            "All 3 nets end between 93 % and 96 % on held-out images with the same recipe." + ONE_SEED,
+        ),
+        (
+            [("a", 20, 0.9), ("b", 20, 0.9)],
+            "Both nets end at 90 % on held-out images with the same recipe." + ONE_SEED,
         ),
         (
             [("a", 20, 0.93), ("b", 20, 0.96)],
-            "Both runs end between 93 % and 96 % on held-out images with the same recipe.",
+            "Both nets end between 93 % and 96 % on held-out images with the same recipe." + ONE_SEED,
         ),
         (
-            [("a", 20, 0.93, "running"), ("b", 20, 0.96)],
-            "Both runs are between 93 % and 96 % on held-out images with the same recipe so far.",
+            [("a", 20, 0.9), ("b", 20, 0.2, "finished", 300, 300, 0, {"learning_rate": 0.5})],
+            "a reaches 90 %, b stays at 20 % with the same recipe." + ONE_SEED,  # only one of them has such a setting
+        ),
+        (
+            [
+                ("a", 20, 0.9, "finished", 300, 300, 0, {"learning_rate": 0.1, "width": 8}),
+                ("b", 20, 0.2, "finished", 300, 300, 0, {"learning_rate": 0.5, "width": 8}),
+            ],
+            "a reaches 90 %, b stays at 20 %; they also differ in learning rate (0.1 and 0.5)." + ONE_SEED,
+        ),
+        (
+            [("a", 20, 0.90), ("a", 20, 0.92, "finished", 300, 300, 1), ("b", 20, 0.2)],
+            "a reaches 91 %, b stays at 20 % with the same recipe. "
+            "With one seed of b, chance cannot be told from the nets.",
+        ),
+        (  # Welch: 0.71 ± 4.303 · sqrt(2 · 1e-4)
+            [("a", 20, 0.90), ("a", 20, 0.92, "finished", 300, 300, 1), ("b", 20, 0.19),
+             ("b", 20, 0.21, "finished", 300, 300, 1)],
+            "a reaches 91 %, b stays at 20 % with the same recipe. "
+            "Between a and b lie 71.0 points (64.9 to 77.1, from the seeds), more than chance.",
+        ),
+        (
+            [("a", 20, 0.90), ("a", 20, 0.92, "finished", 300, 300, 1), ("b", 20, 0.89),
+             ("b", 20, 0.91, "finished", 300, 300, 1)],
+            "Both nets end between 90 % and 91 % on held-out images with the same recipe. "
+            "Between a and b lie 1.00 points (−5.08 to 7.08, from the seeds), which chance may have made.",
         ),
         ([("plain-20", 20, 0.9312)], "plain-20 reaches 93.1 % on held-out images after 300 steps."),
+        (
+            [("a", 20, 0.90), ("a", 20, 0.92, "finished", 300, 300, 1)],
+            "a reaches 91 % on held-out images after 300 steps (mean of 2 seeds, 78.3 % to 100 %).",
+        ),
         (
             [("plain-20", 20, 0.93), ("plain-56", 56, np.nan, "diverged")],
             "plain-20 reaches 93 % on held-out images after 300 steps. "
             "plain-56 diverged: the loss was no longer a number.",
         ),
         ([("plain-20", 20, np.nan, "running", 12)], "plain-20 is at step 12 of 300."),
-        ([("plain-20", 20, np.nan, "failed", 0)], "None of the chosen runs has been tested yet."),
+        (
+            [("a", 20, np.nan, "running", 12)] * 4,
+            "a is at step 12 of 300. a is at step 12 of 300. 2 other runs have not finished either.",
+        ),
+        ([("plain-20", 20, np.nan)], "None of the chosen runs has been tested yet."),
     ],
-)
+)  # fmt: skip
 def test_did_they_train(rows, sentence):
-    assert overview.answer(table(*rows), same_recipe=True) == sentence
-
-
-def test_another_recipe_is_not_called_the_same():
-    answer = overview.answer(table(("a", 20, 0.9), ("b", 20, 0.2)), same_recipe=False)
-    assert answer == "a reaches 90 %, b stays at 20 %."
-
-
-def test_same_recipe_compares_all_but_net_and_seed(record, tmp_path):
-    plain = record(tmp_path, recorded=(0,), steps=5)
-    dense = record(tmp_path, recorded=(0,), steps=5, family="dense", depth=40, seed=3)
-    faster = record(tmp_path, recorded=(0,), steps=5, learning_rate=0.5)
-    assert overview.same_recipe((plain, dense))
-    assert not overview.same_recipe((plain, dense, faster))
+    assert overview.answer(table(*rows)) == sentence
 
 
 def slopes(**factors):
     rows = {"run": [name.replace("_", "-") for name in factors], "factor": list(factors.values())}
     slope = -np.log10(rows["factor"])
-    return pd.DataFrame(rows).assign(slope=slope, low=slope - 0.01, high=slope + 0.01)
+    return pd.DataFrame(rows).assign(slope=slope, low=slope - 0.01, high=slope + 0.01, step=0)
 
 
 def runs(*names):
     families = [name.split("-")[0] for name in names]
     depths = [int(name.split("-")[1]) for name in names]
-    return pd.DataFrame({"run": names, "family": families, "net_depth": depths, "norm": "batch", "activation": "relu"})
+    table = pd.DataFrame({"run": names, "family": families, "net_depth": depths, "norm": "batch", "activation": "relu"})
+    return table.assign(comparable=[{"learning_rate": 0.1} for _ in names])
 
 
 @pytest.mark.parametrize(
@@ -133,12 +170,33 @@ def test_does_the_signal_reach_the_first_layer(factors, theory, sentence):
     assert gradient_flow.answer(slopes(**factors), runs(*names), 0, theory) == sentence
 
 
+def test_a_run_at_another_step_is_named_with_its_own():
+    table = slopes(plain_56=1.2, residual_56=1.06).assign(step=[40, 38])
+    said = gradient_flow.answer(table, runs("plain-56", "residual-56"), 40, {})
+    assert said.startswith("At step 40 the gradient grows 1.20×")
+    assert said.endswith("in plain-56; in residual-56 (step 38) 1.06× (1.04–1.08).")
+
+
+def test_what_differs_besides_is_named_beside_gradients_too():
+    pair = runs("plain-56", "residual-56")
+    pair = pair.assign(comparable=[{"learning_rate": 0.1, "width": 8}, {"learning_rate": 0.5, "width": 16}])
+    table = slopes(plain_56=1.2, residual_56=1.06)
+    later = gradient_flow.answer(table.assign(step=40), pair, 40, {})
+    assert later.endswith(" They also differ in learning rate (0.1 and 0.5) and width (8 and 16).")
+    assert gradient_flow.answer(table, pair, 0, {}).endswith(" They also differ in width (8 and 16).")
+
+
 def energies(**means):
     rows = [(run, net, mean) for run, nets in means.items() for net, mean in nets.items()]
     return pd.DataFrame(rows, columns=["run", "net", "mean"])
 
 
 HERE = pd.DataFrame({"run": ["a", "b"], "energy": [0.2, 0.3]})
+
+
+def test_an_image_is_told_with_the_step_of_its_maps():
+    said = gradcam.answer(energies(), HERE, "digit", None, 22)
+    assert said == "In this image, at step 22, b puts 30 % of its map's energy on the digit."
 
 
 @pytest.mark.parametrize(
@@ -148,13 +206,14 @@ HERE = pd.DataFrame({"run": ["a", "b"], "energy": [0.2, 0.3]})
             energies(a={"trained": 0.712, "untrained": 0.24, "uniform": 0.13}, b={"trained": 0.5, "untrained": 0.1}),
             HERE,
             None,
-            "a puts 71.2 % of its map's energy on the digit (random net 24 %, even map 13 %).",
+            "At its last checkpoint a puts 71.2 % of its map's energy on the digit (random net 24 %, even map 13 %).",
         ),
         (
             energies(a={"trained": 0.712, "untrained": np.nan, "uniform": 0.13}),
             HERE,
             2,
-            "a puts 71.2 % of its stage-2 map's energy on the digit (random net no value, even map 13 %).",
+            "At its last checkpoint a puts 71.2 % of its stage-2 map's energy on the digit (random net no value, even "
+            "map 13 %).",
         ),
         (energies(), HERE, None, "In this image b puts 30 % of its map's energy on the digit."),
         (energies(), HERE.assign(energy=np.nan), None, "a and b look here; no mask says where they should."),

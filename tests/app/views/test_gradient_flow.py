@@ -69,7 +69,8 @@ def test_of_nets_that_theory_does_not_know_it_says_so(record, tmp_path, open_pag
     app = open_page(tmp_path, GRADIENTS)
     assert dots(app) == []
     assert any(
-        "Theory has nothing to say about plain-20: it needs many channels" in caption.value for caption in app.caption
+        "Theory has nothing to say about plain-20 (group norm): it needs many channels" in caption.value
+        for caption in app.caption
     )
 
 

@@ -12,7 +12,8 @@ def at(*runs):
     """`frames.at_step` of runs: (run, family, depth, responses, dead channels of 100, branch ÷ shortcut)."""
     rows = []
     for run, family, depth, responses, dead, branch in runs:
-        who = {"run": run, "run_id": run, "family": family, "net_depth": depth, "seed": 0, "step": 9, "kind": "norm"}
+        who = {"run": run, "run_id": run, "family": family, "net_depth": depth, "seed": 0, "step": 9, "rate": 1.0}
+        who["kind"] = "norm"
         rows += [who | {"quantity": "output_std", "value": value} for value in responses]
         rows.append(who | {"quantity": "dead_share", "value": dead / 100, "part": dead, "whole": 100})
         rows += [who | {"quantity": "forward_ratio", "value": branch}] if branch else []
@@ -58,7 +59,9 @@ def test_what_do_the_layers_do(runs, sentence):
 def reuse(kind, value, step=6):
     rows = [(1, s, t, kind, value(s, t)) for t in (1, 2, 3) for s in range(t)]
     table = pd.DataFrame(rows, columns=["block", "source", "target", "kind", "value"])
-    return table.assign(step=step, source_layer="layer" + table["source"].astype(str))
+    return table.assign(
+        step=step, source_layer="layer" + table["source"].astype(str), null=np.nan, null_deviation=np.nan
+    )
 
 
 NOTHING = reuse("layer", lambda s, t: 0.0).head(0)
@@ -131,13 +134,28 @@ def cka(first, last):
         (
             (0.2, 0.9), cka(0.3, 0.7), "plain-20",
             "At step 6 a linear probe names the class of 90 % of the images from the last layer of residual-20, of 20 "
-            "% from the first; its last layer and that of plain-20 have a CKA of 0.700.",
+            "% from the first; its last layer and that of plain-20 (step 3) have a CKA of 0.700.",
         ),
         ((np.nan,), cka(0.3, None).head(0), "", "At step 6 nothing finite was measured of residual-20."),
     ],
 )  # fmt: skip
 def test_what_layers_represent(values, cells, other, sentence):
     assert representation.answer(depth(*values), cells, "residual-20", other, 6) == sentence
+
+
+def test_a_run_at_another_step_is_named_with_its_own():
+    table = at(RESIDUAL, PLAIN)
+    said = signals.answer(table.assign(step=table["run"].map({"residual-56": 9, "plain-56": 10})), 9)
+    assert "to 0.700 in residual-56, from 0.900 to 14.9 in plain-56 (step 10);" in said
+    dense = reuse("layer", lambda s, t: 1.0 + (s == 0), step=6)
+    said = feature_reuse.answer(dense, NOTHING, NOTHING, ("dense-40", ""), 5)
+    assert said.startswith("At step 5 a layer of dense-40 (step 6) reads")
+
+
+def test_a_net_without_rectifiers_is_not_called_free_of_dead_channels():
+    table = at(("plain-8", "plain", 8, (1.0,), 0, None))
+    said = signals.answer(table[table["quantity"] != "dead_share"], 9)
+    assert said == "At step 9 layers respond with a standard deviation of 1.00 in plain-8."
 
 
 SIZES = {"parameters": 272474, "multiply_adds": 40.5e6, "linear_share": 0.0024, "receptive_field": 109.0}

@@ -3,17 +3,38 @@
 import pytest
 
 from labapp import palette
+from labapp.store import list_runs
 from tests.app.pages import choose, count_charts, named, texts
 
 
-def test_signals_show_six_small_multiples_of_the_last_step(probed, open_page):
+def test_signals_open_in_the_middle_of_training_with_six_small_multiples(probed, open_page):
     app = open_page(probed, "signals")
-    assert app.title[0].value.startswith("At step 4 layers respond with a standard deviation ")
-    table = named(probed, "plain-8").layers(where={"kind": "norm"}, steps=4)
+    assert app.title[0].value.startswith("At step 2 layers respond with a standard deviation ")
+    table = named(probed, "plain-8").layers(where={"kind": "norm"}, steps=2)
     low, high = (palette.number(value) for value in (table["output_std"].min(), table["output_std"].max()))
     assert f"{f'from {low} to {high}' if low != high else f'of {low}'} in plain-8" in app.title[0].value
     assert count_charts(app) == 6
     assert app.select_slider(key="step").options == ["0", "2", "4"]
+
+
+def test_signals_open_where_the_rate_is_in_force(probed, open_page):
+    for run in list_runs(probed):
+        rates = run.steps(columns=["step", "learning_rate"]).set_index("step")["learning_rate"]
+        assert rates[2] > 0.5 * run.experiment.learning_rate
+    app = open_page(probed, "signals")
+    (healthy,) = (text for text in texts(app) if "layers at a healthy pace" in text)
+    assert healthy.endswith(f"at {palette.percent(rates[2] / 0.1)} of the full learning rate")
+    app.select_slider(key="step").set_value(0).run()
+    assert any(text.endswith(f"at {palette.percent(rates[0] / 0.1)} of the full learning rate") for text in texts(app))
+
+
+def test_a_run_that_recorded_other_steps_is_left_out_and_named(open_page, record, tmp_path):
+    record(tmp_path, recorded=(0, 10, 30), steps=31, nan_from=0, status="diverged")
+    record(tmp_path, recorded=(0, 29), steps=31, nan_from=0, status="diverged", seed=1)
+    app = open_page(tmp_path, "signals", step="30")
+    assert "Shown at their nearest recorded step: plain-20 (seed 1) at step 29." in texts(app)
+    app.select_slider(key="step").set_value(10).run()
+    assert "Left out, not recorded within 10 % of step 10: plain-20 (seed 1) (nearest step 0)." in texts(app)
 
 
 def test_the_step_of_signals_is_part_of_the_address(probed, open_page):
@@ -45,8 +66,7 @@ def test_play_goes_through_the_steps_of_signals_and_stops(probed, open_page):
 def test_signals_of_a_diverged_run(open_page, record, tmp_path, nan_from):
     record(tmp_path, nan_from=nan_from, status="diverged")
     app = open_page(tmp_path, "signals")
-    last = "At step 30 no layer of the chosen runs has a finite response."
-    assert app.title[0].value == last
+    assert app.title[0].value.endswith(" no layer of the chosen runs has a finite response.")
 
 
 @pytest.mark.parametrize("layers", [0, 1])
