@@ -9,6 +9,7 @@ import math
 import os
 import warnings
 
+import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 
