@@ -62,29 +62,43 @@ def image(run: Run, index: int) -> background.Job:
     return background.ask(("image", image_set(run), index), work)
 
 
-def look(run: Run, step: int, sample: Sample, method: str, target: str) -> background.Job:
-    """One net's maps of one image, a `Look`."""
+Numbers = tuple[float, ...]
+
+
+def look(
+    run: Run, step: int, sample: Sample, method: str, target: str, mean: Numbers = (), std: Numbers = ()
+) -> background.Job:
+    """One net's maps of one image, a `Look`; the image is normalised as in training where no mean and std are given."""
 
     def work(tell: Any) -> Look:
         from labapp.probes import explanations
 
         tell(0.0, f"{frames.names([run])[0]}, step {step}")
-        return explanations.look(explanations.of_run(run, step), sample, method, target)
+        return explanations.look(explanations.of_run(run, step).otherwise(mean, std), sample, method, target)
 
-    return background.ask(("look", *_stamp(run, step), *_of(sample), method, target), work)
+    return background.ask(("look", *_stamp(run, step), *_of(sample), method, target, mean, std), work)
 
 
-def faithfulness(run: Run, step: int, sample: Sample, shown: Look, layers: Sequence[LayerMap]) -> background.Job:
+def faithfulness(
+    run: Run,
+    step: int,
+    sample: Sample,
+    shown: Look,
+    layers: Sequence[LayerMap],
+    mean: Numbers = (),
+    std: Numbers = (),
+) -> background.Job:
     """Deletion, insertion, infidelity and sensitivity of some maps of a look, as a list of rows."""
 
     def work(tell: Any) -> list[dict[str, Any]]:
         from labapp.probes import explanations
 
-        return explanations.faithfulness(explanations.of_run(run, step), sample, shown, layers, tell)
+        net = explanations.of_run(run, step).otherwise(mean, std)
+        return explanations.faithfulness(net, sample, shown, layers, tell)
 
     asked = tuple(layer.path for layer in layers)
     return background.ask(
-        ("faithful", *_stamp(run, step), *_of(sample), shown.method, shown.target, asked), work, quick=False
+        ("faithful", *_stamp(run, step), *_of(sample), shown.method, shown.target, asked, mean, std), work, quick=False
     )
 
 

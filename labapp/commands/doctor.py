@@ -53,15 +53,18 @@ def doctor(
     screen.print(f"{net}: loading torch …", emoji=False)
     import torch
 
+    from labapp.probes.subjects import inlet
     from labapp.recording.examine import examine
     from labapp.recording.kernels import library, speed
 
     pixels = image_size or (32 if net in ("plain", "residual", "dense", "vgg") else 224)
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(batch_size, 3, pixels, pixels, generator=generator)
     labels = torch.randint(0, num_classes, (batch_size,), generator=generator)
     try:
-        found = examine(_made(net, num_classes, pixels), images, labels, layers=list(layers) or None)
+        made = _made(net, num_classes, pixels)
+        takes = inlet(made, pixels)  # of the first layer that runs
+        images = torch.randn(batch_size, takes.channels, pixels, pixels, generator=generator).to(takes.dtype)
+        found = examine(made, images, labels, layers=list(layers) or None)
     except LabError as error:
         raise LabError(" ".join(str(error).split())) from error
     except Exception as error:
@@ -75,7 +78,7 @@ def doctor(
         facts.add_row("taken apart", f"{splits} of {report.kinds['block']} blocks into branch and shortcut")
     facts.add_row("memory", f"{report.memory / 2**20:.1f} MiB, for the buffers and one copy of the weights")
     time = f"{found.bare:.3g} s" if found.bare >= 1 else f"{found.bare * 1e3:.3g} ms"
-    facts.add_row("bare step", f"{time} on this batch of {batch_size} × 3 × {pixels} × {pixels}")
+    facts.add_row("bare step", f"{time} on this batch of {' × '.join(map(str, images.shape))}")
     facts.add_row("recorded step", f"{found.ratio:.2f} × a bare one; every(10) would cost a tenth of the rest")
     built, why = library()
     facts.add_row("compiled pass", str(speed()) if built else f"none ({why}): torch reduces, several times slower")

@@ -3,13 +3,15 @@
     architecture(build("vgg16"))            # one row a layer
     share_of_linear_layers(net)             # VGG-16: 0.89 of all weights
 
-A multiply-add is one product and one sum in a convolution or linear layer, for one image. Nothing else is counted, as
-in the papers; so the products inside an attention are missing. `torch.utils.flop_counter` counts the same, as two
-operations each, but adds up all calls of a module, where here every call is a row. One image passes through the net to
-learn the shapes; on `torch.device("meta")` that costs nothing.
+A multiply-add is one product and one sum of a weight with what comes from the image, for one image, wherever it is
+done: in a convolution, a linear layer, the projections of an attention. Nothing else is counted, as in the papers; so
+the products of queries, keys and values with each other are missing. `torch.utils.flop_counter` counts those too, as
+two operations each, and adds up all calls of a module, where here every call is a row. One image passes through the
+net to learn the shapes; on `torch.device("meta")` that costs nothing.
 """
 
 import math
+from collections import Counter
 from functools import partial
 from typing import Any
 
@@ -18,21 +20,25 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.inlet import inlet
 from labapp.diagnostics.measuring.outputs import device_of
+from labapp.diagnostics.measuring.products import Products
 from labapp.diagnostics.measuring.tensors import first_tensor
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.receptive_field import Field, Fields
 from labapp.recording.hooks import Hooks, tensors_in
-from labapp.recording.layout import channel_axis
-from labapp.recording.places import ExecutionOrder, Spot, find_layers
+from labapp.recording.layout import channel_axis, channels_second
+from labapp.recording.places import WHOLE, ExecutionOrder, Spot, find_layers
 
 
 def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd.DataFrame:
     """Every layer of a net, in the order of execution.
 
-    Columns: layer, kind, depth, stage, block, shape (C, H, W of the output), parameters (the layer's own; of a block
-    all inside), multiply_adds (likewise), receptive_field and jump (pixels, see `labapp.diagnostics.receptive_field`).
-    Rows of kind "other" hold parameters that belong to no layer, so that all rows without blocks add up to the net.
+    Columns: layer, kind, depth, stage, block, shape (of the output, channels first: C, H, W), parameters (the layer's
+    own; of a block all inside), multiply_adds (likewise; each run of a block by itself), receptive_field and jump
+    (pixels, see `labapp.diagnostics.receptive_field`). Rows of kind "other" hold what belongs to no layer:
+    parameters, and the products of modules that use weights without calling a layer, such as an attention. So all rows
+    without blocks add up to the net.
 
     Args:
         net: Any net, on any device.
@@ -40,58 +46,80 @@ def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd
         in_channels: Channels of an image.
 
     Raises:
-        LabError: If the net does not take such an image.
+        LabError: If the net does not take such an image, or hooks do not fire in it.
     """
-    rows: list[dict[str, Any]] = []
-    calls: dict[str, int] = {}
-    order = ExecutionOrder()
     spots = find_layers(net)
-    images = torch.ones(1, in_channels, image_size, image_size, device=device_of(net), dtype=_dtype(net))
+    dtype = inlet(net, image_size).dtype
+    images = torch.ones(1, in_channels, image_size, image_size, device=device_of(net), dtype=dtype)
+    with undisturbed(net), Hooks() as hooks:
+        given = images.requires_grad_().clone()  # with a graph, which tells where channels lie
+        with Fields(given) as fields:
+            watch = _Watch(spots, fields)
+            for path, module in net.named_modules():
+                hooks.before(module, partial(watch.enter, path))
+                hooks.after(module, partial(watch.leave, path), always=True)
+            with Products(net, watch.multiplied):
+                _run(net, given)
+    return pd.DataFrame(watch.rows + _others(net, spots, watch))
 
-    def note(fields: Fields, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
-        made = next(tensors_in(output), None)
-        if made is None:
+
+class _Watch:
+    """What the modules of a net do, one row a call of a layer."""
+
+    def __init__(self, spots: list[Spot], fields: Fields) -> None:
+        self.spots = {"" if spot.path == WHOLE else spot.path: spot for spot in spots}
+        self.fields = fields
+        self.rows: list[dict[str, Any]] = []
+        self.calls: dict[str, int] = {}
+        self.own: Counter[str] = Counter()  # multiply-adds of modules that have no row yet, without those inside
+        self._running: list[tuple[str, list[int]]] = []  # path; its own products, and all
+        self._order = ExecutionOrder()
+        self._axes: dict[Any, int] = {}
+
+    def enter(self, path: str, module: nn.Module, args: tuple, kwargs: dict) -> None:
+        """A module begins."""
+        self._running.append((path, [0, 0]))
+
+    def multiplied(self, count: int) -> None:
+        """Products are computed."""
+        if self._running:
+            self._running[-1][1][0] += count
+        else:
+            self.own[""] += count
+        for _, counts in self._running:
+            counts[1] += count
+
+    def leave(self, path: str, module: nn.Module, args: tuple, output: Any) -> None:
+        """A module has returned, or raised."""
+        _, (own, whole) = self._running.pop()
+        spot, made = self.spots.get(path), next(tensors_in(output), None)
+        if spot is None or made is None:
+            self.own[path] += own
             return
-        call = calls[spot.path] = calls.get(spot.path, 0) + 1
-        shape = tuple(made.shape)
-        depth, stage = order.after(spot.kind, call, shape, channel_axis(module, made))
-        field = fields.of(made) or Field(math.nan, math.nan)
-        counted = sum(p.numel() for p in module.parameters(recurse=spot.kind == "block")) if call == 1 else 0
-        rows.append(
+        call = self.calls[path] = self.calls.get(path, 0) + 1
+        axis = channel_axis(module, made, self._axes) if made.dim() else 0
+        if axis is not None and made.grad_fn is not None:
+            self._axes[made.grad_fn] = axis
+        block = spot.kind == "block"
+        if block:
+            self.own[path] += own
+        depth, stage = self._order.after(spot.kind, call, tuple(made.shape), axis)
+        field = self.fields.of(made) or Field(math.nan, math.nan)
+        shape = (made if axis is None or made.dim() < 2 else channels_second(made, axis)).shape
+        self.rows.append(
             {
                 "layer": spot.path if call == 1 else f"{spot.path}#{call}",
                 "kind": spot.kind,
                 "depth": spot.depth or depth,
                 "stage": spot.stage or stage,
                 "block": spot.block,
-                "shape": shape[1:],
-                "parameters": counted,
-                "multiply_adds": multiply_adds(module, first_tensor(args), made) if args else 0,
+                "shape": tuple(shape[1:]),
+                "parameters": sum(p.numel() for p in module.parameters(recurse=block)) if call == 1 else 0,
+                "multiply_adds": whole if block else own,
                 "receptive_field": field.size,
                 "jump": field.jump,
             }
         )
-
-    with undisturbed(net), torch.no_grad(), Hooks() as hooks, Fields(images) as fields:
-        for spot in spots:
-            hooks.after(spot.module, partial(note, fields, spot))
-        _run(net, images)
-    table = pd.DataFrame(rows + _others(net, spots, calls))
-    for index in table.index[table.kind == "block"]:
-        inside = table.layer.str.startswith(f"{table.layer[index]}.") & (table.kind != "block")
-        table.loc[index, "multiply_adds"] = table.multiply_adds[inside].sum()
-    return table
-
-
-def multiply_adds(module: nn.Module, given: Tensor, output: Tensor) -> int:
-    """Multiply-adds that made an output (N, …) of a convolution or linear layer; 0 for anything else."""
-    if isinstance(module, nn.modules.conv._ConvTransposeNd):
-        return given.numel() * module.weight[0].numel()
-    if isinstance(module, nn.modules.conv._ConvNd):
-        return output.numel() * module.weight[0].numel()
-    if isinstance(module, nn.Linear):
-        return output.numel() * module.in_features
-    return 0
 
 
 def share_of_linear_layers(net: nn.Module) -> float:
@@ -111,19 +139,15 @@ def _run(net: nn.Module, images: Tensor) -> Tensor:
         raise LabError(f"this net does not take an image of {size}: {str(error).splitlines()[0]}") from error
 
 
-def _others(net: nn.Module, spots: list[Spot], calls: dict[str, int]) -> list[dict[str, Any]]:
-    """Parameters outside all listed layers, one row a module that holds some."""
-    layers = [spot.module for spot in spots if spot.path in calls and spot.kind != "block"]
+def _others(net: nn.Module, spots: list[Spot], watch: _Watch) -> list[dict[str, Any]]:
+    """Parameters outside all listed layers, and products of other modules; one row a module that has some."""
+    layers = [spot.module for spot in spots if spot.path in watch.calls and spot.kind != "block"]
     counted = {id(p) for module in layers for p in module.parameters(recurse=False)}
     rows = []
     for path, module in net.named_modules():
         own = [p.numel() for p in module.parameters(recurse=False) if id(p) not in counted]
-        if own:
+        if own or watch.own[path]:
             place = {"layer": path, "kind": "other", "depth": 0, "stage": 0, "block": "", "shape": ()}
-            numbers = {"parameters": sum(own), "multiply_adds": 0, "receptive_field": math.nan, "jump": math.nan}
-            rows.append(place | numbers)
+            numbers = {"parameters": sum(own), "multiply_adds": watch.own[path]}
+            rows.append(place | numbers | {"receptive_field": math.nan, "jump": math.nan})
     return rows
-
-
-def _dtype(net: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.float32)

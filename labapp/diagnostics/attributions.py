@@ -4,10 +4,10 @@
     attribute("gradcam", model, images, targets=3, layers=["stage3"])    # {"stage3": (N, h, w)}
     attributions(["saliency", "gradcam", "layercam"], model, images)     # {method: {layer: …}}, one pass for all layers
 
-Maps are signed where the method is. Methods that read the image give one map under the name "image"; methods that read
-layers give one a layer. Saliency, integrated gradients, guided backpropagation and occlusion are captum's; what needs
-layers comes from the one pass of `labapp.diagnostics.measuring.layer_gradients`, and is tested against captum's layer
-by layer.
+Maps are signed where the method is, and in float32 at least, whatever the net computes in. Methods that read the image
+give one map under the name "image"; methods that read layers give one a layer. Saliency, integrated gradients, guided
+backpropagation and occlusion are captum's; what needs layers comes from the one pass of
+`labapp.diagnostics.measuring.layer_gradients`, and is tested against captum's layer by layer.
 """
 
 import warnings
@@ -26,6 +26,7 @@ from labapp.diagnostics.measuring.layer_gradients import (
     class_targets,
     layer_gradients,
 )
+from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.measuring.upsample import upsample
 
@@ -71,7 +72,7 @@ def attributions(
         found["guided-backprop"] = {IMAGE: guided_backprop(model, images, targets).sum(1)}
     if "occlusion" in methods:
         found["occlusion"] = {IMAGE: occlusion(model, images, targets).mean(1)}
-    return {method: found[method] for method in methods}
+    return {method: {name: maps.to(wide(maps.dtype)) for name, maps in found[method].items()} for method in methods}
 
 
 def saliency(model: nn.Module, images: Tensor, targets: Targets = None, *, signed: bool = False) -> Tensor:

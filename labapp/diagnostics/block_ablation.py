@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.measuring.chains import Chain, dense_layers, run_units, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, dense_layers, run_units, taken_apart
 from labapp.diagnostics.measuring.conditions import labelled_batches, require_classes, require_labelled
+from labapp.diagnostics.measuring.splits import through
 
 AblatedCell = tuple[int, int, int, str]  # block, source, target, kind
 AblatedCells = Iterator[tuple[AblatedCell, Tensor]]

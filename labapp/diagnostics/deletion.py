@@ -5,19 +5,24 @@ image (insertion). The probability of the class (softmax) over the share of plac
 the trapezoid rule, from 0 to 1, is the score. A faithful map has a small deletion area and a large insertion area.
 
 Petsiuk, Das, Saenko 2018, *RISE* (arXiv 1806.07421), §4.1. Unchanged by any increasing function of the map. Places of
-equal height go in the order of reading.
+equal height go in the order of reading. NaN where the probability says nothing: softmax makes 1 of a single output
+whatever the image shows, and with a batch norm that reads its batch it is a matter of the images beside.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.transforms.functional import gaussian_blur
 
+from labapp.diagnostics.measuring.conditions import images_mix
 from labapp.diagnostics.measuring.layer_gradients import Targets, class_scores, class_targets
+from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.measuring.upsample import upsample
 
+ONE_OUTPUT = "the net has one output, of which softmax makes 1 whatever the image shows"
 AT_ONCE = 256  # images in one forward pass
 
 
@@ -26,6 +31,7 @@ class Curve(NamedTuple):
 
     shares: Tensor  # (steps + 1,), from 0 to 1
     probabilities: Tensor  # (N, steps + 1)
+    note: str = ""  # why there are none, where they are NaN
 
     @property
     def area(self) -> Tensor:
@@ -37,37 +43,51 @@ def deletion(
     model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None, *, steps: int = 32, baseline: float = 0.0
 ) -> Curve:
     """The highest places of maps (N, h, w) taken out of images (N, C, H, W); 0 is the set's mean colour."""
-    with undisturbed(model), torch.no_grad():
-        classes = class_targets(targets, class_scores(model, images))
-        return _curve(model, images, torch.full_like(images, baseline), maps, classes, steps)
+    return _curve(model, images, lambda: torch.full_like(images, baseline), maps, targets, steps)
 
 
 def insertion(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets = None, *, steps: int = 32) -> Curve:
     """The highest places of maps (N, h, w) put into a blurred copy of images (N, C, H, W)."""
-    with undisturbed(model), torch.no_grad():
-        classes = class_targets(targets, class_scores(model, images))
-        return _curve(model, blurred(images), images, maps, classes, steps)
+    return _curve(model, blurred(images), lambda: images, maps, targets, steps, images)
 
 
 def blurred(images: Tensor) -> Tensor:
     """Images as insertion starts from: RISE's blur (σ = 5 pixels, 11 taps, at 224), and at small sizes σ = 2."""
     side = min(images.shape[2:])
     sigma = max(2.0, 5 * side / 224)
-    return gaussian_blur(images, [2 * min(round(sigma), side - 1) + 1] * 2, [sigma] * 2)
+    kernel = [2 * min(round(sigma), side - 1) + 1] * 2
+    return gaussian_blur(images.to(wide(images.dtype)), kernel, [sigma] * 2).to(images.dtype)
 
 
-def _curve(model: nn.Module, start: Tensor, end: Tensor, maps: Tensor, classes: Tensor, steps: int) -> Curve:
-    """Probabilities of (N,) classes on the way from images `start` to images `end`, both (N, C, H, W)."""
-    count, _, height, width = start.shape
-    if maps.shape[1:] != (height, width):
-        maps = upsample(maps, (height, width))
-    order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
-    rank = order.argsort(dim=1).view(count, 1, height, width)  # 0 for the highest place
-    places = torch.linspace(0, height * width, steps + 1, device=start.device).round().long()
-    every = torch.arange(count, device=start.device).repeat_interleave(steps + 1)  # image of each variant
-    changed = places.repeat(count)
-    probabilities = []
-    for which, many in zip(every.split(AT_ONCE), changed.split(AT_ONCE), strict=True):
-        variants = end[which].where(rank[which] < many.view(-1, 1, 1, 1), start[which])
-        probabilities.append(model(variants).softmax(1).gather(1, classes[which, None])[:, 0])
-    return Curve(places / (height * width), torch.cat(probabilities).view(count, steps + 1))
+def _curve(
+    model: nn.Module,
+    start: Tensor,
+    changed_to: Callable[[], Tensor],
+    maps: Tensor,
+    targets: Targets,
+    steps: int,
+    images: Tensor | None = None,
+) -> Curve:
+    """Probabilities of the classes on the way from images `start` to others, both (N, C, H, W)."""
+    with undisturbed(model), torch.no_grad():
+        scores = class_scores(model, start if images is None else images)
+        classes = class_targets(targets, scores)
+        count, _, height, width = start.shape
+        places = torch.linspace(0, height * width, steps + 1, device=start.device).round().long()
+        shares = places / (height * width)
+        note = ONE_OUTPUT if scores.shape[1] == 1 else images_mix(model)
+        if note:
+            return Curve(shares, torch.full((count, steps + 1), torch.nan, device=start.device), note)
+        if maps.shape[1:] != (height, width):
+            maps = upsample(maps, (height, width))
+        order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
+        rank = order.argsort(dim=1).view(count, 1, height, width)  # 0 for the highest place
+        every = torch.arange(count, device=start.device).repeat_interleave(steps + 1)  # image of each variant
+        changed = places.repeat(count)
+        end = changed_to()
+        probabilities = []
+        for which, many in zip(every.split(AT_ONCE), changed.split(AT_ONCE), strict=True):
+            variants = end[which].where(rank[which] < many.view(-1, 1, 1, 1), start[which])
+            found = model(variants)
+            probabilities.append(found.to(wide(found.dtype)).softmax(1).gather(1, classes[which, None])[:, 0])
+    return Curve(shares, torch.cat(probabilities).view(count, steps + 1))

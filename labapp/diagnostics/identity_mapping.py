@@ -34,12 +34,13 @@ from torch.nn import functional as F
 
 from labapp.config import LabError, listed, nearest
 from labapp.diagnostics.measuring.batch_statistics import held_statistics
-from labapp.diagnostics.measuring.chains import Chain, Modules, run_units, taken_apart
+from labapp.diagnostics.measuring.chains import Chain, run_units, taken_apart
 from labapp.diagnostics.measuring.conditions import (
     require_classes,
     require_images,
     require_labelled,
 )
+from labapp.diagnostics.measuring.splits import Modules
 from labapp.diagnostics.singular_values import extreme_singular_values
 
 COLUMNS = (

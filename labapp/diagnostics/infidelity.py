@@ -12,6 +12,7 @@ import torch
 from captum.metrics import infidelity as captum_infidelity
 from torch import Tensor, nn
 
+from labapp.diagnostics.measuring.conditions import images_mix
 from labapp.diagnostics.measuring.layer_gradients import Targets, class_scores, class_targets
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.measuring.upsample import upsample
@@ -30,7 +31,7 @@ def infidelity(
     scaled: bool = True,
     seed: int = 0,
 ) -> Tensor:
-    """Infidelity of each image, (N,), in squared units of the score.
+    """Infidelity of each image, (N,), in squared units of the score; NaN where images mix (a batch norm of the batch).
 
     Args:
         model: Any net from images to class scores (N, classes).
@@ -51,6 +52,8 @@ def infidelity(
         by = noise * torch.randn(inputs.shape, generator=generator, device=inputs.device, dtype=inputs.dtype)
         return by, inputs - by
 
+    if images_mix(model):  # the change of one image would change the scores of others
+        return torch.full((len(images),), torch.nan)
     with undisturbed(model), torch.no_grad():
         classes = class_targets(targets, class_scores(model, images))
         found = captum_infidelity(

@@ -20,7 +20,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from labapp.diagnostics.measuring.measured import Measured, missing, usable
+from labapp.diagnostics.measuring.measured import ROUNDING, Measured, missing, usable
 
 KEPT = 0.9  # Facco's choice
 LEAST_POINTS = 20
@@ -33,7 +33,7 @@ def intrinsic_dimension(features: Tensor) -> Measured:
     rows, why = usable(features, LEAST_POINTS)
     if why:
         return missing(why)
-    distinct = torch.unique(rows, dim=0)
+    distinct = different(torch.unique(rows, dim=0), torch.finfo(features.dtype).eps)
     if len(distinct) < LEAST_POINTS:
         return missing(f"{len(distinct)} different points; this needs at least {LEAST_POINTS}")
     first, second = nearest_two(distinct)
@@ -50,6 +50,23 @@ def intrinsic_dimension(features: Tensor) -> Measured:
     if value > TOO_LARGE:
         notes.append(f"above {TOO_LARGE} dimensions the estimate is too small")
     return Measured(value, float(low), float(high), "; ".join(notes))
+
+
+def different(points: Tensor, eps: float) -> Tensor:
+    """Those of points (N, D) that no earlier one equals up to the rounding of numbers with this eps.
+
+    Repeats that were computed in another order differ in their last digits. Their distance would be the smallest there
+    is, and the dimension that of the rounding.
+    """
+    sizes = points.norm(dim=1)
+    alone = []
+    for part, (size, numbers) in zip(
+        points.split(ROWS), zip(sizes.split(ROWS), torch.arange(len(points)).split(ROWS), strict=True), strict=True
+    ):
+        distances = torch.cdist(part, points, compute_mode="donot_use_mm_for_euclid_dist")
+        earlier = torch.arange(len(points)) < numbers[:, None]
+        alone.append(~((distances <= ROUNDING * eps * size[:, None]) & earlier).any(1))
+    return points[torch.cat(alone)]
 
 
 def nearest_two(points: Tensor) -> tuple[Tensor, Tensor]:

@@ -30,8 +30,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from labapp.config import LabError
-from labapp.diagnostics.measuring.chains import Chain, Unit, dense_layers, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, Unit, dense_layers, taken_apart
 from labapp.diagnostics.measuring.conditions import labelled_batches, require_classes, require_labelled
+from labapp.diagnostics.measuring.splits import through
 
 COLUMNS = ("lesion", "block", "other", "loss", "accuracy", "loss_change", "accuracy_change", "reason")
 Step = Callable[[Tensor], Tensor]

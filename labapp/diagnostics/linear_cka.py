@@ -43,12 +43,32 @@ def linear_cka(X: Tensor, Y: Tensor, *, unbiased: bool = True) -> Measured:
         _, why = usable(features, LEAST_IMAGES)
         if why:
             return missing(why)
-    products = hsic(torch.stack([gram(X.double()), gram(Y.double())]), unbiased=unbiased)
+    grams = torch.stack([gram(X.double()), gram(Y.double())])
+    products = hsic(grams, unbiased=unbiased)
+    for own, dead in zip(grams, nothing_in(grams, products.diagonal(), torch.float64), strict=True):
+        if dead:
+            return missing(nothing_alike(own))
     value = float(products[0, 1] / (products[0, 0] * products[1, 1]).sqrt())
     floor = (
         "" if unbiased or len(X) >= max(X[0].numel(), Y[0].numel()) else "fewer images than features: biased upwards"
     )
     return Measured(value, note=floor)
+
+
+def nothing_in(grams: Tensor, own: Tensor, dtype: torch.dtype) -> Tensor:
+    """Of which Gram matrices (L, n, n), computed in a dtype, the HSIC with themselves (L,) is a sum that cancels."""
+    return own <= (ROUNDING * torch.finfo(dtype).eps) ** 2 * grams.square().amax((1, 2))
+
+
+def nothing_alike(gram: Tensor) -> str:
+    """Why a layer has no similarity even with itself, from its Gram matrix (n, n), though its features differ."""
+    squares = gram.diagonal()
+    distances = squares[:, None] + squares[None, :] - 2 * gram
+    n = len(gram)
+    near = distances <= ROUNDING * torch.finfo(torch.float32).eps * distances.max()
+    if int(near.sum(1).max()) >= n - 1:
+        return "only one image differs from the others, so no two images are alike in a way that could be compared"
+    return "the differences of the images are at right angles to each other, so no two are more alike than others"
 
 
 def gram(features: Tensor) -> Tensor:

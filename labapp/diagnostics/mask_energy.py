@@ -3,6 +3,7 @@
 Energy inside the mask: Σ_{ij ∈ mask} ReLU(map)_ij / Σ_ij ReLU(map)_ij, the map laid over the image first. Wang et al.
 2020, *Score-CAM* (arXiv 1910.01279), §4.3, who call it the energy-based pointing game and use boxes.
 
+The map is enlarged with its sign, so what argues against the class takes from what stands beside it, as in the picture.
 From 0 to 1; unchanged when the map is scaled. A constant map scores the mask's share of the image (`mask_share`),
 which is therefore what a map must beat; a random net's map is the other thing to compare with.
 """
@@ -10,6 +11,7 @@ which is therefore what a map must beat; a random net's map is the other thing t
 import torch
 from torch import Tensor
 
+from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.upsample import upsample
 
 
@@ -19,9 +21,8 @@ def mask_energy(maps: Tensor, masks: Tensor) -> Tensor:
     NaN where the map has nothing positive or is not finite, or the mask is empty: there is no energy to share out.
     """
     masks = masks.to(maps.device, torch.bool)
-    positive = maps.relu()
-    if maps.shape != masks.shape:
-        positive = upsample(positive, (masks.shape[1], masks.shape[2]))
+    over = maps if maps.shape == masks.shape else upsample(maps, (masks.shape[1], masks.shape[2]))
+    positive = over.relu().to(wide(maps.dtype))
     inside = (positive * masks).sum((1, 2))
     total = positive.sum((1, 2))
     known = (total > 0) & total.isfinite() & masks.flatten(1).any(1)

@@ -35,8 +35,9 @@ from torch.nn import functional as F
 
 from labapp.config import LabError
 from labapp.diagnostics.measuring.batch_statistics import batch_statistics
-from labapp.diagnostics.measuring.chains import Chain, Unit, run_units, taken_apart, through
+from labapp.diagnostics.measuring.chains import Chain, Unit, run_units, taken_apart
 from labapp.diagnostics.measuring.conditions import require_classes, require_labelled
+from labapp.diagnostics.measuring.splits import through
 
 COLUMNS = ("length", "paths", "probability", "gradient_norm", "deviation", "weight", "sum_norm", "reason")
 

@@ -16,22 +16,23 @@ weights* if the interval of that number's mean over the images lies between −�
 Where an image shows one bright thing on a plain ground, any map that follows the input keeps a high ρ and fails.
 """
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.copies import copied, restarted
 from labapp.diagnostics.measuring.interval import Interval, mean_interval
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.diagnostics.rank_correlation import rank_correlation
 from labapp.diagnostics.ssim import ssim, to_unit_range
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import kind_of
+from labapp.recording.places import kind_of, owns_parameters, require_open
 
 DEPENDS, DOES_NOT, UNDECIDED = "depends on the weights", "does not depend on the weights", "undecided"
 THRESHOLD = 0.5
@@ -101,7 +102,7 @@ def sanity_check(
     if not groups:
         raise LabError("this net has no weights that could be made random")
     fresh = fresh if fresh is not None else restarted(model, seed)
-    net = copy.deepcopy(model)
+    net = copied(model)
     trained = explain(model).detach()
     ends = _spread(len(groups), checks)
     layers, signed, absolute, looks = [], [], [], []
@@ -119,56 +120,67 @@ def sanity_check(
 
 
 def weight_layers(model: nn.Module, images: Tensor) -> dict[str, list[str]]:
-    """The weight layers in order of execution: {path: [itself, and the norms and other weights up to the next one]}."""
-    paths = [path for path, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    """The weight layers in order of execution: {path: [itself, and the norms and other weights up to the next one]}.
+
+    Every weight of the net is in one of them. Weights that are used without their layer being called, as an attention
+    uses its projections', belong to the module that ran around them; weights that a module has beside its parts (a
+    position embedding, a scale) to the first of these parts.
+    """
+    require_open(model)
+    modules = {path: module for path, module in model.named_modules() if "parametrizations" not in path.split(".")}
     ran: dict[str, None] = {}
 
     def note(path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        ran.setdefault(path)
+        ran.pop(path, None)  # of several calls the last counts: it is the first that the cascade reaches
+        ran[path] = None
 
     with undisturbed(model), torch.no_grad(), Hooks() as hooks:
-        for path in paths:
-            hooks.after(model.get_submodule(path), partial(note, path))
+        for path, module in modules.items():
+            hooks.after(module, partial(note, path))
         model(images[:1].clone())
+    held: dict[str, list[str]] = {}  # a path that ran -> its own weights', and those of parts that were not called
+    for path, module in modules.items():
+        if owns_parameters(module):
+            held.setdefault(next(around for around in _outwards(path) if around in ran or not around), []).append(path)
     groups: dict[str, list[str]] = {}
-    for path in ran:
-        if not groups or kind_of(model.get_submodule(path)) in ("conv", "linear"):
+    group_of: dict[str, str] = {}
+    for path in [path for path in ran if path in held and not _inside(path, held)]:
+        kinds = {kind_of(modules[each]) for each in held[path]}
+        if not groups or kinds & {"conv", "linear", "attention", "recurrent"}:
             groups[path] = []
-        next(reversed(groups.values())).append(path)
+        group_of[path] = next(reversed(groups))
+        groups[group_of[path]] += held[path]
+    order = list(groups)
+    for path in [path for path in held if path not in group_of]:
+        parts = [group_of[part] for part in _inside(path, group_of)]
+        groups[min(parts, key=order.index) if parts else order[0]] += held[path]
     return groups
 
 
-def restarted(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy with new random weights in every layer.
+def _outwards(path: str) -> Iterator[str]:
+    """A path and those of all modules around it, up to the net itself, ""."""
+    while path:
+        yield path
+        path = path.rpartition(".")[0]
+    yield ""
 
-    Convolutions and linear layers draw He's, which keep the size of the signal also where normalisations start with the
-    statistics (0, 1); all else starts as PyTorch starts it.
-    """
-    net = copy.deepcopy(model).cpu()  # one seed, the same weights on every device
-    with torch.random.fork_rng([]), torch.no_grad():
-        torch.manual_seed(seed)
-        for module in net.modules():
-            restart = getattr(module, "reset_parameters", None)
-            if callable(restart):
-                restart()
-            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif not callable(restart):
-                for parameter in module.parameters(recurse=False):  # of a class that does not say how it starts
-                    if parameter.numel() > 1:
-                        parameter.copy_(torch.randn(parameter.shape) * float(parameter.std()))
-    return net
+
+def _inside(path: str, others: Iterable[str]) -> list[str]:
+    """Those of other paths that lie inside one."""
+    return [other for other in others if other != path and (not path or other.startswith(f"{path}."))]
 
 
 def _replace(module: nn.Module, fresh: nn.Module, path: str) -> None:
+    computed = parametrize.is_parametrized(module)
+    parts = module.parametrizations.named_modules(prefix=f"{path}.parametrizations".lstrip(".")) if computed else ()  # type: ignore[union-attr]
     try:
-        source = fresh.get_submodule(path)
-        with torch.no_grad():
-            for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-                tensor.copy_(source.get_parameter(name) if name in module._parameters else source.get_buffer(name))
-    except (AttributeError, RuntimeError) as error:
+        for where, part in ((path, module), *parts):
+            source = fresh.get_submodule(where)
+            new = dict((*source.named_parameters(recurse=False), *source.named_buffers(recurse=False)))
+            with torch.no_grad():
+                for name, tensor in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)):
+                    tensor.copy_(new[name])
+    except (AttributeError, KeyError, RuntimeError) as error:
         raise LabError(f"the untrained net is not of the same kind: its '{path}' does not fit ({error})") from None
 
 

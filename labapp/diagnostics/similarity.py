@@ -9,7 +9,6 @@ The interval is a bootstrap over batches, with the percentiles expanded for thei
 arXiv 1411.5279, §4.4): a percentile interval from 8 batches would be about a quarter too narrow.
 """
 
-import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.linear_cka import LEAST_IMAGES, centred, half_gram, whole
+from labapp.diagnostics.linear_cka import LEAST_IMAGES, centred, half_gram, nothing_alike, nothing_in, whole
+from labapp.diagnostics.measuring.copies import copied
 from labapp.diagnostics.measuring.features import Images, batches
 from labapp.diagnostics.measuring.interval import expanded_tail
 from labapp.diagnostics.measuring.outputs import OutputReader
@@ -102,6 +102,7 @@ class _Sums:
         cross: for each group (A, B), HSIC between the layers of one side and of the other.
         own: for each group (A + B), HSIC of every layer with itself.
         features: (A + B), values an image.
+        reasons: by layer, why a batch in which its features differ says nothing about it.
     """
 
     def __init__(self, unbiased: bool) -> None:
@@ -109,13 +110,14 @@ class _Sums:
         self.cross: list[np.ndarray] = []
         self.own: list[np.ndarray] = []
         self.features: list[int] = []
+        self.reasons: dict[int, str] = {}
         self._per_group = 1
 
     def add(self, read: list[tuple[Tensor, list[int]]]) -> None:
         """One batch: for each net the layers' Gram matrices (L, n, n) and numbers of features."""
         n = read[0][0].shape[-1]
         # a batch counts by its number of images
-        parts = [n**0.5 * centred(grams, unbiased=self.unbiased).flatten(1) for grams, _ in read]
+        parts = [n**0.5 * self._centred(grams) for grams, _ in read]
         cross = (parts[0] @ parts[-1].T).numpy()
         own = torch.cat([part.square().sum(1) for part in (parts[0], parts[-1])]).numpy()
         if self.batches % self._per_group:
@@ -130,6 +132,15 @@ class _Sums:
         self.batches += 1
         self.images += n
         self.smallest = min(self.smallest, n)
+        for index, gram in enumerate([*read[0][0], *read[-1][0]]):
+            if not own[index] and index not in self.reasons and bool(gram.any()):
+                self.reasons[index] = nothing_alike(gram)
+
+    def _centred(self, grams: Tensor) -> Tensor:
+        """Centred Gram matrices as rows; 0 where all is rounding, which would else be compared."""
+        found = centred(grams, unbiased=self.unbiased).flatten(1)
+        own = found.square().sum(1)
+        return found.where(~nothing_in(grams, own, torch.float32)[:, None] | own.isnan()[:, None], 0.0)
 
     def _pair_up(self) -> None:
         for sums in (self.cross, self.own):
@@ -186,7 +197,7 @@ def _grams(reader: OutputReader, images: Tensor) -> tuple[Tensor, list[int]]:
 
 
 def _with_weights(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    twin = copy.deepcopy(model)
+    twin = copied(model)
     try:
         twin.load_state_dict(state)
     except RuntimeError as error:
@@ -207,8 +218,9 @@ def _mixed(images: Images, batch_size: int, seed: int) -> Iterator[Tensor]:
 def _table(sums: _Sums, readers: list[OutputReader], estimator: str, seed: int) -> pd.DataFrame:
     own = np.sum(sums.own, axis=0)
     first = len(readers[0].positions())
-    left = _side(readers[0], sums, own[:first], sums.features[:first])
-    right = _side(readers[-1], sums, own[first:], sums.features[first:])
+    why = [sums.reasons.get(index, "all images have the same features") for index in range(len(own))]
+    left = _side(readers[0], sums, own[:first], sums.features[:first], why[:first])
+    right = _side(readers[-1], sums, own[first:], sums.features[first:], why[first:])
     table = left.merge(right.add_prefix("other_"), how="cross")
     shape = len(left), len(right)
     for name, values in zip(("cka", "low", "high"), sums.estimate(seed), strict=True):
@@ -225,14 +237,14 @@ def _table(sums: _Sums, readers: list[OutputReader], estimator: str, seed: int) 
     return table.assign(images=sums.images, batches=sums.batches, estimator=estimator, note=notes)
 
 
-def _side(reader: OutputReader, sums: _Sums, own: np.ndarray, sizes: list[int]) -> pd.DataFrame:
+def _side(reader: OutputReader, sums: _Sums, own: np.ndarray, sizes: list[int], why: list[str]) -> pd.DataFrame:
     """One net's layers, with what there is to say about each."""
 
-    def note(name: str, itself: float, size: int) -> str:
+    def note(name: str, itself: float, size: int, reason: str) -> str:
         if not np.isfinite(itself):
             return f"{name}: its features are not finite"
         if itself == 0:
-            return f"{name}: all images have the same features"
+            return f"{name}: {reason}"
         if sums.unbiased and sums.images < size:
             return f"{sums.images} images for up to {max(sums.features)} features: read the interval"
         if not sums.unbiased and sums.smallest < size:
@@ -240,7 +252,7 @@ def _side(reader: OutputReader, sums: _Sums, own: np.ndarray, sizes: list[int]) 
         return ""
 
     positions, silent = reader.positions(), reader.silent()
-    notes = [note(place.layer, *numbers) for place, *numbers in zip(positions, own, sizes, strict=True)]
+    notes = [note(place.layer, *numbers) for place, *numbers in zip(positions, own, sizes, why, strict=True)]
     return pd.DataFrame([*positions, *silent]).assign(
         features=[*sizes, *[0] * len(silent)],
         note=[*notes, *[f"{place.layer}: it never ran in a forward pass" for place in silent]],

@@ -18,13 +18,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from labapp.config import LabError
+from labapp.config import LabError, first_line
 from labapp.diagnostics.measuring.interval import mean_interval
+from labapp.diagnostics.measuring.layouts import channel_axes, untold
 from labapp.diagnostics.measuring.measured import labels_of
 from labapp.diagnostics.measuring.outputs import device_of
 from labapp.diagnostics.measuring.tensors import first_tensor
 from labapp.diagnostics.measuring.undisturbed import undisturbed
-from labapp.recording.hooks import Hooks, tensors_in
+from labapp.recording.hooks import Hooks
+from labapp.recording.layout import channels_second
 from labapp.recording.places import find_layers
 
 ROUNDING = 1e-3  # a change of the output below this share of it is one of summing in another order
@@ -79,17 +81,18 @@ def spatial_order(
         return torch.cat([first_tensor(model(part.to(device))).cpu().double() for part in images.split(batch_size)])
 
     with undisturbed(model), torch.no_grad():
-        name, module, (height, width) = _last_map(model, images[:1].to(device))
+        last = _last_map(model, images[:1].to(device))
+        name, positions, *_ = last
         plain = outputs()
         permuted = []
         for _ in range(repeats):
-            order = _moving(height * width, draw).to(device)
+            order = _moving(positions, draw).to(device)
             with Hooks() as hooks:
-                hooks.after(module, _permute(order))
+                hooks.after(model.get_submodule(name.partition("#")[0]), _permute(order, last))
                 permuted.append(outputs())
     if not bool(torch.isfinite(plain).all()):
         nothing = (math.nan,) * 6
-        return SpatialOrder(name, height * width, repeats, *nothing, "the net's outputs are not finite")
+        return SpatialOrder(name, positions, repeats, *nothing, "the net's outputs are not finite")
     changed = torch.stack(permuted)  # (repeats, N, classes)
     sizes = plain.norm(dim=1).clamp_min(torch.finfo(torch.float32).tiny)
     change = float(((changed - plain).norm(dim=2) / sizes).mean())
@@ -97,11 +100,11 @@ def spatial_order(
     note = "the head does not see positions" if change < ROUNDING else ""
     if classes is None:
         missing = (math.nan,) * 4
-        return SpatialOrder(name, height * width, repeats, *missing, change, moved, note or "no labels, so no accuracy")
+        return SpatialOrder(name, positions, repeats, *missing, change, moved, note or "no labels, so no accuracy")
     right = mean_interval((changed.argmax(2) == classes).double().mean(0))  # of each image, over permutations
     accuracy = float((plain.argmax(1) == classes).double().mean())
     note = "; ".join(filter(None, (note, right.reason)))
-    return SpatialOrder(name, height * width, repeats, accuracy, *right[:3], change, moved, note)
+    return SpatialOrder(name, positions, repeats, accuracy, *right[:3], change, moved, note)
 
 
 def _moving(positions: int, draw: torch.Generator) -> Tensor:
@@ -112,31 +115,44 @@ def _moving(positions: int, draw: torch.Generator) -> Tensor:
             return order
 
 
-def _permute(order: Tensor) -> Any:
-    """A hook whose return value takes the place of the output."""
+class _LastMap(NamedTuple):
+    """The last output of a net that is a map with more than one position."""
 
-    def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        return output.flatten(2)[:, :, order].view(output.shape)
+    layer: str
+    positions: int
+    axis: int  # of its channels
+    calls: int  # of the module in one forward
+    call: int  # the one that made this map
+
+
+def _permute(order: Tensor, last: _LastMap) -> Any:
+    """A hook whose return value takes the place of the output of that one call in each forward."""
+    calls = 0
+
+    def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        nonlocal calls
+        calls += 1
+        if (calls - 1) % last.calls + 1 != last.call:
+            return None
+        maps = channels_second(output, last.axis)
+        return maps.flatten(2)[:, :, order].view(maps.shape).movedim(1, last.axis)
 
     return hook
 
 
-def _last_map(model: nn.Module, image: Tensor) -> tuple[str, nn.Module, tuple[int, int]]:
-    """The last place whose output is a map with more than one position, and the map's size."""
-    found: list[tuple[str, nn.Module, tuple[int, int]]] = []
-    with Hooks() as hooks:
-        for spot in find_layers(model):
-
-            def note(module: nn.Module, args: tuple, output: Any, path: str = spot.path) -> None:
-                made = output if isinstance(output, Tensor) else None
-                if made is not None and made.dim() == 4 and made.shape[2] * made.shape[3] > 1:
-                    found.append((path, module, (made.shape[2], made.shape[3])))
-
-            hooks.after(spot.module, note)
-        model(image)
-    if not found:
-        raise LabError("this net has no feature map with more than one position for such images; take larger ones")
-    return found[-1]
+def _last_map(model: nn.Module, image: Tensor) -> _LastMap:
+    shapes: dict[str, tuple[int, ...]] = {}
+    axes = channel_axes(model, image, [spot.path for spot in find_layers(model)], shapes)
+    for name, shape in reversed(shapes.items()):
+        axis = axes[name]
+        if len(shape) == 4 and axis is None:
+            raise LabError(untold(name, shape))
+        positions = math.prod(shape) // shape[axis] if axis is not None and len(shape) == 4 else 1
+        if axis is not None and positions > 1:
+            path, _, call = name.partition("#")
+            calls = sum(other.partition("#")[0] == path for other in shapes)
+            return _LastMap(name, positions, axis, calls, int(call or 1))
+    raise LabError("this net has no feature map with more than one position for such images; take larger ones")
 
 
 def accepted_sizes(model: nn.Module, sizes: Iterable[int], *, in_channels: int = 3) -> pd.DataFrame:
@@ -151,21 +167,13 @@ def accepted_sizes(model: nn.Module, sizes: Iterable[int], *, in_channels: int =
         if size < 1:
             raise LabError(f"an image size must be at least 1 pixel, not {size}")
         image = torch.zeros(1, in_channels, size, size, device=parameter.device, dtype=parameter.dtype)
-        positions: list[int] = []
-
-        def note(module: nn.Module, args: tuple, output: Any, positions: list[int] = positions) -> None:
-            made = next(tensors_in(output), None)
-            if made is not None and made.dim() == 4:
-                positions.append(made.shape[2] * made.shape[3])
-
-        with undisturbed(model), torch.no_grad(), Hooks() as hooks:
-            for spot in find_layers(model):
-                hooks.after(spot.module, note)
+        positions, reason = 0, ""
+        with undisturbed(model), torch.no_grad():
             try:
-                model(image)
-                reason = ""
+                positions = _last_map(model, image).positions
+            except LabError:  # it is taken, and no map of it has more than one position
+                pass
             except (RuntimeError, ValueError, AssertionError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        last = next((number for number in reversed(positions) if number > 1), 0)
-        rows.append({"size": size, "accepted": not reason, "positions": 0 if reason else last, "note": reason})
+                reason = first_line(error)
+        rows.append({"size": size, "accepted": not reason, "positions": positions, "note": reason})
     return pd.DataFrame(rows)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -25,6 +25,15 @@ from labapp.config import LabError, nearest
 from labapp.nets.net import Net
 
 WEIGHTS = (None, "default")
+
+
+class InputRecord(NamedTuple):
+    """How a net's weights want their images, as whoever published them wrote down."""
+
+    mean: tuple[float, ...]  # by channel, of images from 0 to 1
+    std: tuple[float, ...]
+    size: int | None  # pixels a side
+    says: str  # who says so
 
 
 def foreign(
@@ -128,6 +137,43 @@ def _made(spec: str, make: Callable[[], object], *, fetches: bool = False) -> nn
 def _reason(error: Exception) -> str:
     first = (str(error).splitlines() or [""])[0].split(". ")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def recorded_input(spec: str, net: nn.Module | None = None) -> InputRecord | None:
+    """The record of how a net's images are normalised: torchvision's transforms, timm's configuration.
+
+    Args:
+        spec: Source and name, as in `foreign`.
+        net: The net itself: one that timm made says so, also where a callable of the user's own asked timm for it.
+
+    Returns:
+        None where nobody has written it down.
+    """
+    source, _, name = spec.partition(":")
+    if source == "torchvision":
+        from torchvision import models
+
+        try:
+            record: Any = models.get_model_weights(name).DEFAULT.transforms()
+        except (AttributeError, ValueError):  # a net without published weights
+            return None
+        size = getattr(record, "crop_size", None)
+        about = {"mean": getattr(record, "mean", None), "std": getattr(record, "std", None)}
+        return _record(about | {"size": size[0] if isinstance(size, list) else size}, "as torchvision's weights say")
+    settings = getattr(net, "pretrained_cfg", None) or getattr(net, "default_cfg", None)
+    if settings is None and source == "timm":
+        settings = importlib.import_module("timm").get_pretrained_cfg(name)
+    if settings is None:
+        return None
+    about = dict(settings) if isinstance(settings, Mapping) else dict(vars(settings))
+    return _record(about | {"size": (about.get("input_size") or (None,))[-1]}, "as timm's configuration says")
+
+
+def _record(about: Mapping[str, Any], who: str) -> InputRecord | None:
+    mean, std, size = about.get("mean"), about.get("std"), about.get("size")
+    if mean is None or std is None:
+        return None
+    return InputRecord(tuple(map(float, mean)), tuple(map(float, std)), size and int(size), who)
 
 
 def torchvision_keys(net: Net, state: Mapping[str, torch.Tensor]) -> dict[str, str]:

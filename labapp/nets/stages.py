@@ -14,7 +14,8 @@ A `Stages` is a module around the net itself, not a copy: it trains, moves and i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ from labapp.nets.densenet import DenseBlock
 from labapp.nets.net import Net, Place
 
 LOGITS = "logits"
+FAMILIES = (Net, models.ResNet, models.DenseNet, models.VGG)
+TRIED = 64  # pixels of the image on which a forward that is not the family's own is compared with the stages
 PROBE = 256  # pixels of the image that tells channels and strides; a multiple of every stride
 
 
@@ -51,6 +54,8 @@ class Stages(nn.Module):
         maps = self._on_paper()
         self.channels = {name: made.shape[1] for name, made in maps.items()}
         self.strides = {name: PROBE // made.shape[-1] for name, made in maps.items()}
+        self.logits = True
+        self._require_the_whole()
         self.logits = logits
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
@@ -68,10 +73,58 @@ class Stages(nn.Module):
     def _on_paper(self) -> OrderedDict[str, Tensor]:
         """The maps of an image on the meta device: shapes only, and nothing in the net changes."""
         state = {name: tensor.to("meta") for name, tensor in (*self.named_parameters(), *self.named_buffers())}
-        first = next(module for module in self.net.modules() if isinstance(module, nn.Conv2d))
-        images = torch.empty(2, first.in_channels, PROBE, PROBE, device="meta", dtype=first.weight.dtype)
+        dtype = next(module for module in self.net.modules() if isinstance(module, nn.Conv2d)).weight.dtype
+        images = torch.empty(2, *self._image(PROBE), device="meta", dtype=dtype)
         with torch.no_grad():
             return functional_call(self, state, (images,))
+
+    def _image(self, side: int) -> tuple[int, int, int]:
+        """The shape of an image."""
+        first = next(module for module in self.net.modules() if isinstance(module, nn.Conv2d))
+        return first.in_channels, side, side
+
+    def _require_the_whole(self) -> None:
+        """Make sure that the stages one after the other are the net, also where its class has a forward of its own.
+
+        Raises:
+            LabError: If they give something else than the net.
+        """
+        net, base = self.net, next(base for base in FAMILIES if isinstance(self.net, base))
+        forwards = ("forward", "_forward_impl")
+        if all(getattr(type(net), name, None) is getattr(base, name, None) for name in forwards) and not any(
+            name in vars(net) for name in forwards
+        ):
+            return
+        whole = False
+        if not any(p.is_meta for p in net.parameters()):
+            images = torch.rand(2, *self._image(TRIED), generator=torch.Generator().manual_seed(0))
+            images = images.to(next(net.parameters()))
+            with _evaluated(net), torch.no_grad():
+                expected, found = net(images.clone()), self(images)[LOGITS]
+            size = float(expected.abs().nan_to_num().max())
+            tolerance = 64 * torch.finfo(expected.dtype).eps * size  # the same operations, maybe by other kernels
+            whole = found.shape == expected.shape and torch.allclose(
+                found, expected, rtol=0, atol=tolerance, equal_nan=True
+            )
+        if not whole:
+            raise LabError(
+                f"the forward of {type(net).__name__} does something besides running the stages of a {base.__name__} "
+                "one after the other, so their maps would not be its own"
+            )
+
+
+@contextmanager
+def _evaluated(net: nn.Module) -> Iterator[None]:
+    """Inside, every module is in evaluation mode and draws no random numbers of the caller's."""
+    modes = {module: module.training for module in net.modules()}
+    try:
+        for module in modes:
+            module.training = False
+        with torch.random.fork_rng([]):
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def stages(net: nn.Module, *, logits: bool = True) -> Stages:
@@ -82,7 +135,7 @@ def stages(net: nn.Module, *, logits: bool = True) -> Stages:
         logits: Whether to run the classifier too. As a backbone for detection or segmentation: no.
 
     Raises:
-        LabError: For a net of another family.
+        LabError: For a net of another family, or one whose forward does something besides.
     """
     return Stages(net, logits=logits)
 

@@ -7,11 +7,12 @@ from a run and a checkpoint, from torchvision or timm by name, or from the user'
 from __future__ import annotations
 
 import functools
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -21,15 +22,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from labapp.config import Experiment, LabError
-from labapp.diagnostics.sanity import restarted
+from labapp.diagnostics.measuring.copies import restarted
+from labapp.diagnostics.measuring.inlet import inlet
 from labapp.imagesets import load_for
-from labapp.nets.foreign import foreign
+from labapp.nets.foreign import foreign, recorded_input
 from labapp.nets.ordered import net_for
 from labapp.probes.lock import locked
 from labapp.probes.pictures import square
 from labapp.store import Run
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation, torchvision's and timm's
+SIZE = 224  # pixels a side, where nobody says
+ASSUMED = {  # mean and deviation by channels, where nobody says: ImageNet's, and those that bring 0 … 1 to −1 … 1
+    3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    1: ((0.5,), (0.5,)),
+}
+__all__ = ["Reading", "Subject", "inlet", "of_run", "of_spec", "reading_of", "restarted_of", "untrained_of"]
+
 KEPT = 48  # nets in memory; four runs with twelve checkpoints each
 
 
@@ -43,6 +51,8 @@ class Reading:
         mean: By channel, of images from 0 to 1.
         std: By channel.
         classes: Their names; empty if they are not known.
+        says: Who says so, "as the run's images were measured"; in a sentence behind the numbers.
+        dtype: In which precision the net takes them.
     """
 
     size: int
@@ -50,6 +60,33 @@ class Reading:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classes: tuple[str, ...] = ()
+    says: str = "as measured on the training images"
+    dtype: torch.dtype = torch.float32
+
+    def otherwise(self, mean: Sequence[float] = (), std: Sequence[float] = ()) -> Self:
+        """The same with another mean or deviation, one for all channels or one each; empty keeps what there is.
+
+        Raises:
+            LabError: If they do not fit.
+        """
+        given = {"mean": tuple(mean), "std": tuple(std)}
+        for name, values in given.items():
+            if len(values) not in (0, 1, self.channels):
+                raise LabError(f"{name} has {len(values)} values for {self.channels} channels; give one, or one each")
+            if not all(math.isfinite(value) for value in values):
+                raise LabError(f"{name} holds a value that is not finite; images are numbers from 0 to 1")
+        if any(value <= 0 for value in given["std"]):
+            raise LabError("std divides the images, so it is above 0; ImageNet's are 0.229 0.224 0.225")
+        if not any(given.values()):
+            return self
+        full = {name: values * (self.channels if len(values) == 1 else 1) for name, values in given.items()}
+        return replace(self, mean=full["mean"] or self.mean, std=full["std"] or self.std, says="as you say")
+
+    @property
+    def reading(self) -> str:
+        """How a picture is read, for people."""
+        numbers = ("/".join(f"{value:.3g}" for value in values) for values in (self.mean, self.std))
+        return f"{self.size}×{self.size} pixels, mean {next(numbers)}, deviation {next(numbers)}, {self.says}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +111,7 @@ class Subject(Reading):
         if self.channels == 1:  # a grey set shows its pixels in all three colours, so this gives them back
             pixels = pixels.mean(1, keepdim=True)
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        return (pixels - mean) / std
+        return ((pixels - mean) / std).to(self.dtype)
 
     def class_name(self, index: int) -> str:
         """What the class is called, its number where that is not known."""
@@ -138,17 +175,29 @@ def reading_of(experiment: Experiment) -> Reading:
 
 @locked
 def of_spec(
-    spec: str, weights: str | Path | None = None, *, image_size: int | None = None, like: Reading | None = None
+    spec: str,
+    weights: str | Path | None = None,
+    *,
+    image_size: int | None = None,
+    mean: Sequence[float] = (),
+    std: Sequence[float] = (),
+    like: Reading | None = None,
 ) -> Subject:
     """A net that is not from a run: torchvision:NAME and timm:NAME with pretrained weights, or MODULE:FACTORY.
 
-    If pretrained weights cannot be fetched, a warning says so and the net has first weights.
+    If pretrained weights cannot be fetched, a warning says so and the net has first weights. Channels and precision are
+    those of the first layer that runs; size, mean and deviation those that the weights' own record names.
 
     Args:
         spec: Source and name.
         weights: A state-dict file, .safetensors or what `torch.load(weights_only=True)` reads.
-        image_size: Pixels a side it was trained at; 224 when left out.
-        like: The images it reads instead of ImageNet's.
+        image_size: Pixels a side it was trained at; what the record says, else 224, when left out.
+        mean: By channel or one for all, of images from 0 to 1, instead of the record's; ImageNet's where there is none.
+        std: The same of the deviation.
+        like: The images it reads instead.
+
+    Raises:
+        LabError: If a picture cannot be read as this net wants it.
     """
     source = spec.partition(":")[0]
     net = None
@@ -164,13 +213,23 @@ def of_spec(
         _load(net, _state(Path(weights)), str(weights))
     elif source not in ("torchvision", "timm"):
         warnings.warn(f"{spec} comes without a weights file, so it is shown as its factory made it", stacklevel=3)
-    first = next((module for module in net.modules() if isinstance(module, nn.Conv2d)), None)
-    channels = first.in_channels if first is not None else 3
+    record = recorded_input(spec, net)
+    size = image_size or (like.size if like else (record.size if record else None) or SIZE)
+    channels, dtype, layer = inlet(net, size)
+    if channels not in (1, 3):
+        raise LabError(
+            f"{spec} reads images of {channels} channels (its '{layer}' does), and a picture has 3, or 1 in grey; "
+            "give a module around it that makes the others"
+        )
     if like is not None and like.channels != channels:
         raise LabError(f"{spec} reads images of {channels} channels, and these have {like.channels}")
-    mean, std = IMAGENET if channels == 3 else ((0.5,) * channels, (0.5,) * channels)
-    like = like or Reading(size=224, channels=channels, mean=mean, std=std, classes=_classes(spec))
-    return Subject(spec, None, net.eval(), **vars(like) | {"size": image_size or like.size})
+    if like is None:
+        known = record is not None and len(record.mean) == len(record.std) == channels
+        centre, spread = (record.mean, record.std) if record and known else ASSUMED[channels]
+        says = record.says if record and known else "assumed, since nothing says how this net was trained"
+        like = Reading(size=size, channels=channels, mean=centre, std=spread, classes=_classes(spec), says=says)
+    about = vars(like) | {"size": size, "dtype": dtype}
+    return Subject(spec, None, net.eval(), **about).otherwise(mean, std)
 
 
 def restarted_of(subject: Subject, seed: int = 0) -> Subject:

@@ -80,8 +80,9 @@ class Outputs:
             return
         if output.requires_grad:
             self._follow(spot, index, board, args, output)
-        if (row.rectified or net.studying) and output.dim() > 1 and row.axis < output.dim():
-            board.moments(index, values, row.axis, host)
+        axis = row.axis
+        if (row.rectified or net.studying) and axis is not None and 1 < output.dim() > axis:
+            board.moments(index, values, axis, host)
         else:
             board.energy(index, OUTPUT, values, host)
         if (net.histograms or net.spreads) and spot.path in net.chosen:
@@ -99,7 +100,9 @@ class Outputs:
             known = net.origin.get(node)
             if known is None or net.rows[known].path not in net.chosen:
                 net.origin[node] = index
-            net.axes[node] = net.rows[index].axis
+            axis = net.rows[index].axis
+            if axis is not None:
+                net.axes[node] = axis
             if spot.kind == "block":
                 net.blocks.ends(spot, index, board, output)
         if not net.studying and spot.path not in net.study.shown:
@@ -129,6 +132,8 @@ class Outputs:
             row = Row(spot.path, call, spot.kind, spot.block, axis, tuple(output.shape[1:]), own.size if own else 0)
             row.depth, row.stage = spot.depth, spot.stage
             row.rectified = rectifies(node_of(output))
+            if axis is None and row.rectified and spot.path in net.chosen:
+                net.say("of some outputs it cannot be told which axis holds the channels: they have no dead channels")
             if index is None:
                 index = net.index[spot.path, call] = len(net.rows)
                 net.rows.append(row)

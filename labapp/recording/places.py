@@ -100,6 +100,27 @@ def is_closed(module: nn.Module) -> bool:
     )
 
 
+def require_open(model: nn.Module) -> None:
+    """Refuse a net whose layers cannot be heard: one that is scripted, traced, exported or compiled as a whole.
+
+    Raises:
+        LabError: The sentence says what the net is, and what to give instead.
+    """
+    made = None
+    if isinstance(model, torch.jit.ScriptModule):
+        made = "traced" if isinstance(model, torch.jit.TopLevelTracedModule) else "scripted"
+    elif hasattr(model, "_orig_mod") or getattr(model, "_compiled_call_impl", None) is not None:
+        made = "compiled"
+    elif isinstance(model, torch.fx.GraphModule):
+        called = {str(node.target) for node in model.graph.nodes if node.op == "call_module"}
+        made = None if any(any(True for _ in model.get_submodule(path).parameters()) for path in called) else "exported"
+    if made:
+        raise LabError(
+            f"hooks do not fire in {'an' if made == 'exported' else 'a'} {made} net, so nothing is known of its "
+            "layers; give the net it was made from"
+        )
+
+
 def closed_parts(model: nn.Module) -> dict[str, nn.Module]:
     """The outermost compiled, scripted or traced modules within a net, by path."""
     found: dict[str, nn.Module] = {}
@@ -110,7 +131,12 @@ def closed_parts(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def find_layers(model: nn.Module) -> list[Spot]:
-    """The places that diagnostics of layers speak of: those of `LAYER_KINDS`."""
+    """The places that diagnostics of layers speak of: those of `LAYER_KINDS`.
+
+    Raises:
+        LabError: If no layer of the net can be heard (`require_open`).
+    """
+    require_open(model)
     return [spot for spot in find_spots(model) if spot.kind in LAYER_KINDS]
 
 
@@ -207,11 +233,16 @@ class ExecutionOrder:
         self.depth = 0
         self.sizes: list[tuple[int, ...]] = []
 
-    def after(self, kind: str, call: int, shape: tuple[int, ...], axis: int) -> tuple[int, int]:
-        """Depth and stage, both from 1, of an output (N, …) of this shape whose channels stand at an axis."""
+    def after(self, kind: str, call: int, shape: tuple[int, ...], axis: int | None) -> tuple[int, int]:
+        """Depth and stage, both from 1, of an output (N, …) of this shape whose channels stand at an axis.
+
+        A map may hold its channels anywhere, (N, C, H, W) or (N, H, W, C); tokens (N, T, C) have no resolution.
+        """
         self.depth += kind in ("conv", "linear") and call == 1
-        if kind in ("conv", "block") and axis == 1 and shape[2:] not in self.sizes:
-            self.sizes.append(shape[2:])
+        if kind in ("conv", "block") and axis is not None and (axis == 1 or len(shape) == 4):
+            size = tuple(length for at, length in enumerate(shape) if at not in (0, axis))
+            if size not in self.sizes:
+                self.sizes.append(size)
         return max(self.depth, 1), max(len(self.sizes), 1)
 
 

@@ -13,7 +13,7 @@ class Row:
     call: int
     kind: str
     block: str
-    axis: int
+    axis: int | None  # that of the channels; None where it cannot be told
     shape: tuple[int, ...]
     parameters: int
     depth: int | None = None

@@ -48,6 +48,19 @@ def test_the_compiled_pass_is_timed_or_its_absence_explained(capsys, monkeypatch
     assert "compiled pass none (no C compiler was found): torch reduces" in words(capsys)
 
 
+@pytest.mark.parametrize(
+    ("make", "batch"), [("Conv2d(1, 4, 3)", "2 × 1 × 8 × 8"), ("Conv2d(4, 4, 3)", "2 × 4 × 8 × 8")]
+)
+def test_the_batch_has_the_channels_of_the_first_layer(tmp_path, monkeypatch, capsys, make, batch):
+    name = f"own_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(
+        f"from torch import nn\ndef make():\n    return nn.Sequential(nn.{make}, nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["doctor", f"{name}:make", "--image-size", "8", "--batch-size", "2", "--num-classes", "4"]) == 0
+    assert f"on this batch of {batch}" in words(capsys)
+
+
 def test_every_kind_has_a_word():
     assert set(palette.KINDS) == set(KINDS)
 
@@ -149,7 +162,7 @@ def test_what_is_not_finite_stands_in_the_way(factor, broken, capsys, monkeypatc
         (lambda: nn.Linear(3, 2).requires_grad_(False), "unfreeze some"),
         (lambda: Uncopied(3, 2), "cannot be copied (two lines)"),
         (lambda: nn.Bilinear(3, 3, 2), "does not train on a batch"),
-        (lambda: nn.Conv2d(4, 2, 1), "so the size is not the matter"),  # three channels come
+        (lambda: nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(5, 2, 1)), "so the size is not the matter"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 10)), "it takes images of 64 × 64"),
         (lambda: nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(0), nn.Linear(18, 3)), "its output has shape (3,)"),
         (NoBackward, "its forward pass works, its backward does not"),

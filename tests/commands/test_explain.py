@@ -21,6 +21,24 @@ def elsewhere(tmp_path, monkeypatch):
         "def make():\n"
         "    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Conv2d(4, 4, 3),"
         " nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))\n\n"
+        "def rgba():\n"
+        "    return nn.Sequential(nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))\n\n"
+        "def half():\n"
+        "    return make().half()\n\n"
+        "def double():\n"
+        "    return make().double()\n\n"
+        "def one():\n"
+        "    return nn.Sequential(make(), nn.Linear(10, 1))\n\n"
+        "class Late(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.body, self.stem, self.f = nn.Conv2d(8, 8, 3), nn.Conv2d(3, 8, 3), nn.Linear(8, 5)\n"
+        "    def forward(self, x):\n"
+        "        return self.f(self.body(self.stem(x).relu()).mean((2, 3)))\n\n"
+        "def fussy():\n"
+        "    net = make()\n"
+        "    net[1].forward = lambda x: {}['nothing']\n"
+        "    return net\n\n"
         "class Dictionary(nn.Module):\n"
         "    def __init__(self):\n"
         "        super().__init__()\n"
@@ -205,14 +223,50 @@ def test_a_file_that_cannot_be_looked_at(trained, tmp_path, capsys, kind, senten
         ("torchvision:resnet19 --image cat.png", "did you mean 'resnet1"),
         ("residual-8 --index 0 --out cat.png", "cannot write into cat.png"),
         ("residual-8 --index 0 --imageset mnits", "did you mean 'mnist'?"),
+        ("residual-8 --index 0 --mean 0.5", "a run knows its images"),
+        ("mynet:rgba --image cat.png --image-size 16", "mynet:rgba reads images of 4 channels (its '0' does)"),
+        ("mynet:make --image cat.png --image-size 16 --mean 0.1 0.2", "mean has 2 values for 3 channels"),
+        ("mynet:make --image cat.png --image-size 16 --std 0", "std divides the images"),
+        ("mynet:make --image cat.png --image-size 16 --mean half", "half"),
+        ("mynet:fussy --image cat.png --image-size 16", "the net fails on images of 3×16×16 in float32 (KeyError: "),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*as its factory made it")
 def test_a_mistake_is_one_sentence(trained, capsys, line, sentence):
     assert main(["explain", *line.split(), "--root", str(trained)]) == 2
     err = capsys.readouterr().err
     assert sentence in err
     assert err.count("\n") == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.filterwarnings("ignore:.*as its factory made it")
+@pytest.mark.parametrize("name", ["half", "double", "Late"])
+def test_nets_of_any_precision_and_order(trained, tmp_path, capsys, name):
+    out, _ = explain(
+        f"mynet:{name} --image cat.png --image-size 16 --methods gradcam saliency --out o", trained, capsys
+    )
+    assert (
+        f"mynet:{name} reads 16×16 pixels, mean 0.485/0.456/0.406, deviation 0.229/0.224/0.225, assumed, since" in out
+    )
+    scores = pd.read_csv(tmp_path / "o" / "scores.csv")
+    assert scores[["deletion", "insertion"]].notna().all(axis=None)
+    assert all(values.dtype == np.float32 for values in np.load(tmp_path / "o" / "maps.npz").values())
+
+
+@pytest.mark.filterwarnings("ignore:.*as its factory made it")
+def test_how_pixels_are_read_can_be_said(trained, tmp_path, capsys):
+    line = "mynet:make --image cat.png --image-size 16 --no-faithfulness --mean 0.5 --std 0.1 0.2 0.3 --out o"
+    out, _ = explain(line, trained, capsys)
+    assert "mynet:make reads 16×16 pixels, mean 0.5/0.5/0.5, deviation 0.1/0.2/0.3, as you say" in out
+
+
+@pytest.mark.filterwarnings("ignore:.*as its factory made it")
+def test_one_output_has_scores_that_cannot_be_told_and_says_why(trained, tmp_path, capsys):
+    explain("mynet:one --image cat.png --image-size 16 --out o", trained, capsys)
+    scores = pd.read_csv(tmp_path / "o" / "scores.csv")
+    assert scores[["deletion", "insertion", "probability"]].isna().all(axis=None)
+    assert scores["note"].str.contains("one output, of which softmax makes 1").all()
 
 
 def test_a_net_that_returns_a_dictionary(trained, capsys):

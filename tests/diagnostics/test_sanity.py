@@ -117,7 +117,7 @@ def test_a_class_without_a_start_is_drawn_like_itself():
     ],
 )
 def test_verdict_follows_from_the_interval(signed: list[float], verdict: str):
-    table = torch.tensor([signed])
+    table = torch.tensor([signed * 2])  # images enough for an interval
     assert Sanity(["conv"], table, table * 0.1, table).verdict == verdict
 
 

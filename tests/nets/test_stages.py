@@ -8,6 +8,7 @@ from torchvision import models
 
 from labapp.config import LabError
 from labapp.nets import build
+from labapp.nets.net import Net
 from labapp.nets.stages import stages
 
 FOUR = ["conv2_x", "conv3_x", "conv4_x", "conv5_x"]
@@ -98,3 +99,63 @@ def test_places_are_those_of_the_net_and_fire():
 def test_other_nets_are_refused():
     with pytest.raises(LabError, match="not of Linear"):
         stages(nn.Linear(3, 3))
+
+
+class Gated(models.ResNet):
+    """A ResNet whose forward gates a map in between; open gates change nothing."""
+
+    def __init__(self, gated: bool = True) -> None:
+        super().__init__(models.resnet.BasicBlock, [1] * 4, 10)
+        self.gated = gated
+        self.gate = nn.Conv2d(128, 1, 1)
+
+    def _forward_impl(self, x):
+        x = self.layer2(self.layer1(self.maxpool(self.relu(self.bn1(self.conv1(x))))))
+        x = x * self.gate(x).sigmoid() if self.gated else x
+        return self.fc(self.avgpool(self.layer4(self.layer3(x))).flatten(1))
+
+
+class Doubled(models.VGG):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def doubled():
+    return Doubled(models.vgg11().features, 10)
+
+
+def instance():
+    net = models.resnet18()
+    net.forward = lambda x: models.ResNet.forward(net, x) + 1
+    return net
+
+
+def lab():
+    class Scaled(Net):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    net = build("residual", depth=8, width=4)
+    net.__class__ = Scaled
+    return net
+
+
+@pytest.mark.parametrize("make", [Gated, doubled, instance, lab])
+def test_a_forward_that_does_more_than_the_stages_is_refused(make):
+    torch.manual_seed(0)
+    with pytest.raises(LabError, match="does something besides running the stages of a"):
+        stages(make())
+    with torch.device("meta"), pytest.raises(LabError, match="does something besides"):
+        stages(make())
+
+
+def test_a_forward_of_its_own_that_runs_the_stages_is_not():
+    torch.manual_seed(0)
+    net = Gated(gated=False).train()
+    state, noise = copy.deepcopy(net.state_dict()), torch.get_rng_state()
+    backbone = stages(net)
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), noise)
+    assert net.training
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(backbone.eval()(images)["logits"], net(images))

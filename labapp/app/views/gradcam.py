@@ -89,7 +89,12 @@ def _body(archive: app.OpenArchive) -> None:
         top.title("This picture cannot be looked at.", anchor=False)
         st.error(str(error))
         return
-    view = _controls(same, sample)
+    try:
+        view = _controls(same, sample)
+    except LabError as error:
+        top.title("This picture cannot be read so.", anchor=False)
+        st.error(str(error))
+        return
     names = dict(zip([run.id for run in same], frames.names(same), strict=True))
     looks = [] if sample is None else [look for run in same for look in _looks(run, sample, view)]
     jobs += [job for _, _, job in looks]
@@ -195,8 +200,40 @@ def _controls(runs: Sequence[Run], sample: Sample | None) -> View:
         )  # fmt: skip
         signed = st.toggle("Evidence against", key="signed", bind="query-params")
         opacity = st.slider("Overlay", 0.0, 1.0, 0.65, 0.05, key="overlay", bind="query-params", width=150)
+        mean, std = _reading(runs)
     step = None if columns == "checkpoints" else _step(runs)
-    return View(columns, method, target, stage if isinstance(stage, int) else None, step, scale, signed, opacity)
+    return View(
+        columns, method, target, stage if isinstance(stage, int) else None, step, scale, signed, opacity, mean, std
+    )
+
+
+def _reading(runs: Sequence[Run]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How pixels are normalised, where the user says so; empty where each net reads as it was trained."""
+    with st.popover("How pixels are read", icon=":material/tune:"):
+        st.caption("A net reads (pixel − mean) / deviation, pixels from 0 to 1. Left empty: as in its training.")
+        for run in runs:
+            about = run.environment.get("images") or {}
+            if {"mean", "std"} <= set(about):
+                mean, std = (", ".join(f"{value:.3g}" for value in about[name]) for name in ("mean", "std"))
+                st.caption(f"{frames.names([run])[0]}: mean {mean}; deviation {std}")
+        words = [
+            st.text_input(title, key=key, bind="query-params", placeholder="one for all channels, or 0.485 0.456 0.406")
+            for title, key in (("Mean", "pixel-mean"), ("Deviation", "pixel-deviation"))
+        ]
+    mean_given, std_given = map(numbers, words)
+    return mean_given, std_given
+
+
+def numbers(words: str) -> tuple[float, ...]:
+    """The numbers in a line, divided by spaces or commas.
+
+    Raises:
+        LabError: If there is something else.
+    """
+    try:
+        return tuple(float(word) for word in words.replace(",", " ").split())
+    except ValueError:
+        raise LabError(f"'{words}' holds something that is no number; write 0.5, or 0.485 0.456 0.406") from None
 
 
 def _step(runs: Sequence[Run]) -> int | None:
@@ -218,13 +255,13 @@ def _last_of_most(runs: Sequence[Run], steps: Sequence[int]) -> int:
 
 def _looks(run: Run, sample: Sample, view: View) -> list[tuple[Run, int, background.Job]]:
     """The questions about one run; over checkpoints, all about the class that it predicts in the end."""
-    steps, target = _steps(run, view), view.target
+    steps, target, reading = _steps(run, view), view.target, (view.mean, view.std)
     if len(steps) > 1 and target == "predicted":
-        end = questions.look(run, steps[-1], sample, view.method, target)
+        end = questions.look(run, steps[-1], sample, view.method, target, *reading)
         if not background.wait([end], AT_ONCE) or end.fault:
             return [(run, steps[-1], end)]
         target = str(end.value.target)
-    return [(run, step, questions.look(run, step, sample, view.method, target)) for step in steps]
+    return [(run, step, questions.look(run, step, sample, view.method, target, *reading)) for step in steps]
 
 
 def _steps(run: Run, view: View) -> list[int]:

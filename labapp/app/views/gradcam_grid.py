@@ -34,6 +34,8 @@ class View(NamedTuple):
     scale: str
     signed: bool
     opacity: float
+    mean: tuple[float, ...] = ()  # how pixels are read, where not as each run's images were
+    std: tuple[float, ...] = ()
 
 
 def at_stage(look: Look, stage: int | None) -> LayerMap:

@@ -71,7 +71,7 @@ def _of_image(
         layers = picked(look, view) if view.columns != "blocks" else look.at_depths(SCORED)
         more: dict[str, dict[str, Any]] = {}
         if faithful:
-            job = questions.faithfulness(run, step, sample, look, layers)
+            job = questions.faithfulness(run, step, sample, look, layers, view.mean, view.std)
             jobs.append(job)
             if job.done and not job.fault:
                 more = {row["layer"]: row for row in job.value}
@@ -97,6 +97,9 @@ def _of_image(
             **{name: number(title, format="%.3f", help=about) for name, (title, about) in FAITHFUL.items()},
         },
     )  # fmt: skip
+    answers = [row for job in jobs if job.done and not job.fault for row in job.value]
+    for sentence in dict.fromkeys(row["note"] for row in answers if row["note"]):
+        st.caption(f"Not every score can be told: {sentence}.")
     return jobs
 
 

@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 
 from labapp.commands.explain.files import make_folder
 from labapp.commands.explain.looks import write_looks
-from labapp.commands.explain.nets import find_nets, is_spec
+from labapp.commands.explain.nets import Wanted, find_nets, is_spec
 from labapp.commands.explain.surveys import write_surveys
 from labapp.commands.options import Root
 from labapp.commands.progress import console
@@ -37,8 +37,14 @@ ImageSetOption = Annotated[
     str | None, arg(metavar="NAME", help="for such a net: the set that images and classes are from")
 ]
 ImageSizeOption = Annotated[
-    int | None, arg(metavar="INT", help="for such a net: pixels a side that it reads (default: 224)")
+    int | None,
+    arg(metavar="INT", help="for such a net: pixels a side (default: what its weights' record says)"),
 ]
+MeanOption = Annotated[
+    tuple[float, ...],
+    arg(metavar="X", help="for such a net: what is taken from its pixels, 0 to 1, one for all channels or one each"),
+]
+StdOption = Annotated[tuple[float, ...], arg(metavar="X", help="what they are then divided by (default: as recorded)")]
 ScoreOption = Annotated[int, arg(metavar="N", help=f"also score so many test images, with intervals ({LEAST} or more)")]
 FaithfulOption = Annotated[bool, arg(help="score deletion, insertion, infidelity and sensitivity of each map")]
 SignedOption = Annotated[bool, arg(help="show evidence against the class too")]
@@ -56,6 +62,8 @@ def explain(
     weights: WeightsOption = None,
     imageset: ImageSetOption = None,
     image_size: ImageSizeOption = None,
+    mean: MeanOption = (),
+    std: StdOption = (),
     score: ScoreOption = 0,
     faithfulness: FaithfulOption = True,
     signed: SignedOption = False,
@@ -75,7 +83,10 @@ def explain(
     from labapp.probes import explanations
 
     named = None if imageset is None else Experiment(imageset=imageset)
-    asked = find_nets(nets, checkpoints, root, weights, image_size, named)
+    asked = find_nets(nets, checkpoints, root, Wanted(weights, image_size, mean, std), named)
+    for each in asked:
+        if each.run is None:
+            screen.print(f"{each.title} reads {each.subject.reading}")
     source: Run | Experiment | None = named or next((each.run for each in asked if each.run), None)
     samples = [explanations.from_file(file) for file in image]
     if source is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -19,27 +20,15 @@ from torch import Tensor, nn
 
 from labapp.config import LabError
 from labapp.diagnostics.measuring.conditions import require_finite_weights
+from labapp.diagnostics.measuring.splits import Modules, ResidualParts, checked_parts, same, through, tried
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.nets.densenet import DenseBlock
 from labapp.nets.resnet import PlainBlock, ResidualBlock
-from labapp.recording.places import kind_of
+from labapp.recording.places import kind_of, require_open
 
-Modules = tuple[nn.Module, ...]
+AT_ONCE = 64  # images on which a chain is confirmed at a time
+SEQUENCES = ("ConvMlp", "ClassifierHead")  # timm's, which run their parts one after the other
 APPLIES_TO = "the lab's nets and torchvision's or timm's VGG, ResNet and DenseNet"
-
-
-class ResidualParts(NamedTuple):
-    """A residual block taken apart: activation(branch(shared(x)) + shortcut(shared(x)))."""
-
-    shared: Modules
-    branch: Modules
-    shortcut: Modules
-    activation: Modules
-
-    def join(self, shared: Tensor, branch: Tensor | None = None) -> Tensor:
-        """The block's output, from what branch and shortcut share, and what the branch gives; None stands for zero."""
-        shortcut = through(self.shortcut, shared)
-        return through(self.activation, shortcut if branch is None else branch + shortcut)
 
 
 class Unit(NamedTuple):
@@ -63,7 +52,7 @@ class Chain(NamedTuple):
 
     @property
     def family(self) -> str:
-        """residual, plain, dense or vgg (a net of single layers)."""
+        """residual, plain, dense or vgg (a net of single layers); every unit is one that these families have."""
         kinds = {unit.kind for unit in self.units}
         return next((kind for kind in ("residual", "plain", "dense") if kind in kinds), "vgg")
 
@@ -89,22 +78,27 @@ class Chain(NamedTuple):
                 inputs.append(unit.run(inputs[-1]))
         return inputs, branches
 
-    def confirm(self, images: Tensor) -> None:
-        """Make sure that the units do what the net does; to be called in evaluation mode.
+    def confirm(self, images: Tensor) -> Chain:
+        """The same chain, made sure on these images that its units, and their parts, do what the net does.
+
+        To be called in evaluation mode. Where a block's modules alone do not make its branch, the branch is what its
+        forward adds to the shortcut (`labapp.diagnostics.measuring.splits`).
 
         Raises:
             LabError: If they do not, because the net's own forward does something in between.
         """
+        units = list(self.units)
         with torch.no_grad():
-            expected = self.model(images[:2].clone())
-            try:
-                found = self.run(images[:2].clone())
-            except (RuntimeError, TypeError, ValueError):  # shapes that do not follow one another
-                found = None
-        if found is None or not isinstance(expected, Tensor) or found.shape != expected.shape:
-            raise _not_a_chain(self.model)
-        if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
-            raise _not_a_chain(self.model)
+            for batch in images.split(AT_ONCE):
+                expected = self.model(batch.clone())
+                x: Tensor | None = batch.clone()
+                for at, unit in enumerate(units):
+                    if x is not None:
+                        units[at] = _composed(unit, x)
+                        x = tried(partial(unit.run, x))
+                if not isinstance(expected, Tensor) or not same(x, expected):
+                    raise _not_a_chain(self.model)
+        return self._replace(units=units)
 
 
 def run_units(units: Sequence[Unit], x: Tensor) -> Tensor:
@@ -121,20 +115,10 @@ def taken_apart(model: nn.Module, images: Tensor) -> Iterator[Chain]:
     Raises:
         LabError: If the net is no chain of known units, or its weights are not finite.
     """
+    require_open(model)
     require_finite_weights(model)
     with undisturbed(model, in_place=False):
-        chain = chain_of(model)
-        chain.confirm(images)
-        yield chain
-
-
-def through(modules: Sequence[nn.Module], x: Tensor) -> Tensor:
-    """One module after the other; maps are flattened before a linear layer, as a net's own forward does."""
-    for module in modules:
-        if isinstance(module, nn.Linear) and x.ndim == 4:
-            x = x.flatten(1)
-        x = module(x)
-    return x
+        yield chain_of(model).confirm(images)
 
 
 def chain_of(model: nn.Module) -> Chain:
@@ -143,14 +127,46 @@ def chain_of(model: nn.Module) -> Chain:
     Raises:
         LabError: If the net is no chain of known units.
     """
+    require_open(model)
     found = list(_visit("", model, outermost=True))
-    if "other" in {unit.kind for unit in found} and len(found) < 3:
+    unknown = any(unit.kind == "other" and not _known(unit.modules[0]) for unit in found)
+    if unknown or ("other" in {unit.kind for unit in found} and len(found) < 3):
         raise _not_a_chain(model)
     if any(unit.kind == "dense" for unit in found):
         found = _with_functional_head(found)
     if all(unit.kind == "other" for unit in found):
         found = list(_layers(found))
     return Chain(model, found)
+
+
+def _known(module: nn.Module) -> bool:
+    """Whether a module is a layer of these families, or has nothing to learn: a pooling, a flattening."""
+    return kind_of(module) is not None or not any(True for _ in module.parameters())
+
+
+def _composed(unit: Unit, x: Tensor) -> Unit:
+    """The unit with parts that make what it gives for x.
+
+    Raises:
+        LabError: If its parts make something else.
+    """
+    if unit.parts:
+        parts = checked_parts(unit.modules[0], unit.parts, x)
+        if parts is not None:
+            return unit._replace(parts=parts)
+    elif unit.kind != "dense" or same(tried(partial(_dense, unit.modules[0], x)), unit.run(x)):
+        return unit
+    raise LabError(
+        f"the parts of '{unit.path}' do not make what the block gives: its forward does something besides, so nothing "
+        "can be said about them one by one"
+    )
+
+
+def _dense(block: nn.Module, x: Tensor) -> Tensor:
+    features = [x]
+    for layer in dense_layers(block):
+        features.append(layer(features))
+    return torch.cat(features, 1)
 
 
 def dense_layers(block: nn.Module) -> list[nn.Module]:
@@ -173,7 +189,7 @@ def _visit(path: str, module: nn.Module, *, outermost: bool = False) -> Iterator
         yield Unit(path, "plain", (module,))
     elif isinstance(module, DenseBlock) or type(module).__name__ in ("_DenseBlock", "DenseBlock"):
         yield Unit(path, "dense", (module,))
-    elif outermost or type(module).forward is nn.Sequential.forward:
+    elif outermost or type(module).forward is nn.Sequential.forward or type(module).__name__ in SEQUENCES:
         for name, child in module.named_children():
             yield from _visit(f"{path}.{name}" if path else name, child)
     else:

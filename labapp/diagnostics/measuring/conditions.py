@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from labapp.config import LabError
 
@@ -53,6 +55,14 @@ def require_classes(scores: Tensor, labels: Tensor) -> None:
         raise LabError(
             f"the net has {scores.shape[1]} classes, but the labels run from {labels.min()} to {labels.max()}"
         )
+
+
+def images_mix(model: nn.Module) -> str:
+    """Why one image's scores depend on the others that it is shown with, in a sentence; "" where they do not."""
+    for path, module in model.named_modules():
+        if isinstance(module, _NormBase) and not isinstance(module, _InstanceNorm) and module.running_mean is None:
+            return f"the batch norm '{path}' keeps no running statistics, so an image's scores depend on the others"
+    return ""
 
 
 def labelled_batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.layouts import untold
 from labapp.diagnostics.measuring.outputs import LayerPosition, OutputReader, device_of
-from labapp.diagnostics.measuring.tensors import first_tensor
+from labapp.diagnostics.measuring.tensors import first_tensor, wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import LayerSelection
+from labapp.recording.layout import channels_second
+from labapp.recording.places import LayerSelection, require_open
 
 Images = Tensor | Iterable[Any]
 
@@ -61,7 +63,10 @@ def collect(
         def on_output(index: int, output: Tensor) -> None:
             if index == len(kept):
                 kept.append([])
-            values = pooled(output, reader.by_channel[index]) if pool else output.flatten(1)
+            axis = reader.axes[index]
+            if pool and axis is None:
+                raise LabError(untold(reader.positions()[index].layer, output.shape))
+            values = pooled(output, axis or 1) if pool else output.flatten(1)
             kept[index].append(values.to("cpu", torch.float32, copy=True))  # an activation may overwrite it in place
 
         for batch in batches(images, batch_size):
@@ -87,6 +92,7 @@ def last_features(model: nn.Module, images: Images, *, batch_size: int = 128) ->
     Raises:
         LabError: If no linear layer runs.
     """
+    require_open(model)
     entered: list[tuple[nn.Linear, Tensor]] = []
     features, outputs = [], []
 
@@ -109,11 +115,14 @@ def last_features(model: nn.Module, images: Images, *, batch_size: int = 128) ->
     return LastLayer(torch.cat(features), weight, torch.cat(outputs))
 
 
-def pooled(output: Tensor, by_channel: bool = True) -> Tensor:
-    """The mean over positions: (N, C, H, W) or tokens (N, T, C) to (N, C)."""
+def pooled(output: Tensor, axis: int = 1) -> Tensor:
+    """The mean over positions: (N, C, H, W), (N, H, W, C) or tokens (N, T, C) to (N, C), `axis` that of the channels.
+
+    Half precision is summed in float32: the mean of a thousand values would lose its last digits.
+    """
     if output.dim() < 3:
         return output.flatten(1)
-    return output.flatten(2).mean(2) if by_channel else output.flatten(1, -2).mean(1)
+    return channels_second(output, axis).flatten(2).mean(2, dtype=wide(output.dtype))
 
 
 def batches(images: Images, batch_size: int) -> Iterator[Tensor]:

@@ -11,6 +11,7 @@ later overwrites it (torchvision's VGG and DenseNet) does not change what is mea
 statistics, one that keeps none those of the images, held fixed: no image's gradient depends on another image.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,11 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from labapp.config import LabError, nearest
+from labapp.config import LabError, first_line, nearest
 from labapp.diagnostics.measuring.batch_statistics import held_statistics
+from labapp.diagnostics.measuring.tensors import wide
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.recording.hooks import Hooks
-from labapp.recording.places import LAYER_KINDS, choose, find_layers
+from labapp.recording.layout import channel_axis, channels_second
+from labapp.recording.places import LAYER_KINDS, choose, closed_parts, find_layers
 
 Targets = int | Sequence[int] | Tensor | None
 MapLayers = str | nn.Module | Iterable[str | nn.Module] | Callable[[str, nn.Module], bool] | None
@@ -35,7 +38,10 @@ STAGE_KINDS = ("conv", "norm", "activation")  # the last of these at each resolu
 
 
 class LayerGradient(NamedTuple):
-    """A layer's output and the gradient of the class score with respect to it, both (N, C, H, W), both detached."""
+    """A layer's output and the gradient of the class score with respect to it, both (N, C, H, W), both detached.
+
+    A net may hold its channels elsewhere, (N, H, W, C) in Swin; here they always stand second. In float32 at least.
+    """
 
     activation: Tensor
     gradient: Tensor
@@ -71,7 +77,7 @@ def layer_gradients(
             f"images are normalised floats (N, C, H, W) with N ≥ 1, not {images.dtype} {tuple(images.shape)}"
         )
     chosen = _choose(model, layers)
-    outputs = _PassOutputs(one_a_size=chosen.one_a_size)
+    outputs = _PassOutputs(chosen.one_a_size, closed_parts(model))
     with undisturbed(model), held_statistics(model, images):
         with Hooks() as hooks:
             for path in dict.fromkeys(name.partition("#")[0] for name in chosen.names):
@@ -89,7 +95,7 @@ def layer_gradients(
     found: dict[str, LayerGradient] = {}
     for (name, place), gradient in zip(usable.items(), gradients, strict=True):
         if gradient is not None:
-            found[name] = LayerGradient(place.activation, gradient)
+            found[name] = place.with_channels_second(gradient)
         elif chosen.named & {name, place.path}:
             raise LabError(
                 f"the class score does not depend on the layer '{name}'; choose one on the way to the output"
@@ -102,7 +108,17 @@ def layer_gradients(
 def class_scores(model: nn.Module, images: Tensor) -> Tensor:
     """The net's scores (N, classes), from a copy of the images from which gradients can be taken."""
     leaf = images.clone() if images.is_inference() else images.detach()
-    scores: Any = model(leaf.requires_grad_().clone())  # the net may overwrite a copy, not a leaf of the graph
+    try:
+        scores: Any = model(leaf.requires_grad_().clone())  # the net may overwrite a copy, not a leaf of the graph
+    except LabError:
+        raise
+    except Exception as error:  # whatever a net does with images that are not for it
+        size = "×".join(map(str, images.shape[1:]))
+        kind = str(images.dtype).removeprefix("torch.")
+        raise LabError(
+            f"the net fails on images of {size} in {kind} ({type(error).__name__}: {first_line(error)}); give it "
+            "images of the size, channels and precision that it takes"
+        ) from error
     if not isinstance(scores, Tensor):
         raise LabError(
             f"the net returns a {type(scores).__name__}, not one tensor of class scores (N, classes); "
@@ -181,32 +197,56 @@ class _Place(NamedTuple):
     path: str
     activation: Tensor
     edge: GradientEdge
+    axis: int  # of the channels
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """Of the map, (H, W)."""
+        return _size(self.activation, self.axis)
+
+    def with_channels_second(self, gradient: Tensor) -> LayerGradient:
+        both = (self.activation, gradient.detach())
+        return LayerGradient(*(channels_second(tensor, self.axis).to(wide(tensor.dtype)) for tensor in both))
+
+
+def _size(output: Tensor, axis: int) -> tuple[int, ...]:
+    return tuple(length for at, length in enumerate(output.shape) if at not in (0, axis))
 
 
 class _PassOutputs:
     """What the hooks of one forward pass noted."""
 
-    def __init__(self, one_a_size: bool) -> None:
+    def __init__(self, one_a_size: bool, closed: Iterable[str]) -> None:
         self.one_a_size = one_a_size
+        self.closed = list(closed)  # parts inside which hooks do not fire
         self.places: dict[str, _Place] = {}
         self.flat: dict[str, str] = {}  # a path → why its output is no map
         self.calls: dict[str, int] = {}
+        self.axes: dict[Any, int] = {}  # of channels, by the autograd node of an output
 
     def listen(self, path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         self.calls[path] = self.calls.get(path, 0) + 1
         name = path if self.calls[path] == 1 else f"{path}#{self.calls[path]}"
         if not isinstance(output, Tensor):
             self.flat[path] = f"it returns a {type(output).__name__}, not one tensor"
-        elif output.ndim != 4 or output.shape[2:].numel() <= 1:
+            return
+        axis = channel_axis(module, output, self.axes) if output.ndim else 0
+        if axis is not None and output.grad_fn is not None:
+            self.axes[output.grad_fn] = axis
+        if output.ndim != 4:
             self.flat[path] = f"its output is {tuple(output.shape)}"
         elif not output.requires_grad:
             self.flat[path] = "the net computes it without gradients"
+        elif axis is None:
+            self.flat[path] = f"which axis of its output {tuple(output.shape)} holds the channels cannot be told"
+        elif math.prod(_size(output, axis)) <= 1:
+            self.flat[path] = f"its output is {tuple(output.shape)}"
         else:
             if self.one_a_size and self.places:
                 last = next(reversed(self.places))
-                if self.places[last].activation.shape[2:] == output.shape[2:]:
+                if self.places[last].size == _size(output, axis):
                     del self.places[last]
-            self.places[name] = _Place(path, output.detach().clone(), get_gradient_edge(output))
+            self.places[name] = _Place(path, output.detach().clone(), get_gradient_edge(output), axis)
 
     def usable(self, chosen: _Choice) -> dict[str, _Place]:
         """The places that were chosen; a LabError for the first one that was named and has no map."""
@@ -215,7 +255,13 @@ class _PassOutputs:
             if path in self.flat and name not in self.places:
                 raise LabError(
                     f"the layer '{name}' has no map to show: {self.flat[path]}; choose one with outputs (N, C, H, W) "
-                    "before the last pooling, or a larger image"
+                    "or (N, H, W, C) before the last pooling, or a larger image"
+                )
+            around = next((part for part in self.closed if path.startswith(f"{part}.")), None)
+            if path not in self.calls and around is not None:
+                raise LabError(
+                    f"the layer '{path}' lies in '{around}', a scripted, traced or compiled part, in which hooks do "
+                    "not fire; choose that part, or give the net it was made from"
                 )
             if path not in self.calls:
                 raise LabError(f"the layer '{name}' does not run when the net classifies; choose another")

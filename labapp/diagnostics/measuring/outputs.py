@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from labapp.config import LabError
+from labapp.diagnostics.measuring.layouts import channel_axes
 from labapp.recording.hooks import Hooks, tensors_in
-from labapp.recording.layout import channel_axis
 from labapp.recording.places import ExecutionOrder, LayerSelection, Spot, choose, find_layers, relative_depth
 
 OnOutput = Callable[[int, Tensor], None]
@@ -61,11 +61,14 @@ class OutputReader:
         self.spots = find_layers(model)
         self.chosen = choose(self.spots, representations(model) if layers is None else layers)
         self.device = device_of(model)
-        self.by_channel: list[bool] = []
+        self.axes: list[int | None] = []  # of each layer's channels; None where it cannot be told
         self._places: list[tuple[str, Spot, int, int]] = []  # name, spot, depth, stage
         self._index: dict[str, int] = {}
         self._calls: dict[str, int] = {}
+        self._listened: list[str] = []
+        self._layouts: dict[str, int | None] = {}
         self._order, self._forwards = ExecutionOrder(), 0
+        self._reading = False  # other passes of the net are none of this reader's
         self._on_output: OnOutput = lambda index, output: None
 
     def __enter__(self) -> "OutputReader":
@@ -73,6 +76,7 @@ class OutputReader:
         declared = all(spot.depth is not None for spot in self.spots)
         for spot in self.spots:
             if spot.path in self.chosen or (not declared and spot.kind in ("conv", "linear", "block")):
+                self._listened.append(spot.path)
                 self._hooks.after(spot.module, partial(self._take, spot))
         return self
 
@@ -81,9 +85,15 @@ class OutputReader:
 
     def read(self, images: Tensor, on_output: OnOutput) -> Any:
         """One forward pass. Returns the net's output; `on_output` must not keep what it is given."""
+        if not self._forwards:
+            self._layouts = channel_axes(self.model, images[:1].to(self.device), self._listened)
         self._calls.clear()
         self._on_output = on_output
-        output = self.model(images.to(self.device))
+        self._reading = True
+        try:
+            output = self.model(images.to(self.device))
+        finally:
+            self._reading = False
         self._forwards += 1
         return output
 
@@ -105,23 +115,25 @@ class OutputReader:
         ]
 
     def _take(self, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
+        if not self._reading:
+            return
         call = self._calls[spot.path] = self._calls.get(spot.path, 0) + 1
         found = next(tensors_in(output), None)
         if found is None:
             return
-        axis = channel_axis(module, found)
+        name = spot.path if call == 1 else f"{spot.path}#{call}"
+        axis = self._layouts.get(name)
         depth, stage = 0, 0
         if not self._forwards:
             depth, stage = self._order.after(spot.kind, call, tuple(found.shape), axis)
         if spot.path not in self.chosen or found.dim() < 2:
             return
-        name = spot.path if call == 1 else f"{spot.path}#{call}"
         if name not in self._index:
-            if self._forwards:
+            if self._forwards or name not in self._layouts:
                 raise LabError(f"{name} runs for some images only, so layers cannot be compared over all of them")
             self._index[name] = len(self._places)
             self._places.append((name, spot, spot.depth or depth, spot.stage or stage))
-            self.by_channel.append(axis == 1)
+            self.axes.append(axis)
         self._on_output(self._index[name], found.detach())
 
 

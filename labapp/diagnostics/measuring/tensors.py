@@ -1,7 +1,8 @@
-"""Which tensor comes first in whatever a module, a loader or a function has returned?"""
+"""Which tensor comes first in what a module, a loader or a function has returned, and in which precision is it read?"""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from labapp.config import LabError
@@ -18,3 +19,8 @@ def first_tensor(value: Any) -> Tensor:
     if found is None:
         raise LabError(f"a {type(value).__name__} holds no tensor of floating-point numbers")
     return found
+
+
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """The precision in which numbers of a dtype are added and multiplied: float32 at least."""
+    return torch.promote_types(dtype, torch.float32)

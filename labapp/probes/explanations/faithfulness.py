@@ -24,7 +24,10 @@ from labapp.probes.subjects import Subject
 def faithfulness(
     subject: Subject, sample: Sample, shown: Look, layers: Sequence[LayerMap], tell: Tell = silent
 ) -> list[dict[str, Any]]:
-    """A tidy table: layer, deletion, insertion (areas, 0 to 1), infidelity, sensitivity; one row a layer."""
+    """A tidy table: layer, deletion, insertion (areas, 0 to 1), infidelity, sensitivity, note; one row a layer.
+
+    The note says why there is no number.
+    """
     images = subject.read(sample.picture)
     classes = torch.tensor([shown.target])
     rows = []
@@ -38,12 +41,13 @@ def faithfulness(
             return attribute(shown.method, subject.net, given, target, asked)[name]
 
         with LOCK:
-            row = {
-                "deletion": float(deletion(subject.net, images, maps, classes).area),
-                "insertion": float(insertion(subject.net, images, maps, classes).area),
+            out, into = (score(subject.net, images, maps, classes) for score in (deletion, insertion))
+            row: dict[str, Any] = {
+                "deletion": float(out.area),
+                "insertion": float(into.area),
                 "infidelity": float(infidelity(subject.net, images, maps, classes)),
             }
         with LOCK:
             row["sensitivity"] = float(max_sensitivity(explain, images, classes))
-        rows.append({"layer": layer.path, **row})
+        rows.append({"layer": layer.path, **row, "note": out.note})
     return rows

@@ -61,7 +61,7 @@ class Look:
     Attributes:
         target: The class that the maps are about.
         predicted: The class with the greatest score.
-        probability: Of the target, by softmax.
+        probability: Of the target, by softmax; NaN for a net with one output, of which softmax always makes 1.
         layers: In the order of execution.
     """
 
@@ -115,7 +115,7 @@ def look(
         subject.class_name(which),
         best,
         subject.class_name(best),
-        float(scores.softmax(1)[0, which]),
+        float(scores.float().softmax(1)[0, which]) if scores.shape[1] > 1 else float("nan"),
         tuple(_layer_maps(found, sample, subject.size)),
     )
 
@@ -178,5 +178,5 @@ def _layer_maps(found: dict[str, Tensor], sample: Sample, size: int) -> list[Lay
         energy = float("nan") if mask is None else float(mask_energy(maps, mask))
         hit = float("nan") if mask is None else float(pointing_game(maps, mask))
         depth = 1.0 if path == IMAGE else (at + 1) / len(found)
-        rows.append(LayerMap(path, stages[at], depth, maps[0].numpy(), over[0].numpy(), energy, hit))
+        rows.append(LayerMap(path, stages[at], depth, maps[0].float().numpy(), over[0].float().numpy(), energy, hit))
     return rows

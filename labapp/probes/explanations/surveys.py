@@ -88,6 +88,7 @@ def survey(
         tell(start / count, f"{subject.name}: image {start} of {count}")
         x, labels = _batch(images, range(start, min(start + AT_ONCE, count)))
         with LOCK:
+            x = x.to(subject.dtype)
             found = attribute(method, subject.net, x, labels, layers or usual_layers(subject.net))
             with torch.no_grad():
                 correct.append(subject.net(x).argmax(1) == labels)
@@ -102,7 +103,7 @@ def survey(
         subject.name,
         subject.step,
         method,
-        {path: values.numpy() for path, values in maps.items()},
+        {path: values.float().numpy() for path, values in maps.items()},
         stages,
         {path: values.numpy() for path, values in energy.items()},
         {path: values.numpy() for path, values in pointing.items()},
@@ -171,6 +172,7 @@ def check_sanity(
     """
     images = test_set(source)
     x, labels = _batch(images, range(min(count, len(images))))
+    x = x.to(subject.dtype)
     with LOCK:
         every = attribute(method, subject.net, x, labels, usual_layers(subject.net))
     path = layer or next(reversed(every))

@@ -147,3 +147,27 @@ def test_the_page_is_drawn_while_a_question_is_worked_on(trained, open_page, mon
         go.set()
     assert background.wait([block], 5)
     assert "random net" in settled(app).title[0].value
+
+
+def test_how_pixels_are_read_changes_the_maps_and_back(trained, open_gradcam):
+    app = open_gradcam(trained)
+    before = grid(app)
+    settled(app.text_input(key="pixel-mean").set_value("0.1 0.9 0.5").run())
+    read = grid(app)
+    assert read != before
+    settled(app.text_input(key="pixel-deviation").set_value("0.05").run())
+    assert grid(app) not in (before, read)
+    settled(app.text_input(key="pixel-mean").set_value("").run())
+    settled(app.text_input(key="pixel-deviation").set_value("").run())
+    assert grid(app) == before
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "sentence"),
+    [("half", "", "no number"), ("0.1 0.2", "", "mean has 2 values for 3 channels"), ("", "0", "above 0")],
+)
+def test_numbers_that_cannot_be_read_are_told(trained, open_gradcam, mean, deviation, sentence):
+    app = open_gradcam(trained)
+    app.text_input(key="pixel-mean").set_value(mean)
+    settled(app.text_input(key="pixel-deviation").set_value(deviation).run())
+    assert any(sentence in error.value for error in app.error)

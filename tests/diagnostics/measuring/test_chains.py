@@ -9,7 +9,8 @@ import torchvision
 from torch import Tensor, nn
 
 from labapp.config import LabError
-from labapp.diagnostics.measuring.chains import chain_of, through
+from labapp.diagnostics.measuring.chains import chain_of
+from labapp.diagnostics.measuring.splits import through
 from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.nets import build
 
