@@ -54,8 +54,7 @@ def test_the_compiled_pass_is_timed_or_its_absence_explained(capsys, monkeypatch
 def test_the_batch_has_the_channels_of_the_first_layer(tmp_path, monkeypatch, capsys, make, batch):
     name = f"own_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(
-        "from torch import nn\ndef make():\n"
-        f"    return nn.Sequential(nn.{make}, nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        f"from torch import nn\ndef make(): return nn.Sequential(nn.{make}, nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
     )
     monkeypatch.chdir(tmp_path)
     assert main(["doctor", f"{name}:make", "--image-size", "8", "--batch-size", "2", "--num-classes", "4"]) == 0
