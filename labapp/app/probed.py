@@ -83,7 +83,7 @@ def show_probed(
         draw: Draws the measured runs.
     """
     wanted = list(runs)
-    have = probed(wanted, names)
+    have = sorted(probed(wanted, names), key=lambda run: run.status != "finished")  # those at their end first
     lack = [run for run in wanted if run not in have]
     if have:
         draw(archive, have)

@@ -21,6 +21,7 @@ from labapp.store import Run
 SIGNALS = ("output_std", "zero_fraction", "dead_share", "update_ratio", "forward_ratio", "backward_ratio")
 FROM_ZERO = ("zero_fraction", "dead_share")  # shares, whose zero is a value; of the others 0 is a state
 UPDATES = (1e-4, 1e-2)  # of a layer that learns at a healthy pace; around 1e-3, a rule of thumb (Karpathy, CS231n)
+ALIKE = 1.25  # rates that share a band: it is two decades wide, of which this is a twentieth
 _RECORDED = (
     *("output_std", "zero_fraction", "dead_channels", "update_ratio", "nonfinite"),
     *("branch_norm", "shortcut_norm", "branch_grad_norm", "shortcut_grad_norm"),
@@ -157,9 +158,9 @@ def totals(at: pd.DataFrame) -> pd.DataFrame:
 
 
 def healthy_band(totals: pd.DataFrame) -> tuple[float, float] | None:
-    """The update ratios that are healthy at the rate in force; None where the runs have different rates, or none."""
+    """The update ratios that are healthy at the rate in force; None where the runs' rates are not alike, or zero."""
     rates = totals["rate"].fillna(1.0)
-    if rates.empty or rates.max() <= 0 or rates.max() > 1.05 * rates.min():
+    if rates.empty or rates.max() <= 0 or rates.max() > ALIKE * rates.min():
         return None
     return UPDATES[0] * float(rates.mean()), UPDATES[1] * float(rates.mean())
 

@@ -6,6 +6,7 @@ the initialisation, is stood for by no other. A run without such a step is left 
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
@@ -59,9 +60,12 @@ def standing(table: pd.DataFrame, step: int) -> pd.DataFrame:
 
 
 def middle_step(table: pd.DataFrame) -> int:
-    """The recorded step nearest to half of what the shortest run of a table has recorded: when all of them train."""
+    """The recorded step nearest to half of what the runs of a table have recorded, of which the median is taken.
+
+    So one run that was broken off early does not make the others be shown early.
+    """
     steps = _steps_of(table)
-    half = min(max(own) for own in steps.values()) / 2
+    half = statistics.median(max(own) for own in steps.values()) / 2
     return min({at for own in steps.values() for at in own}, key=lambda at: (abs(at - half), at))
 
 

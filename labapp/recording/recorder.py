@@ -210,11 +210,11 @@ class Recorder:
     def cost(self) -> dict[str, Any]:
         """What recording took so far, and what is missing.
 
-        seconds: in hooks and around steps; setup_seconds: the first recorded step, which finds the net's structure out;
-        step_seconds: in all steps, training included; share: seconds over what training alone took; cpu_share, with
-        its interval: the same in processor time, in which waiting for a core does not count, see `processor`;
-        missing_steps: those that have no record because recording failed; uncovered: parameters without a row, by
-        reason.
+        seconds: in hooks and around steps, without what calling them costs torch; setup_seconds: the first recorded
+        step, which finds the net's structure out; step_seconds: in all steps, training included; share: seconds over
+        what training alone took; cpu_share, with its interval: what recorded steps take more of the processor, in which
+        waiting for a core does not count, see `processor`; missing_steps: those that have no record because recording
+        failed; uncovered: parameters without a row, by reason.
         """
         work = self._spent - self._own - self._setup
         listener = self._step.listener

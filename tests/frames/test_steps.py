@@ -42,8 +42,9 @@ def test_where_no_run_stands_nothing_is_shown():
     assert frames.gradient_profile(runs_of(a=[5, 50]), 0).empty
 
 
-def test_the_middle_is_a_time_at_which_all_train():
-    assert frames.middle_step(runs_of(a=range(0, 400, 10), b=range(0, 100, 10))) == 40
+def test_the_middle_is_that_of_most_runs():
+    whole = range(0, 401, 10)
+    assert frames.middle_step(runs_of(a=whole, b=whole, broken_off=[0, 10, 20])) == 200
     assert frames.middle_step(runs_of(a=[0])) == 0
 
 

@@ -34,7 +34,9 @@ that says nothing scores the mask's share of the image; a net with first weights
 """
 
 
-def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | None = None) -> str:
+def answer(
+    energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | None = None, step: int | None = None
+) -> str:
     """The page's question answered, over many images where they have been looked at, else for the image shown.
 
     Nets are ranked where they have finished their training; of others the last checkpoint is no end.
@@ -44,6 +46,7 @@ def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | Non
         here: run, energy of the image shown, at the same stage.
         what: What the mask is of: "digit".
         stage: The stage that was chosen; None for each net's last.
+        step: The checkpoint that is shown of the image.
     """
     whose = f"stage-{stage} " if stage else ""
     trained = energy[(energy["net"] == "trained") & energy["mean"].notna()] if len(energy) else energy
@@ -63,7 +66,10 @@ def answer(energy: pd.DataFrame, here: pd.DataFrame, what: str, stage: int | Non
             else "No net has looked yet."
         )
     best = app.rows(known)[-1]
-    return f"In this image {best.run} puts {palette.percent(best.energy)} of its {whose}map's energy on the {what}."
+    when = "" if step is None else f", at step {step:,},"
+    return (
+        f"In this image{when} {best.run} puts {palette.percent(best.energy)} of its {whose}map's energy on the {what}."
+    )
 
 
 def page() -> None:
@@ -121,7 +127,7 @@ def _body(archive: app.OpenArchive) -> None:
     if len(energy) and ended:
         energy = energy[energy["run"].isin(ended)]
     what = "digit" if same[0].experiment.imageset == "cluttered-digits" else "object"
-    top.title(answer(energy, here, what, view.stage), help=MEANING, anchor=False)
+    top.title(answer(energy, here, what, view.stage, view.step), help=MEANING, anchor=False)
     without = [run for run in archive.chosen if run not in runs]
     if without:
         top.caption(f"Left out, because no checkpoint was kept: {listed(frames.names(without))}.")
@@ -242,14 +248,16 @@ def _step(runs: Sequence[Run]) -> int | None:
     if len(steps) < 2:
         return None
     unanswered = st.session_state.get("_unanswered", False)  # each checkpoint is seen before the next
-    step = app.step_slider(steps, SLIDER, "Checkpoint", begin=_last_of_most(runs, steps), hold=unanswered)
+    step = app.step_slider(steps, SLIDER, "Checkpoint", begin=_last_of_most(runs), hold=unanswered)
     kept = [(name, at) for run, name in zip(runs, frames.names(runs), strict=True) for at in run.checkpoints()]
     app.say_steps(frames.standing(pd.DataFrame(kept, columns=["run", "step"]), step), step)
     return step
 
 
-def _last_of_most(runs: Sequence[Run], steps: Sequence[int]) -> int:
-    """The last checkpoint for which the most runs have one that stands for it."""
+def _last_of_most(runs: Sequence[Run]) -> int:
+    """The last checkpoint that most runs have, or one that stands for it; of the finished ones, where there are."""
+    runs = [run for run in runs if run.status == "finished"] or runs
+    steps = {step for run in runs for step in run.checkpoints()}
     return max(steps, key=lambda step: (sum(frames.near(run.checkpoints(), step) is not None for run in runs), step))
 
 

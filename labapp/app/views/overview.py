@@ -31,16 +31,18 @@ COLUMNS = {
     "status": "Status",
     "progress": "Progress",
     "loss": "Training loss",
-    "slope_start": "Slope, start",
-    "slope_end": "Slope, end",
-    "ratio_start": "First ÷ last, start",
     "seconds": "Time",
     "recorder_cost": "Recording",
     "cpu": "Recording, CPU",
+    "slope_start": "Slope, start",
+    "slope_end": "Slope, end",
+    "ratio_start": "First ÷ last, start",
     "run_id": "Id",
 }
+RECORDING = """Time spent in the recorder, as a share of what training alone took: wall time, in which waiting for a
+core that another program has counts too."""
 CPU = """What recording added to the processor time of training, with its 95 % interval: recorded steps beside the steps
-after them. Unlike the time beside it, it does not count waiting for a core that another program has."""
+after them. Waiting for a core does not count; what it costs torch to call the recorder does."""
 SLOPE = f"Gradient slope, log₁₀ a layer. {palette.quantity('slope').meaning}"
 
 
@@ -77,8 +79,9 @@ def _compared(nets: pd.DataFrame) -> str:
         )
     if high.accuracy - low.accuracy < CLEAR:
         every = f"All {len(rows)}" if len(rows) > 2 else "Both"
-        spread = f"{palette.percent(low.accuracy)} and {palette.percent(high.accuracy)}"
-        first, them = f"{every} nets end between {spread} on held-out images{_recipe(rows)}.", rows
+        ends = [palette.percent(each.accuracy) for each in (low, high)]
+        spread = f"between {' and '.join(ends)}" if ends[0] != ends[1] else f"at {ends[0]}"
+        first, them = f"{every} nets end {spread} on held-out images{_recipe(rows)}.", rows
     else:
         first = (
             f"{high.name} reaches {palette.percent(high.accuracy)}, "
@@ -120,19 +123,28 @@ def _pair(rows: list[Any]) -> tuple[Any, Any]:
     return (low, equals[-1]) if equals[-1].accuracy - low.accuracy >= CLEAR else (low, high)
 
 
-def published(runs: Sequence[Run]) -> str:
-    """What papers say of the nets of these runs, for the page's ⓘ; empty where they say nothing."""
-    words = {}
-    for run in runs:
-        rows = frames.beside(run.experiment, float("nan"), float("nan"))
-        for row in app.rows(rows[rows["quantity"] == "error"]):
-            other = [row.differs] if row.differs else []
-            other += [] if row.imageset == run.experiment.imageset else ["other images here"]
-            hint = f"; {', '.join(other)}" if other else ""
-            words[row.net, row.what, row.number] = f"- {row.net}: {row.what}: {row.number} ({row.source}{hint})"
+def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
+    """What papers say of the nets of these runs beside their own errors, for the page's ⓘ; empty without such nets.
+
+    Args:
+        runs: The chosen ones.
+        table: `frames.overview` of them.
+    """
+    words = []
+    for run, own in zip(runs, app.rows(table), strict=True):
+        rows = frames.published(run.experiment)
+        so_far = "" if own.status == "finished" else " so far"
+        here = "" if pd.isna(own.accuracy) else f", here {palette.percent(1 - own.accuracy)}{so_far} on {own.imageset}"
+        words += [
+            f"- {own.run}{here}; as {row.net} {frames.published_words(row)} on {row.imageset} ({row.source}"
+            f"{'; ' * bool(row.conditions)}{row.conditions}{'; ' * bool(row.differs)}{row.differs})"
+            for row in app.rows(rows[rows["quantity"] == "error"])
+        ]
     if not words:
         return ""
-    return "\n\n**Published, not measured here**:\n\n" + "\n".join(words.values()) + "\n"
+    return "\n\n**Error, measured here and published** (by the papers named, with their recipes):\n\n" + "\n".join(
+        words
+    )
 
 
 def page() -> None:
@@ -155,7 +167,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
-    st.title(answer(table), help=MEANING + published(archive.chosen), anchor=False)
+    st.title(answer(table), help=MEANING + published(archive.chosen, table), anchor=False)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
@@ -210,9 +222,7 @@ def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
                 help="Gradient norm at the first convolution's output over the last one's, at the first recorded step",
             ),
             "seconds": number(columns["seconds"], format="%.0f s", help="Of all attempts, evaluation included"),
-            "recorder_cost": number(
-                columns.get("recorder_cost"), format="%.1f %%", help="What recording added to the time of training"
-            ),
+            "recorder_cost": number(columns.get("recorder_cost"), format="%.1f %%", help=RECORDING),
             "cpu": st.column_config.TextColumn(columns.get("cpu"), help=CPU),
             "status": st.column_config.TextColumn("Status"),
             "run_id": st.column_config.TextColumn("Id", help="Its folder in the archive"),

@@ -49,6 +49,10 @@ ONE_SEED = " With one seed each, chance cannot be told from the nets."
             "All 3 nets end between 93 % and 96 % on held-out images with the same recipe." + ONE_SEED,
         ),
         (
+            [("a", 20, 0.9), ("b", 20, 0.9)],
+            "Both nets end at 90 % on held-out images with the same recipe." + ONE_SEED,
+        ),
+        (
             [("a", 20, 0.93), ("b", 20, 0.96)],
             "Both nets end between 93 % and 96 % on held-out images with the same recipe." + ONE_SEED,
         ),
@@ -188,6 +192,11 @@ def energies(**means):
 
 
 HERE = pd.DataFrame({"run": ["a", "b"], "energy": [0.2, 0.3]})
+
+
+def test_an_image_is_told_with_the_step_of_its_maps():
+    said = gradcam.answer(energies(), HERE, "digit", None, 22)
+    assert said == "In this image, at step 22, b puts 30 % of its map's energy on the digit."
 
 
 @pytest.mark.parametrize(
