@@ -91,7 +91,8 @@ def draw(pairs: pd.DataFrame, out: Path) -> list[Path]:
     for ax, net in zip(axes.flat, nets, strict=False):
         _panel(ax, table[table["net"] == net], tools, cases)
         ax.set(title=net, xscale="log", xlim=(min(0.96, float(table["ratio_25"].min())), top))
-        ax.set_xticks([tick for tick in (1, 1.2, 1.5, 2, 3, 5, 10, 20, 50) if tick < top])
+        wide = (1, 2, 5, 10, 20, 50, 100, 200)  # on a logarithmic axis the fine ones would stand in each other
+        ax.set_xticks([tick for tick in (wide if top > 8 else (1, 1.2, 1.5, 2, 3, 5)) if tick < top])
         ax.xaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
         ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     for ax in axes.flat[len(nets) :]:
