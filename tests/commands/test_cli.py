@@ -82,7 +82,7 @@ def test_help_and_version(capsys):
     out = typed("train --help", capsys)
     assert all(f"--{name.replace('_', '-')}" in out for name in Experiment.model_fields)
     assert all(f"{group} options" in out for group in GROUPS)
-    assert "(default: 300)" in out
+    assert "(default: 300; recipe he: 64000; recipe densenet: 234375)" in " ".join(out.replace("│", " ").split())
     assert "RUN" in typed("runs show --help", capsys)
 
 
