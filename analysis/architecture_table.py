@@ -1,7 +1,8 @@
 """What is each net: how large, how costly, how far does it see, and where do its parameters lie?
 
 A bar a net with its parameters by part (the share of linear layers is what VGGNet's head is known for), beside it the
-numbers: weight layers, parameters, multiply-adds of one image, receptive field of the last convolution or pooling.
+numbers: weight layers, parameters, multiply-adds of one image, receptive field of the last convolution or pooling. The
+last column is not measured here: the error that the net's paper gives, with its images in brackets.
 
     labapp probe RUN … --quantities architecture
     python -m analysis.architecture_table --runs runs --out figures
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -29,8 +31,9 @@ HEADINGS = {
     "multiply_adds": "multiply-\nadds",
     "receptive_field": "receptive\nfield (px)",
     "linear_share": "linear\nshare",
+    "published": "error,\npublished, not\nmeasured here",
 }
-PLACES = (0.65, 1.85, 2.85, 3.95, 4.9)  # right ends of the columns
+PLACES = (0.6, 2.0, 3.05, 4.2, 5.2, 7.2)  # right ends of the columns
 
 
 def draw(runs: list[Run], out: Path) -> list[Path]:
@@ -39,9 +42,11 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
     named = list(frames.describe(there)["net"])
     firsts = {net: there[named.index(net)] for net in looks(there)["net"]}
     parts = pd.concat([frames.parts([run]).assign(net=net) for net, run in firsts.items()], ignore_index=True)
-    sizes = pd.DataFrame([{"net": net} | frames.sizes(frames.architecture(run)) for net, run in firsts.items()])
+    sizes = pd.DataFrame(
+        [{"net": net} | _published(run) | frames.sizes(frames.architecture(run)) for net, run in firsts.items()]
+    )
     figure, (bars, words) = plt.subplots(
-        1, 2, figsize=(WIDTH, 1.1 + 0.28 * len(firsts)), layout="constrained", sharey=True, width_ratios=(1, 1.15)
+        1, 2, figsize=(WIDTH, 1.3 + 0.28 * len(firsts)), layout="constrained", sharey=True, width_ratios=(1, 1.9)
     )
     names = list(dict.fromkeys(parts.sort_values("order")["part"]))
     shares(data=parts, y="net", hue="part", ax=bars, colours=_colours(names))
@@ -70,7 +75,19 @@ def _colours(names: list[str]) -> dict[str, str]:
     return found | {"normalisation": "#BBBBBB", "other": palette.MUTED, "linear": palette.ALARM}
 
 
-def _word(key: str, value: float) -> str:
+def _published(run: Run) -> dict[str, str]:
+    """The first error that is published of this very net, and where; nothing of a net that is only alike."""
+    rows = frames.published(run.experiment)
+    rows = rows[(rows["quantity"] == "error") & (rows["differs"] == "")]
+    if rows.empty:
+        return {"published": "–", "source": ""}
+    row = next(iter(rows.itertuples()))
+    return {"published": f"{frames.published_words(row)} ({row.imageset})", "source": f"{row.source}, {row.address}"}
+
+
+def _word(key: str, value: Any) -> str:
+    if key == "published":
+        return str(value)
     if key == "linear_share":
         return palette.percent(value)
     if key in ("parameters", "multiply_adds"):

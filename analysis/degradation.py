@@ -3,6 +3,7 @@
 He et al. 2015, figures 1 and 6: training and test error over steps. If the deeper plain net lies above the shallower
 one in *both* panels, it is not overfitting: it is the degradation problem. One line a net; several seeds become
 their mean with the range over seeds, at the steps that all of them have; of a net with finished runs only these count.
+A rhombus at the right edge is the test error that the net's paper gives for these images: published, not measured here.
 
     python -m analysis.degradation --runs runs --out figures
 """
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from analysis.moments import whole
 from analysis.publish import command, looks, publish
@@ -38,9 +40,29 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
         curve(data=rows, x="step", y="error", hue="net", ax=ax, styles=styles, markers=split == "test")
         ax.set(title={"train": "Training", "test": "Test"}[split], ylim=(0, 100))
     axes[1].set_ylabel("")
+    known = _published(runs)
+    for row in known.itertuples():
+        look = styles.set_index("net").loc[row.net]
+        edge = axes[1].get_yaxis_transform()
+        axes[1].plot(1.0, row.error, "D", transform=edge, color=look["colour"], mfc="none", ms=4.5, clip_on=False)
     legend(figure, "net", styles, markers=True)
-    columns = ["net", "run", "family", "net_depth", "seed", "split", "step", "error", "loss", "nonfinite"]
+    if len(known):
+        axes[1].set_title(f"◇ published: {'; '.join(known['source'].unique())}", loc="right", weight="normal", size=6.5)
+    first = known.drop_duplicates("net").set_index("net")["error"].astype(float)
+    table = table.assign(published=table["net"].map(first).where(table["split"] == "test"))
+    columns = ["net", "run", "family", "net_depth", "seed", "split", "step", "error", "published", "loss", "nonfinite"]
     return publish(figure, table[columns], out, "degradation")
+
+
+def _published(runs: list[Run]) -> pd.DataFrame:
+    """The test errors that papers give for these very nets and images: columns of `frames.published`, net and error."""
+    found = [pd.DataFrame(columns=["net", "source", "error"])]
+    for run, net in zip(runs, frames.describe(runs)["net"], strict=True):
+        rows = frames.published(run.experiment)
+        same = (rows["differs"] == "") & (rows["imageset"] == run.experiment.imageset)
+        rows = rows[same & (rows["quantity"] == "error") & (rows["bound"] == "")]
+        found.append(rows.assign(net=net, error=rows["value"])[["net", "source", "error"]])
+    return pd.concat(found).drop_duplicates(ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Two figures. *Profile*: the gradient's norm at the output of every convolution against its depth, at step 0 and at the
 last recorded step of each run that has ended; several seeds at one step become their geometric mean with the range.
-*Heatmap*: every layer at every step, one panel a net (its first seed), one colour scale.
+Dots: what mean-field theory expects at step 0, counted from the last layer. *Heatmap*: every layer at every step, one
+panel a net (its first seed), one colour scale.
 
     python -m analysis.gradient_flow --runs runs --out figures
 """
@@ -20,7 +21,7 @@ from analysis.moments import MOMENTS, at_moment, when
 from analysis.publish import ACROSS, command, looks, panels, publish
 from labapp import frames, palette
 from labapp.config import LabError
-from labapp.figures import WIDTH, colour_bar, heatmap, legend, profile
+from labapp.figures import WIDTH, colour_bar, dots, heatmap, legend, profile
 from labapp.store import Run
 
 QUANTITY = "output_grad_norm"
@@ -34,23 +35,27 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
         raise LabError("these runs hold no gradients of convolutions; record some with `labapp train`")
     table = table.merge(frames.describe(runs)[["run", "net", "status"]], on="run")
     styles = looks(runs)
-    return draw_profiles(table, styles, out) + draw_heatmaps(table, styles, out)
+    return draw_profiles(table, styles, out, frames.expected(runs)) + draw_heatmaps(table, styles, out)
 
 
-def draw_profiles(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[Path]:
+def draw_profiles(table: pd.DataFrame, styles: pd.DataFrame, out: Path, expected: pd.DataFrame) -> list[Path]:
     """The gradient against depth at step 0, and at the last recorded step of each run that trained to its end."""
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
     shown = []
     for (title, last), ax in zip(MOMENTS.items(), axes, strict=True):
         rows = at_moment(table, last).assign(moment=title)
         rows = rows.assign(state=frames.states_of(rows["value"]))
+        theory = frames.expected_gradient(rows, expected).merge(rows[["run", "net"]].drop_duplicates(), on="run")
+        rows = rows.merge(theory.rename(columns={"value": "theory"})[["run", "layer", "theory"]], "left")
+        dots(data=theory, x="relative_depth", y="value", hue="net", ax=ax, styles=styles)
         profile(data=rows, x="relative_depth", y="value", hue="net", ax=ax, styles=styles)
         ax.set(title=f"{title.capitalize()} ({when(rows)})", ylabel=TITLE, xlim=(-0.02, 1.02))
         shown.append(rows)
     axes[1].set_ylabel("")
-    legend(figure, "net", styles, markers=True)
-    columns = ["moment", "net", "run", "family", "net_depth", "seed", *frames.LAYER, "value", "state"]
-    return publish(figure, pd.concat(shown)[columns], out, "gradient_profile")
+    drawn = pd.concat(shown)
+    legend(figure, "net", styles, markers=True, theory=bool(drawn["theory"].notna().any()))
+    columns = ["moment", "net", "run", "family", "net_depth", "seed", *frames.LAYER, "value", "theory", "state"]
+    return publish(figure, drawn[columns], out, "gradient_profile")
 
 
 def draw_heatmaps(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[Path]:

@@ -9,11 +9,11 @@ made, return these axes, and know nothing of files. Rows that share x and hue (s
 """
 
 from labapp.figures.cells import frame_columns, heatmap, matrix
-from labapp.figures.lines import curve, profile, trace
+from labapp.figures.lines import curve, dots, profile, trace
 from labapp.figures.paper import STYLE, UNDATED, WIDTH, colormap, colour_bar, legend, paper
 from labapp.figures.shares import shares
 
 __all__ = [
-    "STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "curve", "frame_columns", "heatmap", "legend", "matrix",
-    "paper", "profile", "shares", "trace",
+    "STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "curve", "dots", "frame_columns", "heatmap", "legend",
+    "matrix", "paper", "profile", "shares", "trace",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from labapp import palette
-from labapp.figures.paper import looks_of
+from labapp.figures.paper import DOTS, looks_of
 
 
 def curve(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.DataFrame, **options: Any) -> Axes:
@@ -31,6 +31,16 @@ def profile(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: p
     _lines(data=data[good], x=x, y=y, hue=hue, ax=ax, styles=styles, markers=True, **options)
     _crosses(data[~good], x, hue, ax, styles)
     _readable_log(ax)
+    return ax
+
+
+def dots(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.DataFrame) -> Axes:
+    """What theory expects: dots in each line's colour, below it; geometric means where rows share x and hue."""
+    looks = looks_of(styles, hue)
+    logs = data.assign(log=np.log(data[y].astype(float)))
+    for name, rows in logs.groupby(hue, sort=False):
+        means = rows.groupby(x)["log"].mean()
+        ax.plot(means.index, np.exp(means.to_numpy()), color=looks[str(name)]["colour"], zorder=1.5, **DOTS)
     return ax
 
 

@@ -43,6 +43,7 @@ STYLE: Any = {
     "ytick.labelsize": 7.5,
     "ytick.major.width": 0.6,
 }
+DOTS: Any = {"linestyle": (0, (0.01, 1.7)), "linewidth": 2.8, "dash_capstyle": "round", "alpha": 0.55}  # of theory
 UNDATED: dict[str, dict[str, Any]] = {  # metadata of each file format: the same figure gives the same bytes
     "png": {"Software": None},
     "svg": {"Date": None},
@@ -78,13 +79,15 @@ def colour_bar(
         bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda power, _: f"$10^{{{power:g}}}$"))
 
 
-def legend(figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False) -> None:
-    """One legend for all panels, above them."""
+def legend(figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False, theory: bool = False) -> None:
+    """One legend for all panels, above them; with `theory`, the dots of `lines.dots` too."""
     handles = [
         Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
                marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=name)
         for name, look in looks_of(styles, hue).items()
     ]  # fmt: skip
+    if theory:
+        handles.append(Line2D([], [], color=palette.MUTED, label="theory", **DOTS))
     figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)), handlelength=3, borderpad=0)
 
 

@@ -58,6 +58,28 @@ def test_gradient_tables_hold_the_first_and_the_last_step(archive, tmp_path):
     assert set(pd.read_csv(tmp_path / "gradient_heatmap.csv")["net"]) == {"plain-20", "plain-56"}
 
 
+def test_theory_stands_beside_the_first_step_and_no_other(archive, tmp_path):
+    run(gradient_flow, "--runs", archive, "--out", tmp_path)
+    profile = pd.read_csv(tmp_path / "gradient_profile.csv")
+    expected = profile[profile["family"] != "dense"]
+    assert expected.loc[expected["step"] == 0, "theory"].notna().all()
+    assert profile.loc[profile["step"] > 0, "theory"].isna().all()
+    last = expected[(expected["step"] == 0) & (expected["net"] == "plain-56")].iloc[-1]
+    assert last["theory"] == pytest.approx(last["value"])
+
+
+@pytest.mark.parametrize(("imageset", "marks"), [("cifar10", [8.75]), ("cluttered-digits", [])])
+def test_published_errors_are_marked_where_net_and_images_are_the_same(imageset, marks, record, tmp_path, monkeypatch):
+    for width in (16, 8):  # the paper's has 16
+        record(tmp_path / "runs", family="residual", width=width, imageset=imageset)
+    figures = []
+    monkeypatch.setattr(degradation, "publish", lambda figure, *_: figures.append(figure) or [])
+    assert run(degradation, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 0
+    drawn = [line for line in figures[0].axes[1].lines if line.get_marker() == "D" and line.get_mfc() == "none"]
+    assert [float(line.get_ydata()[0]) for line in drawn] == marks
+    assert figures[0].axes[1].get_title("right") == "◇ published: He et al. 2015, Table 6" * len(marks)
+
+
 def test_several_seeds_are_one_net(record, tmp_path):
     for seed, growth in enumerate((1.1, 1.2, 1.3)):
         record(tmp_path / "runs", seed=seed, growth=growth)

@@ -15,8 +15,10 @@ from analysis import (
     similarity,
 )
 from analysis.publish import command
+from labapp.config import Experiment
 from labapp.probes import measure
 from labapp.store import Run
+from labapp.training.loop import train
 
 FILES = {
     architecture_table: ["architecture_table"],
@@ -136,6 +138,44 @@ def test_lesions_tell_the_whole_net_from_the_wounded(probed_nets, tmp_path):
 def test_a_table_of_nets_adds_up(probed_nets, tmp_path):
     run(architecture_table, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "architecture_table.csv").set_index("net")
-    parts = table.drop(columns=["parameters", "multiply_adds", "linear_share", "weight_layers", "receptive_field"])
+    parts = table.drop(
+        columns=[
+            "parameters",
+            "multiply_adds",
+            "linear_share",
+            "weight_layers",
+            "receptive_field",
+            "published",
+            "source",
+        ]
+    )
     assert (parts.sum(axis=1) == table["parameters"]).all()
     assert table.loc["dense-13", "weight_layers"] == 13
+
+
+def test_theory_of_both_ways_stands_beside_the_first_step(digit_nets, tmp_path):
+    assert run(residual_split, "--runs", digit_nets, "--out", tmp_path) == 0
+    table = pd.read_csv(tmp_path / "residual_split.csv")
+    assert table.loc[table["step"] == 0, "theory"].notna().all()
+    assert table.loc[table["step"] > 0, "theory"].isna().all()
+
+
+def test_responses_stand_beside_theory_before_training(digit_nets, tmp_path):
+    assert run(layer_responses, "--runs", digit_nets, "--out", tmp_path) == 0
+    table = pd.read_csv(tmp_path / "layer_responses.csv")
+    assert set(table["moment"]) == {"initialisation", "end of training"}
+    assert table.loc[table["step"] == 0, "theory"].notna().all()
+    assert table.loc[table["step"] > 0, "theory"].isna().all()
+
+
+def test_the_published_error_is_of_the_very_net_and_has_its_source(digit_nets, tmp_path):
+    small = {"steps": 1, "batch_size": 8, "train_images": 8, "test_images": 8, "checkpoints": 1, "device": "cpu"}
+    made = train(Experiment(family="residual", depth=20, imageset="digits", record="none", **small), digit_nets)
+    for run_id in (made.id, "original"):
+        tasks, _ = measure.tasks(Run(digit_nets / run_id), ["architecture"])
+        assert not [outcome.reason for outcome in measure.measure(Run(digit_nets / run_id), tasks) if outcome.reason]
+    assert run(architecture_table, "--runs", digit_nets, "--out", tmp_path, "--only", made.id, "original") == 0
+    table = pd.read_csv(tmp_path / "architecture_table.csv").set_index("net")
+    assert table.loc["residual-20", "published"] == "8.75 % (cifar10)"
+    assert table.loc["residual-20", "source"] == "He et al. 2015, Table 6, arXiv:1512.03385"
+    assert list(table.drop("residual-20")["published"]) == ["–"]

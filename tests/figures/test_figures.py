@@ -65,6 +65,27 @@ def test_a_profile_is_logarithmic_and_averages_logarithms(ax):
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [10, 1])
 
 
+def drawn_pixels(ax, visible):
+    for line in ax.lines:
+        line.set_visible(visible)
+    ax.figure.canvas.draw()
+    return int((np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].min(axis=-1) < 250).sum())
+
+
+def test_theory_is_dots_below_the_lines_in_their_colours_and_in_the_legend(ax):
+    data = table(relative_depth=[0, 0, 1, 1, 0, 1], value=[1.0, 100, 1, 1, 5, 6], net=["plain"] * 4 + ["dense"] * 2)
+    styles = nets("plain", "dense")
+    assert figures.dots(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=styles) is ax
+    plain, dense = ax.lines
+    np.testing.assert_allclose(plain.get_ydata(), [10, 1])
+    assert [to_rgb(line.get_color()) for line in ax.lines] == [to_rgb(palette.FAMILIES[net]) for net in styles["net"]]
+    assert dense.get_zorder() < 2  # of lines
+    figures.legend(ax.figure, "net", styles, theory=True)
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["plain", "dense", "theory"]
+    without = drawn_pixels(ax, visible=False)
+    assert drawn_pixels(ax, visible=True) > without  # a dash of no length would leave nothing on paper
+
+
 def test_a_profile_marks_what_it_cannot_draw(ax):
     data = table(relative_depth=[0, 0.5, 1], value=[1.0, np.nan, 0.0], net="dense")
     figures.profile(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("dense"))

@@ -144,7 +144,7 @@ def _stages(run: Run) -> None:
 def _published(run: Run, parameters: float) -> None:
     accuracy = float(app.overview([run])["accuracy"].iloc[0])
     table = frames.beside(run.experiment, parameters, accuracy)
-    st.markdown("**Published, not measured here**", help=PUBLISHED)
+    st.markdown("**Published record, beside this run**", help=PUBLISHED)
     if table.empty:
         st.caption("The papers that the lab keeps give no number for a net of this family, form and depth.")
         return

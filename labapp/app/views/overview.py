@@ -123,19 +123,28 @@ def _pair(rows: list[Any]) -> tuple[Any, Any]:
     return (low, equals[-1]) if equals[-1].accuracy - low.accuracy >= CLEAR else (low, high)
 
 
-def published(runs: Sequence[Run]) -> str:
-    """What papers say of the nets of these runs, for the page's ⓘ; empty where they say nothing."""
-    words = {}
-    for run in runs:
-        rows = frames.beside(run.experiment, float("nan"), float("nan"))
-        for row in app.rows(rows[rows["quantity"] == "error"]):
-            other = [row.differs] if row.differs else []
-            other += [] if row.imageset == run.experiment.imageset else ["other images here"]
-            hint = f"; {', '.join(other)}" if other else ""
-            words[row.net, row.what, row.number] = f"- {row.net}: {row.what}: {row.number} ({row.source}{hint})"
+def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
+    """What papers say of the nets of these runs beside their own errors, for the page's ⓘ; empty without such nets.
+
+    Args:
+        runs: The chosen ones.
+        table: `frames.overview` of them.
+    """
+    words = []
+    for run, own in zip(runs, app.rows(table), strict=True):
+        rows = frames.published(run.experiment)
+        so_far = "" if own.status == "finished" else " so far"
+        here = "" if pd.isna(own.accuracy) else f", here {palette.percent(1 - own.accuracy)}{so_far} on {own.imageset}"
+        words += [
+            f"- {own.run}{here}; as {row.net} {frames.published_words(row)} on {row.imageset} ({row.source}"
+            f"{'; ' * bool(row.conditions)}{row.conditions}{'; ' * bool(row.differs)}{row.differs})"
+            for row in app.rows(rows[rows["quantity"] == "error"])
+        ]
     if not words:
         return ""
-    return "\n\n**Published, not measured here**:\n\n" + "\n".join(words.values()) + "\n"
+    return "\n\n**Error, measured here and published** (by the papers named, with their recipes):\n\n" + "\n".join(
+        words
+    )
 
 
 def page() -> None:
@@ -158,7 +167,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
-    st.title(answer(table), help=MEANING + published(archive.chosen), anchor=False)
+    st.title(answer(table), help=MEANING + published(archive.chosen, table), anchor=False)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")

@@ -19,6 +19,7 @@ batch included, signal and gradient. Where both speak they agree, which is teste
 layers, and weights independent of the gradient that comes back through them.
 """
 
+from labapp.frames.theory.domain import unknown
 from labapp.frames.theory.examples import gradient_cosine, relu_correlation
 from labapp.frames.theory.gains import (
     INITIALISATIONS,
@@ -32,7 +33,7 @@ from labapp.frames.theory.gains import (
     weight_gain,
     zero_padding_share,
 )
-from labapp.frames.theory.initial import LayerState, initial_state, unknown
+from labapp.frames.theory.initial import LayerState, initial_state
 from labapp.frames.theory.nets import (
     dense_profile,
     plain_profile,

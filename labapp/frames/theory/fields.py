@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
@@ -48,17 +49,24 @@ class Values:
         """The mean (n, n) of numbers (M, n, n) that belong to the values."""
         return np.tensordot(self.shares, numbers, 1)
 
+    @cached_property
     def mean(self) -> Array:
         """(n, n)."""
         return self.over(self.values)
 
+    @cached_property
     def square(self) -> Array:
         """Mean square, (n, n)."""
         return self.over(self.values**2)
 
+    @cached_property
+    def below(self) -> float:
+        """Share of the values that are not above zero."""
+        return float(self.over((self.values <= 0).astype(float)).mean())
+
     def spread(self) -> Array:
         """Variance of a normal distribution (n, n); of others the mean square."""
-        return self.square() if self.variance is None else self.variance
+        return self.square if self.variance is None else self.variance
 
     def felt(self) -> Array:
         """Mean squared gradient, (n, n)."""
@@ -75,12 +83,12 @@ def by_channels(fields: Fields, numbers: Sequence[float]) -> float:
 
 def mean_of(fields: Fields) -> float:
     """Over all channels and positions."""
-    return by_channels(fields, [float(field.mean().mean()) for field in fields])
+    return by_channels(fields, [float(field.mean.mean()) for field in fields])
 
 
 def mean_square(fields: Fields) -> float:
     """Over all channels and positions, the channels' own means included."""
-    return by_channels(fields, [float(field.square().mean()) + field.offset for field in fields])
+    return by_channels(fields, [float(field.square.mean()) + field.offset for field in fields])
 
 
 def squared_gradient(fields: Fields) -> float:
@@ -90,12 +98,12 @@ def squared_gradient(fields: Fields) -> float:
 
 def share_below_zero(fields: Fields) -> float:
     """Share of the values that a rectifier sets to zero."""
-    return by_channels(fields, [float(field.over((field.values <= 0).astype(float)).mean()) for field in fields])
+    return by_channels(fields, [field.below for field in fields])
 
 
 def products(field: Values) -> Array:
     """E[x(p) y(q)] of two examples x, y at positions p, q, (n, n, n, n)."""
-    mean = field.mean().astype(np.float32)  # pairs are many: half the memory
+    mean = field.mean.astype(np.float32)  # pairs are many: half the memory
     apart = mean[:, :, None, None] * mean
     return np.asarray(apart if field.shared is None else apart + field.shared)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from labapp.config import LabError, listed, nearest
 from labapp.frames.theory.examples import relu_correlation
@@ -29,12 +30,8 @@ def _sigmoid(x: Array) -> Array:
     return 0.5 * (1 + np.tanh(x / 2))
 
 
-def _normal_cdf(x: Array) -> Array:
-    return 0.5 * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
-
-
 def _gelu_slope(x: Array) -> Array:
-    return _normal_cdf(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+    return ndtr(x) + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
 
 ACTIVATIONS: dict[str, tuple[Function, Function]] = {  # each with its derivative
@@ -42,7 +39,7 @@ ACTIVATIONS: dict[str, tuple[Function, Function]] = {  # each with its derivativ
     "leaky_relu": (lambda x: np.where(x > 0, x, LEAK * x), lambda x: np.where(x > 0, 1.0, LEAK)),
     "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
     "sigmoid": (_sigmoid, lambda x: _sigmoid(x) * (1 - _sigmoid(x))),
-    "gelu": (lambda x: x * _normal_cdf(x), _gelu_slope),
+    "gelu": (lambda x: x * ndtr(x), _gelu_slope),
 }
 INITIALISATIONS = ("he", "glorot", "lecun", "default", "orthogonal")
 

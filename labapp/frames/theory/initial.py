@@ -17,23 +17,28 @@ What it takes for granted, and what that costs:
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from labapp.config import Experiment, LabError
+from labapp.frames.theory.domain import unknown
 from labapp.frames.theory.fields import Fields, Values, mean_of, mean_square, share_below_zero, squared_gradient
-from labapp.frames.theory.gains import RECTIFIERS
+from labapp.frames.theory.gains import RECTIFIERS, Array
 from labapp.frames.theory.tape import Tape
 
+_TWO = ((3, 3), (3, 3))
 VGG_CONVOLUTIONS = {  # sizes of the convolutions of the five stages, as in `labapp.nets.vgg`
-    "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
-    "B": ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3)),
-    "C": ((3, 3), (3, 3), (3, 3, 1), (3, 3, 1), (3, 3, 1)),
-    "D": ((3, 3), (3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)),
-    "E": ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3)),
+    "A": ((3,), (3,), (3, 3), *_TWO),
+    "B": (*_TWO, (3, 3), *_TWO),
+    "C": (*_TWO, *[(3, 3, 1)] * 3),
+    "D": (*_TWO, *[(3, 3, 3)] * 3),
+    "E": (*_TWO, *[(3, 3, 3, 3)] * 3),
 }
 VGG_WIDENING = (1, 2, 4, 8, 8)
+Told = Callable[[Array], None]
 
 
 @dataclass
@@ -57,34 +62,6 @@ class LayerState:
     backward_ratio: float = math.nan
 
 
-def unknown(experiment: Experiment) -> str:
-    """Why theory has nothing to say about a net, as the end of a sentence; empty where it has."""
-    e = experiment
-    if e.net is not None:
-        return "it knows the lab's own families, and this net is built by its maker"
-    if e.form != "cifar":
-        return "the largest of overlapping windows, as behind the first layer of the ImageNet form, has no closed form"
-    if e.init == "looks-linear":
-        return "weights that mirror each other are not independent, and a net that looks linear just passes signals on"
-    if e.norm == "group":
-        return "it needs many channels in a group, and the lab's group norm has two"
-    if e.norm != "batch" and e.family in ("dense", "vgg"):
-        return (
-            f"what {'an average' if e.family == 'dense' else 'a maximum'} over neighbours keeps depends on how alike "
-            "they are, which only batch norm settles"
-        )
-    if e.family == "vgg" and e.activation == "gelu":
-        return "the largest of several values passes through GELU unchanged in order only above −0.75"
-    if e.activation == "sigmoid" and e.norm == "batch" and e.padding_mode == "zeros":
-        return (
-            "behind a sigmoid, whose mean exceeds its spread, what batch norm sees is mostly the border of zeros, and "
-            "that differs from channel to channel"
-        )
-    if e.family == "dense" and e.dropout:
-        return "dropout is not part of it"
-    return ""
-
-
 def initial_state(experiment: Experiment, image_size: int, channels: int, batch: int) -> dict[str, LayerState]:
     """What theory says of each layer, under the name that it has in the tables, in the order of execution.
 
@@ -106,9 +83,17 @@ def initial_state(experiment: Experiment, image_size: int, channels: int, batch:
     image = [Values.normal(channels, side, one)]
     {"dense": walk.dense, "vgg": walk.vgg}.get(experiment.family, walk.residual)(image)
     walk.tape.back()
-    for path, fields in walk.places.items():
-        walk.states[path].gradient = math.sqrt(squared_gradient(fields))
+    for path, squared in walk.places.items():
+        walk.states[path].gradient = math.sqrt(squared())
     return walk.states
+
+
+class _Offer(NamedTuple):
+    """A field of a dense block, as later layers read it."""
+
+    normed: Values
+    active: Values
+    slope: Array  # E[φ′²] at each position
 
 
 @dataclass
@@ -118,17 +103,22 @@ class _Walk:
     net: Experiment
     batch: int
     states: dict[str, LayerState] = field(default_factory=dict)
-    places: dict[str, Fields] = field(default_factory=dict)
+    places: dict[str, Callable[[], float]] = field(default_factory=dict)  # to the squared gradient, once it is there
 
     def __post_init__(self) -> None:
-        self.tape = Tape(self.net.norm, self.net.activation, self.batch, self.net.padding_mode == "circular")
+        uniform, paired = self.net.padding_mode == "circular", self.net.family != "dense"  # in dense nets it is 1 %
+        self.tape = Tape(self.net.norm, self.net.activation, self.batch, uniform, paired)
 
     # layers
 
-    def conv(self, path: str, fields: Fields, outputs: int, kernel: int = 3, stride: int = 1) -> Values:
+    def conv(
+        self, path: str, fields: Fields, outputs: int, kernel: int = 3, stride: int = 1, told: Told | None = None
+    ) -> Values:
         inputs = sum(part.channels for part in fields)
         bias = 1 / (3 * inputs * kernel**2) if self.net.init == "default" and self._biased() else 0.0
-        result = self.tape.convolve(fields, outputs, kernel, stride, self._variance(inputs, outputs, kernel), bias)
+        result = self.tape.convolve(
+            fields, outputs, kernel, stride, self._variance(inputs, outputs, kernel), bias, told
+        )
         self._see(path, "conv", [result])
         return result
 
@@ -142,13 +132,17 @@ class _Walk:
 
     def activation(self, path: str, fields: Fields) -> list[Values]:
         """The activation of what is found at `path`."""
+        self._silence(path, fields)
+        return self.tape.activate(fields)
+
+    def _silence(self, path: str, fields: Fields) -> None:
+        """Only a ReLU is zero on a half-line."""
         if self.net.activation == "relu" and path in self.states:
             self.states[path].zero_fraction = share_below_zero(fields)
-        return self.tape.activate(fields)
 
     def _see(self, path: str, kind: str, fields: Fields) -> None:
         self.states[path] = LayerState(kind, math.sqrt(max(mean_square(fields) - mean_of(fields) ** 2, 0.0)))
-        self.places[path] = fields
+        self.places[path] = lambda: squared_gradient(fields)
 
     def _biased(self) -> bool:
         return self.net.norm == "none" or self.net.family == "vgg"
@@ -226,23 +220,43 @@ class _Walk:
         """Dense nets, `labapp.nets.densenet`."""
         growth, bottleneck = self.net.growth_rate or 0, bool(self.net.bottleneck)
         count = ((self.net.depth or 0) - 4) // (6 if bottleneck else 3)
-        x: list[Values] = [self.conv("stem.conv", image, self.net.width or 0)]
+        x = [self._offered(self.conv("stem.conv", image, self.net.width or 0))]
         for block in range(1, 4):
             for layer in range(1, count + 1):
-                place, way = f"block{block}.layer{layer}", list(x)
-                steps = [(4 * growth, 1), (growth, 3)] if bottleneck else [(growth, 3)]
-                for number, (outputs, kernel) in enumerate(steps, start=1):
-                    norm = f"{place}.norm{number}"
-                    way = [
-                        self.conv(f"{place}.conv{number}", self.activation(norm, self.norm(norm, way)), outputs, kernel)
-                    ]
-                x = [*x, *way]
+                place = f"block{block}.layer{layer}"
+                outputs, kernel = (4 * growth, 1) if bottleneck else (growth, 3)
+                new = self._read(f"{place}.norm1", f"{place}.conv1", x, outputs, kernel)
+                if bottleneck:
+                    way = self.activation(f"{place}.norm2", self.norm(f"{place}.norm2", [new]))
+                    new = self.conv(f"{place}.conv2", way, growth)
+                x.append(self._offered(new))
             if block < 3:
                 place = f"transition{block}"
-                kept = int(sum(part.channels for part in x) * (self.net.compression or 1.0))
-                way = self.activation(f"{place}.norm", self.norm(f"{place}.norm", x))
-                x = [self.tape.average(self.conv(f"{place}.conv", way, kept, 1), 2)]
-        self._end(self.activation("head.norm", self.norm("head.norm", x)))
+                kept = int(sum(offer.normed.channels for offer in x) * (self.net.compression or 1.0))
+                x = [self._offered(self.tape.average(self._read(f"{place}.norm", f"{place}.conv", x, kept, 1), 2))]
+        self._hear("head.norm", x, [np.ones(1)])
+        self._end([offer.active for offer in x])
+
+    def _offered(self, field: Values) -> _Offer:
+        """What every later layer of a dense block sees of a field: batch norm and activation are the same for all."""
+        normed = self.tape.normalise([field])[0]
+        slope = normed.over(self.tape.slope(normed.values) ** 2)
+        return _Offer(normed, self.tape.activate([normed])[0], slope)
+
+    def _read(self, norm: str, conv: str, x: list[_Offer], outputs: int, kernel: int) -> Values:
+        """A layer that reads all offers."""
+        told = list[Array]()
+        self._hear(norm, list(x), told)
+        return self.conv(conv, [offer.active for offer in x], outputs, kernel, told=told.append)
+
+    def _hear(self, norm: str, x: list[_Offer], told: list[Array]) -> None:
+        """The norm of a layer that reads offers: it feels what this layer alone sends back, once that is told."""
+        seen = [offer.normed for offer in x]
+        self._see(norm, "norm", seen)
+        self._silence(norm, seen)
+        self.places[norm] = lambda: float(
+            sum(o.normed.channels * o.normed.side**2 * (o.slope * told[0]).mean() for o in x)
+        )
 
     def vgg(self, image: Fields) -> None:
         """VGG nets, `labapp.nets.vgg`."""
@@ -251,8 +265,7 @@ class _Walk:
             for number, kernel in enumerate(kernels, start=1):
                 conv, norm = (f"stage{stage + 1}.{kind}{number}" for kind in ("conv", "norm"))
                 x = self.norm(norm, [self.conv(conv, x, (self.net.width or 0) * VGG_WIDENING[stage], kernel)])
-                if self.net.activation == "relu":
-                    self.states[norm].zero_fraction = share_below_zero(x)
+                self._silence(norm, x)
                 if number == len(kernels) and stage < 4:  # the activation rises, so the largest comes first as well
                     x = [self.tape.largest(x[0], 2)]
                 x = self.tape.activate(x)

@@ -31,10 +31,11 @@ class Tape:
         activation: One of `ACTIVATIONS`.
         batch: Examples of one forward pass.
         uniform: Whether all positions are alike, see `Positions`.
+        paired: Whether to follow pairs of positions, where batch norm and a border make that differ.
     """
 
-    def __init__(self, norm: str, activation: str, batch: int, uniform: bool) -> None:
-        self.norm, self.batch = norm, batch
+    def __init__(self, norm: str, activation: str, batch: int, uniform: bool, paired: bool = True) -> None:
+        self.norm, self.batch, self.paired = norm, batch, paired and not uniform
         self.function, self.slope = ACTIVATIONS[activation]
         self.rectified = activation == "relu"
         self.positions = Positions(uniform)
@@ -48,10 +49,20 @@ class Tape:
             note()
 
     def convolve(
-        self, fields: Fields, outputs: int, kernel: int, stride: int, variance: float, bias: float = 0.0
+        self,
+        fields: Fields,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        variance: float,
+        bias: float = 0.0,
+        told: Callable[[Array], None] | None = None,
     ) -> Values:
-        """A convolution with weights and biases of these variances: at an output the squares of all taps add up."""
-        squares = np.asarray(sum(field.channels * field.square() for field in fields))
+        """A convolution with weights and biases of these variances: at an output the squares of all taps add up.
+
+        `told` hears on the way back what reaches each channel of the input, (n, n).
+        """
+        squares = np.asarray(sum(field.channels * field.square for field in fields))
         total = variance * np.asarray(sum(self.positions.taps(squares, kernel, stride)))
         side = -(-fields[0].side // stride)
         if self.norm == "batch":
@@ -62,8 +73,11 @@ class Tape:
 
         def note() -> None:
             back = self.positions.spread(result.felt(), kernel, stride, fields[0].values.shape[-1])
+            back *= variance * outputs
             for field in fields:
-                field.gradient += variance * outputs * back
+                field.gradient += back
+            if told is not None:
+                told(back)
 
         self.notes.append(note)
         return result
@@ -72,8 +86,8 @@ class Tape:
         self, fields: Fields, outputs: int, side: int, taps: tuple[int, int], variance: float, total: Array
     ) -> Values:
         """What batch norm will see of a convolution: its outputs without each channel's mean over all positions."""
-        if self.positions.uniform or len(total) > PAIRED:
-            tapped = [(f.channels, mean) for f in fields for mean in self.positions.taps(f.mean(), *taps)]
+        if not self.paired or len(total) > PAIRED:
+            tapped = [(f.channels, mean) for f in fields for mean in self.positions.taps(f.mean, *taps)]
             less = variance * np.asarray(sum(c * (2 * mean * mean.mean() - mean.mean() ** 2) for c, mean in tapped))
             return Values.normal(outputs, side, total - less, float(less.mean()))
         shared = np.asarray(sum(field.channels * products(field) for field in fields))
@@ -92,7 +106,7 @@ class Tape:
         if self.norm == "batch":
             factor = [batch_norm_relu_gain(self.batch * f.side**2) / KAPPA if self.rectified else 1.0 for f in fields]
             means = [mean_of([field]) for field in fields]
-            scales = [float(f.square().mean()) - mean**2 for f, mean in zip(fields, means, strict=True)]
+            scales = [float(f.square.mean()) - mean**2 for f, mean in zip(fields, means, strict=True)]
         else:
             factor, means = [1.0] * len(fields), [mean_of(fields)] * len(fields)
             scales = [mean_square(fields) - means[0] ** 2] * len(fields)

@@ -38,7 +38,7 @@ def test_the_published_numbers_stand_beside_the_run_s_own(open_page, tmp_path):
     run = train(Experiment(family="residual", depth=20, imageset="digits", record="none", **small), tmp_path)
     assert cli.main(["probe", run.id, "--quantities", "architecture", "stages", "stacks", "--root", str(tmp_path)]) == 0
     app = open_page(tmp_path, "architecture")
-    assert any(text.value == "**Published, not measured here**" for text in app.markdown)
+    assert any(text.value == "**Published record, beside this run**" for text in app.markdown)
     table = next(table.value for table in app.table if "Published" in table.value)
     assert table["Published"].tolist() == ["8.75 %", "0.27 M"]
     assert table["Here"].tolist() == ["other images", "269,434"]  # digits are grey: 288 weights less than 269,722
