@@ -95,7 +95,7 @@ def _factor(row: Any) -> str:
 
 
 def _theory(run: str, theory: Mapping[str, float]) -> str:
-    return f" (theory {theory[run]:.3g}×)" if run in theory else ""
+    return f" (theory {palette.number(theory[run])}×)" if run in theory else ""
 
 
 def page() -> None:
