@@ -227,7 +227,7 @@ def of_spec(
         known = record is not None and len(record.mean) == len(record.std) == channels
         centre, spread = (record.mean, record.std) if record and known else ASSUMED[channels]
         says = record.says if record and known else "assumed, since nothing says how this net was trained"
-        like = Reading(size=size, channels=channels, mean=centre, std=spread, classes=_classes(spec), says=says)
+        like = Reading(size=size, channels=channels, mean=centre, std=spread, classes=_classes(spec, net), says=says)
     about = vars(like) | {"size": size, "dtype": dtype}
     return Subject(spec, None, net.eval(), **about).otherwise(mean, std)
 
@@ -242,14 +242,20 @@ def untrained_of(subject: Subject, run: Run | None = None) -> Subject:
     return of_run(run, 0) if run is not None and 0 in run.checkpoints() else restarted_of(subject)
 
 
-def _classes(spec: str) -> tuple[str, ...]:
-    """ImageNet's names as torchvision's weights bring them; they are known without fetching the weights."""
+def _classes(spec: str, net: nn.Module) -> tuple[str, ...]:
+    """ImageNet's names as torchvision's weights and timm bring them; they are known without fetching the weights."""
     source, _, name = spec.partition(":")
-    if source != "torchvision":
-        return ()
-    from torchvision import models
+    if source == "torchvision":
+        from torchvision import models
 
-    return tuple(models.get_model_weights(name).DEFAULT.meta.get("categories", ()))
+        return tuple(models.get_model_weights(name).DEFAULT.meta.get("categories", ()))
+    if source == "timm":
+        from timm.data import ImageNetInfo, infer_imagenet_subset
+
+        subset = infer_imagenet_subset(net)  # None for other classes
+        words = ImageNetInfo(subset).label_descriptions() if subset else []
+        return tuple(word.partition(",")[0] for word in words)
+    return ()
 
 
 def _state(path: Path) -> dict[str, Tensor]:
