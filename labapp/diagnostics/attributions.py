@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from labapp.config import LabError, listed, nearest
 from labapp.diagnostics.gradcam import MAPS, maps_of
+from labapp.diagnostics.measuring.batch_statistics import held_statistics
 from labapp.diagnostics.measuring.layer_gradients import (
     MapLayers,
     Targets,
@@ -81,7 +82,7 @@ def saliency(model: nn.Module, images: Tensor, targets: Targets = None, *, signe
     Simonyan, Vedaldi, Zisserman 2013, *Deep Inside Convolutional Networks* (arXiv 1312.6034), §3; its map is the
     greatest value over the colours. Invariant to a constant added to the score.
     """
-    with undisturbed(model):
+    with undisturbed(model), held_statistics(model, images):
         classes = predicted(model, images, targets)
         return Saliency(model).attribute(_input(images), classes, abs=not signed).detach()
 
@@ -94,7 +95,7 @@ def integrated_gradients(
     Sundararajan, Taly, Yan 2017, *Axiomatic Attribution for Deep Networks* (arXiv 1703.01365). Complete: the sum over
     an image is s_c(x) − s_c(x₀). The baseline 0 is the set's mean colour, where images are normalised.
     """
-    with undisturbed(model):
+    with undisturbed(model), held_statistics(model, images):
         classes = predicted(model, images, targets)
         method = IntegratedGradients(model)
         batch = max(len(images), AT_ONCE)
@@ -107,7 +108,7 @@ def guided_backprop(model: nn.Module, images: Tensor, targets: Targets = None) -
     Springenberg et al. 2014 (arXiv 1412.6806). Rectifiers must be `nn.ReLU` modules: in other nets, and behind other
     activations, this is the plain gradient. Shown because it is widely used; it fails Adebayo's sanity check.
     """
-    with undisturbed(model, in_place=False), warnings.catch_warnings():
+    with undisturbed(model, in_place=False), held_statistics(model, images), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU")  # captum says it each time
         classes = predicted(model, images, targets)
         return GuidedBackprop(model).attribute(_input(images), classes).detach()
@@ -133,7 +134,7 @@ def occlusion(
     height, width = images.shape[2:]
     window = min(height, width, window or max(1, round(min(height, width) / 7)))
     stride = min(window, stride or max(1, window // 2))  # a greater one would leave places that are never covered
-    with undisturbed(model):
+    with undisturbed(model), held_statistics(model, images):
         classes = predicted(model, images, targets)
         with torch.no_grad():
             return Occlusion(model).attribute(

@@ -198,3 +198,21 @@ def test_a_dictionary_is_a_sentence_from_every_method(method: str, images: torch
 def test_an_unknown_method_is_a_sentence(net: nn.Module, images: torch.Tensor):
     with pytest.raises(LabError, match=r"unknown method 'grad-cam'.*did you mean 'gradcam'"):
         attribute("grad-cam", net, images)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_norm_without_running_statistics_mixes_no_images(method: str, images: torch.Tensor):
+    """The maps of each image alone, in a twin whose norm has the batch's statistics written into it."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False), nn.ReLU(), nn.AdaptiveAvgPool2d(2)]
+    mixing = nn.Sequential(*layers, nn.Flatten(), nn.Linear(16, 5)).eval()
+    fixed = nn.Sequential(layers[0], nn.BatchNorm2d(4), *mixing[2:]).eval()
+    with torch.no_grad():
+        before = layers[0](images)
+        fixed[1].running_mean.copy_(before.mean((0, 2, 3)))
+        fixed[1].running_var.copy_(before.var((0, 2, 3), correction=0))
+    together = attribute(method, mixing, images, 1)
+    alone = [attribute(method, fixed, image[None], 1) for image in images]
+    for name, maps in together.items():
+        expected = torch.cat([each[name] for each in alone])
+        assert torch.allclose(maps, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item()), name

@@ -258,7 +258,8 @@ def words_of(row: Any) -> str:
         return str(row.reason)
     said = f"{palette.number(row.number)}, seen from {palette.number(row.threshold)}"
     if pd.notna(row.null_low):
-        return f"{said}; untrained nets {palette.number(row.null_low)} to {palette.number(row.null_high)}"
+        ends = f"{palette.number(row.null_low)} to {palette.number(row.null_high)}"
+        return f"{said}; untrained nets {ends}" + (", so this tells nothing" if row.reason else "")
     return said if pd.isna(row.untrained) else f"{said}; equal weights {palette.number(row.untrained)}"
 
 

@@ -22,6 +22,9 @@ features make it uncertain: hovering tells the interval.
 **Intrinsic dimension**: TwoNN (Facco et al. 2017), from the distances to the two nearest neighbours. **Probe
 accuracy**: a linear classifier on a layer's features, trained on one half of the images, scored on the other (Alain &
 Bengio 2016).
+
+Batch norms use the statistics that training has gathered; before training there are none, and those of the probe images
+are taken, held fixed.
 """
 
 
