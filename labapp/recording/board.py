@@ -4,7 +4,7 @@ A row a place, a column a sum. Only sums are kept, because sums join: over the f
 (micro-batches), and over the processes of one DDP run. `sums` joins them, `tables` turns them into quantities.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -79,7 +79,7 @@ class Board:
         self.held: dict[int, Tensor] = {}  # row of a branch's end -> its gradient, until that of the sum is known
         self.shared: set[tuple[int, int]] = set()
         self.log: list[tuple[str, int]] = []
-        self.log_at: dict[tuple[str, int], list[int]] = {}
+        self.log_at: dict[tuple[str, int], list[tuple[int, Any]]] = {}
         self.replayed: set[int] = set()
         self.channels: dict[int, int] = {}  # row -> channels, 0 where two calls differ
         self._marked: set[int] = set()  # rows whose channels are marked in `_alive`

@@ -3,10 +3,21 @@
 from collections.abc import Callable
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from labapp.recording.board import Board
 from labapp.recording.hooks import in_backward, tensors_in
 from labapp.recording.passes import Passes
+from labapp.recording.values import measurable
+
+
+def _memory_of(args: tuple) -> tuple[int, StorageWeakRef | None]:
+    """Where the first tensor of a call lies, and whether that memory is still its own."""
+    first = next(tensors_in(args), None)
+    if first is None:
+        return 0, None
+    plain = measurable(first)
+    return first.data_ptr(), None if plain is None else StorageWeakRef(plain.untyped_storage())
 
 
 class Calls:
@@ -78,20 +89,23 @@ class Calls:
         call = board.calls[path] = board.calls.get(path, 0) + 1
         if graph:
             return call
-        address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
-        board.log_at.setdefault((path, address), []).append(len(board.log))
+        self._log(board, path, args, len(board.log))
         board.log.append((path, call))
         return None
 
+    def _log(self, board: Board, path: str, args: tuple, at: int) -> None:
+        """Notes where the input of a call lies that a checkpoint may run anew."""
+        address, memory = _memory_of(args)
+        board.log_at.setdefault((path, address), []).append((at, memory))
+
     def _again(self, path: str, args: tuple) -> tuple[Board, int] | None:
         """Where in a board's log the call stands that a checkpoint runs anew; None where it cannot be told."""
-        address = next((tensor.data_ptr() for tensor in tensors_in(args)), 0)
-        found = self._logged(path, address)
+        found = self._logged(path, _memory_of(args)[0])
         if found is not None:
             board, at = found
             self.cursor = board, at + 1
             if not torch.is_grad_enabled():  # a checkpoint within it, which will run it once more from this input
-                board.log_at.setdefault((path, address), []).append(at)
+                self._log(board, path, args, at)
         if torch.is_grad_enabled():
             self.checkpointed.add(path)
         return found
@@ -104,7 +118,9 @@ class Calls:
         latest = self.passes.boards[::-1]  # an earlier one may have had its input at the same address
         boards = [self.feels] if self.feels is not None else latest
         for board in (*boards, *latest):
-            if places := board.log_at.get((path, address)):
+            # Memory that was given back since may by now hold the input of another call.
+            noted = board.log_at.get((path, address), ())
+            if places := [at for at, memory in noted if memory is None or not memory.expired()]:
                 return board, next((at for at in reversed(places) if at not in board.replayed), places[-1])
         logged = [(board, at) for board in boards for at, (p, _) in enumerate(board.log) if p == path]
         first = [(board, at) for board, at in logged if at not in board.replayed] or logged

@@ -152,3 +152,20 @@ def test_rule_9_data_parallel_is_refused():
     with pytest.raises(LabError, match="use DistributedDataParallel"):
         Recorder(model)
     assert hooks_of(model) == 0
+
+
+def test_memory_that_was_given_back_is_no_sign_of_a_call():
+    """A checkpointed call is known by the memory of its input, which may hold that of another call by now."""
+    net = torch.nn.Linear(2, 2)
+    with Recorder(net) as recorder:
+        listener = recorder._step.listener
+        board = listener.new_board()
+        inputs = torch.randn(500), torch.randn(500)
+        addresses = [x.data_ptr() for x in inputs]
+        for at, x in enumerate(inputs):
+            listener.calls._log(board, "a", (x,), at)
+            board.log.append(("a", at + 1))
+        assert [listener.calls._logged("a", address) for address in addresses] == [(board, 0), (board, 1)]
+        del inputs, x
+        assert [listener.calls._logged("a", address) for address in addresses] == [None, None]
+        assert listener.calls.unmatched == {"a"}
