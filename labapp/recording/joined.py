@@ -15,41 +15,51 @@ import torch
 import torch.distributed as dist
 
 from labapp.recording.board import GRADIENT, PATHS, WIDTH
+from labapp.recording.guard import Guard
 from labapp.recording.row import Row
 from labapp.recording.sums import Sums
 
 COUNTS = ("outputs", "gradients", "paths")
 
 
-def join(waiting: Sequence[Sums], rows: list[Row], shown: list[int]) -> bool:
-    """Adds up the landed sums of all processes, in place; True in the process that is to write them (rank 0).
+def joined_with_others(waiting: Sequence[Sums], rows: list[Row], shown: list[int], guard: Guard) -> list[Sums]:
+    """The landed sums of all processes added up, in the process that is to write them (rank 0); in the others none.
 
     Every process calls it the same number of times, since the schedule and the flush depend on the step alone. Rows
-    that only other processes have are added to `rows` and `shown`.
+    that only other processes have are added to `rows` and `shown`. A step that any process lost to a fault is left out:
+    what the others have of it is a part of the batch.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
-        return True
+        return list(waiting)
     world = dist.get_world_size()
     everyone: list[Any] = [None] * world
-    dist.all_gather_object(everyone, {sums.step: _told(sums, rows, shown) for sums in waiting})
+    told = {}
+    for sums in waiting:
+        with guard([sums.step]):
+            told[sums.step] = _told(sums, rows, shown)
+    dist.all_gather_object(everyone, (told, guard.missing))
     if dist.get_rank() != 0:
-        return False
+        return []
+    lost = set().union(*(missing for _, missing in everyone))
+    elsewhere = lost & {sums.step for sums in waiting} - guard.missing
+    if elsewhere:
+        guard.add({"another process lost steps to a fault of its recorder": len(elsewhere)}, elsewhere)
     place = {row.layer: at for at, row in enumerate(rows)}
-    for layers in (layers for steps in everyone[1:] for layers in steps.values()):
+    for layers in (layers for steps, _ in everyone[1:] for layers in steps.values()):
         for name, one in layers.items():
             if name not in place:
                 place[name] = len(rows)
                 shown.append(len(rows))
                 rows.append(one["row"])
-    for sums in waiting:
+    whole = [sums for sums in waiting if sums.step not in lost]
+    for sums in whole:
         _widen(sums, len(rows))
-        for rank, steps in enumerate(everyone):
-            if rank:
-                for name, one in steps.get(sums.step, {}).items():
-                    _add(sums, place[name], one)
+        for steps, _ in everyone[1:]:
+            for name, one in steps.get(sums.step, {}).items():
+                _add(sums, place[name], one)
         sums.table[:, GRADIENT + 1] /= world**2
         sums.table[:, PATHS : PATHS + 3] /= world**2
-    return True
+    return whole
 
 
 def _told(sums: Sums, rows: list[Row], shown: list[int]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import pandas as pd
 
 from labapp.config import LabError
-from labapp.recording.joined import join
+from labapp.recording.guard import Guard
+from labapp.recording.joined import joined_with_others
 from labapp.recording.step import Step
 from labapp.recording.sums import Sums
 from labapp.recording.tables import Lifetimes, histogram_table, layer_table, spread_table, totals_table
@@ -33,17 +34,24 @@ class Outlet:
         self._error: Exception | None = None
         self._alone = False
 
-    def flush(self, step: Step, alone: bool) -> bool:
-        """Hands on what waits; whether there was anything, and this process is the one to write."""
+    def flush(self, step: Step, alone: bool, guard: Guard) -> bool:
+        """Hands on what waits; whether there was anything, and this process is the one to write.
+
+        What fails before an exchange costs its step, and the others are told: they wait for this process.
+        """
         waiting, self.waiting = self.waiting, []
+        landed = []
         for sums in waiting:
-            sums.land()
+            with guard([sums.step]):
+                sums.land()
+                landed.append(sums)
+        waiting = landed
         rows, shown = step.listener.rows, list(step.listener.shown)
         if self._distributed:
             if alone:
                 self._alone = bool(waiting)
-            elif not join(waiting, rows := list(rows), shown):
-                return False  # the first process writes for all
+            else:
+                waiting = joined_with_others(waiting, rows := list(rows), shown, guard)
         if not waiting:
             return False
         for name, columns in {

@@ -262,7 +262,7 @@ class Recorder:
         started, busy = time.perf_counter(), time.thread_time()
         self._flushed = started
         with self._guard([sums.step for sums in self._outlet.waiting]):
-            if self._outlet.flush(self._step, alone):
+            if self._outlet.flush(self._step, alone, self._guard):
                 self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
         self._own += spent

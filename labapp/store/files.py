@@ -1,6 +1,7 @@
 """How are files written whole, folders listed and locked, and a disk's errors told?"""
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +22,24 @@ def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
             file.flush()
             os.fsync(file.fileno())  # the contents before the name, else a power cut leaves the name of nothing
         temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_new(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """As `write_whole`, of a file that may not be there already: FileExistsError where it is."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    write_whole(temporary, fill)
+    try:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without links
+            if path.exists():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -9,7 +9,7 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-from labapp.store.files import write_whole
+from labapp.store.files import write_new, write_whole
 
 ROW_GROUP = 64 * 1024  # rows; what a filter on the step can pass over without reading
 DISK: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
@@ -19,9 +19,9 @@ FORMAT = ds.ParquetFileFormat(  # a checksum a page: a faulty disk is noticed in
 UNREADABLE = (pa.ArrowException, OSError)  # what reading a damaged file raises
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write one Parquet file, whole."""
-    write_whole(path, lambda file: write_tables(file, table.schema, [table]))
+def write_table(table: pa.Table, path: Path, new: bool = False) -> None:
+    """Write one Parquet file, whole; a `new` one replaces none."""
+    (write_new if new else write_whole)(path, lambda file: write_tables(file, table.schema, [table]))
 
 
 def write_tables(file: BinaryIO, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

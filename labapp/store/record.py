@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import labapp
 from labapp.config import Experiment
 
-Status = Literal["running", "finished", "diverged", "failed", "stopped"]
+Status = Literal["running", "finished", "incomplete", "diverged", "failed", "stopped"]
 STATUSES: tuple[str, ...] = get_args(Status)  # and "interrupted", which nobody was left to write down
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of a run or a probe; also a file's, on any system
 
@@ -33,6 +33,8 @@ class Record(BaseModel):
     seeds: dict[str, Any] = {}
     status: Status = "running"
     message: str = ""
+    faults: list[str] = []  # what went wrong on the way to the disk, each once
+    parts: dict[str, tuple[int, int]] = {}  # the last part of each table: attempt and number
     progress: dict[str, int] = {}
     seconds: float = 0.0
     attempts: list[dict[str, Any]] = []

@@ -175,7 +175,9 @@ class Run:
         return found.to_pandas()
 
     def _table(self, name: str) -> Table:
-        return self._tables.setdefault(name, Table(self.path / name, TABLES.get(name, NOTHING)))
+        table = self._tables.setdefault(name, Table(self.path / name, TABLES.get(name, NOTHING)))
+        table.last = self.record.parts.get(name)  # read before the parts are: there may be more of them by then
+        return table
 
     def layers(
         self,
@@ -260,10 +262,11 @@ class Run:
     def problems(self) -> list[str]:
         """One sentence for each file of the run that is missing or cannot be read."""
         found: list[str] = []
-        for name in self.tables():
+        for name in sorted({*self.tables(), *self.record.parts}):
             table = self._table(name)
             table.look()
             found += table.problems.values()
+        found += [fault for fault in self.record.faults if fault not in found]
         return found + list(filter(None, self._checkpoints().values()))
 
     def __eq__(self, other: object) -> bool:

@@ -31,11 +31,15 @@ class Piece(NamedTuple):
 
 
 class Table:
-    """A folder of parts, read as one table. `problems` holds a sentence for each file that is missing or damaged."""
+    """A folder of parts, read as one table. `problems` holds a sentence for each file that is missing or damaged.
 
-    def __init__(self, folder: Path, known: pa.Schema) -> None:
+    `last` are attempt and number of the part written last, as far as anybody knows: one that is gone is missed.
+    """
+
+    def __init__(self, folder: Path, known: pa.Schema, last: tuple[int, int] | None = None) -> None:
         self.folder = folder
         self.known = known
+        self.last = last
         self.problems: dict[str, str] = {}
         self._damaged: dict[tuple[str, int], str] = {}  # (file, time of its last change): what reading it said
 
@@ -116,6 +120,10 @@ class Table:
                 opened.append((part, fragment))
                 if self._damaged and (text := self._damaged.get((part.path.name, part.path.stat().st_mtime_ns))):
                     self.problems[part.path.name] = text
+        there = max(((attempt, number - 1) for attempt, number in following.items()), default=(0, -1))
+        if self.last is not None and self.last > there:
+            name = part_name(*self.last)
+            self.problems[name] = f"{self.folder.name}/{name} is missing and its rows with it"
         until: dict[int, int | None] = {}
         begins: int | None = None
         for attempt in sorted({part.last[0] for part, _ in opened}, reverse=True):
@@ -124,11 +132,13 @@ class Table:
             begins = min((step for step in (*steps, begins) if step is not None), default=None)
         return [Piece(part, fragment, until[part.last[0]]) for part, fragment in opened]
 
-    def look(self) -> None:
-        """Bring `problems` up to date without reading any rows."""
+    def look(self, whole: bool = False) -> None:
+        """Bring `problems` up to date, without reading any rows; or with all of them, which finds every damage."""
         for _ in range(AGAIN):
             try:
-                self.pieces()
+                for piece in self.pieces():
+                    if whole:
+                        self._rows(piece, piece.fragment.physical_schema, piece.fragment.physical_schema.names, None)
                 return
             except FileNotFoundError:
                 continue

@@ -4,11 +4,13 @@
 renamed, so that training does not wait for the disk. A killed process loses only what came after the last flush.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
@@ -19,18 +21,15 @@ import pandas as pd
 from pydantic import ValidationError
 
 from labapp.config import Experiment, LabError, first_line, nearest, sentence
+from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
 from labapp.store.checkpoints import as_safetensors, weights_name
-from labapp.store.compaction import MERGE, compact, merge
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
+from labapp.store.lease import Lease
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
-from labapp.store.parquet import write_table
-from labapp.store.parts import part_name
 from labapp.store.record import NAME, Record, plain
 from labapp.store.run import Run
-from labapp.store.schema import NOTHING, TABLES, Chunk, as_table
-from labapp.store.table import Table
 
 FLUSH_SECONDS = 2.0
 FLUSH_ROWS = 50_000
@@ -63,6 +62,8 @@ class RunWriter:
                 raise LabError(f"run '{run.id}' is being written by {where}; stop it first")
             if record.attempts:
                 record.attempts[-1].setdefault("status", "interrupted" if record.status == "running" else record.status)
+            self._lease = Lease(run.path)
+            self._lease.take()
             for folder in (run.path, *(run.path / name for name in (*run.tables(), "checkpoints"))):
                 clear_temporary(folder)
             record.status, record.message = "running", ""
@@ -87,6 +88,7 @@ class RunWriter:
         record.progress = {"step": 0, "steps": experiment.steps}
         self = cls.__new__(cls)
         path = Path(root) / run_id
+        self._lease = Lease(path)
         new = path.with_name(f".new-{run_id}-{secrets.token_hex(4)}")
         with sentences(path.parent):
             new.mkdir(parents=True)
@@ -100,17 +102,19 @@ class RunWriter:
                     raise LabError(f"{path} is there already; choose another id, or resume that run") from None
                 raise
             sync_folder(path.parent)
-        self.path = path
+        self.path = self._parts.path = path
+        self._lease.take()
+        self._lease.saved()
         return self
 
     def _begin(self, path: Path, record: Record, from_step: int, environment: Mapping[str, Any] | None) -> None:
-        record.attempts.append(this_process() | {"from_step": from_step})
+        record.attempts.append(this_process() | {"from_step": from_step, "token": self._lease.token})
         record.environment |= this_environment() | plain(environment or {})
         self.path = path
         self._record = record
         self._since = time.monotonic() - record.seconds
         self._buffer = Buffer(done=from_step)
-        self._numbers: dict[str, int] = {}
+        self._parts = Appender(path, len(record.attempts), self._note)
         self._told: dict[str, Any] = {}
         self._flushed = time.monotonic()
         self._disk = threading.RLock()  # held while something is written
@@ -153,7 +157,12 @@ class RunWriter:
                 return
             last, self._behind = self._behind, None
             self._flushed = time.monotonic()  # a full disk is not asked again at every step
-            last.result()  # tells of a failure; what could not be written still waits
+            error = last.exception()
+            if isinstance(error, LabError) and self._lease.held:
+                self._note(first_line(error))  # what could not be written still waits, and is tried again
+                if self._buffer.rows < FULL * FLUSH_ROWS:
+                    return
+            last.result()
         self._flushed = time.monotonic()
         self._behind = self._thread.submit(self._flush_now)
 
@@ -164,8 +173,20 @@ class RunWriter:
             self._behind = None
         self._flush_now()
 
+    def _note(self, fault: str) -> None:
+        """Tells of a fault at once, and in run.json; once."""
+        with self._disk:
+            if fault not in self._record.faults:
+                self._record.faults.append(fault)
+                with contextlib.suppress(StoreWarning):  # where warnings are errors, this one is none: training goes on
+                    warnings.warn(f"run '{self.id}': {fault}", StoreWarning, stacklevel=3)
+                with contextlib.suppress(LabError):
+                    self._lease.require()
+                    self._save()
+
     def _flush_now(self) -> None:
         with self._disk:
+            self._lease.require()
             taken = self._buffer.take()
             if not taken:
                 return
@@ -173,31 +194,15 @@ class RunWriter:
             try:
                 while taken:
                     name = next(iter(taken))
-                    self._write_part(name, taken[name])
+                    self._parts.append(name, taken[name])
                     grown.append(name)
                     del taken[name]
             finally:
                 self._buffer.put_back(taken)
                 self._flushed = time.monotonic()
             for name in grown:
-                if self._numbers[name] % MERGE == 0:
-                    with sentences(self.path / name):
-                        merge(self._table(name), len(self._record.attempts))
+                self._parts.merge_if_many(name)
             self._save()
-
-    def _write_part(self, name: str, chunks: list[Chunk]) -> None:
-        folder = self.path / name
-        number = self._numbers.get(name, 0)
-        with sentences(folder):
-            if not folder.is_dir():
-                folder.mkdir()
-                sync_folder(self.path)
-            table = as_table(chunks, TABLES.get(name, NOTHING))
-            write_table(table, folder / part_name(len(self._record.attempts), number))
-        self._numbers[name] = number + 1
-
-    def _table(self, name: str) -> Table:
-        return Table(self.path / name, TABLES.get(name, NOTHING))
 
     def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
         """Write the weights and the training state after `step` steps, and before them all waiting rows.
@@ -210,6 +215,7 @@ class RunWriter:
         path = self.path / "checkpoints" / weights_name(step)
         self.flush()
         with self._disk, sentences(path):
+            self._lease.require()
             if not path.parent.is_dir():
                 path.parent.mkdir()
                 sync_folder(self.path)
@@ -226,6 +232,7 @@ class RunWriter:
     def update(self, **fields: Any) -> None:
         """Change fields of run.json now; dictionaries are merged into those that are there."""
         with self._disk:
+            self._lease.require()
             for name, value in fields.items():
                 allowed = [field for field in Record.model_fields if field not in _FIXED]
                 if name not in allowed:
@@ -245,26 +252,38 @@ class RunWriter:
     def finish(self, status: str = "finished", message: str = "") -> Run:
         """Write all waiting rows, make one file of each table, and note in run.json how the run ended."""
         if not self._over:
-            self.flush()  # before the lock is taken: the thread needs it too
+            try:
+                self.flush()  # before the lock is taken: the thread needs it too
+            except LabError as error:
+                self._end("failed", f"the last {self._buffer.rows:,} rows were not written: {first_line(error)}")
+                raise
             with self._disk:
-                for name in self.run.tables():
-                    try:
-                        compact(self._table(name))
-                    except (OSError, LabError) as error:  # the parts stay, and can be read as they are
-                        message = message or f"table '{name}' was left in parts: {first_line(error)}"
-                self._record.attempts[-1] |= {"ended": datetime.now(UTC).isoformat(), "status": status}
+                known = len(self._record.faults)
+                lost = [problem for name in self.run.tables() for problem in self._parts.compact(name)]
+                if lost and status == "finished":
+                    status = "incomplete"
+                self._end(status, message or "; ".join(self._record.faults[known:][:1] or lost[:1]))
+        return self.run
+
+    def _end(self, status: str, message: str) -> None:
+        with self._disk:
+            self._record.attempts[-1] |= {"ended": datetime.now(UTC).isoformat(), "status": status}
+            try:
                 self.update(status=status, message=message)
+            finally:
                 self._over = True
                 self._thread.shutdown(wait=False)
-        return self.run
+                self._lease.release()
 
     def _save(self) -> None:
         self._record.progress["step"] = self._buffer.done
+        self._record.parts |= self._parts.last
         self._record.recorder |= self._told
         self._record.seconds = round(time.monotonic() - self._since, 3)
         text = self._record.model_dump_json(indent=1)
         with sentences(self.path):
             write_whole(self.path / "run.json", lambda file: file.write(text.encode()))
+            self._lease.saved()
 
     def __enter__(self) -> Self:
         return self

@@ -125,3 +125,52 @@ def test_processes_that_run_different_layers_meet(tmp_path):
     assert row.loc["first", "output_std"] == pytest.approx(both.std(correction=0).item(), rel=1e-5)
     alone = model.sometimes(model.first(x[0]).relu()).detach().double()
     assert row.loc["sometimes", "output_std"] == pytest.approx(alone.std(correction=0).item(), rel=1e-5)
+
+
+def losing(rank, address, folder):
+    """The second process loses a step in a hook, another on its way to the exchange, and a third before that."""
+    from labapp.recording import joined
+    from labapp.recording.board import Board
+    from labapp.recording.sums import Sums
+
+    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
+    if rank == 1:
+
+        def failing(owner, name, at):
+            real, calls = getattr(owner, name), []
+
+            def function(*args, **kwargs):
+                calls.append(1)
+                if len(calls) == at:
+                    raise RuntimeError(f"a fault in {name}")
+                return real(*args, **kwargs)
+
+            setattr(owner, name, function)
+
+        failing(Board, "energy", 12)  # in the second step: six places have an output and a gradient in each
+        failing(Sums, "land", 2)
+        failing(joined, "_told", 2)
+    x, y = data()
+    model = nn.parallel.DistributedDataParallel(net())
+    recorder = steps(model, x.chunk(2)[rank], y.chunk(2)[rank], count=6)
+    torch.save((recorder.cost["missing_steps"], recorder._guard.notes), f"{folder}/missing{rank}.pt")
+    if rank == 0:
+        recorder.table().to_pickle(f"{folder}/layers.pkl")
+    dist.barrier()
+    del recorder, model
+    gc.collect()
+    dist.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_step_that_one_process_lost_is_a_record_of_none_and_nobody_waits(tmp_path):
+    torch.multiprocessing.spawn(losing, args=(f"file://{tmp_path}/meet", str(tmp_path)), nprocs=2)
+    (here, _), (there, _) = (torch.load(f"{tmp_path}/missing{rank}.pt") for rank in (0, 1))
+    assert len(there) == 3
+    assert here == there
+    table = pd.read_pickle(tmp_path / "layers.pkl")
+    assert set(table.step) == set(range(6)) - set(here)
+    alone = steps(net(), *data(), count=6).table()
+    alone = alone[alone.step.isin(set(table.step))]
+    for column in ("output_std", "output_grad_norm", "weight_grad_norm"):
+        assert table[column].to_numpy() == pytest.approx(alone[column].to_numpy(), rel=1e-6, nan_ok=True), column

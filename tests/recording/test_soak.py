@@ -9,6 +9,7 @@ import math
 import os
 import warnings
 
+import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 
@@ -79,6 +80,7 @@ def witnessed(training):
     return state_of(parts[0]), found
 
 
+@pytest.mark.timeout(240 if EXAMPLES <= 60 else 0)
 @given(soak.trainings)
 @settings(
     max_examples=EXAMPLES,

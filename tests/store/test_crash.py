@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from labapp.config import Experiment
-from labapp.store import Run, RunWriter, list_runs
+from labapp.store import Run, RunWriter, appending, list_runs
 from labapp.store import writer as store_writer
 
 WRITER = """
 import sys
 import numpy as np
 from labapp.config import Experiment
-from labapp.store import Run, RunWriter, writer as module
+from labapp.store import Run, RunWriter, appending, writer as module
 
-module.FLUSH_SECONDS, module.MERGE = 0.0, 5  # always in the middle of writing something
+module.FLUSH_SECONDS, appending.MERGE = 0.0, 5  # always in the middle of writing something
 root, total = sys.argv[1], int(sys.argv[2])
 try:
     first = max(Run(root + "/run").checkpoints(), default=0)
@@ -155,7 +155,7 @@ def test_readers_never_notice_writing_merging_and_compacting(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_writer, "FLUSH_SECONDS", 0.0)
-    monkeypatch.setattr(store_writer, "MERGE", 3)
+    monkeypatch.setattr(appending, "MERGE", 3)
     writer = RunWriter.create(tmp_path, Experiment(), run_id="run")
     readers = [start(READER, writer.path) for _ in range(2)]
     for reader in readers:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from labapp.config import LabError
-from labapp.store import RunWriter, compaction, list_runs
+from labapp.store import RunWriter, appending, compaction, list_runs
 from labapp.store import writer as store_writer
+from labapp.store.appending import StoreWarning
 from tests.store.examples import one_step, part_names
 
 
@@ -28,14 +29,14 @@ def test_after_two_seconds_rows_are_written_while_training_goes_on(
 ) -> None:
     monkeypatch.setattr(store_writer, "FLUSH_SECONDS", 0.05)
     slow = threading.Event()
-    write_table = store_writer.write_table
+    write_table = appending.write_table
 
-    def on_a_slow_disk(*arguments: Any) -> None:
+    def on_a_slow_disk(*arguments: Any, **options: Any) -> None:
         assert threading.current_thread() is not threading.main_thread()
         slow.wait(10)
-        write_table(*arguments)
+        write_table(*arguments, **options)
 
-    monkeypatch.setattr(store_writer, "write_table", on_a_slow_disk)
+    monkeypatch.setattr(appending, "write_table", on_a_slow_disk)
     writer.write("steps", one_step(0))
     time.sleep(0.06)
     started = time.perf_counter()
@@ -44,7 +45,7 @@ def test_after_two_seconds_rows_are_written_while_training_goes_on(
         writer.describe([], {"cost": step})
     assert time.perf_counter() - started < 1.0  # the disk stands still, training does not
     slow.set()
-    monkeypatch.setattr(store_writer, "write_table", write_table)
+    monkeypatch.setattr(appending, "write_table", write_table)
     assert writer.finish().steps()["step"].tolist() == list(range(100))
 
 
@@ -59,7 +60,7 @@ def test_many_rows_are_written_before_the_time(writer: RunWriter, monkeypatch: p
 
 
 def test_single_parts_are_merged_as_they_gather(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_writer, "MERGE", 4)
+    monkeypatch.setattr(appending, "MERGE", 4)
     for step in range(10):
         writer.write("steps", one_step(step))
         writer.flush()
@@ -83,14 +84,14 @@ def test_the_recorders_cost_comes_with_the_next_flush(writer: RunWriter) -> None
 
 
 def test_a_full_disk_loses_nothing(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_table, full = store_writer.write_table, True
+    write_table, full = appending.write_table, True
 
-    def on_a_full_disk(table: Any, path: Path) -> None:
+    def on_a_full_disk(table: Any, path: Path, **options: Any) -> None:
         if full and path.parent.name == "steps":
             raise OSError(28, "No space left on device")
-        write_table(table, path)
+        write_table(table, path, **options)
 
-    monkeypatch.setattr(store_writer, "write_table", on_a_full_disk)
+    monkeypatch.setattr(appending, "write_table", on_a_full_disk)
     for step in range(3):
         writer.write("evals", {"step": step, "split": "test"})
         writer.write("steps", one_step(step))
@@ -102,27 +103,116 @@ def test_a_full_disk_loses_nothing(writer: RunWriter, monkeypatch: pytest.Monkey
     assert run.evals()["step"].tolist() == [0, 1, 2]
 
 
+def until_faults(writer: RunWriter, steps: int = 1) -> int:
+    """Write steps until a fault stands in run.json; how many there are then."""
+    until = time.monotonic() + 20
+    while not writer.run.record.faults and time.monotonic() < until:
+        time.sleep(0.001)
+        writer.write("steps", one_step(steps))
+        steps += 1
+    return steps
+
+
 def test_a_failure_behind_is_told_once_and_tried_again(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_writer, "FLUSH_SECONDS", 0.0)
-    write_table = store_writer.write_table
+    write_table = appending.write_table
 
-    def fails(table: Any, path: Path) -> None:
+    def fails(table: Any, path: Path, **options: Any) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(store_writer, "write_table", fails)
+    monkeypatch.setattr(appending, "write_table", fails)
     writer.write("steps", one_step(0))
-    kept, told, until = 0, "", time.monotonic() + 20
-    while not told and time.monotonic() < until:
-        time.sleep(0.001)
-        kept += 1
-        try:
-            writer.write("steps", one_step(kept))
-        except LabError as error:
-            told = str(error)
-    assert "Input/output error" in told
-    monkeypatch.setattr(store_writer, "write_table", write_table)
-    writer.write("steps", one_step(kept + 1))
-    assert writer.finish().steps()["step"].tolist() == list(range(kept + 2))
+    with pytest.warns(StoreWarning, match="Input/output error") as warned:  # noqa: PT031
+        kept = until_faults(writer)
+        for step in range(kept, kept + 50):  # it fails again and again, and training goes on
+            writer.write("steps", one_step(step))
+            time.sleep(0.001)
+    assert len(warned) == 1
+    monkeypatch.setattr(appending, "write_table", write_table)
+    writer.write("steps", one_step(kept + 50))
+    run = writer.finish()
+    assert run.steps()["step"].tolist() == list(range(kept + 51))
+    assert run.status == "finished"  # nothing is lost
+    assert ["Input/output error" in problem for problem in run.problems] == [True]
+
+
+def test_memory_is_finite_and_what_is_lost_is_said(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_writer, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(store_writer, "FLUSH_ROWS", 25)
+
+    def fails(table: Any, path: Path, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(appending, "write_table", fails)
+    with pytest.warns(StoreWarning), pytest.raises(LabError, match="No space left"):  # noqa: PT012, PT031
+        for step in range(10_000):
+            writer.write("steps", one_step(step))
+    with pytest.raises(LabError, match="No space left on device"):
+        writer.finish()
+    assert writer.run.status == "failed"
+    assert "rows were not written: cannot write to" in writer.run.message
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_fault_is_no_exception_where_warnings_are(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_writer, "FLUSH_SECONDS", 0.0)
+    real, calls = appending.write_table, []
+
+    def fails_once(table: Any, path: Path, **options: Any) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            raise OSError(5, "Input/output error")
+        real(table, path, **options)
+
+    monkeypatch.setattr(appending, "write_table", fails_once)
+    writer.write("steps", one_step(0))
+    kept = until_faults(writer)
+    assert writer.finish().steps()["step"].tolist() == list(range(kept))
+
+
+def flip(path: Path) -> None:
+    """Turn over one bit in the first page of data."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 4
+    path.write_bytes(data)
+
+
+def test_a_damaged_part_ends_neither_recording_nor_goes_unsaid(
+    writer: RunWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(appending, "MERGE", 4)
+    with pytest.warns(StoreWarning) as warned:  # noqa: PT031
+        for step in range(10):
+            writer.write("steps", one_step(step, note="word"))
+            writer.flush()
+            if step == 2:
+                flip(writer.path / "steps" / "part-01-000001.parquet")
+        run = writer.finish()
+    assert any("part-01-000001.parquet is damaged" in str(warning.message) for warning in warned)
+    assert run.status == "incomplete"
+    assert run.steps()["step"].tolist() == [0, *range(2, 10)]
+    assert any("part-01-000001.parquet is damaged" in problem for problem in run.problems)
+    assert "part-01-000001.parquet" in part_names(writer)  # for whoever can mend it
+
+
+@pytest.mark.parametrize("which", ["the last", "all"])
+def test_a_part_that_is_gone_is_missed(writer: RunWriter, which: str) -> None:
+    for step in range(3):
+        writer.write("steps", one_step(step))
+        writer.flush()
+    for name in part_names(writer)[-1 if which == "the last" else 0 :]:
+        (writer.path / "steps" / name).unlink()
+    assert writer.run.problems == ["steps/part-01-000002.parquet is missing and its rows with it"]
+    assert writer.finish().status == "incomplete"
+
+
+def test_a_part_is_never_replaced(writer: RunWriter) -> None:
+    writer.write("steps", one_step(0))
+    (writer.path / "steps").mkdir()
+    (writer.path / "steps" / "part-01-000000.parquet").write_bytes(b"somebody else's")
+    with pytest.raises(LabError, match="File exists"):
+        writer.flush()
+    assert (writer.path / "steps" / "part-01-000000.parquet").read_bytes() == b"somebody else's"
 
 
 def test_a_table_that_cannot_be_compacted_stays_in_parts(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,10 @@ def test_update(writer: RunWriter) -> None:
     assert 12.5 <= run.seconds < 13
     assert run.message == "so far so good"
     for fields, words in (
-        ({"status": "ended"}, "status is 'running', 'finished', 'diverged', 'failed' or 'stopped', not 'ended'"),
+        (
+            {"status": "ended"},
+            "status is 'running', 'finished', 'incomplete', 'diverged', 'failed' or 'stopped', not 'ended'",
+        ),
         ({"mesage": "x"}, r"'mesage' of run.json cannot be changed \(did you mean 'message'\?\)"),
         ({"id": "x"}, "'id' of run.json cannot be changed"),
         ({"seconds": "long"}, "seconds is a finite number, not 'long'"),
