@@ -164,7 +164,7 @@ def _settled(stored: Subject, experiment: Experiment) -> Subject:
     try:
         images = probe_images(experiment, "test", CALIBRATION).images
         return replace(stored, net=settle(copy.deepcopy(stored.net), images))
-    except LabError:  # a run can be read where its images are not
+    except (LabError, RuntimeError):  # a run can be read where its images are not
         return stored
 
 
