@@ -82,7 +82,7 @@ def _published(run: Run) -> dict[str, str]:
     if rows.empty:
         return {"published": "–", "source": ""}
     row = next(iter(rows.itertuples()))
-    return {"published": f"{frames.published_words(row)} ({row.imageset})", "source": f"{row.source}, {row.address}"}
+    return {"published": f"{frames.published_words(row)} ({row.images})", "source": f"{row.source}, {row.address}"}
 
 
 def _word(key: str, value: Any) -> str:

@@ -30,6 +30,8 @@ from labapp.recording.hooks import Hooks, tensors_in
 from labapp.recording.layout import channel_axis, channels_second
 from labapp.recording.places import WHOLE, ExecutionOrder, Spot, find_layers
 
+LINEAR = (nn.Linear, nn.MultiheadAttention)
+
 
 def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd.DataFrame:
     """Every layer of a net, in the order of execution.
@@ -123,12 +125,15 @@ class _Watch:
 
 
 def share_of_linear_layers(net: nn.Module) -> float:
-    """Parameters of all linear layers over all parameters; 0.93 to 0.86 in the VGG nets of 2014."""
+    """Parameters of all linear layers over all parameters; 0.93 to 0.86 in the VGG nets of 2014.
+
+    An attention's projections are linear layers, whether it calls them or not.
+    """
     total = sum(p.numel() for p in net.parameters())
     if not total:
         raise LabError("this net has no parameters")
-    linear = {id(p): p.numel() for m in net.modules() if isinstance(m, nn.Linear) for p in m.parameters(recurse=False)}
-    return sum(linear.values()) / total
+    weights = {id(p): p.numel() for m in net.modules() if isinstance(m, LINEAR) for p in m.parameters(recurse=False)}
+    return sum(weights.values()) / total
 
 
 def _run(net: nn.Module, images: Tensor) -> Tensor:

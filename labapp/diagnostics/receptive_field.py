@@ -25,6 +25,8 @@ from torch.utils._pytree import tree_leaves
 from labapp.diagnostics.measuring.seeing import seen
 from labapp.diagnostics.measuring.sights import Sight, of_images
 
+SHAPE_ONLY = ("new_", "bernoulli")  # functions that read a tensor's shape alone, beside zeros_like and its kind
+
 
 class Field(NamedTuple):
     """What one position sees, and how far apart neighbouring positions are, in pixels along the larger axis."""
@@ -63,6 +65,8 @@ class Fields(TorchFunctionMode):
             name = func.__name__
             if name == "__get__":  # a property: x.T
                 name = getattr(getattr(func, "__self__", None), "__name__", name)
+            if name.startswith(SHAPE_ONLY) or name.endswith("_like"):
+                return result
             for number, made in enumerate(_tensors(args[0] if name == "__setitem__" else result)):
                 self._known[id(made)] = made, seen(name, number, made, args, kwargs, views)
         return result

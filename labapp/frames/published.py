@@ -50,8 +50,8 @@ def published(experiment: Experiment) -> pd.DataFrame:
     """What is published about a net of this family, form and depth.
 
     Returns:
-        The columns of `record`, then differs: what this experiment's net has that the published one has not, in words
-        ("width 8, 16 there"); empty where they are the same net.
+        The columns of `record`, then images ("CIFAR-10") and differs: what this experiment's net has that the published
+        one has not, in words ("width 8, 16 there"); empty where they are the same net.
     """
     table = record()
     known = (table["family"] == experiment.family) & (table["form"] == experiment.form)
@@ -59,7 +59,8 @@ def published(experiment: Experiment) -> pd.DataFrame:
     theirs = [experiment_of(row) for row in rows.to_dict("records")]
     same = [all(getattr(own, name) == getattr(experiment, name) for name in SAME_NET) for own in theirs]
     differs = [_differing(experiment, own) for own in theirs]
-    return rows.assign(differs=differs)[np.array(same, dtype=bool)].reset_index(drop=True)
+    rows = rows.assign(images=rows["imageset"].map(IMAGESETS), differs=differs)
+    return rows[np.array(same, dtype=bool)].reset_index(drop=True)
 
 
 def beside(experiment: Experiment, parameters: float, accuracy: float) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def published_words(row: Any) -> str:
 
 def _what(row: Any) -> str:
     name = QUANTITIES[row.quantity]
-    images = f"{IMAGESETS[row.imageset]} " if "error" in row.quantity else ""
+    images = f"{row.images} " if "error" in row.quantity else ""
     return f"{images}{name}{', ' * bool(row.conditions)}{row.conditions}"
 
 

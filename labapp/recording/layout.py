@@ -7,6 +7,7 @@ from there: the blocks of Swin and ConvNeXt, (N, H, W, C), are told from those o
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from math import prod
 from operator import mul
 from types import MappingProxyType
 from typing import Any
@@ -28,11 +29,11 @@ MAKE_SECOND = (
 )
 MAKE_LAST = ("AddmmBackward", "MmBackward", "LinearBackward", "EmbeddingBackward")
 # … those behind which channels cannot be told (sums over heads) …
-MIX = ("BmmBackward", "BaddbmmBackward", "ScaledDotProduct", "EinsumBackward", "AsStridedBackward")
+MIX = ("BmmBackward", "BaddbmmBackward", "ScaledDotProduct", "EinsumBackward")
 # … those that keep the values and regroup the axes, that drop axes, and that may change how many channels there are.
 REGROUP = ("ViewBackward", "UnsafeViewBackward", "ReshapeAliasBackward", "UnsqueezeBackward", "SqueezeBackward")
 REDUCE = ("MeanBackward", "SumBackward", "AmaxBackward", "AminBackward", "MaxBackward", "MinBackward", "VarBackward")
-RESIZE = ("CatBackward", "SliceBackward", "SplitBackward", "ConstantPadNd", "IndexSelect", "IndexBackward")
+RESIZE = ("CatBackward", "SliceBackward", "SplitBackward", "ConstantPadNd", "IndexSelect", "IndexBackward", "Repeat")
 
 
 def channel_axis(module: nn.Module, output: Tensor, axes: Mapping[Node, int] = MappingProxyType({})) -> int | None:
@@ -75,37 +76,48 @@ def _space(module: nn.Module) -> int:
     return next((int(name[-2]) for name in names if name.endswith("d") and name[-2:-1].isdigit()), 2)
 
 
+Axes = tuple[
+    int, ...
+]  # over which the channels are spread: one, or several between two regroupings (a channel shuffle)
+
+
 class _Walk:
     """Follows the graph back from an output to the operation that made its channels."""
 
     def __init__(self, axes: Mapping[Node, int]) -> None:
         self.axes = axes
-        self.known: dict[tuple[Node, int], int | None] = {}
+        self.known: dict[tuple[Node, int], Axes | None] = {}
 
     def of(self, node: Node, index: int) -> int | None:
         """The axis of a node's output number `index`."""
+        found = self._of(node, index)
+        return found[0] if found is not None and len(found) == 1 else None
+
+    def _of(self, node: Node, index: int) -> Axes | None:
         key = (node, index)
-        if node is not None and node not in self.axes and key not in self.known and len(self.known) < FAR:
+        if node in self.axes:
+            return (self.axes[node],)
+        if node is not None and key not in self.known and len(self.known) < FAR:
             self.known[key] = None  # until it is found
             self.known[key] = self._found(node, index)
-        return self.axes.get(node, self.known.get(key))
+        return self.known.get(key)
 
-    def _found(self, node: Node, index: int) -> int | None:
+    def _found(self, node: Node, index: int) -> Axes | None:
         shape = _shape(node, index)
         if shape is None or is_any(node, MIX):
             return None
         if is_any(node, MAKE_SECOND):
-            return min(1, len(shape) - 1)
+            return (min(1, len(shape) - 1),)
         if is_any(node, MAKE_LAST):
-            return len(shape) - 1
+            return (len(shape) - 1,)
         if is_any(node, ("NativeLayerNormBackward",)):
-            return len(shape) - len(node._saved_normalized_shape)
-        answers = set[int]()
+            return (len(shape) - len(node._saved_normalized_shape),)
+        answers = set[Axes]()
         for parent, at in node.next_functions:
             before = _shape(parent, at)
-            axis = self.of(parent, at) if before is not None else None
-            if axis is not None and before is not None and axis < len(before):
-                answers |= {_moved(node, axis, before, shape)} - {None}  # type: ignore[arg-type]
+            axes = self._of(parent, at) if before is not None else None
+            if axes is not None and before is not None and max(axes) < len(before):
+                answers |= {_moved(node, axes, before, shape)} - {None}  # type: ignore[arg-type]
         return answers.pop() if len(answers) == 1 else None
 
 
@@ -115,23 +127,41 @@ def _shape(node: Node, index: int) -> tuple[int, ...] | None:
     return tuple(about[index].shape) if index < len(about) else None
 
 
-def _moved(node: Node, axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> int | None:
-    """Where an axis of a node's input is in its output; None where it is gone or cannot be told."""
+def _moved(node: Node, axes: Axes, before: tuple[int, ...], after: tuple[int, ...]) -> Axes | None:
+    """Where the axes of a node's input are in its output; None where they are gone or cannot be told."""
     if is_any(node, ("PermuteBackward",)):
-        return [dim % len(before) for dim in map(_signed, node._saved_dims)].index(axis)
+        order = [dim % len(before) for dim in map(_signed, node._saved_dims)]
+        return tuple(order.index(axis) for axis in axes)
     if is_any(node, ("TransposeBackward",)):
-        swapped = [_signed(dim) % len(before) for dim in (node._saved_dim0, node._saved_dim1)]
-        return swapped[1 - swapped.index(axis)] if axis in swapped else axis
+        a, b = (_signed(dim) % len(before) for dim in (node._saved_dim0, node._saved_dim1))
+        return tuple(b if axis == a else a if axis == b else axis for axis in axes)
     if is_any(node, REGROUP):
-        ahead = [1, *accumulate(after, mul)]
-        place = ([1, *accumulate(before, mul)][axis], before[axis])
-        return next((at for at, size in enumerate(after) if (ahead[at], size) == place), None)
+        return _regrouped(sorted(axes), before, after)
     if is_any(node, ("SelectBackward",)) or (is_any(node, REDUCE) and len(after) < len(before)):
         gone = _dims(getattr(node, "_saved_dim", None), len(before))
-        return axis - sum(dim < axis for dim in gone) if gone and axis not in gone else None
-    if len(before) != len(after) or axis >= len(after):
+        kept = bool(gone) and not set(gone) & set(axes)
+        return tuple(axis - sum(dim < axis for dim in gone) for axis in axes) if kept else None
+    if len(before) != len(after):
         return None
-    return axis if before[axis] == after[axis] or is_any(node, RESIZE) else None
+    if is_any(node, ("AsStridedBackward",)):  # a view whose values were changed in place: a slice keeps the order
+        strides = list(getattr(node, "_saved_stride", ()))
+        return axes if len(strides) == len(after) and strides == sorted(strides, reverse=True) else None
+    same = all(before[axis] == after[axis] for axis in axes)
+    return axes if same or is_any(node, RESIZE) else None
+
+
+def _regrouped(axes: list[int], before: tuple[int, ...], after: tuple[int, ...]) -> Axes | None:
+    """The neighbouring axes that hold, in the same order of memory, what neighbouring axes held before."""
+    if axes[-1] - axes[0] + 1 != len(axes):
+        return None
+    ahead = [1, *accumulate(after, mul)]
+    first, size = prod(before[: axes[0]]), prod(before[axes[0] : axes[-1] + 1])
+    for start in range(len(after)):
+        if ahead[start] == first:
+            for end in range(start + 1, len(after) + 1):
+                if ahead[end] == first * size and (after[start] > 1 or size == 1) and (after[end - 1] > 1 or size == 1):
+                    return tuple(range(start, end))
+    return None
 
 
 def _dims(saved: Any, count: int) -> list[int]:

@@ -176,6 +176,6 @@ def test_the_published_error_is_of_the_very_net_and_has_its_source(digit_nets, t
         assert not [outcome.reason for outcome in measure.measure(Run(digit_nets / run_id), tasks) if outcome.reason]
     assert run(architecture_table, "--runs", digit_nets, "--out", tmp_path, "--only", made.id, "original") == 0
     table = pd.read_csv(tmp_path / "architecture_table.csv").set_index("net")
-    assert table.loc["residual-20", "published"] == "8.75 % (cifar10)"
+    assert table.loc["residual-20", "published"] == "8.75 % (CIFAR-10)"
     assert table.loc["residual-20", "source"] == "He et al. 2015, Table 6, arXiv:1512.03385"
     assert list(table.drop("residual-20")["published"]) == ["–"]

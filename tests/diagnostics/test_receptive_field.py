@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision import models
+from torchvision.models.swin_transformer import SwinTransformer
 
 from labapp.diagnostics.receptive_field import Field, Fields
 from labapp.nets import build
@@ -279,3 +280,17 @@ def test_attention_and_mixing_by_frequency_see_the_whole_image():
         product = (tokens @ tokens.mT).softmax(-1) @ tokens
     assert fields.of(tokens) == Field(4, 4)
     assert [fields.of(each).size for each in (mixed, attended, back, product)] == [32] * 4
+
+
+def test_windows_that_are_shifted_see_their_neighbours_alone():
+    net = SwinTransformer([4, 4], 12, [2, 2], [1, 1], [7, 7], num_classes=5).eval()
+    images = torch.ones(1, 3, 224, 224)
+    found: dict[str, Field | None] = {}
+    for path in ("features.1.0", "features.1.1", "features.3.0"):
+        net.get_submodule(path).register_forward_hook(
+            lambda module, args, output, path=path: found.update({path: fields.of(output)})
+        )
+    with torch.no_grad(), Fields(images) as fields:
+        net(images)
+    # seven patches of 4 pixels; a window of them that is shifted lies over two; seven pairs of two such
+    assert found == {"features.1.0": Field(28, 4), "features.1.1": Field(56, 4), "features.3.0": Field(112, 8)}

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from labapp.config import LabError
-from labapp.diagnostics.architecture import architecture
+from labapp.diagnostics.architecture import architecture, share_of_linear_layers
 from labapp.diagnostics.gradcam import gradcam
 from labapp.diagnostics.lesions import lesions
 from labapp.diagnostics.measuring.features import collect, last_features
@@ -79,6 +79,8 @@ def counted(net: nn.Module, size: int) -> int:
 def test_two_ways_to_write_an_attention_count_the_same():
     right = 16 * 16 * 48 + 16 * (16 * 48 + 16 * 16) + 16 * 5
     assert [counted(Attention(by_hand), 16) for by_hand in (True, False)] == [right, right]
+    shares = [share_of_linear_layers(Attention(by_hand)) for by_hand in (True, False)]
+    assert shares[0] == shares[1] == (1957 - 784) / 1957  # all but the convolution of the patches
 
 
 @pytest.mark.parametrize(

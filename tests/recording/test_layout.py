@@ -53,6 +53,10 @@ CASES = {  # what was done to the output of a convolution, (N, 6, 5, 5), and whe
     "linear": (lambda x, n: F.linear(last(x), n.weight[:, :6]), 3),
     "layer norm": (lambda x: F.layer_norm(last(x), (6,)), 3),
     "layer norm second": (lambda x: F.layer_norm(last(x), (6,)).permute(0, 3, 1, 2), 1),
+    "shuffled": (lambda x: x.view(2, 3, 2, 5, 5).transpose(1, 2).reshape(2, 6, 5, 5), 1),
+    "split and joined": (lambda x: last(x).reshape(2, 5, 5, 2, 3).relu().flatten(3), 3),
+    "a batch of one": (lambda x: x[:1].unsqueeze(0).squeeze(0), 1),
+    "added to a slice in place": (lambda x: x.repeat(1, 2, 1, 1)[:, :6].add_(x), 1),
     "pooled to a vector": (lambda x: x.mean((2, 3)), 1),
 }
 
@@ -71,9 +75,10 @@ def test_the_axis_follows_what_was_done(name):
         lambda x: x.flatten(1).view(2, 5, 30),  # channels and positions in one axis
         lambda x: x.flatten(2) @ x.flatten(2).mT,  # of a product nobody knows
         lambda x: x.detach(),
+        lambda x: (x * 1).permute(0, 2, 3, 1)[:, 1:].add_(1),  # the graph says no more which view it was
         lambda x: last(x)[..., :5] + x[:, :5],  # two answers
     ],
-    ids=["mixed", "product", "no graph", "contradiction"],
+    ids=["mixed", "product", "no graph", "permuted view in place", "contradiction"],
 )
 def test_what_cannot_be_told_is_not_guessed(function):
     part = Apply(lambda x, conv: function(conv(x)), nn.Conv2d(3, 6, 1))
@@ -103,11 +108,13 @@ def timm(name, **options):
         (convnext, 1),
         (lambda: models.resnet18(num_classes=5), 1),
         (lambda: timm("resnet10t"), 1),
+        (lambda: models.shufflenet_v2_x0_5(num_classes=5), 1),
+        (lambda: timm("ghostnet_050"), 1),
         (lambda: timm("vit_tiny_patch16_224", img_size=48, depth=2), 2),
         (lambda: timm("poolformer_s12"), 1),
         (lambda: timm("swin_tiny_patch4_window7_224", img_size=56, depths=(1, 2), embed_dim=12, num_heads=(1, 2)), 3),
     ],
-    ids=["swin", "convnext", "resnet", "timm resnet", "timm vit", "timm poolformer", "timm swin"],
+    ids=["swin", "convnext", "resnet", "resnet of timm", "shufflenet", "ghostnet", "vit", "poolformer", "swin of timm"],
 )
 def test_every_block_of_other_makers(make, axis):
     torch.manual_seed(0)

@@ -25,6 +25,7 @@ strides, shortcuts, normalisation, activation, initialisation, padding and batch
 value (mean-field theory: Poole et al. 2016, Schoenholz et al. 2017, Yang et al. 2019). Inside a plain net with batch
 norm and ReLU, for instance, it grows by √(π/(π−1)) ≈ 1.211 a layer towards the image where there is no border (Yang
 2019, *A mean field theory of batch normalization*, Theorem 3.10); zeros around the image make that a little less.
+It is of wide nets: with 8 channels seeds scatter around it, at the far end of 56 layers by a factor of two.
 """
 CELLS = """A cell of several recorded steps has the colour of their mean; its right third has that of the value furthest
 from the mean, where the two differ by more than a tenth of the scale. Hovering tells the steps, the least and the
@@ -97,7 +98,7 @@ def _factor(row: Any) -> str:
 
 
 def _theory(run: str, theory: Mapping[str, float]) -> str:
-    return f" (theory {theory[run]:.3g}×)" if run in theory else ""
+    return f" (theory {palette.number(theory[run])}×)" if run in theory else ""
 
 
 def page() -> None:

@@ -136,14 +136,15 @@ def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
         so_far = "" if own.status == "finished" else " so far"
         here = "" if pd.isna(own.accuracy) else f", here {palette.percent(1 - own.accuracy)}{so_far} on {own.imageset}"
         words += [
-            f"- {own.run}{here}; as {row.net} {frames.published_words(row)} on {row.imageset} ({row.source}"
+            f"- {own.run}{here}; published as {row.net}: {frames.published_words(row)} on {row.images} ({row.source}"
             f"{'; ' * bool(row.conditions)}{row.conditions}{'; ' * bool(row.differs)}{row.differs})"
             for row in app.rows(rows[rows["quantity"] == "error"])
         ]
     if not words:
         return ""
-    return "\n\n**Error, measured here and published** (by the papers named, with their recipes):\n\n" + "\n".join(
-        words
+    return (
+        "\n\n**Error, here and published** (by the papers named, with their recipes, not measured here):\n\n"
+        + "\n".join(words)
     )
 
 

@@ -24,12 +24,12 @@ def test_overview_begins_with_the_answer(archive, open_page):
 
 def test_the_published_errors_are_behind_the_title(archive, open_page):
     told = open_page(archive).title[0].help
-    assert "**Error, measured here and published**" in told
+    assert "**Error, here and published**" in told
     assert (
-        "- residual-56, here 5 % on cluttered-digits; as ResNet-56 6.97 % on cifar10 (He et al. 2015, Table 6; "
-        "width 8, 16 there)" in told
+        "- residual-56, here 5 % on cluttered-digits; published as ResNet-56: 6.97 % on CIFAR-10 (He et al. 2015, "
+        "Table 6; width 8, 16 there)" in told
     )
-    assert "as DenseNet L=40 k=12 5.24 % on cifar10 (Huang et al. 2017, Table 2; with augmentation)" in told
+    assert "published as DenseNet L=40 k=12: 5.24 % on CIFAR-10 (Huang et al. 2017, Table 2; with augmentation)" in told
     assert "plain-56" not in told
 
 
