@@ -35,7 +35,7 @@ def _options() -> Any:
     for name, field in Experiment.model_fields.items():
         title = firsts.get(name, title)
         kind = str(field.annotation)
-        about: dict[str, Any] = {"help": field.description, "help_behavior_hint": _default(name)}
+        about: dict[str, Any] = {"help": field.description, "help_behavior_hint": default_in_words(name)}
         if "bool" not in kind:
             about["metavar"] = "INT" if "int" in kind else "FLOAT" if "float" in kind else "WORD"
         groups.setdefault(title, {})[name] = Annotated[bool if "bool" in kind else str, arg(**about)]
@@ -43,7 +43,7 @@ def _options() -> Any:
     return TypedDict("Options", {title: TypedDict(title, fields, total=False) for title, fields in groups.items()})  # type: ignore[operator]
 
 
-def _default(name: str) -> str:
+def default_in_words(name: str) -> str:
     """What a field is where it is left out: "(default: 300; recipe he: 64000; recipe densenet: 234375)"."""
     if Experiment.model_fields[name].default is None:
         return ""

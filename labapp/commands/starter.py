@@ -127,9 +127,11 @@ def summary(results: Sequence[Result]) -> Table:
 
 
 def degradation(results: Sequence[Result]) -> Table:
-    """Does depth help? Training and test accuracy of plain beside residual nets, one row a depth."""
-    found = {(run.experiment.family, run.experiment.depth): run for _, run, _ in results if run is not None}
-    table = Table(title="Plain against residual", title_justify="left")
+    """Does depth help? Training and test accuracy of plain beside residual nets that finished, one row a depth."""
+    done = [run for _, run, _ in results if run is not None and run.status == "finished"]
+    found = {(run.experiment.family, run.experiment.depth): run for run in done}
+    said = "One seed each, so chance cannot be told from the nets."
+    table = Table(title="Plain against residual", title_justify="left", caption=said, caption_justify="left")
     table.add_column("layers", justify="right")
     for family in ("plain", "residual"):
         table.add_column(f"{family}: training", justify="right")

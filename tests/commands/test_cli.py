@@ -10,7 +10,7 @@ import pytest
 import labapp
 from labapp.app.launch import arguments_for
 from labapp.commands.cli import COMMANDS, main
-from labapp.commands.options import GROUPS, Options, experiment, parse
+from labapp.commands.options import GROUPS, Options, default_in_words, experiment, parse
 from labapp.commands.progress import figures, percent
 from labapp.config import Experiment
 from labapp.store import list_runs
@@ -82,8 +82,15 @@ def test_help_and_version(capsys):
     out = typed("train --help", capsys)
     assert all(f"--{name.replace('_', '-')}" in out for name in Experiment.model_fields)
     assert all(f"{group} options" in out for group in GROUPS)
-    assert "(default: 300)" in out
+    assert "64000" in out
     assert "RUN" in typed("runs show --help", capsys)
+
+
+def test_a_default_is_told_for_every_recipe():
+    assert default_in_words("steps") == "(default: 300; recipe he: 64000; recipe densenet: 234375)"
+    assert default_in_words("momentum") == "(default: 0.9)"
+    assert default_in_words("warmup_steps") == "(default: 100; recipe he: 0; recipe densenet: 0)"
+    assert default_in_words("depth") == ""
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,16 @@ def test_it_records_all_and_tells_them_in_tables(tmp_path, console, capsys):
     assert "training dense-10: done, step 3 of 3, test " in said
 
 
+def test_only_finished_runs_are_compared(tmp_path):
+    results = []
+    for family, status in (("plain", "finished"), ("residual", "diverged")):
+        experiment = Experiment(family=family, depth=8, steps=3)
+        writer = RunWriter.create(tmp_path, experiment)
+        writer.write("evals", {"step": [1], "split": ["test"], "loss": [2.0], "accuracy": [0.1]})
+        results.append(Result(experiment, writer.finish(status)))
+    assert "points" not in printed(degradation(results))
+
+
 def test_what_is_finished_is_not_recorded_again(tmp_path, console):
     with RunWriter.create(tmp_path, SERIES[0]):  # finished at once, with nothing in it
         pass

@@ -137,7 +137,7 @@ def test_the_page_is_drawn_while_a_question_is_worked_on(trained, open_page, mon
     monkeypatch.setattr(background, "PATIENCE", 60)
     try:
         app = open_page(trained, "gradcam")
-        assert app.title[0].value.startswith("In this image ")
+        assert app.title[0].value.startswith("In this image, at step 30, ")
         assert rows(app) == 4
         assert app.session_state["_looking"]
         settled_now = app.selectbox(key="method").set_value("layercam").run()
