@@ -19,10 +19,11 @@ import pandas as pd
 
 from labapp.config import FOREIGN, LabError, listed
 from labapp.diagnostics.measuring.batch_statistics import calibrated
-from labapp.probes import explanations, representation
+from labapp.probes import representation
 from labapp.probes.catalogue import CATALOGUE, IMAGES, PLAN, against_name, chosen, is_cheap, why_not
 from labapp.probes.given import CALIBRATION, SEED, Given, ProbeImages, probe_images, require_same_images
 from labapp.probes.reuse import CHEAP
+from labapp.probes.subjects import as_stored
 from labapp.store import Run
 
 
@@ -189,7 +190,7 @@ def against(
         LabError: If the nets do not see the same images.
     """
     require_same_images(run.experiment, other.experiment)
-    second = explanations.of_run(other, other_checkpoint)
+    second = as_stored(other, other_checkpoint)
     step = int(second.step or 0)
     test = _test_images(run, images)
 
@@ -251,7 +252,7 @@ def _one(
     remarks: list[str] = []
     rows, reason = 0, ""
     try:
-        subject = explanations.of_run(run, task.checkpoint)
+        subject = as_stored(run, task.checkpoint)
         seen = CATALOGUE[task.quantity].images > 0 and not task.cheap
         settled = calibrated(subject.net, every.first(CALIBRATION).images) if seen else nullcontext("")
         with settled as batch_norm:

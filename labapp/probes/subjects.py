@@ -6,29 +6,31 @@ from a run and a checkpoint, from torchvision or timm by name, or from the user'
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from labapp.config import Experiment, LabError
+from labapp.diagnostics.measuring.batch_statistics import settle, unsettled
 from labapp.diagnostics.measuring.copies import restarted
 from labapp.diagnostics.measuring.inlet import inlet
 from labapp.imagesets import load_for
 from labapp.nets.foreign import foreign, recorded_input
 from labapp.nets.ordered import net_for
+from labapp.probes.given import CALIBRATION, probe_images
 from labapp.probes.lock import locked
 from labapp.probes.pictures import square
+from labapp.probes.weights import gone, load_into, state_of
 from labapp.store import Run
 
 SIZE = 224  # pixels a side, where nobody says
@@ -118,18 +120,27 @@ class Subject(Reading):
         return self.classes[index] if index < len(self.classes) else str(index)
 
 
-@locked
 def of_run(run: Run, step: int | None = None) -> Subject:
     """The net of a run after `step` updates, by default the last checkpoint.
+
+    Before training the running statistics of batch norms, 0 and 1, say nothing: there those of probe images are taken,
+    where the run's images are at hand, as probes do (`labapp.probes.given`).
 
     Raises:
         LabError: If there is no such checkpoint, or it is gone, damaged or of another net.
     """
+    stored = as_stored(run, step)
+    return _settled(stored, run.experiment) if unsettled(stored.net) else stored
+
+
+@locked
+def as_stored(run: Run, step: int | None = None) -> Subject:
+    """`of_run` with the statistics that the checkpoint holds, whatever they say."""
     path = run.checkpoint_path(step)
     try:
         about = path.stat()
     except OSError:
-        raise LabError(_gone(path)) from None
+        raise LabError(gone(path)) from None
     return _of_checkpoint(run.path.absolute(), path, about.st_mtime_ns, about.st_size)
 
 
@@ -143,8 +154,18 @@ def _of_checkpoint(folder: Path, path: Path, *seen: int) -> Subject:
         image_size=images.size,
         in_channels=images.channels,
     )
-    _load(net, _state(path), f"checkpoint {path.name} of run '{run.id}'")
+    load_into(net, state_of(path), f"checkpoint {path.name} of run '{run.id}'")
     return Subject(run.name, int(path.stem.removeprefix("step-")), net.eval(), **vars(images))
+
+
+@locked
+@functools.lru_cache(maxsize=KEPT)
+def _settled(stored: Subject, experiment: Experiment) -> Subject:
+    try:
+        images = probe_images(experiment, "test", CALIBRATION).images
+        return replace(stored, net=settle(copy.deepcopy(stored.net), images))
+    except (LabError, RuntimeError):  # a run can be read where its images are not
+        return stored
 
 
 def _reading_of_run(run: Run) -> Reading:
@@ -210,7 +231,7 @@ def of_spec(
             warnings.warn(f"{error}; {spec} is shown with random weights", stacklevel=3)
     net = net if net is not None else foreign(spec)
     if weights is not None:
-        _load(net, _state(Path(weights)), str(weights))
+        load_into(net, state_of(Path(weights)), str(weights))
     elif source not in ("torchvision", "timm"):
         warnings.warn(f"{spec} comes without a weights file, so it is shown as its factory made it", stacklevel=3)
     record = recorded_input(spec, net)
@@ -256,44 +277,3 @@ def _classes(spec: str, net: nn.Module) -> tuple[str, ...]:
         words = ImageNetInfo(subset).label_descriptions() if subset else []
         return tuple(word.partition(",")[0] for word in words)
     return ()
-
-
-def _state(path: Path) -> dict[str, Tensor]:
-    """A file of weights as tensors by name; no pickled code is ever run."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise LabError(_gone(path)) from None
-    except SafetensorError as error:
-        raise LabError(f"{path} is damaged and cannot be read ({error})") from None
-    except OSError as error:
-        raise LabError(f"{path} cannot be read: {error.strerror or error}") from None
-    except Exception:  # pickled code that is refused, and whatever a damaged file makes of the reader
-        raise LabError(
-            f"{path} holds no plain state dict; save one with torch.save(net.state_dict(), …) or as safetensors"
-        ) from None
-    for wrapper in ("state_dict", "model_state_dict", "model"):
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
-    if not isinstance(found, Mapping) or not found or not all(isinstance(value, Tensor) for value in found.values()):
-        raise LabError(f"{path} holds no state dict: weights by name, as torch.save(net.state_dict(), …) writes them")
-    wrapped = all(str(name).startswith("module.") for name in found)  # of a net trained by several processes
-    return {str(name).removeprefix("module.") if wrapped else str(name): value for name, value in found.items()}
-
-
-def _load(net: nn.Module, state: dict[str, Tensor], what: str) -> None:
-    own = net.state_dict()
-    wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
-    extra = [name for name in state if name not in own]
-    if wrong or extra:
-        first = wrong[0] if wrong else extra[0]
-        there = tuple(state[first].shape) if first in state else "nothing"
-        here = tuple(own[first].shape) if first in own else "nothing"
-        raise LabError(f"{what} holds weights of another net: {there} for '{first}', where this net has {here}")
-    net.load_state_dict(state)
-
-
-def _gone(path: Path) -> str:
-    return f"there is no weights file {path}; it may have been removed meanwhile"

@@ -163,7 +163,8 @@ class Recorder:
                         last()
             self._spent += time.perf_counter() - self._started
             self._steps += not failed
-            self._processor.ends(not (failed or (due and (self._step.first or self._step.faults))))
+            with self._guard():
+                self._processor.ends(not (failed or (due and (self._step.first or self._step.faults))))
         with self._guard():
             if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
                 self.flush()

@@ -134,3 +134,27 @@ def test_runs_without_the_numbers_say_so(record, tmp_path, capsys):
     record(tmp_path / "runs", recorded=(), layers=0)
     assert run(gradient_flow, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 2
     assert "hold no gradients of convolutions" in capsys.readouterr().err
+
+
+def test_a_mean_over_seeds_is_of_finished_runs_and_of_equal_steps(record, tmp_path, capsys):
+    root = tmp_path / "runs"
+    for seed, accuracy in enumerate((0.6, 0.8)):
+        record(root, seed=seed, accuracy=accuracy, recorded=(0, 10, 20), steps=21)
+    record(root, seed=2, accuracy=0.1, recorded=(0, 10), steps=21, status="stopped")
+    for script in SCRIPTS:
+        assert run(script, "--runs", root, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().err
+    assert "left out of the means: plain-20 (seed 2), which did not finish" in said
+    assert "left out at the end of training: plain-20 (seed 2)" in said
+    errors = pd.read_csv(tmp_path / "out" / "degradation.csv")
+    assert set(errors["seed"]) == {0, 1}
+    assert (errors.groupby(["net", "split", "step"])["run"].nunique() == 2).all()
+    ends = pd.read_csv(tmp_path / "out" / "gradient_profile.csv").query("moment == 'end of training'")
+    assert set(ends["step"]) == {20}
+    assert set(ends["seed"]) == {0, 1}
+
+
+def test_no_step_but_the_first_is_called_the_initialisation(record, tmp_path, capsys):
+    record(tmp_path / "runs", recorded=(5, 10))
+    assert run(gradient_flow, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 2
+    assert "none of these runs has recorded its initialisation" in capsys.readouterr().err

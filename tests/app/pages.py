@@ -4,6 +4,8 @@ import shutil
 import time
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
 from streamlit.testing.v1 import AppTest
 
 import labapp
@@ -50,6 +52,13 @@ def ended(job: launch.Launch) -> launch.Launch:
 def count_charts(app: AppTest) -> int:
     """How many charts are on the page."""
     return len(app.get("vega_lite_chart"))
+
+
+def drawn(app: AppTest, chart: int = 0) -> pd.DataFrame:
+    """The rows of a chart's largest table of recorded steps; the charts in the order of the page."""
+    held = app.get("vega_lite_chart")[chart].proto.datasets
+    tables = [pa.ipc.open_stream(each.data.data).read_pandas() for each in held]
+    return max((table for table in tables if {"step", "value"} <= set(table)), key=len)
 
 
 def texts(app: AppTest) -> list[str]:

@@ -117,6 +117,22 @@ def test_functions_are_counted_where_they_run():
     assert counted(ByFunctions(), 9) == 4 * 16 * 27 + 4 * 6 + 6 * 5
 
 
+class Recurrent(nn.Module):
+    """Reads an image row by row."""
+
+    def __init__(self, kind: type[nn.RNNBase]) -> None:
+        super().__init__()
+        self.rows, self.head = kind(36, 8, batch_first=True, bidirectional=True), nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.rows(x.transpose(1, 2).flatten(2))[0][:, -1])
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_recurrent_layers_are_counted_step_by_step(kind: type[nn.RNNBase], gates: int):
+    assert counted(Recurrent(kind), 12) == 12 * 2 * gates * 8 * (36 + 8) + 16 * 5
+
+
 def test_each_run_of_a_block_has_its_own_products():
     table = architecture(Twice(), 16).set_index("layer")
     one = 2 * 4 * 4 * 9 * 16 * 16  # on 16 × 16 positions

@@ -13,12 +13,13 @@ from labapp.config import Experiment, LabError
 from labapp.diagnostics.by_depth import by_depth
 from labapp.diagnostics.feature_reuse import feature_reuse
 from labapp.diagnostics.lesions import lesions
-from labapp.diagnostics.measuring.batch_statistics import BATCH, HELD, RUNNING
+from labapp.diagnostics.measuring.batch_statistics import BATCH, HELD, RUNNING, calibrated
 from labapp.diagnostics.measuring.features import collect, last_features
 from labapp.diagnostics.neural_collapse import neural_collapse
 from labapp.probes import explanations, measure
 from labapp.probes.catalogue import CATALOGUE, against_name, against_of
-from labapp.probes.given import probe_images
+from labapp.probes.given import CALIBRATION, probe_images
+from labapp.probes.subjects import as_stored
 from labapp.store import Run
 from tests.probes.probing import NETS, all_of, with_weights
 
@@ -62,7 +63,7 @@ def test_every_table_says_which_statistics_batch_norms_used(probed_nets):
 def test_an_untrained_net_is_asked_with_the_statistics_of_probe_images(probed_nets):
     """With the first running statistics, 0 and 1, a batch norm would do nothing at all."""
     run = Run(probed_nets / "original")
-    net = explanations.of_run(run, 0).net
+    net = as_stored(run, 0).net
     whole = probe_images(run.experiment, "test", 48)
     stored = run.probe("by_depth", 0).set_index(["layer", "quantity"])["value"]
     bare = by_depth(net, whole.images, whole.labels, quantities=["participation_ratio"])
@@ -244,3 +245,27 @@ def test_nets_that_have_learnt_nothing_stand_beside_the_cells(probed_nets):
     assert not at_start["seen"].fillna(False).any()  # nothing is seen in a net that has learnt nothing
     assert run.probe("feature_reuse", 12).query("weighting == 'weights'")["null"].notna().all()
     assert Run(probed_nets / "plain").probe("feature_reuse", 12)["null"].isna().all()
+
+
+def test_a_net_is_shown_before_training_as_it_is_measured(probed_nets):
+    """Grad-CAM and the random net beside it: with the statistics of probe images, not with 0 and 1."""
+    run = Run(probed_nets / "plain")
+    images = probe_images(run.experiment, "test", CALIBRATION).images
+    shown, stored = explanations.of_run(run, 0), as_stored(run, 0)
+    with calibrated(stored.net, images), torch.no_grad():
+        expected = stored.net(images)
+    with torch.no_grad():
+        assert torch.equal(shown.net(images), expected)
+        assert not torch.allclose(stored.net(images), expected)
+    assert explanations.of_run(run, 0) is shown  # made once
+    assert explanations.of_run(run, 12) is as_stored(run, 12)
+    assert explanations.untrained_of(explanations.of_run(run), run) is shown
+
+
+def test_a_run_whose_images_are_gone_is_shown_as_it_is_stored(probed_nets, monkeypatch):
+    def gone(*_):
+        raise LabError("no such images here")
+
+    run = Run(probed_nets / "dense")
+    monkeypatch.setattr("labapp.probes.subjects.probe_images", gone)
+    assert explanations.of_run(run, 0) is as_stored(run, 0)

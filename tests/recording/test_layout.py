@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from torchvision import models
 from torchvision.models.swin_transformer import SwinTransformer
 
+from labapp.recording import Recorder
 from labapp.recording.layout import channel_axis
 from labapp.recording.places import find_blocks
 
@@ -128,3 +129,29 @@ def test_every_block_of_other_makers(make, axis):
     net(torch.randn(1, 3, size, size))
     assert set(found.values()) == {axis}
     assert len(found) > 1
+
+
+class Lit(nn.Module):
+    """A block with channels last, of which two never have a positive value."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 6)
+        for layer in (self.first, self.second):
+            layer.weight.data[:2] = 0
+            layer.bias.data[:2] = -1
+
+    def forward(self, x):
+        return (self.first(x) + self.second(x)).relu()
+
+
+def test_the_recorder_marks_the_channels_of_a_block_wherever_they_stand():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 1), Apply(last), Lit(), Lit(), nn.Flatten(), nn.Linear(6 * 25, 2))
+    images = torch.randn(64, 3, 5, 5)
+    with Recorder(net, layers=["2", "3"]) as recorder, recorder.step():
+        net(images).sum().backward()
+    outputs = [net[:3](images), net[:4](images)]
+    dead = [int((output.flatten(0, 2) <= 0).all(0).sum()) for output in outputs]
+    assert min(dead) >= 2
+    assert recorder.table().dead_channels.tolist() == dead

@@ -78,6 +78,8 @@ def _besides(pair: pd.DataFrame, step: int) -> list[str]:
 
 def _verb(row: Any) -> str:
     """What the gradient does on the way to the input, as far as the interval of the slope can tell."""
+    if pd.isna(row.low):  # of two layers, which have a slope and no interval
+        return "changes by"
     if row.low <= 0 <= row.high:
         return "keeps its size"
     return "grows" if row.factor > 1 else "shrinks to"

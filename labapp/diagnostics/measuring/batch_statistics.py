@@ -95,6 +95,12 @@ def calibrated(model: nn.Module, images: Tensor) -> Iterator[str]:
         yield HELD if given else RUNNING if norms_of(model) else NONE
 
 
+def settle(model: nn.Module, images: Tensor) -> nn.Module:
+    """The net, in which batch norms that are `unsettled` have the statistics of these images from now on."""
+    _calibrate(model, images, unsettled(model))
+    return model
+
+
 @contextmanager
 def _held(model: nn.Module, images: Tensor, norms: Sequence[_BatchNorm]) -> Iterator[int]:
     """Yields how many of these norms were given statistics: those that ran."""

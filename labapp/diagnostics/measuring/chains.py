@@ -27,7 +27,7 @@ from labapp.nets.resnet import PlainBlock, ResidualBlock
 from labapp.recording.places import kind_of, require_open
 
 AT_ONCE = 64  # images on which a chain is confirmed at a time
-SEQUENCES = ("ConvMlp", "ClassifierHead")  # timm's, which run their parts one after the other
+HEADS = ("ConvMlp", "ClassifierHead")  # timm's, of VGG and DenseNet, left whole
 APPLIES_TO = "the lab's nets and torchvision's or timm's VGG, ResNet and DenseNet"
 
 
@@ -140,8 +140,8 @@ def chain_of(model: nn.Module) -> Chain:
 
 
 def _known(module: nn.Module) -> bool:
-    """Whether a module is a layer of these families, or has nothing to learn: a pooling, a flattening."""
-    return kind_of(module) is not None or not any(True for _ in module.parameters())
+    """Whether a module is a layer or head of these families, or has nothing to learn: a pooling, a flattening."""
+    return kind_of(module) is not None or type(module).__name__ in HEADS or not any(True for _ in module.parameters())
 
 
 def _composed(unit: Unit, x: Tensor) -> Unit:
@@ -176,9 +176,9 @@ def dense_layers(block: nn.Module) -> list[nn.Module]:
 
 
 def _not_a_chain(model: nn.Module) -> LabError:
-    return LabError(
-        f"a {type(model).__name__} is no chain of blocks that can be taken apart here; this works for {APPLIES_TO}"
-    )
+    name = type(model).__name__
+    article = "an" if name[0] in "AEIOU" else "a"
+    return LabError(f"{article} {name} is no chain of blocks that can be taken apart here; this works for {APPLIES_TO}")
 
 
 def _visit(path: str, module: nn.Module, *, outermost: bool = False) -> Iterator[Unit]:
@@ -189,7 +189,7 @@ def _visit(path: str, module: nn.Module, *, outermost: bool = False) -> Iterator
         yield Unit(path, "plain", (module,))
     elif isinstance(module, DenseBlock) or type(module).__name__ in ("_DenseBlock", "DenseBlock"):
         yield Unit(path, "dense", (module,))
-    elif outermost or type(module).forward is nn.Sequential.forward or type(module).__name__ in SEQUENCES:
+    elif outermost or type(module).forward is nn.Sequential.forward:
         for name, child in module.named_children():
             yield from _visit(f"{path}.{name}" if path else name, child)
     else:

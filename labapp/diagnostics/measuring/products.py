@@ -8,6 +8,7 @@ two things that depend on the image, as between the queries and keys of an atten
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,9 @@ class Products(TorchDispatchMode):
             for made in tree_leaves(result):
                 if isinstance(made, Tensor):
                     self._note(made)
+        elif func.overloadpacket is torch.ops.aten.mkldnn_rnn_layer:  # one layer of an LSTM: every step, both matrices
+            steps = math.prod(args[0].shape[:2])
+            self._tell(steps * (args[1].numel() + args[2].numel()))
         elif func.overloadpacket in flop_registry:
             first = 1 if func.overloadpacket in BEHIND_A_SUM else 0
             if any(self._fixed(factor) for factor in args[first : first + 2]):

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from labapp import frames
 from labapp.app.views import gradcam, gradient_flow, overview
 
 
@@ -168,6 +169,24 @@ def runs(*names):
 def test_does_the_signal_reach_the_first_layer(factors, theory, sentence):
     names = [name.replace("_", "-") for name in factors]
     assert gradient_flow.answer(slopes(**factors), runs(*names), 0, theory) == sentence
+
+
+def test_without_an_interval_nothing_is_decided():
+    """Two layers have a slope and no interval."""
+    table = slopes(plain_56=1.2).assign(low=np.nan, high=np.nan)
+    said = gradient_flow.answer(table, runs("plain-56"), 0, {})
+    assert said == "At step 0 the gradient changes by 1.20× a layer towards the input in plain-56."
+
+
+def test_three_seeds_are_told_by_their_mean():
+    names = ["plain-56", "plain-56, seed 1", "plain-56, seed 2"]
+    about = pd.concat([runs("plain-56")] * 3, ignore_index=True).assign(run=names, net="plain-56")
+    table = pd.concat([slopes(plain_56=factor) for factor in (1.18, 1.2, 1.22)], ignore_index=True).assign(run=names)
+    said = gradient_flow.answer(*frames.over_seeds(table.assign(layers=55, left_out=0), about), 0, {})
+    # log10 of the factors: mean 0.0791, deviation 0.0072, t = 4.30 with two degrees of freedom
+    assert said == (
+        "At step 0 the gradient grows 1.20× (1.15–1.25) a layer towards the input in plain-56 (mean of 3 seeds)."
+    )
 
 
 def test_a_run_at_another_step_is_named_with_its_own():

@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.app.pages import count_charts, go
+from tests.app.pages import count_charts, drawn, go
 
 GRADIENTS = "gradient_flow"
 
@@ -26,6 +27,23 @@ def test_the_step_slider_moves_the_answer(archive, open_page):
     assert not app.exception
     assert app.title[0].value.startswith("At step 20 the gradient grows 1.20× a layer")
     assert "theory" not in app.title[0].value
+
+
+def test_what_is_drawn_follows_the_slider_and_the_scale(archive, open_page):
+    app = open_page(archive, GRADIENTS)
+    for step in (0, 10, 20):
+        app.select_slider(key="step").set_value(step).run()
+        rows = drawn(app).query("run == 'plain-56'")
+        assert set(drawn(app)["step"]) == {step}
+        assert len(rows) == 55
+        expected = 1.2 ** (55 - rows["depth"]) / (1 + step)  # see `record_run`
+        np.testing.assert_allclose(rows["value"], expected, rtol=1e-6)  # float32 on disk
+    app.segmented_control(key="scale").set_value("relative to last layer").run()
+    rows = drawn(app)
+    last = rows.loc[rows.groupby("run")["depth"].idxmax()]
+    assert last["value"].tolist() == [1.0] * 5
+    first = rows.query("run == 'plain-56' and depth == 1")["value"].item()
+    assert first == pytest.approx(1.2**54, rel=1e-6)
 
 
 def dots(app):

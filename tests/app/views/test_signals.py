@@ -4,7 +4,7 @@ import pytest
 
 from labapp import palette
 from labapp.store import list_runs
-from tests.app.pages import choose, count_charts, named, texts
+from tests.app.pages import choose, count_charts, drawn, named, texts
 
 
 def test_signals_open_in_the_middle_of_training_with_six_small_multiples(probed, open_page):
@@ -15,6 +15,17 @@ def test_signals_open_in_the_middle_of_training_with_six_small_multiples(probed,
     assert f"{f'from {low} to {high}' if low != high else f'of {low}'} in plain-8" in app.title[0].value
     assert count_charts(app) == 6
     assert app.select_slider(key="step").options == ["0", "2", "4"]
+
+
+def test_what_is_drawn_follows_the_slider(probed, open_page):
+    app = open_page(probed, "signals")
+    run = named(probed, "residual-8")
+    for step in (2, 4, 0):
+        app.select_slider(key="step").set_value(step).run()
+        rows = drawn(app).query("run == 'residual-8'").set_index("layer")["value"]
+        recorded = run.layers(where={"kind": "norm"}, steps=step).set_index("layer")["output_std"]
+        assert len(rows) == 7
+        assert rows.to_dict() == pytest.approx(recorded[rows.index].to_dict(), rel=1e-6)
 
 
 def test_signals_open_where_the_rate_is_in_force(probed, open_page):

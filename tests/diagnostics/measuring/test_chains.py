@@ -36,6 +36,7 @@ NETS: dict[str, tuple[Callable[[], nn.Module], str, int, int]] = {  # net, famil
     "torchvision resnet50": (lambda: torchvision.models.resnet50(num_classes=5), "residual", 16, 64),
     "torchvision densenet121": (lambda: torchvision.models.densenet121(num_classes=5), "dense", 4, 64),
     "torchvision vgg11_bn": (lambda: torchvision.models.vgg11_bn(num_classes=5), "vgg", 0, 64),
+    "timm vgg11": (lambda: timm.create_model("vgg11", num_classes=5), "vgg", 0, 64),
     "timm resnet18": (lambda: timm.create_model("resnet18", num_classes=5), "residual", 8, 64),
     "timm resnet50": (lambda: timm.create_model("resnet50", num_classes=5), "residual", 16, 64),
     "timm densenet121": (lambda: timm.create_model("densenet121", num_classes=5), "dense", 4, 64),
