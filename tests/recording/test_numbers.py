@@ -1,5 +1,7 @@
 """Every recorded number against a slow float64 oracle, on the lab's nets and on other people's."""
 
+from functools import partial
+
 import pytest
 import timm
 import torch
@@ -92,3 +94,34 @@ def test_every_number_equals_the_oracle(name, dtype):
             else:
                 # Gradients that cancel (a scale in front of a norm) are known to the rounding of what cancels.
                 assert getattr(row, quantity) == pytest.approx(value, rel=tolerance, abs=1e-7), (layer, quantity)
+
+
+@pytest.mark.filterwarnings("ignore:.*gave no output in the first recorded step")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_default_path_is_right_to_the_rounding_of_float32(name):
+    """Sums over the very values of the step, as a hook of a user sees them, taken in float64."""
+    make, size = MODELS[name]
+    torch.manual_seed(0)
+    model = make().train()
+    seen = {}
+
+    def look(path, module, args, output):
+        if torch.is_tensor(output) and torch.is_grad_enabled():
+            values = output.detach().double()
+            calls = sum(layer.split("#")[0] == path for layer in seen) + 1
+            silent = (values <= 0).double().mean().item()
+            spread = values.std(correction=0).item()
+            seen[path if calls == 1 else f"{path}#{calls}"] = values.mean().item(), spread, silent
+
+    for path, module in model.named_modules():
+        module.register_forward_hook(partial(look, path))
+    table = record(model, *batch(size)).table().set_index("layer")
+    compared = table[table.output_std.notna() & table.index.isin(list(seen))]
+    assert len(compared) >= 5
+    for layer, row in compared.iterrows():
+        mean, spread, silent = seen[layer]
+        # the table is float32 (6e-8), the sums are right to 1e-6
+        assert row.output_mean == pytest.approx(mean, abs=3e-6 * max(spread, abs(mean))), layer
+        assert row.output_std == pytest.approx(spread, rel=3e-6, abs=3e-9 * abs(mean)), layer
+        if row.zero_fraction == row.zero_fraction:
+            assert row.zero_fraction == pytest.approx(silent, abs=1e-7), layer
