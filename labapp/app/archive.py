@@ -75,16 +75,17 @@ def _picker(runs: list[Run]) -> list[Run]:
     known = st.session_state.setdefault("_known", set(by_id))
     fresh = [name for name in by_id if name not in known]  # appeared since the page was opened: shown at once
     known.update(by_id)
+    first: list[str] | None = list(by_id)[:AT_FIRST]
     if "runs" in st.session_state:
         before = list(st.session_state["runs"])
         now = [*(name for name in before if name in by_id), *(name for name in fresh if name not in before)]
         if now != before:
-            st.session_state["runs"] = now
+            st.session_state["runs"], first = now, None  # Streamlit wants one of the two
     labels = dict(zip(by_id, frames.names(runs), strict=True))  # part of the page's address; new runs change none
     picked = st.multiselect(
         "Runs",
         list(by_id),
-        default=list(by_id)[:AT_FIRST],
+        default=first,
         format_func=lambda name: labels.get(name, name),
         key="runs",
         bind="query-params",
