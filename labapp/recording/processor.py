@@ -58,9 +58,7 @@ class ProcessorTime:
         names = ("cpu_share", "cpu_share_low", "cpu_share_high")
         if self.pairs < FEWEST or self._bare <= 0 or not steps:
             return dict.fromkeys(names)
-        from scipy.special import (
-            stdtrit,
-        )  # only here, since not every net that is recorded ends with a look at its cost
+        from scipy.special import stdtrit  # here, since not every recorded net ends with a look at its cost
 
         more, bare = self._sum / self.pairs, self._bare / self.pairs
         variance = max(0.0, self._squares - self.pairs * more * more) / (self.pairs - 1)
