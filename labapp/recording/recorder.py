@@ -15,7 +15,7 @@ the end: it costs the record of that step, never the training.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import pandas as pd
@@ -24,12 +24,14 @@ from torch.optim import Optimizer
 
 from labapp.config import LabError
 from labapp.recording.checks import check_model, check_optimizer, unwrap
+from labapp.recording.cost import cost_of
 from labapp.recording.guard import Guard
 from labapp.recording.outlet import Outlet, Sink
 from labapp.recording.places import LayerSelection
 from labapp.recording.processor import ProcessorTime
-from labapp.recording.report import Report, look, uncovered
+from labapp.recording.report import Report, look
 from labapp.recording.schedule import Schedule, every
+from labapp.recording.state import restore, state_of
 from labapp.recording.step import Step
 
 FLUSH_STEPS = 20
@@ -50,7 +52,7 @@ class Recorder:
         spreads: at which of the recorded steps to take minimum, maximum and quartiles too.
         gradient_noise: compare the gradients of the micro-batches of a step (needs gradient accumulation).
         budget: the share of training time recording may take; a scheduled step is left out while it has taken more.
-        first_step: the number of the first optimizer step, for a resumed run.
+        first_step: the number of the first optimizer step; that of a resumed run stands in `load_state_dict`.
 
     Raises:
         LabError: for a model that cannot be recorded; the model is left as it was.
@@ -86,7 +88,7 @@ class Recorder:
         self._step = Step(self.model, self.compiled, optimizer, layers, scaler, gradient_noise, self._guard.note)
         self._step.histograms, self._step.spreads = histograms, spreads
         self._outlet = Outlet(sink, self._joined)
-        self._next = first_step
+        self._next = self.first_step = first_step
         self._entered = self._inside = self._closed = self._due = False
         self._scheduled = 0  # steps since the last flush; the same in all processes
         self._flushed = time.perf_counter()
@@ -209,30 +211,25 @@ class Recorder:
 
     @property
     def cost(self) -> dict[str, Any]:
-        """What recording took so far, and what is missing.
+        """What recording took so far, and what is missing; see `labapp.recording.cost`."""
+        return cost_of(self)
 
-        seconds: in hooks and around steps, without what calling them costs torch; setup_seconds: the first recorded
-        step, which finds the net's structure out; step_seconds: in all steps, training included; share: seconds over
-        what training alone took; cpu_share, with its interval: what recorded steps take more of the processor, in which
-        waiting for a core does not count, see `processor`; missing_steps: those that have no record because recording
-        failed; uncovered: parameters without a row, by reason.
+    def state_dict(self) -> dict[str, Any]:
+        """What another recorder of this net needs to go on from here, between two steps; what waits is handed on first.
+
+        Under DDP every process calls it at the same step, and has a state of its own. `torch.load` reads it with
+        weights_only=True.
         """
-        work = self._spent - self._own - self._setup
-        listener = self._step.listener
-        return {
-            "recorded_steps": self._recorded,
-            "left_out_for_budget": self._left_out,
-            "missing_steps": sorted(self._guard.missing),
-            "seconds": round(self._own, 6),
-            "setup_seconds": round(self._setup, 6),
-            "step_seconds": round(self._spent, 6),
-            "share": round(self._own / work, 6) if work > 0 else None,
-            **self._processor.shares(self._recorded, self._steps),
-            "kernels": listener.implementation,
-            "skipped_outputs": listener.skipped_outputs,
-            "uncovered": uncovered(self._step),
-            "notes": list(self._guard.notes),
-        }
+        self.flush()
+        return state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where the recorder of a `state_dict` was: the next step has its number, and rows are as of one.
+
+        Raises:
+            LabError: after the first step, or where the state is of another net.
+        """
+        restore(self, state)
 
     def report(self) -> Report:
         """What is recorded, what is not and why; complete after the first recorded step."""

@@ -29,6 +29,7 @@ from labapp.store.lease import Lease
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
 from labapp.store.record import NAME, Record, plain
+from labapp.store.resuming import Keeping
 from labapp.store.run import Run
 
 FLUSH_SECONDS = 2.0
@@ -37,7 +38,7 @@ FULL = 4  # times FLUSH_ROWS in memory: then training does wait for the disk
 _FIXED = ("labapp", "format", "id", "created", "experiment", "attempts")
 
 
-class RunWriter:
+class RunWriter(Keeping):
     """Writes one run; one process at a time. Opening a run that exists begins a new attempt at it.
 
         with RunWriter.create("runs", experiment) as writer:
