@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from labapp.config import Experiment
-from labapp.recording.divergence import Origin, began
 from labapp.store import RunWriter
 
 
@@ -45,8 +44,9 @@ class Logbook:
         self.writer = writer
         self.progress = progress if writer else None
         self.diverged_at: int | None = None
-        self._origins: list[Origin] = []  # of values that are not finite
-        self._recent: list[Mapping[str, Any]] = []  # the last rows of layers
+        from labapp.training.diverged import Origins  # with torch, which those who read a `Moment` do without
+
+        self._origins = Origins()
         self._test_accuracy = self._ratio = math.nan
         self._began = time.perf_counter()
 
@@ -60,7 +60,7 @@ class Logbook:
         loss, accuracy, grad_norm = numbers
         if self.diverged_at is None and not math.isfinite(loss):
             self.diverged_at = step
-            self._write_origins([Origin(step, "loss", "", "nan" if math.isnan(loss) else "inf").told()])
+            self._write("divergence", self._origins.lost(step, loss))
         if self.writer is not None:
             row = {
                 "step": step,
@@ -96,50 +96,19 @@ class Logbook:
 
     def write(self, table: str, columns: Mapping[str, Any]) -> None:
         """Pass the recorder's rows on to the archive, and note their gradient ratio and where the training diverged."""
-        if table == "divergence":
-            rows = zip(*(columns[name] for name in Origin._fields), strict=True)
-            self._write_origins([self._placed(Origin(*row)) for row in rows])
-            return
-        if self.writer is not None:
-            self.writer.write(table, columns)
+        self._write(table, self._origins.placed(columns) if table == "divergence" else columns)
         if table == "layers":
             self._ratio = first_over_last(columns)
-            self._recent = [*self._recent[-1:], columns]
+            self._origins.seen(columns)
 
-    def _write_origins(self, origins: list[Origin]) -> None:
-        self._origins += origins
+    def _write(self, table: str, columns: Mapping[str, Any]) -> None:
         if self.writer is not None:
-            self.writer.write("divergence", {name: [getattr(one, name) for one in origins] for name in Origin._fields})
-
-    def _placed(self, origin: Origin) -> Origin:
-        """Told with what the losses say: a finite one shows that its step began with finite weights."""
-        last = min(origin.step, origin.step if self.diverged_at is None else self.diverged_at) - 1
-        return origin.since(last - 1) if origin.what == "weight" and last - 1 > origin.after else origin
+            self.writer.write(table, columns)
 
     @property
     def divergence(self) -> str:
         """Where values that are not finite began and what was seen before, in a sentence; "" of a healthy training."""
-        if not self._origins or not (self.diverged or any("weight" in one.what for one in self._origins)):
-            return ""
-        first = began(self._origins)
-        words = f"the loss of step {self.diverged_at} is not finite" if self.diverged else "the weights are not finite"
-        if first.what != "loss":
-            words += f"; it began {first.note}"
-        elif not any((np.asarray(rows["step"]) == first.step).any() for rows in self._recent):
-            words += "; the layers of that step were not recorded"
-        return f"{words}{self._evidence(first.step)}"
-
-    def _evidence(self, step: int) -> str:
-        """The largest update of the last step recorded before."""
-        found: list[tuple[int, float, str]] = []
-        for rows in self._recent:
-            steps, ratios = np.asarray(rows["step"]), np.asarray(rows.get("update_ratio", []), dtype=float)
-            earlier = np.flatnonzero((steps[: len(ratios)] < step) & np.isfinite(ratios[: len(steps)]))
-            found += [(int(steps[i]), float(ratios[i]), rows["layer"][i]) for i in earlier]
-        if not found:
-            return ""
-        at, ratio, layer = max(found)
-        return f"; in step {at}, recorded before, the largest update was {ratio:.2g} of the weights ({layer})"
+        return self._origins.sentence()
 
 
 def first_over_last(rows: Any, step: int | None = None) -> float:
