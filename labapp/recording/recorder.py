@@ -171,6 +171,16 @@ class Recorder:
             if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
                 self.flush()
 
+    def listen(self) -> bool:
+        """Records the step that runs from here on, whose turn had not come: its passes run anew. False if it had."""
+        if self._due or self._joined:  # other processes would not know
+            return False
+        with self._guard():
+            self._step.begin(self._guard.step, driven=False)
+            self._due = True
+            self._scheduled += 1
+        return self._due
+
     def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         """An optimizer, any one, is about to step."""
         return self._step.before_optimizer(optimizer, args, kwargs) if self._due else None
@@ -196,7 +206,7 @@ class Recorder:
         return self._next - self._inside
 
     def table(self, name: str = "layers") -> pd.DataFrame:
-        """The rows kept in memory: of ``layers``, ``totals``, ``lifetimes``, ``histograms`` or ``spreads``.
+        """The rows kept in memory: of any table of `tables`, or of ``divergence``.
 
         Raises:
             LabError: if the rows went to a sink.

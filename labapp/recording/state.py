@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from labapp.config import LabError
+from labapp.recording.divergence import Origin
 from labapp.recording.graph import Route
 from labapp.recording.row import Row
 from labapp.recording.step import Step
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 ACCOUNTS = ("_own", "_setup", "_spent", "_recorded", "_left_out", "_steps")  # of a recorder: what recording cost
 PAIRS = ("pairs", "flushing", "_sum", "_squares", "_bare")  # of its `ProcessorTime`
+FOLLOWED = ("_ill", "_shown", "_fine")  # of a `Divergence`: sets
 ROWS = ("_rectified", "_activated", "_ends", "_branches")  # of a `Study`: sets of rows
 
 
@@ -36,6 +38,12 @@ def state_of(recorder: "Recorder") -> dict[str, Any]:
         "notes": list(guard.notes),
         "alive": {row: torch.from_numpy(marks.copy()) for row, marks in recorder._outlet.lifetimes.alive.items()},
         "study": _study_of(recorder._step),
+        "divergence": {
+            "first": None if (first := recorder._outlet.divergence.first) is None else tuple(first),
+            "after": recorder._outlet.divergence.after,
+            **{name: sorted(getattr(recorder._outlet.divergence, name)) for name in FOLLOWED},
+            "usual": sorted(recorder._step.listener.usual),
+        },
     }
 
 
@@ -59,6 +67,12 @@ def restore(recorder: "Recorder", state: Mapping[str, Any]) -> None:
         recorder._guard.notes = list(state["notes"])
         recorder._outlet.lifetimes.alive = {row: marks.numpy() for row, marks in state["alive"].items()}
         _study_again(recorder._step, state["study"])
+        divergence, known = recorder._outlet.divergence, state["divergence"]
+        divergence.first = None if known["first"] is None else Origin(*known["first"])
+        divergence.after = known["after"]
+        for name in FOLLOWED:
+            setattr(divergence, name, set(known[name]))
+        recorder._step.listener.usual = set(known["usual"])
     except (KeyError, TypeError, AttributeError) as error:
         raise LabError(f"this is no state of a recorder ({type(error).__name__}: {error})") from error
 

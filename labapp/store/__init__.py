@@ -12,12 +12,13 @@
         writer.write("steps", {"step": [0], "loss": [2.3]})
     Run("runs/<id>").steps(columns=["loss"], where=[("step", "<", 100)])
 
-Append-only, crash-safe, readable while written. Any tool that reads Parquet can read it.
+Crash-safe, readable while written. Any tool that reads Parquet can read it, and finds each row once.
 """
 
 from labapp.store.archive import broken_runs, find_run, list_runs, remove_run
 from labapp.store.files import alone
 from labapp.store.machine import process_identity
+from labapp.store.mending import Fault, check, mend
 from labapp.store.record import STATUSES, Record
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
@@ -28,14 +29,17 @@ __all__ = [
     "QUANTITIES",
     "STATUSES",
     "TABLES",
+    "Fault",
     "Record",
     "ResumePoint",
     "Run",
     "RunWriter",
     "alone",
     "broken_runs",
+    "check",
     "find_run",
     "list_runs",
+    "mend",
     "process_identity",
     "remove_run",
     "resume_points",

@@ -80,6 +80,20 @@ class Keeping:
     _disk: threading.RLock
     _lease: Lease
 
+    def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
+        """Write the weights and the training state after `step` steps, and before them all waiting rows.
+
+        Args:
+            step: Steps done.
+            tensors: Arrays or torch tensors by name.
+            state: What else it takes to go on, as bytes of a file that loads with weights_only=True.
+        """
+        self.flush()
+        with self._disk, sentences(path := self.path / "checkpoints" / weights_name(step)):
+            self._lease.require()
+            write_checkpoint(path, self.path.name, step, tensors, state)
+        return path
+
     def keep(self, step: int, tensors: Mapping[str, Any], state: bytes) -> None:
         """Write all waiting rows, and the point after `step` steps in place of the one before, as `checkpoint` does.
 

@@ -23,12 +23,11 @@ from pydantic import ValidationError
 from labapp.config import Experiment, LabError, first_line, nearest, sentence
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
-from labapp.store.checkpoints import weights_name, write_checkpoint
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
 from labapp.store.lease import Lease
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
-from labapp.store.record import NAME, Record, plain
+from labapp.store.record import COPY, NAME, Record, as_json, plain
 from labapp.store.resuming import Keeping
 from labapp.store.run import Run
 
@@ -128,7 +127,7 @@ class RunWriter(Keeping):
         self._disk = threading.RLock()  # held while something is written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labapp-writer")
         self._behind: Future[None] | None = None
-        self._over = False
+        self._over = self._copied = False
 
     @property
     def id(self) -> str:
@@ -212,20 +211,6 @@ class RunWriter(Keeping):
                 self._parts.arrange(name)
             self._save()
 
-    def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
-        """Write the weights and the training state after `step` steps, and before them all waiting rows.
-
-        Args:
-            step: Steps done.
-            tensors: Arrays or torch tensors by name.
-            state: What else it takes to go on, as bytes of a file that loads with weights_only=True.
-        """
-        self.flush()
-        with self._disk, sentences(path := self.path / "checkpoints" / weights_name(step)):
-            self._lease.require()
-            write_checkpoint(path, self.id, step, tensors, state)
-        return path
-
     def write_probe(self, name: str, step: int, frame: pd.DataFrame) -> Path:
         """As `Run.write_probe`."""
         return self.run.write_probe(name, step, frame)
@@ -260,10 +245,7 @@ class RunWriter(Keeping):
                 raise
             with self._disk:
                 known = len(self._record.faults)
-                for name in self.run.tables():
-                    self._parts.publish(name)
-                tables = sorted({*self.run.tables(), *self._record.parts})
-                lost = [problem for name in tables for problem in self._parts.look(name)]
+                lost = self._parts.finish(self.run.tables())
                 if lost and status == "finished":
                     status = "incomplete"
                 self._end(status, message or "; ".join(self._record.faults[known:][:1] or lost[:1]))
@@ -284,10 +266,13 @@ class RunWriter(Keeping):
         self._record.parts |= self._parts.last
         self._record.recorder |= self._told
         self._record.seconds = round(time.monotonic() - self._since, 3)
-        text = self._record.model_dump_json(indent=1)
+        text = as_json(self._record)
         with sentences(self.path):
-            write_whole(self.path / "run.json", lambda file: file.write(text.encode()))
+            write_whole(self.path / "run.json", lambda file: file.write(text))
             self._lease.saved()
+            if not self._copied or self._record.status != "running":  # when an attempt begins, and when it ends
+                write_whole(self.path / COPY, lambda file: file.write(text))
+                self._copied = True
 
     def __enter__(self) -> Self:
         return self

@@ -5,9 +5,10 @@
     resume(run)                     # one that was interrupted
 
 `_train` is the loop, from top to bottom. Everything random in it follows from the experiment's seed, and the caller's
-random state is afterwards as it was. A loss that is no longer finite is written down, the step after it is recorded
-whatever the schedule says, and the run ends as `diverged`. Ctrl-C ends it as `stopped`, an exception as `failed`; what
-was recorded until then is in the archive, and the training can go on from the last state that was kept.
+random state is afterwards as it was. A loss that is no longer finite is written down, its step and the one after it are
+recorded whatever the schedule says (where a loss is seen only after its step, the latter alone), and the run ends as
+`diverged`. Ctrl-C ends it as `stopped`, an exception as `failed`; what was recorded until then is in the archive, and
+the training can go on from the last state that was kept.
 """
 
 import contextlib
@@ -32,6 +33,7 @@ from labapp.imagesets.order import LabelledBatch, batches, in_turn, seed_of
 from labapp.nets.ordered import net_for
 from labapp.recording import Recorder
 from labapp.store import Run, RunWriter
+from labapp.training.again import is_ill, once_more
 from labapp.training.beginnings import NewRun, ResumedRun, noted, resumed
 from labapp.training.devices import a_core_left, make_fabric
 from labapp.training.keeping import SECONDS, Keeper, checked
@@ -121,6 +123,7 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
         images, test = load_for(experiment, "train"), load_for(experiment, "test")
     beginning.check(images)
     feed = batches(images, experiment.batch_size, seed, (rank, processes), first)
+    by_itself = processes == 1 and fabric.device.type == "cpu"  # sees a loss without waiting for it
     scheduled, kept_at = recording_schedule(experiment), checkpoint_steps(experiment)
 
     with randomness_of_its_own(fabric.device), a_core_left():
@@ -157,7 +160,7 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
                     keeper.between_steps(step, checkpoint=step in kept_at)
                     if step % experiment.eval_every == 0:
                         log.evaluation(step, "test", *evaluate(fabric, net, in_turn(test)))
-                    seed_all(seed_of(seed, "dropout", step * processes + rank))
+                    seed_all(dropout := seed_of(seed, "dropout", step * processes + rank))
                     rate = set_rate(sgd, learning_rate(experiment, step))
 
                     began = time.perf_counter()
@@ -166,6 +169,11 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
                         optimizer.zero_grad()
                         loss, right = forward_backward(fabric, net, x, y, experiment.accumulate)
                         norm = gradient_norm(bare) / (scaler.get_scale() if scaler else 1)
+                        if by_itself and is_ill(loss, norm) and recorder.listen():
+                            with once_more(bare):
+                                seed_all(dropout)
+                                optimizer.zero_grad()
+                                forward_backward(fabric, net, x, y, experiment.accumulate)
                         if experiment.clip_norm is not None:
                             fabric.clip_gradients(net, sgd, max_norm=experiment.clip_norm, error_if_nonfinite=False)
                         optimizer.step()
@@ -180,8 +188,8 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
             keeper.checkpoint(done)
             if writer:
                 writer.drop_kept()
-            if writer and log.diverged:
-                writer.finish("diverged", f"the loss of step {log.diverged_at} is not finite")
+            if writer and (message := log.divergence):
+                writer.finish("diverged", message)
         return writer.path if writer else Path()
 
 

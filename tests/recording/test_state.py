@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 
 import pandas as pd
 import pytest
@@ -96,7 +97,8 @@ def test_the_rows_of_two_parts_are_those_of_one(name, at):
     assert second.cost["notes"] == cost["notes"]
 
 
-def test_what_is_recorded_before_the_state_is_handed_on_first():
+def test_what_is_recorded_before_the_state_is_handed_on_first(monkeypatch):
+    monkeypatch.setattr("labapp.recording.recorder.FLUSH_SECONDS", math.inf)
     rows = []
 
     class Sink:
