@@ -102,6 +102,7 @@ def test_a_net_of_my_own_may_draw_from_any_generator(tmp_path, monkeypatch):
     (tmp_path / "drawing_net.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     changes = {**DIGITS, "net": "drawing_net:make", "depth": None, "width": None}
+    cut = interrupted(tmp_path, 5, **changes)
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
@@ -109,7 +110,7 @@ def test_a_net_of_my_own_may_draw_from_any_generator(tmp_path, monkeypatch):
     assert before[:2] == (random.getstate(), np.random.get_state()[1].tolist())  # noqa: NPY002
     assert torch.equal(before[2], torch.get_rng_state())
     random.seed(2)
-    assert_equal(whole, resume(interrupted(tmp_path, 5, **changes)))
+    assert_equal(whole, resume(cut))
 
 
 def test_images_in_files_go_on_where_they_were(tmp_path):
@@ -219,13 +220,16 @@ def test_a_signal_stops_after_a_whole_step_and_leaves_its_state(tmp_path):
     assert_equal(whole, resume(cut))
 
 
-def test_other_threads_are_told_and_not_refused(tmp_path, monkeypatch):
+def test_other_threads_are_told_and_not_refused(tmp_path):
     cut = interrupted(tmp_path, 4, **DIGITS)
-    before = cut.environment["threads"]
-    monkeypatch.setattr("torch.get_num_threads", lambda: 97)
-    with pytest.warns(
-        ResumeWarning, match=r"run 'cut' goes on elsewhere \(threads \d+ → 97\), so last bits may differ"
-    ):
-        again = resume(cut)
+    before, usual = cut.environment["threads"], torch.get_num_threads()
+    torch.set_num_threads(usual + 1)
+    try:
+        with pytest.warns(
+            ResumeWarning, match=rf"'cut' goes on elsewhere \(threads {before} → {before + 1}\), so last"
+        ):
+            again = resume(cut)
+    finally:
+        torch.set_num_threads(usual)
     assert again.status == "finished"
-    assert again.environment["changed"] == [f"from step 3 on: threads {before} → 97"]
+    assert again.environment["changed"] == [f"from step 3 on: threads {before} → {before + 1}"]
