@@ -16,12 +16,16 @@ from labapp import palette
 from labapp.app import launch
 from labapp.app.archive import OpenArchive, opened
 from labapp.app.running import PACE, job_name
-from labapp.config import LabError
+from labapp.config import READING, LabError, is_read_only
 
 
 def show(draw: Callable[[OpenArchive], None]) -> None:
     """A page: `draw` where there are runs to show, else what to do first; then what could not be read."""
     archive = opened()
+    if archive.refused:
+        st.title("This archive is not opened here.", anchor=False)
+        st.error(palette.sentence(archive.refused))
+        return
     if not archive.runs:
         empty(archive)
         return
@@ -35,17 +39,20 @@ def show(draw: Callable[[OpenArchive], None]) -> None:
 def none_chosen(archive: OpenArchive) -> None:
     """Say that no run is chosen, and where to choose."""
     st.title("No run is chosen.", anchor=False)
-    st.caption(f"Choose some of the {len(archive.runs)} runs in the sidebar.")
+    st.caption(palette.sentence(f"Choose some of the {len(archive.runs)} runs in the sidebar."))
 
 
 def broken(archive: OpenArchive) -> None:
     """One sentence for each thing in the archive that cannot be read."""
     if archive.broken:
-        st.warning("\n\n".join(archive.broken), icon=":material/broken_image:")
+        st.warning("\n\n".join(map(palette.sentence, archive.broken)), icon=":material/broken_image:")
 
 
 def starter_button(root: Path, primary: bool = False) -> None:
     """Start the starter comparison, unless it is running."""
+    if is_read_only():
+        st.caption(palette.sentence(f"Nothing is recorded from here, because {READING}."))
+        return
     busy = any(job.arguments[0] == "starter" for job in launch.running(root))
     pressed = st.button(
         "Starter comparison",
@@ -72,7 +79,7 @@ def start(arguments: list[str], root: Path) -> None:
     try:
         launch.start(arguments, root)
     except LabError as error:
-        st.error(str(error))
+        st.error(palette.sentence(error))
     else:
         st.rerun()
 
@@ -89,20 +96,23 @@ def empty(archive: OpenArchive) -> None:
             st.fragment(_last_line, run_every=PACE)(running[0])
         else:
             st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
-            st.markdown(
-                f"Record six nets side by side into `{archive.root}` and watch them train; it takes a few minutes.",
-                text_alignment="center",
-            )
+            if not is_read_only():
+                words = f"Record six nets side by side into `{archive.root}` and watch them train"
+                st.markdown(palette.sentence(f"{words}; it takes a few minutes."), text_alignment="center")
             starter_button(archive.root, primary=True)
         if jobs and jobs[0].status in ("failed", "lost"):
-            st.error(f"{job_name(jobs[0])} ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
+            st.error(
+                palette.sentence(
+                    f"{job_name(jobs[0])} ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}"
+                )
+            )
         broken(archive)
 
 
 def _last_line(job: launch.Launch) -> None:
     """What a launch printed last, while there is no run to look at."""
     line = re.sub(r"^\[[^:]*: ", "", " ".join(job.tail(1)))  # how far it is stands in the sidebar
-    st.caption(line or "The laboratory is starting.", text_alignment="center")
+    st.caption(palette.sentence(line or "The laboratory is starting."), text_alignment="center")
 
 
 def _drawing() -> str:

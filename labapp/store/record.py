@@ -18,6 +18,8 @@ from labapp.config import Experiment
 Status = Literal["running", "finished", "incomplete", "diverged", "failed", "stopped"]
 STATUSES: tuple[str, ...] = get_args(Status)  # and "interrupted", which nobody was left to write down
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of a run or a probe; also a file's, on any system
+LARGEST = 64 * 2**20  # bytes of a run.json; a net of ten thousand layers needs four million
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Record(BaseModel):
@@ -45,8 +47,21 @@ class Record(BaseModel):
 
 @functools.lru_cache(maxsize=1000)
 def read_record(path: Path, seen: tuple[int, ...]) -> Record:
-    """What a run.json says; cached by `seen`, its inode, time and size, as an archive is read more than it changes."""
-    return Record(**json.loads(path.read_bytes()))
+    """What a run.json says; cached by `seen`, its inode, time and size, as an archive is read more than it changes.
+
+    Raises:
+        ValueError: It is too large, no JSON, nested too deeply, or holds half a character.
+    """
+    if seen[-1] > LARGEST:
+        raise ValueError(f"{seen[-1]} bytes")
+    said = path.read_bytes()
+    try:
+        found = json.loads(said)
+        if _HALVES.search(said):  # as an escape: no text can be shown or stored with it
+            json.dumps(found, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return Record(**found)
 
 
 def plain(value: Any) -> Any:

@@ -17,11 +17,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from labapp.app.launch.supervisor import KNOWN, SIGNALS, part, read, write
-from labapp.config import Experiment, LabError
+from labapp.config import Experiment, LabError, is_read_only, require_trust, require_writing
 from labapp.store import alone, list_runs
 from labapp.store.machine import gave_sign, is_alive, noted, send_signal
 
@@ -71,7 +72,15 @@ class Launch:
 
 
 def start(arguments: Sequence[str], root: str | Path) -> Launch:
-    """Start `python -m labapp ARGUMENTS --root ROOT`; one starter comparison at a time."""
+    """Start `python -m labapp ARGUMENTS --root ROOT`; one starter comparison at a time.
+
+    Raises:
+        LabError: Where it may not be started or cannot be written, or asks for code that nobody consented to.
+    """
+    require_writing(f"starting `labapp {arguments[0]}`")
+    for option, word in pairwise(arguments):
+        if option == "--net":
+            require_trust(word, "this training")
     root = Path(root).resolve()
     folder = root / FOLDER
     try:
@@ -101,6 +110,8 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
 
 def begin_starter(root: str | Path) -> Launch | None:
     """Start the starter comparison where there are no runs, or go on with one that was interrupted; else nothing."""
+    if is_read_only():
+        return None
     before = [job for job in launches(root) if job.arguments[0] == "starter"]
     if before:
         wanted = before[0].status in ("stopped", "failed", "lost")
@@ -152,8 +163,9 @@ def stop(launch: Launch, wait: float = 0.0) -> Launch:
     The supervisor tells its group; where it was killed, the process that it had started is told itself.
 
     Raises:
-        LabError: It runs on another machine, or belongs to another user.
+        LabError: It may not be stopped, runs on another machine, or belongs to another user.
     """
+    require_writing(f"stopping `labapp {launch.arguments[0]}`")
     now = load(launch.path)
     if now.status == "running":
         _ = any(send_signal(process, signal.SIGINT) for process in (now.supervisor, now.child) if process)
