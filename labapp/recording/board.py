@@ -39,6 +39,9 @@ class Board:
         felt: whether any gradient came.
         settled: whether it came in a backward pass that has ended.
         shared: (block, end of its branch) rows that have one gradient, read once.
+        ill: by column (OUTPUT or GRADIENT) the rows whose values are not all finite, in the order in which they came;
+            of values in the machine's memory, the others are looked at when they land (`Sums.land`).
+        fed: (row, whether its input was not finite either) of the first such output, None where it cannot be told.
         log: (path, call) of what a reentrant checkpoint ran without a graph, in order.
         replayed: positions in it that a backward pass has run anew.
     """
@@ -56,6 +59,8 @@ class Board:
     def _lay(self, table: Tensor) -> None:
         self.table = table
         self._address = table.data_ptr()  # 8 bytes a column; the table is never resized, only replaced
+        self._array: Any = table.numpy()
+        self._numbers: memoryview = self._array.reshape(-1).data  # one number is read in a tenth of torch's time
 
     def _at(self, row: int, offset: int) -> int:
         """Where four columns of a row lie in memory."""
@@ -78,6 +83,8 @@ class Board:
         self.ends: dict[int, int] = {}  # row of a branch's end -> its block
         self.held: dict[int, Tensor] = {}  # row of a branch's end -> its gradient, until that of the sum is known
         self.shared: set[tuple[int, int]] = set()
+        self.ill: dict[int, list[int]] = {OUTPUT: [], GRADIENT: []}
+        self.fed: tuple[int, bool | None] | None = None
         self.log: list[tuple[str, int]] = []
         self.log_at: dict[tuple[str, int], list[tuple[int, Any]]] = {}
         self.replayed: set[int] = set()
@@ -110,6 +117,7 @@ class Board:
             for key in [key for key in kept if key[1] == "gradient"]:
                 del kept[key]
         self.void.clear()
+        self.ill[GRADIENT].clear()
         self.felt = self.settled = False
 
     # What hooks take -------------------------------------------------------------------------------------------
@@ -136,7 +144,7 @@ class Board:
             self.compiled.by_channel(tensor, axis, self._at(row, OUTPUT), self._marks[row])
         else:
             sums, living = self.portable.moments(tensor, axis)
-            self.pending.append((row, OUTPUT, sums))
+            self._add(row, OUTPUT, sums)
             self._masks.append((row, living))
 
     def energy(self, row: int, offset: int, tensor: Tensor, host: bool) -> None:
@@ -147,6 +155,13 @@ class Board:
             self.compiled.flat(tensor, self._at(row, offset), offset == OUTPUT)
         else:
             sums = self.portable.energy(tensor) if offset == OUTPUT else self.portable.square(tensor)
+            self._add(row, offset, sums)
+
+    def _add(self, row: int, offset: int, sums: Tensor) -> None:
+        """What `Portable` gave: of values in the machine's memory at once, of others when they land."""
+        if sums.is_cpu and sums.dim() == 1:
+            self._array[row, offset : offset + 4] += sums.numpy()
+        else:
             self.pending.append((row, offset, sums))
 
     def inner(self, row: int, branch: Tensor, shortcut: Tensor) -> None:
@@ -173,6 +188,13 @@ class Board:
             if one and end is not None:
                 zero = sums.new_zeros(())
                 self.pending.append((end, GRADIENT, torch.stack([zero, sums[2], zero, sums[3]])))
+
+    def is_ill(self, row: int, offset: int) -> bool:
+        """Whether any of a row's values was NaN or infinite, as far as its sums have landed; kept in `ill` then."""
+        if not self._numbers[WIDTH * row + offset + NONFINITE]:
+            return False
+        self.ill[offset].append(row)
+        return True
 
     def read_held(self) -> None:
         """Reads the gradients of branches whose sum did not tell its own."""

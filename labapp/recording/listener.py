@@ -38,6 +38,7 @@ class Listener:
         faults: what went wrong in a hook, and how often; never raised into training.
         skipped_outputs: outputs that were no floating-point tensor, or tensors of a tuple after the first.
         felt: paths to whose outputs a gradient ever came.
+        usual: rows whose outputs are not finite in a healthy training either, such as masked scores of −∞.
         wrapped: outputs of this step that stand for numbers elsewhere.
     """
 
@@ -49,6 +50,7 @@ class Listener:
         self.faults: dict[str, int] = {}
         self.skipped_outputs = 0
         self.felt: set[str] = set()
+        self.usual: set[int] = set()
         self.passes = Passes(weights, say, self.fault)
         self.passes.ended = self._pass_ended  # type: ignore[method-assign]
         self.calls = Calls(self.passes)

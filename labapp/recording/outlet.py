@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from labapp.config import LabError
+from labapp.recording.divergence import Divergence
 from labapp.recording.guard import Guard
 from labapp.recording.joined import joined_with_others
 from labapp.recording.step import Step
@@ -31,6 +32,7 @@ class Outlet:
         self.waiting: list[Sums] = []
         self._kept: dict[str, list[pd.DataFrame]] = {}
         self._lifetimes = Lifetimes()
+        self.divergence = Divergence()
         self._error: Exception | None = None
         self._alone = False
 
@@ -60,6 +62,7 @@ class Outlet:
             "lifetimes": self._lifetimes.table(waiting, rows, shown),
             "histograms": histogram_table(waiting, rows, shown),
             "spreads": spread_table(waiting, rows, shown),
+            "divergence": self.divergence.table(waiting, rows, shown, step.listener.usual),
         }.items():
             if columns and len(columns["step"]):
                 self._hand_over(name, columns)

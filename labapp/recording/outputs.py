@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch._C._functorch import peek_interpreter_stack
 
 from labapp.recording.board import GRADIENT, LARGEST, OUTPUT, Board
+from labapp.recording.divergence import fed_ill
 from labapp.recording.graph import node_of, rectifies
 from labapp.recording.hooks import tensors_in
 from labapp.recording.kernels import readable
@@ -85,6 +86,8 @@ class Outputs:
             board.moments(index, values, axis, host)
         else:
             board.energy(index, OUTPUT, values, host)
+        if host and board.is_ill(index, OUTPUT) and board.fed is None and index not in net.usual:
+            board.fed = index, fed_ill(args, values)
         if (net.histograms or net.spreads) and spot.path in net.chosen:
             if net.histograms:
                 board.exponents(index, "output", values.detach())
@@ -175,6 +178,8 @@ class Outputs:
             board.held[index] = values.detach()
         else:
             board.energy(index, GRADIENT, values, host)
+            if host:
+                board.is_ill(index, GRADIENT)
         if more and path in net.chosen:
             if net.histograms:
                 board.exponents(index, "gradient", values)

@@ -24,11 +24,12 @@ from torch.optim import Optimizer
 
 from labapp.config import LabError
 from labapp.recording.checks import check_model, check_optimizer, unwrap
+from labapp.recording.cost import cost_of
 from labapp.recording.guard import Guard
 from labapp.recording.outlet import Outlet, Sink
 from labapp.recording.places import LayerSelection
 from labapp.recording.processor import ProcessorTime
-from labapp.recording.report import Report, look, uncovered
+from labapp.recording.report import Report, look
 from labapp.recording.schedule import Schedule, every
 from labapp.recording.step import Step
 
@@ -169,6 +170,16 @@ class Recorder:
             if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
                 self.flush()
 
+    def listen(self) -> bool:
+        """Records the step that runs from here on, whose turn had not come: its passes run anew. False if it had."""
+        if self._due or self._joined:  # other processes would not know
+            return False
+        with self._guard():
+            self._step.begin(self._guard.step, driven=False)
+            self._due = True
+            self._scheduled += 1
+        return self._due
+
     def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         """An optimizer, any one, is about to step."""
         return self._step.before_optimizer(optimizer, args, kwargs) if self._due else None
@@ -194,7 +205,7 @@ class Recorder:
         return self._next - self._inside
 
     def table(self, name: str = "layers") -> pd.DataFrame:
-        """The rows kept in memory: of ``layers``, ``totals``, ``lifetimes``, ``histograms`` or ``spreads``.
+        """The rows kept in memory: of any table of `tables`, or of ``divergence``.
 
         Raises:
             LabError: if the rows went to a sink.
@@ -209,30 +220,8 @@ class Recorder:
 
     @property
     def cost(self) -> dict[str, Any]:
-        """What recording took so far, and what is missing.
-
-        seconds: in hooks and around steps, without what calling them costs torch; setup_seconds: the first recorded
-        step, which finds the net's structure out; step_seconds: in all steps, training included; share: seconds over
-        what training alone took; cpu_share, with its interval: what recorded steps take more of the processor, in which
-        waiting for a core does not count, see `processor`; missing_steps: those that have no record because recording
-        failed; uncovered: parameters without a row, by reason.
-        """
-        work = self._spent - self._own - self._setup
-        listener = self._step.listener
-        return {
-            "recorded_steps": self._recorded,
-            "left_out_for_budget": self._left_out,
-            "missing_steps": sorted(self._guard.missing),
-            "seconds": round(self._own, 6),
-            "setup_seconds": round(self._setup, 6),
-            "step_seconds": round(self._spent, 6),
-            "share": round(self._own / work, 6) if work > 0 else None,
-            **self._processor.shares(self._recorded, self._steps),
-            "kernels": listener.implementation,
-            "skipped_outputs": listener.skipped_outputs,
-            "uncovered": uncovered(self._step),
-            "notes": list(self._guard.notes),
-        }
+        """What recording took so far, and what is missing; see `labapp.recording.cost`."""
+        return cost_of(self)
 
     def report(self) -> Report:
         """What is recorded, what is not and why; complete after the first recorded step."""

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from labapp.recording.change import Change, Own
 from labapp.recording.checks import fingerprint, identities
 from labapp.recording.hooks import Hooks, in_backward
 from labapp.recording.listener import Listener
@@ -14,7 +15,7 @@ from labapp.recording.places import WHOLE, LayerSelection, choose, find_spots
 from labapp.recording.row import Row
 from labapp.recording.schedule import Schedule
 from labapp.recording.sums import Sums, joined
-from labapp.recording.weights import Change, Own, Weights
+from labapp.recording.weights import Weights
 
 
 class Step:

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from labapp.recording.board import GRADIENT, NONFINITE, PATHS, SQUARE, WIDTH, Board, Link
+from labapp.recording.board import GRADIENT, NONFINITE, OUTPUT, PATHS, SQUARE, WIDTH, Board, Link
+from labapp.recording.change import Change
 from labapp.recording.spread import Spread
-from labapp.recording.weights import Change
 
 
 @dataclass
@@ -26,6 +26,8 @@ class Sums:
         samples: the same -> extremes and a sample of the values.
         links: block row -> its `Link`, where every forward pass of the step agrees on it.
         void: row -> why its gradient cannot be told.
+        ill: by column (OUTPUT or GRADIENT) the rows whose values are not all finite, in the order in which they came.
+        fed: row -> whether the input of the first such output was not finite either; None where it cannot be told.
         change: what the optimizer did and with which gradients.
     """
 
@@ -40,6 +42,8 @@ class Sums:
     samples: dict[tuple[int, str], Spread] = field(default_factory=dict)
     links: dict[int, Link] = field(default_factory=dict)
     void: dict[int, str] = field(default_factory=dict)
+    ill: dict[int, list[int]] = field(default_factory=lambda: {OUTPUT: [], GRADIENT: []})
+    fed: dict[int, bool | None] = field(default_factory=dict)
     change: Change | None = None
 
     def land(self) -> None:
@@ -52,9 +56,10 @@ class Sums:
             at = 0
             for row, offset, tensor in entries:
                 columns = tensor.shape[-1]  # of one line, or of several that add up to it
-                self.table[row, offset : offset + columns] += (
-                    landed[at : at + tensor.numel()].reshape(-1, columns).sum(0)
-                )
+                line = landed[at : at + tensor.numel()].reshape(-1, columns).sum(0)
+                self.table[row, offset : offset + columns] += line
+                if offset in self.ill and line[NONFINITE] > 0:
+                    self.ill[offset].append(row)
                 at += tensor.numel()
         self.pending.clear()
         self.alive = {row: marks.cpu() for row, marks in self.alive.items()}
@@ -83,6 +88,11 @@ def joined(step: int, boards: Sequence[Board], rows: int) -> Sums:
             table[end, GRADIENT + NONFINITE] += here[block, PATHS + 3]
         sums.pending += board.pending
         sums.void |= board.void
+        for offset, ill in board.ill.items():
+            sums.ill[offset] += [row for row in ill if row < rows]
+        if board.fed is not None:
+            row, fed = board.fed
+            sums.fed[row] = bool(sums.fed.get(row, fed) and fed) if fed is not None else sums.fed.get(row)
         for row, marks in board.alive(rows).items():
             known = sums.alive.get(row)
             if known is None or known.numel() != marks.numel():

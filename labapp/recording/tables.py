@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from labapp.recording.board import GRADIENT, INPUT, NONFINITE, OUTPUT, PATHS, POSITIVE, SQUARE, SUM, WIDTH
+from labapp.recording.change import Change
 from labapp.recording.row import Row
 from labapp.recording.sums import Sums
-from labapp.recording.weights import Change
 
 QUANTITIES = (
     *("weight_norm", "weight_grad_norm", "update_ratio", "output_mean", "output_std", "zero_fraction", "dead_channels"),
@@ -52,7 +52,13 @@ def layer_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int
         "block": [row.block for row in chosen] * steps,
     }
     found = quantities(landed, rows, shown)
-    return table | {name: values.astype(np.float32).reshape(-1) for name, values in found.items()}
+    return table | {name: _narrow(values).reshape(-1) for name, values in found.items()}
+
+
+def _narrow(values: Any) -> np.ndarray:
+    """As they are kept, in float32; what that cannot hold is infinite."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, dtype=np.float64).astype(np.float32)
 
 
 def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]) -> dict[str, np.ndarray]:
@@ -182,9 +188,9 @@ def totals_table(landed: Sequence[Sums]) -> dict[str, Any]:
     found = [sums.change for sums in landed if sums.change is not None]
     return {
         "step": np.array([sums.step for sums in landed if sums.change is not None], dtype=np.int64),
-        "grad_norm": np.array([_total(c.gradients, c) / c.scale for c in found], dtype=np.float32),
-        "grad_norm_used": np.array([_total(c.used, c) / c.used_scale for c in found], dtype=np.float32),
-        "loss_scale": np.array([c.scale for c in found], dtype=np.float32),
+        "grad_norm": _narrow([_total(c.gradients, c) / c.scale for c in found]),
+        "grad_norm_used": _narrow([_total(c.used, c) / c.used_scale for c in found]),
+        "loss_scale": _narrow([c.scale for c in found]),
         "skipped": np.array([c.skipped for c in found], dtype=np.int64),
     }
 

@@ -56,6 +56,8 @@ class Watch:
         _WATCHED.pop(id(self.recorder.model), None)
         try:
             self.recorder.close(alone=status != "finished")
+            if status == "finished" and (began := self.recorder._outlet.divergence.now) is not None:
+                status, message = "diverged", f"values that are not finite began {began.note}"
         finally:
             writer, self._writer = self._writer, None
             if writer is not None:

@@ -6,73 +6,18 @@ no mark that could be trusted. All norms of a kind are one fused call.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from labapp.recording.change import Change, Own, Parts
 from labapp.recording.effective import Effective, effective_weights
 from labapp.recording.hooks import in_backward
 from labapp.recording.kernels import Compiled, norms
 from labapp.recording.places import Spot, weights_of
 from labapp.recording.values import measurable, real, reason_against
-
-Parts = list[tuple[list[int], Tensor]]  # norms by device: positions, and (n,) or (n, 2) numbers
-
-
-class Own(NamedTuple):
-    """Positions of a place's weights and of their gradients in the lists of norms; its number of parameters."""
-
-    weights: tuple[int, ...]
-    gradients: tuple[int, ...]
-    size: int
-
-
-@dataclass
-class Change:
-    """What one step did to the weights; norms are numpy arrays once it has landed.
-
-    Attributes:
-        of: path -> `Own`.
-        weights: (W, 2) norms of the weights before the step, and of their changes.
-        gradients: (P,) norms of the parameters' gradients after the backward pass, NaN for those that have none.
-        used: the same as the optimizer saw them; None where nothing changed them in between.
-        micro: (P,) sums of the squared norms of what each backward pass added, of which there were `passes`.
-        scale: the loss scale in force; `used_scale` that which the optimizer itself divides by (fused ones do).
-        skipped: whether no optimizer changed the weights.
-        whole: whether all parameters were the model's own from the start of the step to its end.
-    """
-
-    of: dict[str, Own]
-    sizes: tuple[int, int]
-    weight_parts: Parts = field(default_factory=list)
-    gradient_parts: Parts = field(default_factory=list)
-    used_parts: Parts = field(default_factory=list)
-    micro_parts: Parts = field(default_factory=list)
-    touched: bool = False
-    passes: int = 0
-    scale: Any = 1.0
-    used_scale: Any = 1.0
-    skipped: bool = False
-    whole: bool = True
-    found_inf: list[Tensor] = field(default_factory=list)
-
-    def land(self) -> None:
-        """Brings the norms to the host."""
-        count, parameters = self.sizes
-        self.weights = _landed(self.weight_parts, (count, 2))
-        self.gradients = _landed(self.gradient_parts, (parameters,))
-        self.present = np.zeros(parameters, dtype=bool)
-        self.present[[position for positions, _ in self.gradient_parts for position in positions]] = True
-        used = _landed(self.used_parts, (parameters,))
-        same = np.array_equal(used[self.present], self.gradients[self.present], equal_nan=True)
-        self.used = used if self.used_parts and (self.touched or not same) else None
-        self.micro = _landed(self.micro_parts, (parameters,), add=True) if self.micro_parts else None
-        self.scale, self.used_scale = float(self.scale), float(self.used_scale)
-        self.skipped = self.skipped or any(float(found) > 0 for found in self.found_inf)
 
 
 class Weights:
@@ -286,11 +231,3 @@ def _alike(tensors: Sequence[tuple[Any, ...]]) -> list[tuple[list[tuple[Any, ...
         if len(plain) == len(some):
             groups.setdefault((plain[0].device, plain[0].dtype), []).append((position, *plain))
     return [(list(zip(*group, strict=True)), False) for group in groups.values()]
-
-
-def _landed(parts: Parts, shape: tuple[int, ...], add: bool = False) -> np.ndarray:
-    numbers = np.full(shape, np.nan)
-    for positions, values in parts:
-        here = values.detach().double().cpu().numpy()
-        numbers[positions] = np.nan_to_num(numbers[positions]) + here if add else here
-    return numbers

@@ -60,3 +60,5 @@ class Buffer:
             if kinds.setdefault(name, words) is not words and rows.rows:
                 holds = "words" if kinds[name] else "numbers"
                 raise LabError(f"column '{name}' of table '{table}' holds {holds}, so '{values[0]}' does not fit")
+        if kinds.get("step"):
+            raise LabError(f"column 'step' of table '{table}' counts training steps, so it cannot hold words")

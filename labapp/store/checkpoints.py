@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from labapp.config import first_line
-from labapp.store.files import files
+from labapp.store.files import files, sync_folder, write_whole
 
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 
@@ -30,6 +30,17 @@ def checkpoint_problems(folder: Path) -> dict[int, str]:
         except (safetensors.SafetensorError, OSError) as error:
             found[int(match[1])] = f"{folder.name}/{match[0]} is damaged ({first_line(error)})"
     return dict(sorted(found.items()))
+
+
+def write_checkpoint(path: Path, run_id: str, step: int, tensors: Mapping[str, Any], state: bytes | None) -> None:
+    """Write weights, and before them the state beside them, so that whoever sees the weights finds it."""
+    if not path.parent.is_dir():
+        path.parent.mkdir()
+        sync_folder(path.parent.parent)
+    if state is not None:
+        write_whole(path.with_suffix(".pt"), lambda file: file.write(state))
+    weights = as_safetensors(tensors, {"run": run_id, "step": str(step)})
+    write_whole(path, lambda file: file.write(weights))
 
 
 def as_safetensors(tensors: Mapping[str, Any], about: dict[str, str]) -> bytes:

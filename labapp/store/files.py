@@ -71,8 +71,8 @@ def folders(folder: Path) -> list[str]:
 
 
 def clear_temporary(folder: Path) -> None:
-    """Delete the temporary files that a killed process left in a folder."""
-    for path in folder.glob(".*.tmp"):
+    """Delete the temporary files that a killed process left in a folder or below it."""
+    for path in folder.rglob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 

@@ -46,10 +46,20 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def first_step(fragment: ds.ParquetFileFragment) -> int | None:
-    """The smallest step in a file, from its footer."""
+    """The smallest step in a file, from its footer; None without rows or steps."""
+    return min((low for low, _ in _steps(fragment)), default=None)
+
+
+def last_step(fragment: ds.ParquetFileFragment) -> int | None:
+    """The largest step in a file, from its footer; None without rows or steps."""
+    return max((high for _, high in _steps(fragment)), default=None)
+
+
+def _steps(fragment: ds.ParquetFileFragment) -> list[tuple[int, int]]:
+    """The smallest and the largest step of each row group."""
     names = fragment.physical_schema.names
     if "step" not in names:
-        return None
+        return []
     groups = (fragment.metadata.row_group(group) for group in range(fragment.metadata.num_row_groups))
     found = (group.column(names.index("step")).statistics for group in groups)
-    return min((statistics.min for statistics in found if statistics and statistics.has_min_max), default=None)
+    return [(each.min, each.max) for each in found if each and each.has_min_max]

@@ -1,14 +1,15 @@
-"""How does a growing table lie in a folder so that nobody ever reads it half-written?
+"""How does a growing table lie in a folder so that nobody ever reads it half-written, or a row twice?
 
-As Parquet files that appear whole and never change:
+As Parquet files that appear whole:
 
-    part-01-000007.parquet             what attempt 1 flushed as its eighth part
-    part-01-000000-000063.parquet      its parts 0 to 63, merged
-    all-02-000012.parquet              everything up to part 12 of attempt 2, compacted
+    part-01-000000-000007.parquet          what attempt 1 flushed as its first eight parts
+    _fresh/part-01-000008.parquet          its next part, not published yet
+    _fresh/part-01-000009-000072.parquet   later ones, merged while they wait
 
-A file that covers others supersedes them: it is renamed into place first and they are deleted afterwards, so a reader
-finds each row once, whenever it looks. Where a later attempt begins again at an earlier step, its rows count and those
-of the attempt before are set aside (in `_superseded/`, which no Parquet reader takes for a part), never deleted.
+What is beside each other in the folder never overlaps, so any tool that reads its Parquet files reads each row once;
+what is fresh is published there from time to time, and when the run ends. A file that covers others supersedes them:
+it is renamed into place first and they are deleted afterwards, so `parts` finds each row once, whenever it looks. Where
+a later attempt begins again at an earlier step, the rows of the attempt before are set aside (in `_superseded/`).
 """
 
 import re
@@ -17,7 +18,8 @@ from typing import NamedTuple
 
 from labapp.store.files import files
 
-_NAME = re.compile(r"(?:part-(\d+)-(\d+)(?:-(\d+))?|all-(\d+)-(\d+))\.parquet")
+FRESH = "_fresh"  # no Parquet reader takes a name with _ in front for a part
+_NAME = re.compile(r"(?:part-(\d+)-(\d+)(?:-(\d+))?|all-(\d+)-(\d+))\.parquet")  # all-…: by earlier versions of the lab
 
 
 class Part(NamedTuple):
@@ -27,10 +29,20 @@ class Part(NamedTuple):
     last: tuple[int, int]
     path: Path
 
+    @property
+    def fresh(self) -> bool:
+        """Whether it waits to be published."""
+        return self.path.parent.name == FRESH
+
+    @property
+    def name(self) -> str:
+        """Its path below the table's folder."""
+        return f"{FRESH}/{self.path.name}" if self.fresh else self.path.name
+
 
 def part_name(attempt: int, first: int, last: int | None = None) -> str:
     """The name of part number `first` of an attempt, or of its parts from `first` to `last` merged into one file."""
-    return f"part-{attempt:02d}-{first:06d}{'' if last is None else f'-{last:06d}'}.parquet"
+    return f"part-{attempt:02d}-{first:06d}{'' if last in (None, first) else f'-{last:06d}'}.parquet"
 
 
 def parts(folder: Path) -> list[Part]:
@@ -46,8 +58,12 @@ def parts(folder: Path) -> list[Part]:
 
 
 def part_names(folder: Path) -> set[str]:
-    """The names of all files that hold rows, including those whose rows another file holds too."""
-    return {name for name in files(folder) if _NAME.fullmatch(name)}
+    """The paths below the folder of all files that hold rows, including those whose rows another file holds too."""
+    fresh = files(folder / FRESH)  # first: what is published between the two looks is then seen twice, not missed
+    return {
+        *(f"{FRESH}/{name}" for name in fresh if _NAME.fullmatch(name)),
+        *(name for name in files(folder) if _NAME.fullmatch(name)),
+    }
 
 
 def _part(path: Path) -> Part:
@@ -58,6 +74,6 @@ def _part(path: Path) -> Part:
     return Part((attempt, first), (attempt, max(first, last)), path)
 
 
-def _place(part: Part) -> tuple[tuple[int, int], int, int]:
-    """A sort key: in the order written, and a file that covers others before them."""
-    return part.first, -part.last[0], -part.last[1]
+def _place(part: Part) -> tuple[tuple[int, int], int, int, bool]:
+    """A sort key: in the order written, a file that covers others before them, and a published one before its copy."""
+    return part.first, -part.last[0], -part.last[1], part.fresh

@@ -26,6 +26,7 @@ from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.machine import gave_sign, is_alive
 from labapp.store.parquet import write_table
+from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
 from labapp.store.schema import NOTHING, TABLES
 from labapp.store.table import Table
@@ -140,9 +141,10 @@ class Run:
         _ = self.record
         token = [*map(str, self._seen or ())]
         for name in folders(self.path):
-            about = (self.path / name).stat()
-            names = "/".join(files(self.path / name))
-            token.append(f"{name}:{about.st_mtime_ns:x}:{zlib.crc32(names.encode()):x}")
+            for folder in (self.path / name, self.path / name / FRESH):
+                if folder.is_dir():
+                    names = "/".join(files(folder))
+                    token.append(f"{name}:{folder.stat().st_mtime_ns:x}:{zlib.crc32(names.encode()):x}")
         return " ".join(token)
 
     def tables(self) -> list[str]:

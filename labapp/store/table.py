@@ -15,6 +15,7 @@ from labapp.store.filters import RowFilter, both, where_condition
 from labapp.store.parts import Part, part_name, parts
 
 AGAIN = 100  # times a reader looks anew before it says that a table changes faster than it can be read
+_DAMAGED: dict[tuple[str, int], str] = {}  # (file, time of its last change): what reading it said, for every reader
 
 
 class Piece(NamedTuple):
@@ -23,6 +24,7 @@ class Piece(NamedTuple):
     part: Part
     fragment: ds.ParquetFileFragment
     until: int | None
+    seen: tuple[int, int]  # which file it was, and the time of its last change
 
     @property
     def kept(self) -> ds.Expression | None:
@@ -41,7 +43,6 @@ class Table:
         self.known = known
         self.last = last
         self.problems: dict[str, str] = {}
-        self._damaged: dict[tuple[str, int], str] = {}  # (file, time of its last change): what reading it said
 
     def read(
         self, columns: Sequence[str] | None = None, where: RowFilter = None, also: ds.Expression | None = None
@@ -83,6 +84,8 @@ class Table:
                 raise
             except parquet.UNREADABLE:  # one of them is damaged: find it, keep the others
                 read += [table for piece in group if (table := self._rows(piece, schema, wanted, limit)) is not None]
+        for piece in pieces:
+            _unchanged(piece)
         return pa.concat_tables(read) if read else schema.empty_table().select(wanted)
 
     def _rows(
@@ -93,13 +96,14 @@ class Table:
         except FileNotFoundError:
             raise
         except parquet.UNREADABLE as error:
+            _unchanged(piece)
             self._note(piece.part, error)
             return None
 
     def pieces(self) -> list[Piece]:
         """The parts that can be read now, in the order written; `problems` names the others."""
         self.problems = {}
-        opened: list[tuple[Part, ds.ParquetFileFragment]] = []
+        opened: list[tuple[Part, ds.ParquetFileFragment, tuple[int, int]]] = []
         following: dict[int, int] = {}  # attempt: number that its next part has
         for part in parts(self.folder):
             attempt, number = part.first
@@ -109,6 +113,7 @@ class Table:
                 also = f" (and {more} more after it)" if more else ""
                 self.problems[name] = f"{self.folder.name}/{name}{also} is missing and its rows with it"
             following[part.last[0]] = part.last[1] + 1
+            seen = _seen(part.path)  # before the file is opened, so that a later one is noticed
             try:
                 fragment = parquet.FORMAT.make_fragment(str(part.path), parquet.DISK)
                 fragment.ensure_complete_metadata()
@@ -117,20 +122,20 @@ class Table:
             except parquet.UNREADABLE as error:
                 self._note(part, error)
             else:
-                opened.append((part, fragment))
-                if self._damaged and (text := self._damaged.get((part.path.name, part.path.stat().st_mtime_ns))):
-                    self.problems[part.path.name] = text
+                opened.append((part, fragment, seen))
+                if text := _DAMAGED.get((str(part.path.absolute()), seen[1])):
+                    self.problems[part.name] = text
         there = max(((attempt, number - 1) for attempt, number in following.items()), default=(0, -1))
         if self.last is not None and self.last > there:
             name = part_name(*self.last)
             self.problems[name] = f"{self.folder.name}/{name} is missing and its rows with it"
         until: dict[int, int | None] = {}
         begins: int | None = None
-        for attempt in sorted({part.last[0] for part, _ in opened}, reverse=True):
+        for attempt in sorted({part.last[0] for part, _, _ in opened}, reverse=True):
             until[attempt] = begins
-            steps = [parquet.first_step(fragment) for part, fragment in opened if part.last[0] == attempt]
+            steps = [parquet.first_step(fragment) for part, fragment, _ in opened if part.last[0] == attempt]
             begins = min((step for step in (*steps, begins) if step is not None), default=None)
-        return [Piece(part, fragment, until[part.last[0]]) for part, fragment in opened]
+        return [Piece(part, fragment, until[part.last[0]], seen) for part, fragment, seen in opened]
 
     def look(self, whole: bool = False) -> None:
         """Bring `problems` up to date, without reading any rows; or with all of them, which finds every damage."""
@@ -158,6 +163,16 @@ class Table:
             )
 
     def _note(self, part: Part, error: Exception) -> None:
-        name = part.path.name
-        self.problems[name] = f"{self.folder.name}/{name} is damaged and was left out ({first_line(error)})"
-        self._damaged[name, part.path.stat().st_mtime_ns] = self.problems[name]
+        text = f"{self.folder.name}/{part.name} is damaged and was left out ({first_line(error)})"
+        self.problems[part.name] = _DAMAGED[str(part.path.absolute()), part.path.stat().st_mtime_ns] = text
+
+
+def _seen(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_ino, about.st_mtime_ns
+
+
+def _unchanged(piece: Piece) -> None:
+    """FileNotFoundError where a file is no more what was opened: it lost rows that a later attempt replaces."""
+    if _seen(piece.part.path) != piece.seen:
+        raise FileNotFoundError(piece.part.path)

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from labapp.config import Experiment, LabError, first_line, nearest, sentence
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
-from labapp.store.checkpoints import as_safetensors, weights_name
+from labapp.store.checkpoints import weights_name, write_checkpoint
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
 from labapp.store.lease import Lease
 from labapp.store.machine import environment as this_environment
@@ -49,11 +49,14 @@ class RunWriter:
 
     Args:
         path: A run's folder, to take it up again.
-        from_step: Steps done at the checkpoint that this attempt begins from.
+        from_step: Steps done at the checkpoint that this attempt begins from. What earlier attempts wrote from there on
+            is set aside at once, see `superseding`. Without it, a table's rows are when this attempt writes to it.
         environment: What to note besides versions and machine: device, threads.
     """
 
-    def __init__(self, path: str | Path, *, from_step: int = 0, environment: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, from_step: int | None = None, environment: Mapping[str, Any] | None = None
+    ) -> None:
         run = Run(path)
         with sentences(run.path), alone(run.path):
             record = run.record.model_copy(deep=True)
@@ -64,12 +67,16 @@ class RunWriter:
                 record.attempts[-1].setdefault("status", "interrupted" if record.status == "running" else record.status)
             self._lease = Lease(run.path)
             self._lease.take()
-            for folder in (run.path, *(run.path / name for name in (*run.tables(), "checkpoints"))):
-                clear_temporary(folder)
+            clear_temporary(run.path)
             record.status, record.message = "running", ""
-            record.progress |= {"step": from_step}
-            self._begin(run.path, record, from_step, environment)
+            done = record.progress.get("step", 0) if from_step is None else from_step
+            self._begin(run.path, record, done, environment)
             self._save()
+            try:
+                self._parts.take_up(run.tables(), from_step)
+            except LabError as error:
+                self._end("failed", f"it could not be taken up: {first_line(error)}")
+                raise
 
     @classmethod
     def create(
@@ -114,7 +121,7 @@ class RunWriter:
         self._record = record
         self._since = time.monotonic() - record.seconds
         self._buffer = Buffer(done=from_step)
-        self._parts = Appender(path, len(record.attempts), self._note)
+        self._parts = Appender(path, len(record.attempts), self._note, record.parts)
         self._told: dict[str, Any] = {}
         self._flushed = time.monotonic()
         self._disk = threading.RLock()  # held while something is written
@@ -170,7 +177,7 @@ class RunWriter:
         """Write all waiting rows to disk; those that cannot be written keep waiting."""
         if self._behind is not None:
             wait([self._behind])
-            self._behind = None
+        self._behind = None
         self._flush_now()
 
     def _note(self, fault: str) -> None:
@@ -201,7 +208,7 @@ class RunWriter:
                 self._buffer.put_back(taken)
                 self._flushed = time.monotonic()
             for name in grown:
-                self._parts.merge_if_many(name)
+                self._parts.arrange(name)
             self._save()
 
     def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
@@ -212,17 +219,10 @@ class RunWriter:
             tensors: Arrays or torch tensors by name.
             state: What else it takes to go on, as bytes of a file that loads with weights_only=True.
         """
-        path = self.path / "checkpoints" / weights_name(step)
         self.flush()
-        with self._disk, sentences(path):
+        with self._disk, sentences(path := self.path / "checkpoints" / weights_name(step)):
             self._lease.require()
-            if not path.parent.is_dir():
-                path.parent.mkdir()
-                sync_folder(self.path)
-            if state is not None:  # first, so that whoever sees the weights finds their state
-                write_whole(path.with_suffix(".pt"), lambda file: file.write(state))
-            weights = as_safetensors(tensors, {"run": self.id, "step": str(step)})
-            write_whole(path, lambda file: file.write(weights))
+            write_checkpoint(path, self.id, step, tensors, state)
         return path
 
     def write_probe(self, name: str, step: int, frame: pd.DataFrame) -> Path:
@@ -250,7 +250,7 @@ class RunWriter:
             self._save()
 
     def finish(self, status: str = "finished", message: str = "") -> Run:
-        """Write all waiting rows, make one file of each table, and note in run.json how the run ended."""
+        """Write and publish all rows, read every table once, and note in run.json how the run ended."""
         if not self._over:
             try:
                 self.flush()  # before the lock is taken: the thread needs it too
@@ -259,7 +259,10 @@ class RunWriter:
                 raise
             with self._disk:
                 known = len(self._record.faults)
-                lost = [problem for name in self.run.tables() for problem in self._parts.compact(name)]
+                for name in self.run.tables():
+                    self._parts.publish(name)
+                tables = sorted({*self.run.tables(), *self._record.parts})
+                lost = [problem for name in tables for problem in self._parts.look(name)]
                 if lost and status == "finished":
                     status = "incomplete"
                 self._end(status, message or "; ".join(self._record.faults[known:][:1] or lost[:1]))

@@ -44,6 +44,9 @@ class Logbook:
         self.writer = writer
         self.progress = progress if writer else None
         self.diverged_at: int | None = None
+        from labapp.training.diverged import Origins  # with torch, which those who read a `Moment` do without
+
+        self._origins = Origins()
         self._test_accuracy = self._ratio = math.nan
         self._began = time.perf_counter()
 
@@ -57,6 +60,7 @@ class Logbook:
         loss, accuracy, grad_norm = numbers
         if self.diverged_at is None and not math.isfinite(loss):
             self.diverged_at = step
+            self._write("divergence", self._origins.lost(step, loss))
         if self.writer is not None:
             row = {
                 "step": step,
@@ -91,11 +95,20 @@ class Logbook:
             self.writer.describe(layers, recorder)
 
     def write(self, table: str, columns: Mapping[str, Any]) -> None:
-        """Pass the recorder's rows on to the archive, and note their gradient ratio."""
-        if self.writer is not None:
-            self.writer.write(table, columns)
+        """Pass the recorder's rows on to the archive, and note their gradient ratio and where the training diverged."""
+        self._write(table, self._origins.placed(columns) if table == "divergence" else columns)
         if table == "layers":
             self._ratio = first_over_last(columns)
+            self._origins.seen(columns)
+
+    def _write(self, table: str, columns: Mapping[str, Any]) -> None:
+        if self.writer is not None:
+            self.writer.write(table, columns)
+
+    @property
+    def divergence(self) -> str:
+        """Where values that are not finite began and what was seen before, in a sentence; "" of a healthy training."""
+        return self._origins.sentence()
 
 
 def first_over_last(rows: Any, step: int | None = None) -> float:

@@ -4,9 +4,9 @@
     run.status, run.evals()
 
 `_train` is the loop, from top to bottom. Everything random in it follows from the experiment's seed, and the caller's
-random state is afterwards as it was. A loss that is no longer finite is written down, the step after it is recorded
-whatever the schedule says, and the run ends as `diverged`. Ctrl-C ends it as `stopped`, an exception as `failed`; what
-was recorded until then is in the archive.
+random state is afterwards as it was. A loss that is no longer finite is written down, its step and the one after it are
+recorded whatever the schedule says (where a loss is seen only after its step, the latter alone), and the run ends as
+`diverged`. Ctrl-C ends it as `stopped`, an exception as `failed`; what was recorded until then is in the archive.
 """
 
 import contextlib
@@ -30,6 +30,7 @@ from labapp.imagesets.order import LabelledBatch, batches, in_turn, seed_of
 from labapp.nets.ordered import net_for
 from labapp.recording import Recorder
 from labapp.store import Run, RunWriter
+from labapp.training.again import is_ill, once_more
 from labapp.training.devices import a_core_left, make_fabric
 from labapp.training.logbook import Logbook, Progress
 from labapp.training.schedules import checkpoint_steps, learning_rate, recording_schedule, set_rate
@@ -71,6 +72,7 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
     with fabric.rank_zero_first():  # one process downloads
         images, test = load_for(experiment, "train"), load_for(experiment, "test")
     feed = batches(images, experiment.batch_size, seed, share=(rank, processes))
+    by_itself = processes == 1 and fabric.device.type == "cpu"  # sees a loss without waiting for it
     scheduled, kept_at = recording_schedule(experiment), checkpoint_steps(experiment)
 
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []), a_core_left():
@@ -99,7 +101,7 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
                         writer.checkpoint(step, bare.state_dict(), state_of(sgd))
                     if step % experiment.eval_every == 0:
                         log.evaluation(step, "test", *evaluate(fabric, net, in_turn(test)))
-                    torch.manual_seed(seed_of(seed, "dropout", step * processes + rank))
+                    torch.manual_seed(dropout := seed_of(seed, "dropout", step * processes + rank))
                     rate = set_rate(sgd, learning_rate(experiment, step))
 
                     began = time.perf_counter()
@@ -108,6 +110,11 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
                         optimizer.zero_grad()
                         loss, right = forward_backward(fabric, net, x, y, experiment.accumulate)
                         norm = gradient_norm(bare) / (scaler.get_scale() if scaler else 1)
+                        if by_itself and is_ill(loss, norm) and recorder.listen():
+                            with once_more(bare):
+                                torch.manual_seed(dropout)
+                                optimizer.zero_grad()
+                                forward_backward(fabric, net, x, y, experiment.accumulate)
                         if experiment.clip_norm is not None:
                             fabric.clip_gradients(net, sgd, max_norm=experiment.clip_norm, error_if_nonfinite=False)
                         optimizer.step()
@@ -123,8 +130,8 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
             log.end()
             if writer:
                 writer.checkpoint(step + 1, bare.state_dict(), state_of(sgd))
-            if writer and log.diverged:
-                writer.finish("diverged", f"the loss of step {log.diverged_at} is not finite")
+            if writer and (message := log.divergence):
+                writer.finish("diverged", message)
         return writer.path if writer else root
 
 

@@ -56,4 +56,7 @@ def one_step(step: int, **more: Any) -> dict[str, Any]:
 
 
 def part_names(writer: RunWriter, table: str = "steps") -> list[str]:
-    return sorted(path.name for path in (writer.path / table).iterdir())
+    """The files of a table, those that wait to be published too, in the order of their numbers."""
+    folder = writer.path / table
+    found = [str(path.relative_to(folder)) for path in folder.rglob("*.parquet")]
+    return sorted(found, key=lambda name: name.rpartition("/")[2])

@@ -7,8 +7,7 @@ import safetensors.torch
 import torch
 
 from labapp.config import LabError
-from labapp.store import RunWriter
-from labapp.store import writer as store_writer
+from labapp.store import RunWriter, checkpoints
 from tests.store.examples import one_step
 
 
@@ -36,9 +35,9 @@ def test_checkpoints(writer: RunWriter) -> None:
 
 
 def test_whoever_sees_weights_finds_their_state(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    names, write_whole = [], store_writer.write_whole
+    names, write_whole = [], checkpoints.write_whole
     monkeypatch.setattr(
-        store_writer, "write_whole", lambda path, fill: names.append(path.suffix) or write_whole(path, fill)
+        checkpoints, "write_whole", lambda path, fill: names.append(path.suffix) or write_whole(path, fill)
     )
     writer.checkpoint(1, {"w": np.ones(2)}, b"state")
     assert names == [".pt", ".safetensors"]

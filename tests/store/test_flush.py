@@ -5,10 +5,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from labapp.config import LabError
-from labapp.store import RunWriter, appending, compaction, list_runs
+from labapp.store import Run, RunWriter, appending, list_runs, publishing
 from labapp.store import writer as store_writer
 from labapp.store.appending import StoreWarning
 from tests.store.examples import one_step, part_names
@@ -59,19 +61,40 @@ def test_many_rows_are_written_before_the_time(writer: RunWriter, monkeypatch: p
     assert len(writer.run.steps()) == 10
 
 
-def test_single_parts_are_merged_as_they_gather(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(appending, "MERGE", 4)
-    for step in range(10):
+def test_what_waits_is_published_when_it_is_an_eighth(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appending, "GATHER", 2)
+    for step in range(19):
         writer.write("steps", one_step(step))
         writer.flush()
         assert writer.run.steps()["step"].tolist() == list(range(step + 1))
-    assert part_names(writer) == [
-        "part-01-000000-000003.parquet",
-        "part-01-000004-000007.parquet",
-        "part-01-000008.parquet",
-        "part-01-000009.parquet",
+        published = pd.read_parquet(writer.path / "steps")["step"].tolist()
+        assert published == list(range(len(published)))
+        assert 9 * len(published) >= 8 * (step + 1)
+    assert part_names(writer)[6:] == [
+        "part-01-000006.parquet",
+        "part-01-000007.parquet",
+        "part-01-000008-000009.parquet",
+        "part-01-000010-000011.parquet",
+        "part-01-000012-000013.parquet",
+        "part-01-000014-000015.parquet",
+        "part-01-000016-000018.parquet",
     ]
-    assert writer.finish().steps()["step"].tolist() == list(range(10))
+    assert writer.finish().steps()["step"].tolist() == list(range(19))
+
+
+def test_what_waits_long_is_gathered(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appending, "GATHER", 4)
+    writer.write("steps", {"step": np.arange(200)})
+    writer.flush()
+    for step in range(200, 220):
+        writer.write("steps", one_step(step))
+        writer.flush()
+        assert writer.run.steps()["step"].tolist() == list(range(step + 1))
+    waiting = ["001-000003", "004-000007", "008-000011", "012-000015", "016-000019", "020"]
+    assert part_names(writer) == ["part-01-000000.parquet", *(f"_fresh/part-01-000{each}.parquet" for each in waiting)]
+    run = writer.finish()
+    assert part_names(writer) == ["part-01-000000.parquet", "part-01-000001-000020.parquet"]
+    assert run.steps()["step"].tolist() == list(range(220))
 
 
 def test_the_recorders_cost_comes_with_the_next_flush(writer: RunWriter) -> None:
@@ -177,22 +200,30 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-def test_a_damaged_part_ends_neither_recording_nor_goes_unsaid(
-    writer: RunWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(appending, "MERGE", 4)
+@pytest.mark.parametrize("flipped", ["part-01-000001.parquet", "_fresh/part-01-000008.parquet"])
+def test_a_damaged_part_ends_neither_recording_nor_goes_unsaid(writer: RunWriter, flipped: str) -> None:
+    number = int(flipped[-9:-8])
     with pytest.warns(StoreWarning) as warned:  # noqa: PT031
-        for step in range(10):
+        for step in range(12):
             writer.write("steps", one_step(step, note="word"))
             writer.flush()
-            if step == 2:
-                flip(writer.path / "steps" / "part-01-000001.parquet")
+            if step == number:
+                flip(writer.path / "steps" / flipped)
         run = writer.finish()
-    assert any("part-01-000001.parquet is damaged" in str(warning.message) for warning in warned)
+    assert any(f"{flipped} is damaged" in str(warning.message) for warning in warned)
     assert run.status == "incomplete"
-    assert run.steps()["step"].tolist() == [0, *range(2, 10)]
-    assert any("part-01-000001.parquet is damaged" in problem for problem in run.problems)
-    assert "part-01-000001.parquet" in part_names(writer)  # for whoever can mend it
+    assert run.steps()["step"].tolist() == [step for step in range(12) if step != number]
+    assert any(f"{flipped} is damaged" in problem for problem in run.problems)
+    assert flipped in part_names(writer)  # for whoever can mend it
+
+
+def test_damage_that_one_reader_finds_every_reader_knows(writer: RunWriter) -> None:
+    writer.write("steps", {"step": np.arange(100), "loss": np.random.default_rng(0).random(100)})
+    writer.finish()
+    flip(writer.path / "steps" / "part-01-000000.parquet")
+    assert Run(writer.path).problems == []  # the footer is whole, and nobody has read the rows
+    assert Run(writer.path).steps().empty
+    assert ["is damaged and was left out" in problem for problem in Run(writer.path).problems] == [True]
 
 
 @pytest.mark.parametrize("which", ["the last", "all"])
@@ -215,20 +246,22 @@ def test_a_part_is_never_replaced(writer: RunWriter) -> None:
     assert (writer.path / "steps" / "part-01-000000.parquet").read_bytes() == b"somebody else's"
 
 
-def test_a_table_that_cannot_be_compacted_stays_in_parts(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    for step in range(3):
+def test_a_table_that_cannot_be_published_stays_as_it_is(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in range(11):
         writer.write("steps", one_step(step))
         writer.flush()
 
     def fails(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(compaction, "_copy", fails)
-    run = writer.finish()
+    before = part_names(writer)
+    monkeypatch.setattr(publishing, "write_new", fails)
+    with pytest.warns(StoreWarning, match="table 'steps' was left in parts"):
+        run = writer.finish()
     assert run.status == "finished"
     assert "table 'steps' was left in parts" in run.message
-    assert len(part_names(writer)) == 3
-    assert run.steps()["step"].tolist() == [0, 1, 2]
+    assert part_names(writer) == before
+    assert run.steps()["step"].tolist() == list(range(11))
 
 
 def test_several_threads_may_write(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Is each row read once, whatever lies in the folder?"""
 
+import itertools
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labapp.store.compaction import compact
 from labapp.store.parquet import write_table
-from labapp.store.parts import part_name, parts
+from labapp.store.parts import FRESH, part_name, parts
+from labapp.store.publishing import gather, publish
 from labapp.store.schema import TABLES
+from labapp.store.superseding import set_rows_aside
 from labapp.store.table import Table
 from tests.store.examples import rows, steps
 
@@ -47,26 +49,35 @@ def test_whatever_was_merged_and_whatever_was_left_behind(
 ) -> None:
     """Any nesting of merges, with any of the covered files still there, is the same table."""
     folder = tmp_path_factory.mktemp("run")
+    (folder / FRESH).mkdir()
     count = data.draw(st.integers(1, 12))
     for number in range(count):
-        pq.write_table(rows(number, number), folder / part_name(1, number))
+        pq.write_table(rows(number, number), folder / FRESH / part_name(1, number))
+    ends = [0]  # where a file ends and the next begins, as they are gathered, then published
+    while ends[-1] < count:
+        ends.append(data.draw(st.integers(ends[-1] + 1, count)))
+    for first, end in itertools.pairwise(ends):
+        pq.write_table(rows(first, end - 1), folder / FRESH / part_name(1, first, end - 1))
     done = 0
-    while done < count - 1 and data.draw(st.booleans()):
-        last = data.draw(st.integers(done + 1, count - 1))
-        pq.write_table(rows(done, last), folder / part_name(1, done, last))
-        done = last + 1
-    if done and data.draw(st.booleans()):
-        write_table(rows(0, done - 1), folder / f"all-01-{done - 1:06d}.parquet")
+    for end in ends[1:]:
+        if data.draw(st.booleans()):
+            if data.draw(st.booleans()):
+                write_table(rows(done, end - 1), folder / part_name(1, done, end - 1))
+            else:  # by an earlier version of the lab
+                write_table(rows(0, end - 1), folder / f"all-01-{end - 1:06d}.parquet")
+            done = end
     living = {part.path for part in parts(folder)}
-    for path in sorted(set(folder.iterdir()) - living):
+    for path in sorted(set(folder.rglob("*.parquet")) - living):
         if data.draw(st.booleans()):
             path.unlink()
     table = Table(folder, TABLES["steps"])
     assert steps(table) == list(range(count))
     assert not table.problems
-    compact(table)
-    assert steps(table) == list(range(count))
-    assert len(list(folder.iterdir())) == 1
+    for arrange in (lambda: gather(table, 1), lambda: publish(table)):
+        arrange()
+        assert steps(table) == list(range(count))
+        assert not table.problems
+    assert not list((folder / FRESH).iterdir())
 
 
 def test_a_later_attempt_replaces_from_where_it_begins(folder: Path, table: Table) -> None:
@@ -76,15 +87,15 @@ def test_a_later_attempt_replaces_from_where_it_begins(folder: Path, table: Tabl
     write_table(rows(12, 13, accuracy=0.3), folder / part_name(3, 0))
     expected = {"step": list(range(14)), "accuracy": [0.1] * 12 + [0.3] * 2}
     assert table.read(["step", "accuracy"]).to_pydict() == expected
-    compact(table)
+    for attempt, begins in ((2, 15), (3, 12)):  # by earlier versions of the lab they were left where they are
+        set_rows_aside(table, begins, attempt)
     assert table.read(["step", "accuracy"]).to_pydict() == expected
-    assert [path.name for path in sorted(folder.glob("*.parquet"))] == ["all-03-000000.parquet"]
-    aside = pq.read_table(folder / "_superseded" / "all-03-000000.parquet").to_pydict()
-    assert aside["step"] == [*range(12, 20), *range(15, 22)]  # nothing that was recorded is gone
     # other tools see what we see
-    assert pq.read_table(folder)["step"].to_pylist() == expected["step"]
-    write_table(rows(14, 15, accuracy=0.4), folder / part_name(4, 0))
-    assert steps(table) == list(range(16))
+    found = pq.read_table(folder)
+    assert {name: found[name].to_pylist() for name in expected} == expected
+    aside = pq.read_table(folder / "_superseded").to_pydict()
+    assert sorted(aside["step"]) == sorted([*range(12, 20), *range(15, 22)])  # nothing that was recorded is gone
+    assert table.problems == {}
 
 
 def test_temporary_files_and_strangers_are_not_read(folder: Path, table: Table) -> None:

@@ -1,5 +1,6 @@
 """What does a reader see of parts that are damaged, missing, different, or going away?"""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ import pyarrow.fs
 import pytest
 
 from labapp.store import parquet
-from labapp.store.compaction import compact, merge
 from labapp.store.filters import steps_condition
 from labapp.store.parquet import write_table
-from labapp.store.parts import part_name
+from labapp.store.parts import FRESH, part_name
+from labapp.store.publishing import gather, publish
 from labapp.store.schema import NOTHING, TABLES
+from labapp.store.superseding import set_rows_aside
 from labapp.store.table import Table
 from tests.store.examples import rows, steps
 
@@ -32,21 +34,22 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_part_is_left_out_and_named(folder: Path, table: Table, damage: str) -> None:
-    for number in range(3):
-        write_table(rows(10 * number, 10 * number + 9), folder / part_name(1, number))
-    path = folder / part_name(1, 1)
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
-    assert steps(table) == [*range(10), *range(20, 30)]
+    (folder / FRESH).mkdir()
+    for number in range(5):
+        write_table(rows(10 * number, 10 * number + 9), folder / FRESH / part_name(1, number))
+    path = folder / FRESH / part_name(1, 2)
+    damaged = DAMAGES[damage](path.read_bytes())
+    path.write_bytes(damaged)
+    left = [*range(20), *range(30, 50)]
+    assert steps(table) == left
     (problem,) = table.problems.values()
-    assert problem.startswith("steps/part-01-000001.parquet is damaged and was left out (")
+    assert problem.startswith("steps/_fresh/part-01-000002.parquet is damaged and was left out (")
     assert "\n" not in problem
-    before = {p.name: p.read_bytes() for p in folder.iterdir()}
-    merge(table, 1)
-    try:
-        compact(table)
-    except OSError:
-        assert damage == "a page"  # which only reading finds
-    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before  # nothing is tidied away over a fault
+    for arrange in (lambda: gather(table, 1), lambda: publish(table)):
+        with contextlib.suppress(OSError):  # a faulty page is found by reading only
+            arrange()
+        assert steps(table) == left
+        assert path.read_bytes() == damaged  # nothing is tidied away over a fault
 
 
 def test_a_single_wrong_bit_is_noticed(folder: Path, table: Table) -> None:
@@ -74,14 +77,15 @@ def test_a_part_that_is_gone_is_named(folder: Path, table: Table) -> None:
 
 
 def test_a_new_column_is_nan_before(folder: Path, table: Table) -> None:
-    write_table(rows(0, 1), folder / part_name(1, 0))
-    write_table(rows(2, 3, surprise=1.5), folder / part_name(1, 1))
+    (folder / FRESH).mkdir()
+    write_table(rows(0, 1), folder / FRESH / part_name(1, 0))
+    write_table(rows(2, 3, surprise=1.5), folder / FRESH / part_name(1, 1))
     for _ in range(2):
         frame = table.read(["step", "surprise"]).to_pandas()
         assert frame["surprise"].isna().tolist() == [True, True, False, False]
         assert table.read(where={"surprise": 1.5})["step"].to_pylist() == [2, 3]
         assert table.read().column_names == ["step", "loss", "surprise"]
-        compact(table)
+        publish(table)
 
 
 def test_types_that_differ_between_parts_are_widened(folder: Path) -> None:
@@ -95,7 +99,7 @@ def test_a_table_without_parts_has_its_columns_and_no_rows(tmp_path: Path) -> No
     table = Table(tmp_path / "run" / "evals", TABLES["evals"])
     assert table.read().schema == TABLES["evals"]
     assert table.read(["accuracy"], {"split": "test"}).num_rows == 0
-    compact(table)
+    publish(table)
     assert not table.folder.exists()
 
 
@@ -154,26 +158,47 @@ def test_only_the_columns_asked_for_are_read(folder: Path, counted: type[Countin
     assert counted.given < 0.12 * size  # q7 and step of the first row group of two
 
 
-def test_a_reader_looks_again_when_a_part_was_merged_away(
+def test_a_reader_looks_again_when_a_part_was_published(
     folder: Path, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (folder / FRESH).mkdir()
     for number in range(4):
-        write_table(rows(number, number), folder / part_name(1, number))
+        write_table(rows(number, number), folder / FRESH / part_name(1, number))
     look = Table.pieces
     looked = []
 
-    def pieces_then_merge(self: Table) -> list[Any]:
+    def pieces_then_publish(self: Table) -> list[Any]:
         found = look(self)
         looked.append(len(found))
         if len(looked) == 1:  # what another process may do at this moment
             monkeypatch.setattr(Table, "pieces", look)
-            merge(Table(folder, TABLES["steps"]), 1)
-            monkeypatch.setattr(Table, "pieces", pieces_then_merge)
+            publish(Table(folder, TABLES["steps"]))
+            monkeypatch.setattr(Table, "pieces", pieces_then_publish)
         return found
 
-    monkeypatch.setattr(Table, "pieces", pieces_then_merge)
+    monkeypatch.setattr(Table, "pieces", pieces_then_publish)
     assert steps(table) == [0, 1, 2, 3]
     assert looked == [4, 1]
+    assert table.problems == {}
+
+
+def test_a_reader_looks_again_when_a_file_lost_rows(
+    folder: Path, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it knows of the old file, such as where its pages are, does not hold for the new one."""
+    write_table(rows(0, 9999), folder / part_name(1, 0))
+    look = Table.pieces
+    looked = []
+
+    def pieces_then_cut(self: Table) -> list[Any]:
+        found = look(self)
+        looked.append(len(found))
+        if len(looked) == 1:
+            set_rows_aside(Table(folder, TABLES["steps"]), 7, 2)
+        return found
+
+    monkeypatch.setattr(Table, "pieces", pieces_then_cut)
+    assert steps(table) == list(range(7))
     assert table.problems == {}
 
 

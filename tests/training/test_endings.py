@@ -26,7 +26,7 @@ def test_a_loss_that_becomes_nan_ends_the_run_as_diverged_with_everything_record
     assert f"step {first}" in run.message
     assert len(loss) == first + 2  # that step, and one more
     layers = run.layers()
-    assert sorted(set(layers["step"])) == [0, first + 1]  # recorded although its turn had not come
+    assert sorted(set(layers["step"])) == [0, first, first + 1]  # recorded although their turn had not come
     assert layers[layers["step"] == first + 1]["nonfinite"].sum() > 0
     assert run.checkpoints()[-1] == first + 2
     assert Run(run.path).evals()["step"].iloc[-1] == first + 2

@@ -1,0 +1,78 @@
+"""What is known of one step's weights: their norms before it and of their changes, and the norms of their gradients?"""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+Parts = list[tuple[list[int], Tensor]]  # norms by device: positions, and (n,) or (n, 2) numbers
+
+
+class Own(NamedTuple):
+    """Positions of a place's weights and of their gradients in the lists of norms; its number of parameters."""
+
+    weights: tuple[int, ...]
+    gradients: tuple[int, ...]
+    size: int
+
+
+@dataclass
+class Change:
+    """What one step did to the weights; norms are numpy arrays once it has landed.
+
+    Attributes:
+        of: path -> `Own`.
+        weights: (W, 2) norms of the weights before the step, and of their changes.
+        gradients: (P,) norms of the parameters' gradients after the backward pass, NaN for those that have none.
+        known: (W,) whether these norms were taken; `present` and `seen` say it of `gradients` and of `used`.
+        used: the same as the optimizer saw them; None where nothing changed them in between.
+        micro: (P,) sums of the squared norms of what each backward pass added, of which there were `passes`.
+        scale: the loss scale in force; `used_scale` that which the optimizer itself divides by (fused ones do).
+        skipped: whether no optimizer changed the weights.
+        whole: whether all parameters were the model's own from the start of the step to its end.
+    """
+
+    of: dict[str, Own]
+    sizes: tuple[int, int]
+    weight_parts: Parts = field(default_factory=list)
+    gradient_parts: Parts = field(default_factory=list)
+    used_parts: Parts = field(default_factory=list)
+    micro_parts: Parts = field(default_factory=list)
+    touched: bool = False
+    passes: int = 0
+    scale: Any = 1.0
+    used_scale: Any = 1.0
+    skipped: bool = False
+    whole: bool = True
+    found_inf: list[Tensor] = field(default_factory=list)
+
+    def land(self) -> None:
+        """Brings the norms to the host."""
+        count, parameters = self.sizes
+        self.weights = _landed(self.weight_parts, (count, 2))
+        self.known = _there(self.weight_parts, count)
+        self.gradients = _landed(self.gradient_parts, (parameters,))
+        self.present = _there(self.gradient_parts, parameters)
+        self.seen = _there(self.used_parts, parameters)
+        used = _landed(self.used_parts, (parameters,))
+        same = np.array_equal(used[self.present], self.gradients[self.present], equal_nan=True)
+        self.used = used if self.used_parts and (self.touched or not same) else None
+        self.micro = _landed(self.micro_parts, (parameters,), add=True) if self.micro_parts else None
+        self.scale, self.used_scale = float(self.scale), float(self.used_scale)
+        self.skipped = self.skipped or any(float(found) > 0 for found in self.found_inf)
+
+
+def _there(parts: Parts, size: int) -> np.ndarray:
+    """(size,) whether a position was measured."""
+    found = np.zeros(size, dtype=bool)
+    found[[position for positions, _ in parts for position in positions]] = True
+    return found
+
+
+def _landed(parts: Parts, shape: tuple[int, ...], add: bool = False) -> np.ndarray:
+    numbers = np.full(shape, np.nan)
+    for positions, values in parts:
+        here = values.detach().double().cpu().numpy()
+        numbers[positions] = np.nan_to_num(numbers[positions]) + here if add else here
+    return numbers
