@@ -22,10 +22,6 @@ from labapp.config import READING, LabError, is_read_only
 def show(draw: Callable[[OpenArchive], None]) -> None:
     """A page: `draw` where there are runs to show, else what to do first; then what could not be read."""
     archive = opened()
-    if archive.refused:
-        st.title("This archive is not opened here.", anchor=False)
-        st.error(palette.sentence(archive.refused))
-        return
     if not archive.runs:
         empty(archive)
         return
@@ -85,7 +81,11 @@ def start(arguments: list[str], root: Path) -> None:
 
 
 def empty(archive: OpenArchive) -> None:
-    """The page of an archive without runs: one picture, one sentence, one button."""
+    """The page of an archive without runs: one picture, one sentence, one button; of one that is not opened, why."""
+    if archive.refused:
+        st.title("This archive is not opened here.", anchor=False)
+        st.error(palette.sentence(archive.refused))
+        return
     jobs = launch.launches(archive.root)
     running = [job for job in jobs if job.status == "running"]
     with st.container(horizontal_alignment="center"):

@@ -45,7 +45,7 @@ def sentence(words: object) -> str:
 
 def expression(words: object) -> str:
     """Words as a string in an expression of Vega, quotes and all."""
-    return json.dumps(visible(words))
+    return json.dumps(visible(words), ensure_ascii=False)
 
 
 def _steers(sign: str) -> bool:

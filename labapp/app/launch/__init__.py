@@ -78,7 +78,8 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
         LabError: Where it may not be started or cannot be written, or asks for code that nobody consented to.
     """
     require_writing(f"starting `labapp {arguments[0]}`")
-    for option, word in pairwise(arguments):
+    words = [part for argument in arguments for part in argument.split("=", 1)]
+    for option, word in pairwise(words):
         if option == "--net":
             require_trust(word, "this training")
     root = Path(root).resolve()

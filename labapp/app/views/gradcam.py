@@ -86,10 +86,7 @@ def _body(archive: app.OpenArchive) -> None:
     sets = {questions.image_set(run) for run in runs}
     app.say_untrusted(untrusted)
     if not runs:
-        top.title(
-            palette.sentence(f"None of the chosen runs {'can be asked' if untrusted else 'kept a checkpoint'}."),
-            anchor=False,
-        )
+        top.title(f"None of the chosen runs {'can be asked' if untrusted else 'kept a checkpoint'}.", anchor=False)
         st.caption("A map needs a net's weights: train one with `--checkpoints` above 0, or choose another run.")
         return
     same = [run for run in runs if questions.image_set(run) == questions.image_set(runs[0])]
@@ -137,10 +134,8 @@ def _body(archive: app.OpenArchive) -> None:
     if without:
         top.caption(palette.sentence(f"Left out, because no checkpoint was kept: {listed(frames.names(without))}."))
     if len(sets) > 1:
-        others = listed(frames.names([run for run in runs if run not in same]))
-        top.caption(
-            palette.sentence(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")
-        )
+        others = palette.markdown(listed(frames.names([run for run in runs if run not in same])))
+        top.caption(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")
     if sample is not None and shown:
         with grid:
             gradcam_grid.draw(same, names, sample, shown, view)
