@@ -39,9 +39,11 @@ def none_chosen(archive: OpenArchive) -> None:
 
 
 def broken(archive: OpenArchive) -> None:
-    """One sentence for each thing in the archive that cannot be read."""
-    if archive.broken:
-        st.warning("\n\n".join(map(palette.sentence, archive.broken)), icon=":material/broken_image:")
+    """One sentence for each thing in the archive that cannot be read, also of what this page found while it read."""
+    found = [f"{run.id}: {damage}" for run in archive.chosen for damage in run.damage]
+    told = dict.fromkeys([*archive.broken, *found])
+    if told:
+        st.warning("\n\n".join(map(palette.sentence, told)), icon=":material/broken_image:")
 
 
 def starter_button(root: Path, primary: bool = False) -> None:

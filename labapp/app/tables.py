@@ -54,8 +54,9 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def problems(run: Run) -> list[str]:
-    """What of a run cannot be read, cached."""
-    return _problems(*token(run))
+    """What of a run cannot be read: cached, and with what any page found since while it read."""
+    cached = _problems(*token(run))
+    return cached + [found for found in run.damage if found not in cached]
 
 
 def rows(table: pd.DataFrame) -> list[Any]:

@@ -5,7 +5,7 @@
     labapp starter
     labapp explain RUN --index 3
     labapp probe RUN
-    labapp runs list | show RUN | remove RUN
+    labapp runs list | show RUN | check [RUN] | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
 imported where it is used: `labapp runs list` does without torch.
@@ -26,6 +26,7 @@ from tyro.conf import Positional, arg
 import labapp
 from labapp import palette
 from labapp.commands.app import app
+from labapp.commands.check import runs_check
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Options, Root, experiment, parse
@@ -161,6 +162,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "probe": probe_runs,
     "runs list": runs_list,
     "runs show": runs_show,
+    "runs check": runs_check,
     "runs remove": runs_remove,
 }
 

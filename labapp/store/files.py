@@ -17,7 +17,7 @@ def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Write a file so that it appears with all that `fill` writes to it, or not at all; an older one is replaced."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("w+b") as file:
             fill(file)
             file.flush()
             os.fsync(file.fileno())  # the contents before the name, else a power cut leaves the name of nothing

@@ -48,6 +48,7 @@ def test_the_folder_and_its_files_are_where_the_design_says(tmp_path: Path) -> N
     run = make(tmp_path, "a")
     run.write_probe("cka", 300, pd.DataFrame({"x": [1.0]}))
     assert sorted(str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()) == [
+        ".run.json.copy",
         "evals/part-01-000000.parquet",
         "probes/cka.step-00000300.parquet",
         "run.json",
