@@ -1,5 +1,6 @@
 """What can be asked of the laboratory from a command line?
 
+    labapp app
     labapp train --family residual --depth 56 --width 8
     labapp resume RUN
     labapp starter
@@ -25,6 +26,7 @@ from tyro.conf import Positional, arg
 
 import labapp
 from labapp import palette
+from labapp.commands.app import app
 from labapp.commands.check import runs_check
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
@@ -118,6 +120,7 @@ def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs")
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
+    "app": app,
     "train": train,
     "resume": resume,
     "starter": starter,
@@ -138,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _termination_as_interrupt(), _short_warnings():
             return _run(words)
     except LabError as error:
-        print(f"labapp: {error}", file=sys.stderr)
+        print(f"labapp: {palette.visible(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("labapp: stopped; what was recorded until now is in the archive", file=sys.stderr)
@@ -194,7 +197,7 @@ def _termination_as_interrupt() -> Iterator[None]:
 def _short_warnings() -> Iterator[None]:
     """Print a warning as one line, without the place in the code that gave it."""
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"labapp: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"labapp: {palette.visible(message)}\n"
     try:
         yield
     finally:

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from labapp.commands.options import Options, Root, experiment
+from labapp.commands.options import Options, Root, Trust, experiment
 from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import TrainingProgress, console, percent
 from labapp.commands.starter import final_accuracy
-from labapp.config import Experiment, LabError
+from labapp.config import Experiment, LabError, module_of, permissions, require_trust
 from labapp.store import Run, find_run, resume_points, why_not_resumed
 from labapp.training.logbook import Moment
 
@@ -30,6 +30,8 @@ def train(options: Options, probe: ProbeOption = "cheap", keep_every: KeepOption
     What is left out is settled by the recipe, the family or the form.
     """
     chosen = experiment(options)
+    if (module := module_of(chosen.net)) is not None:
+        permissions.trust([module])  # named by who typed this
     console().print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
     from labapp.training.loop import train as train_one
 
@@ -40,18 +42,20 @@ def resume(
     run: Positional[RunName] = "",
     probe: ProbeOption = "cheap",
     keep_every: KeepOption = 60.0,
+    trust: Trust = (),
     root: Root = "runs",
 ) -> int:
     """Go on with a training that was interrupted, stopped or failed, from the last state of it that was kept.
 
-    On one machine its tables and weights end as those of a run that was never interrupted, bit for bit. A net of your
-    own is imported, as it was for its training.
+    On one machine its tables and weights end as those of a run that was never interrupted, bit for bit.
     """
     if not run:
         raise LabError("which run? `labapp runs list` shows them, `labapp resume RUN` goes on with one")
+    permissions.trust(trust)
     broken = find_run(run, root)
     if reason := why_not_resumed(broken):
         raise LabError(reason)
+    require_trust(broken.experiment.net, f"run '{broken.id}'")
     chosen, last = broken.experiment, next(iter(resume_points(broken.path)), None)
     done = last.step if last else 0
     console().print(f"{broken.id} goes on at step {done} of {chosen.steps}; loading torch …")

@@ -178,10 +178,10 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     )
     command = [sys.executable, "-m", "labapp", "train", *options.split(), "--root", str(tmp_path)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent.parent)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         deadline = time.monotonic() + 120
         while not list(tmp_path.glob("*/_resume/*.safetensors")):
-            assert process.poll() is None
+            assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(random.Random(time.time_ns()).uniform(0, 0.5))
