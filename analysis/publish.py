@@ -13,7 +13,9 @@ import argparse
 import fnmatch
 import math
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,6 +32,8 @@ from labapp.store import Run, broken_runs, list_runs
 
 ACROSS = 3  # panels in a row
 Draw = Callable[[list[Run], Path], list[Path]]
+TOLD = 3  # sentences under a figure; standard error has them all
+_drawn: ContextVar[list[Run]] = ContextVar("drawn", default=[])  # noqa: B039 -- never changed in place
 
 
 class _OneSentence(argparse.ArgumentParser):
@@ -50,6 +54,7 @@ def command(draw: Draw, about: str | None, argv: Sequence[str] | None = None) ->
     try:
         runs = pick(options.runs, options.only)
         options.out.mkdir(parents=True, exist_ok=True)
+        _drawn.set(runs)
         with paper():
             written = draw(runs, options.out)
     except LabError as error:
@@ -78,7 +83,15 @@ def pick(folder: Path, only: Sequence[str] = ()) -> list[Run]:
 
 
 def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Path]:
-    """Write a figure as PNG, SVG and PDF, and the numbers it shows as CSV."""
+    """Write a figure as PNG, SVG and PDF, and the numbers it shows as CSV.
+
+    What is missing or damaged in the runs stands under the figure, and on standard error.
+    """
+    if missing := [f"{run.id}: {problem}" for run in _drawn.get() for problem in run.problems]:
+        print(*missing, sep="\n", file=sys.stderr)  # noqa: T201
+        more = [f"and {len(missing) - TOLD} more"] if len(missing) > TOLD else []
+        words = "\n".join(textwrap.fill(line, 130) for line in ["Incomplete data", *missing[:TOLD], *more])
+        figure.supxlabel(words, x=0.01, ha="left", fontsize=5.5, color=palette.MUTED, parse_math=False)
     paths = [out / f"{name}.{kind}" for kind in UNDATED]
     for path, metadata in zip(paths, UNDATED.values(), strict=True):
         figure.savefig(path, metadata=metadata)

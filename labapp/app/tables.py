@@ -54,8 +54,14 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def problems(run: Run) -> list[str]:
-    """What of a run cannot be read, cached."""
-    return _problems(*token(run))
+    """What of a run cannot be read: cached, and with what any page found since while it read."""
+    cached = _problems(*token(run))
+    return cached + [found for found in run.damage if found not in cached]
+
+
+def evidence(run: Run) -> dict[str, Any]:
+    """`frames.evidence`, cached."""
+    return _evidence(*token(run))
 
 
 def rows(table: pd.DataFrame) -> list[Any]:
@@ -76,6 +82,11 @@ def _problems(path: str, version: str) -> list[str]:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _summary(path: str, version: str) -> dict[str, Any]:
     return frames.summary(Run(path))
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _evidence(path: str, version: str) -> dict[str, Any]:
+    return frames.evidence(Run(path))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

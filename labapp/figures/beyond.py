@@ -20,7 +20,7 @@ from labapp import palette
 NO_VALUE = "no value"
 _COLOURS = {name: mark.colour for name, mark in palette.MARKS.items()} | {NO_VALUE: palette.MUTED}
 _HOLLOW = ("zero",)  # as on the screen: a ring
-_ID = "beyond:"  # before the name of what an artist stands for
+_ID = "_beyond:"  # before the name of what an artist stands for, in its label; a legend hides those
 
 
 def mark(ax: Axes, name: str, across: Any, colour: str) -> None:
@@ -29,21 +29,21 @@ def mark(ax: Axes, name: str, across: Any, colour: str) -> None:
     ax.plot(
         across, np.full(len(across), 0.975 if kind.top else 0.025), linestyle="", marker=kind.marker, markersize=4,
         color=colour, markerfacecolor="none" if name in _HOLLOW else colour, clip_on=False,
-        transform=ax.get_xaxis_transform(), gid=_ID + name,
+        transform=ax.get_xaxis_transform(), label=_ID + name,
     )  # fmt: skip
 
 
 def cell(ax: Axes, name: str, corner: tuple[float, float], width: float, height: float) -> None:
     """A cell in the colour of a value that the scale has no colour for: a name in `palette.MARKS`, or NO_VALUE."""
-    options: Any = {"color": _COLOURS[name], "linewidth": 0, "gid": _ID + name}
+    options: Any = {"color": _COLOURS[name], "linewidth": 0, "label": _ID + name}
     ax.add_patch(Rectangle(corner, width, height, **options))
 
 
 def entries(figure: Figure) -> list[Artist]:
     """One entry of a legend for each kind of mark and cell that the figure has."""
     found: dict[tuple[str, bool], Artist] = {}
-    for artist in figure.findobj(lambda one: str(one.get_gid() or "").startswith(_ID)):
-        name, is_cell = str(artist.get_gid()).removeprefix(_ID), isinstance(artist, Rectangle)
+    for artist in figure.findobj(lambda one: str(one.get_label()).startswith(_ID)):
+        name, is_cell = str(artist.get_label()).removeprefix(_ID), isinstance(artist, Rectangle)
         title = palette.MARKS[name].title if name in palette.MARKS else name
         title = title.partition(",")[0]  # paper has no room for the reason
         found[name, is_cell] = (

@@ -13,10 +13,12 @@ from labapp.palette.colours import (
 )
 from labapp.palette.marks import ALARM, MARKS, Mark, beyond
 from labapp.palette.numbers import SUPERSCRIPT, duration, log_ticks, number, percent, short, tick_label
+from labapp.palette.text import expression, markdown, sentence, visible
 from labapp.palette.words import KINDS, METHODS, NORMS, QUANTITIES, WEIGHTINGS, Caption, kind, quantity
 
 __all__ = [
     "ACCENT", "ALARM", "DASHES", "DIVERGING", "FAMILIES", "KINDS", "MARKERS", "MARKS", "METHODS", "MUTED", "NORMS",
-    "QUANTITIES", "SEQUENTIAL", "SUPERSCRIPT", "WEIGHTINGS", "Caption", "Mark", "beyond", "colour", "duration", "kind",
-    "log_ticks", "number", "percent", "quantity", "short", "styles", "tick_label",
+    "QUANTITIES", "SEQUENTIAL", "SUPERSCRIPT", "WEIGHTINGS", "Caption", "Mark", "beyond", "colour", "duration",
+    "expression", "kind", "log_ticks", "markdown", "number", "percent", "quantity", "sentence", "short", "styles",
+    "tick_label", "visible",
 ]  # fmt: skip

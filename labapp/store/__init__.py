@@ -11,12 +11,13 @@
         writer.write("steps", {"step": [0], "loss": [2.3]})
     Run("runs/<id>").steps(columns=["loss"], where=[("step", "<", 100)])
 
-Append-only, crash-safe, readable while written. Any tool that reads Parquet can read it.
+Crash-safe, readable while written. Any tool that reads Parquet can read it, and finds each row once.
 """
 
 from labapp.store.archive import broken_runs, find_run, list_runs, remove_run
 from labapp.store.files import alone
 from labapp.store.machine import process_identity
+from labapp.store.mending import Fault, check, mend
 from labapp.store.record import STATUSES, Record
 from labapp.store.run import Run
 from labapp.store.schema import QUANTITIES, TABLES
@@ -26,13 +27,16 @@ __all__ = [
     "QUANTITIES",
     "STATUSES",
     "TABLES",
+    "Fault",
     "Record",
     "Run",
     "RunWriter",
     "alone",
     "broken_runs",
+    "check",
     "find_run",
     "list_runs",
+    "mend",
     "process_identity",
     "remove_run",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -101,9 +101,12 @@ class Appender:
         self._rows[name] = sum(self._rows.get(name, (0, 0))), 0
         return self._arranged(name, publish)
 
-    def look(self, name: str) -> list[str]:
-        """Reads a whole table: a sentence about each part that is missing or damaged."""
-        return self._arranged(name, lambda table: table.look(whole=True))
+    def finish(self, tables: Iterable[str]) -> list[str]:
+        """Publishes all rows and reads every table once; a sentence about each part that is missing or damaged."""
+        for name in tables:
+            self.publish(name)
+        whole = sorted({*tables, *self.last})
+        return [problem for name in whole for problem in self._arranged(name, lambda table: table.look(whole=True))]
 
     def _make(self, folder: Path) -> None:
         if not folder.is_dir():

@@ -1,5 +1,7 @@
 """How is a table written as one Parquet file, and what does its footer say?"""
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,6 +13,9 @@ import pyarrow.parquet as pq
 
 from labapp.store.files import write_new, write_whole
 
+SEAL = b"labapp: SHA-256 of the footer: "  # and 32 bytes
+TAIL = 8  # bytes at the end: the footer's length and PAR1
+SOUGHT = 1 << 16  # bytes before the footer, or where that is, in which the seal is looked for
 ROW_GROUP = 64 * 1024  # rows; what a filter on the step can pass over without reading
 DISK: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
 FORMAT = ds.ParquetFileFormat(  # a checksum a page: a faulty disk is noticed instead of plotted
@@ -25,12 +30,49 @@ def write_table(table: pa.Table, path: Path, new: bool = False) -> None:
 
 
 def write_tables(file: BinaryIO, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    """Write tables one after the other into an open file, in row groups of about ROW_GROUP rows."""
+    """Write tables one after the other into an open file, in row groups of about ROW_GROUP rows; seals its footer."""
     repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
     options: dict[str, Any] = {"compression": "zstd", "use_dictionary": repeating, "write_page_checksum": True}
     with pq.ParquetWriter(file, schema, **options) as writer:
         for table in _gathered(tables):
             writer.write_table(table, row_group_size=ROW_GROUP)
+    _seal(file)
+
+
+def _seal(file: BinaryIO) -> None:
+    """Write a digest of the footer in front of it, where no reader of Parquet looks.
+
+    Pages have checksums and the footer has none, though it says where they are: one wrong bit in it, and other rows are
+    read, or the process that reads them dies.
+    """
+    start = file.seek(-TAIL, os.SEEK_END) - int.from_bytes(file.read(4), "little")
+    file.seek(start)
+    footer = file.read()
+    file.seek(start)
+    file.write(SEAL + hashlib.sha256(footer).digest() + footer)
+
+
+def verify(path: Path) -> None:
+    """Look at a file's footer before anything else does. Files of earlier versions of the lab have no seal.
+
+    Raises:
+        pa.ArrowInvalid: If it is not as it was written.
+        OSError: For a file that cannot be read.
+    """
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(0, end - TAIL))
+        size = int.from_bytes(file.read(4), "little")  # of the footer, if it is whole
+        file.seek(max(0, end - SOUGHT - (size if size < end else 0)))
+        last = file.read()
+    at = last.rfind(SEAL)
+    if at < 0:
+        if last[-4:] != b"PAR1":
+            raise pa.ArrowInvalid("it has no end")
+        return
+    digest, footer = last[at + len(SEAL) :][:32], last[at + len(SEAL) + 32 :]
+    if hashlib.sha256(footer).digest() != digest:
+        raise pa.ArrowInvalid("its footer is not as it was written")
 
 
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -1,6 +1,7 @@
 """What stands in a run's run.json?"""
 
 import functools
+import hashlib
 import json
 import math
 import re
@@ -10,14 +11,19 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 import labapp
-from labapp.config import Experiment
+from labapp.config import Experiment, LabError
 
+FORMAT: Literal[1] = 1
 Status = Literal["running", "finished", "incomplete", "diverged", "failed", "stopped"]
 STATUSES: tuple[str, ...] = get_args(Status)  # and "interrupted", which nobody was left to write down
+_ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE)
+COPY = ".run.json.copy"  # of when the latest attempt began or ended, should run.json itself be damaged
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of a run or a probe; also a file's, on any system
+LARGEST = 64 * 2**20  # bytes of a run.json; a net of ten thousand layers needs four million
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Record(BaseModel):
@@ -26,9 +32,9 @@ class Record(BaseModel):
     model_config = ConfigDict(validate_assignment=True)
 
     labapp: str = labapp.__version__
-    format: Literal[1] = 1
+    format: Literal[1] = FORMAT
     id: str
-    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    created: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
     experiment: Experiment
     seeds: dict[str, Any] = {}
     status: Status = "running"
@@ -42,11 +48,48 @@ class Record(BaseModel):
     recorder: dict[str, Any] = {}
     layers: list[dict[str, Any]] = []
 
+    @field_validator("created", mode="before")
+    @classmethod
+    def _in_some_zone(cls, given: Any) -> Any:
+        """A time without a zone, as another program may have written it, is taken for UTC."""
+        if isinstance(given, str) and given and not _ZONE.search(given):
+            return f"{given}+00:00"
+        return given
+
+
+def as_json(record: Record) -> bytes:
+    """The contents of run.json, with a digest by which a changed bit is noticed."""
+    contents = json.loads(record.model_dump_json())
+    return json.dumps(contents | {"digest": digest(contents)}, indent=1, ensure_ascii=False).encode()
+
+
+def digest(contents: Mapping[str, Any]) -> str:
+    """SHA-256 of the contents of a run.json without their digest, whatever the order and layout of the file."""
+    rest = {name: value for name, value in contents.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
 
 @functools.lru_cache(maxsize=1000)
 def read_record(path: Path, seen: tuple[int, ...]) -> Record:
-    """What a run.json says; cached by `seen`, its inode, time and size, as an archive is read more than it changes."""
-    return Record(**json.loads(path.read_bytes()))
+    """What a run.json says; cached by `seen`, its inode, time and size, as an archive is read more than it changes.
+
+    Raises:
+        LabError: Of a newer version of the lab.
+        ValueError: It is no record: too large, no JSON, nested too deeply, or with half a character.
+    """
+    if seen[-1] > LARGEST:
+        raise ValueError(f"{seen[-1]} bytes")
+    said = path.read_bytes()
+    try:
+        contents = json.loads(said)
+        if _HALVES.search(said):  # as an escape: no text can be shown or stored with it
+            json.dumps(contents, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if isinstance(written := contents.get("format"), int) and written > FORMAT:
+        newer = f"by a newer version of the lab ({contents.get('labapp')}, format {written})"
+        raise LabError(f"{path} was written {newer}; this one reads format {FORMAT}, so update labapp")
+    return Record(**contents)
 
 
 def plain(value: Any) -> Any:

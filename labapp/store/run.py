@@ -9,7 +9,6 @@ Reading never changes anything, and nothing half-written can make it fail.
 
 import os
 import re
-import time
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,14 +24,13 @@ from labapp.config import LabError, first_line, listed, nearest, sentence
 from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
-from labapp.store.machine import is_alive
-from labapp.store.parquet import write_table
+from labapp.store.machine import gave_sign, is_alive
+from labapp.store.parquet import verify, write_table
 from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
 from labapp.store.schema import NOTHING, TABLES
-from labapp.store.table import Table
+from labapp.store.table import Table, damage_below
 
-SILENCE = 600.0  # seconds without a sign after which a run on another machine counts as interrupted
 _PROBE = re.compile(r"(.+)\.step-(\d{8,})\.parquet")
 
 
@@ -71,10 +69,13 @@ class Run:
             raise LabError(f"there is no run at {self.path}{near}") from None
         except OSError as error:
             raise LabError(f"{path} cannot be read: {error.strerror}") from None
+        except LabError:
+            raise
         except ValidationError as error:
             raise LabError(f"{path} is not as this version of the lab writes it: {sentence(error)}") from None
-        except (ValueError, TypeError):
-            raise LabError(f"{path} is damaged; the run's tables beside it are Parquet files and can be read") from None
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            mend = f"`labapp runs check {self.id} --repair` restores it from its copy"
+            raise LabError(f"{path} is damaged; {mend}, and the tables beside it are Parquet files") from None
         return self._record
 
     @property
@@ -93,7 +94,7 @@ class Run:
     def _is_written(self, record: Record) -> bool:
         alive = is_alive(record.attempts[-1]) if record.attempts else False
         if alive is None and self._seen:  # on another machine; while it trains it gives a sign every few seconds
-            return time.time() - self._seen[1] / 1e9 < SILENCE
+            return gave_sign(self._seen[1] / 1e9)
         return bool(alive)
 
     @property
@@ -253,12 +254,18 @@ class Run:
     def _probe(self, name: str, step: int) -> pd.DataFrame:
         path = self._probe_path(name, step)
         try:
+            verify(path)
             return pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise LabError(f"{path} is damaged ({first_line(error)}); `labapp probe {self.id}` makes it anew") from None
 
     def _probe_path(self, name: str, step: int) -> Path:
         return self.path / "probes" / f"{name}.step-{step:08d}.parquet"
+
+    @property
+    def damage(self) -> list[str]:
+        """One sentence for each file that turned out to be damaged when any reader in this process read it."""
+        return damage_below(self.path)
 
     @property
     def problems(self) -> list[str]:

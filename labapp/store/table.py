@@ -1,5 +1,6 @@
 """What do the parts in a folder say, read as one table while it may be growing?"""
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
@@ -115,6 +116,7 @@ class Table:
             following[part.last[0]] = part.last[1] + 1
             seen = _seen(part.path)  # before the file is opened, so that a later one is noticed
             try:
+                parquet.verify(part.path)
                 fragment = parquet.FORMAT.make_fragment(str(part.path), parquet.DISK)
                 fragment.ensure_complete_metadata()
             except FileNotFoundError:
@@ -143,10 +145,16 @@ class Table:
             try:
                 for piece in self.pieces():
                     if whole:
-                        self._rows(piece, piece.fragment.physical_schema, piece.fragment.physical_schema.names, None)
+                        self._whole(piece)
                 return
             except FileNotFoundError:
                 continue
+
+    def _whole(self, piece: Piece) -> None:
+        schema = piece.fragment.physical_schema
+        rows, told = self._rows(piece, schema, schema.names, None), piece.fragment.metadata.num_rows
+        if rows is not None and len(rows) != told:
+            self._note(piece.part, OSError(f"it has {len(rows)} rows where its footer says {told}"))
 
     def schema(self, pieces: Sequence[Piece]) -> pa.Schema:
         """All columns that any of the parts has; of a table without parts, the known ones."""
@@ -165,6 +173,19 @@ class Table:
     def _note(self, part: Part, error: Exception) -> None:
         text = f"{self.folder.name}/{part.name} is damaged and was left out ({first_line(error)})"
         self.problems[part.name] = _DAMAGED[str(part.path.absolute()), part.path.stat().st_mtime_ns] = text
+
+
+def damage_below(folder: Path) -> list[str]:
+    """What was found out about damaged files of a folder's tables, as long as they are there and unchanged."""
+    inside = str(folder.absolute()) + os.sep
+    return [text for (path, changed), text in _DAMAGED.items() if path.startswith(inside) and _is(path, changed)]
+
+
+def _is(path: str, changed: int) -> bool:
+    try:
+        return Path(path).stat().st_mtime_ns == changed
+    except OSError:
+        return False
 
 
 def _seen(path: Path) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from labapp.store.files import alone, clear_temporary, sentences, sync_folder, w
 from labapp.store.lease import Lease
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
-from labapp.store.record import NAME, Record, plain
+from labapp.store.record import COPY, NAME, Record, as_json, plain
 from labapp.store.run import Run
 
 FLUSH_SECONDS = 2.0
@@ -127,7 +127,7 @@ class RunWriter:
         self._disk = threading.RLock()  # held while something is written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labapp-writer")
         self._behind: Future[None] | None = None
-        self._over = False
+        self._over = self._copied = False
 
     @property
     def id(self) -> str:
@@ -259,10 +259,7 @@ class RunWriter:
                 raise
             with self._disk:
                 known = len(self._record.faults)
-                for name in self.run.tables():
-                    self._parts.publish(name)
-                tables = sorted({*self.run.tables(), *self._record.parts})
-                lost = [problem for name in tables for problem in self._parts.look(name)]
+                lost = self._parts.finish(self.run.tables())
                 if lost and status == "finished":
                     status = "incomplete"
                 self._end(status, message or "; ".join(self._record.faults[known:][:1] or lost[:1]))
@@ -283,10 +280,13 @@ class RunWriter:
         self._record.parts |= self._parts.last
         self._record.recorder |= self._told
         self._record.seconds = round(time.monotonic() - self._since, 3)
-        text = self._record.model_dump_json(indent=1)
+        text = as_json(self._record)
         with sentences(self.path):
-            write_whole(self.path / "run.json", lambda file: file.write(text.encode()))
+            write_whole(self.path / "run.json", lambda file: file.write(text))
             self._lease.saved()
+            if not self._copied or self._record.status != "running":  # when an attempt begins, and when it ends
+                write_whole(self.path / COPY, lambda file: file.write(text))
+                self._copied = True
 
     def __enter__(self) -> Self:
         return self

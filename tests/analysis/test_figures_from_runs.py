@@ -5,6 +5,7 @@ import pytest
 
 from analysis import degradation, gradient_flow
 from analysis.publish import command
+from labapp.store import list_runs
 
 FILES = {
     degradation: ["degradation"],
@@ -158,3 +159,19 @@ def test_no_step_but_the_first_is_called_the_initialisation(record, tmp_path, ca
     record(tmp_path / "runs", recorded=(5, 10))
     assert run(gradient_flow, "--runs", tmp_path / "runs", "--out", tmp_path / "out") == 2
     assert "none of these runs has recorded its initialisation" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_is_damaged_stands_under_the_figure(script, archive, tmp_path, capsys):
+    """A wrong bit in a page of data, which only reading finds: while the figure is drawn."""
+    victim = list_runs(archive)[0]
+    part = next(victim.path.glob("steps/*.parquet" if script is degradation else "layers/*.parquet"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 4] ^= 4
+    part.write_bytes(data)
+    assert run(script, "--runs", archive, "--out", tmp_path / "out") == 0
+    words = f"{victim.id}: {part.parent.name}/{part.name} is damaged"
+    assert words in capsys.readouterr().err
+    svg = "".join((tmp_path / "out" / f"{FILES[script][0]}.svg").read_text().split())
+    assert "Incompletedata" in svg
+    assert "".join(words.split()) in svg

@@ -1,4 +1,4 @@
-"""On every figure: has each value that cannot be drawn a mark of its own, explained by the legend, and a healthy one none?"""
+"""On every figure: is each value that cannot be drawn marked and explained by the legend, and a healthy one free of it?"""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -66,8 +66,8 @@ NO_VALUES = {
 
 def marks(figure):
     """Of each artist that stands for a value beyond the axis, its name and whether it lies inside its axes."""
-    found = figure.findobj(lambda artist: str(artist.get_gid() or "").startswith("beyond:"))
-    return [artist.get_gid().removeprefix("beyond:") for artist in found]
+    found = figure.findobj(lambda artist: str(artist.get_label()).startswith("_beyond:"))
+    return [artist.get_label().removeprefix("_beyond:") for artist in found]
 
 
 def entries(figure):
@@ -112,6 +112,6 @@ def test_a_figure_without_a_single_number(name):
 def test_marks_have_the_colour_of_their_run_and_the_edge_of_their_kind():
     _, ax = plt.subplots()
     DRAWN["profile"][0](ILL, ax)
-    at = {line.get_gid(): line for line in ax.lines if line.get_gid()}
+    at = {line.get_label(): line for line in ax.lines if "beyond" in line.get_label()}
     assert {to_rgb(line.get_color()) for line in at.values()} == {to_rgb(palette.FAMILIES["plain"])}
-    assert {name for name, line in at.items() if line.get_ydata()[0] > 0.5} == {"beyond:∞"}
+    assert {name for name, line in at.items() if line.get_ydata()[0] > 0.5} == {"_beyond:∞"}

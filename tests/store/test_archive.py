@@ -34,7 +34,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: (path / "run.json").write_text('{"lr": 3}'),
         "is not as this version of the lab writes it",
     ),
-    "newer": (lambda path: edit(path, format=2), "format is 1, not 2"),
+    "newer": (lambda path: edit(path, format=2), "by a newer version of the lab"),
     "an unknown option": (lambda path: edit(path, experiment={"optimiser": "adam"}), "unknown option 'optimiser'"),
     "attempts": (lambda path: edit(path, attempts=3), "attempts"),
     "a folder": (lambda path: (path / "run.json").unlink() or (path / "run.json").mkdir(), "Is a directory"),

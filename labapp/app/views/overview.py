@@ -52,7 +52,7 @@ def answer(table: pd.DataFrame) -> str:
     sentences = [_compared(nets)] if len(nets) else []
     lost = table[table["status"] == "diverged"]
     if len(lost):
-        sentences.append(f"{listed(lost['run'])} diverged: the loss was no longer a number.")
+        sentences.append(f"{listed(lost['run'])} diverged: numbers became infinite or NaN.")
     open_ends = [_standing(row) for row in app.rows(table[~table["status"].isin(["finished", "diverged"])])]
     sentences += open_ends[:UNFINISHED]
     if more := len(open_ends) - UNFINISHED if len(open_ends) > UNFINISHED else 0:
@@ -136,7 +136,8 @@ def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
         so_far = "" if own.status == "finished" else " so far"
         here = "" if pd.isna(own.accuracy) else f", here {palette.percent(1 - own.accuracy)}{so_far} on {own.imageset}"
         words += [
-            f"- {own.run}{here}; published as {row.net}: {frames.published_words(row)} on {row.images} ({row.source}"
+            f"- {palette.markdown(own.run)}{here}; published as {row.net}: "
+            f"{frames.published_words(row)} on {row.images} ({row.source}"
             f"{'; ' * bool(row.conditions)}{row.conditions}{'; ' * bool(row.differs)}{row.differs})"
             for row in app.rows(rows[rows["quantity"] == "error"])
         ]
@@ -168,7 +169,8 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
-    st.title(answer(table), help=MEANING + published(archive.chosen, table), anchor=False)
+    st.title(palette.sentence(answer(table)), help=MEANING + published(archive.chosen, table), anchor=False)
+    app.say_divergence(archive.chosen)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
