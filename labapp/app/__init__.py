@@ -16,6 +16,6 @@ __all__ = [
     "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "choice", "curves", "described",
     "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen", "of_step",
     "opened", "overview", "playable", "playing", "probe", "readable", "roots", "rows", "say_divergence",
-    "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start", "starter_button", "step_slider",
-    "styles", "svg_address", "swatch", "unmeasured", "unpaired",
+    "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start", "starter_button",
+    "step_slider", "styles", "svg_address", "swatch", "unmeasured", "unpaired",
 ]  # fmt: skip

@@ -12,10 +12,10 @@ from labapp.app.tables import evidence
 from labapp.store import Run
 
 _OF_LAYER = {  # a quantity of the layer in which it began, in a sentence
-    "output_std": "the standard deviation of its output",
-    "output_grad_norm": "the norm of the gradient at its output",
-    "weight_grad_norm": "the norm of its weights' gradient",
-    "weight_norm": "the norm of its weights",
+    "output_std": "the output of {} had a standard deviation of",
+    "output_grad_norm": "the gradient at the output of {} had a norm of",
+    "weight_grad_norm": "the gradient of the weights of {} had a norm of",
+    "weight_norm": "the weights of {} had a norm of",
 }
 SHOWN = 3  # runs that are told one by one
 
@@ -26,22 +26,26 @@ def say_divergence(chosen: Sequence[Run]) -> None:
     ill = {name: words for name, words in found.items() if words}
     if not ill:
         return
-    lines = [f"**{palette.markdown(name)}**: {palette.sentence(where(about))}" for name, about in ill.items()]
+    lines = [f"{palette.markdown(name)}: {palette.sentence(where(about))}" for name, about in ill.items()]
     more = [f"{len(lines) - SHOWN} more of the chosen runs diverged."] if len(lines) > SHOWN else []
-    st.warning("\n\n".join(["Where it began", *lines[:SHOWN], *more]), icon=":material/emergency_home:")
+    st.warning("\n\n".join(["**Where it began**", *lines[:SHOWN], *more]), icon=":material/emergency_home:")
 
 
 def where(about: dict[str, Any]) -> str:
     """Where values that are not finite began, with the evidence of `frames.evidence`, in sentences."""
     began = f"{about['note'][:1].upper()}{about['note'][1:]}."
+    if about["what"] == "loss":
+        seen = "every output that was recorded of it is finite" if about["recorded"] else "its layers were not recorded"
+        began = f"{began.removesuffix('.')}; {seen}."
     if about["before"] is None:
         return f"{began} No step was recorded before it."
-    seen = []
+    found = []
     if about["update_ratio"] is not None:
         share = palette.number(about["update_ratio"])
-        seen.append(f"the largest update was {share} of the weights ({about['update_layer']})")
+        found.append(f"the largest update was {share} times the weights (of {about['update_layer']})")
     if about["quantity"] is not None:
-        seen.append(f"{_OF_LAYER[about['quantity']]} was {palette.number(about['value'])} (in {about['layer']})")
-    if about["loss"] is not None:
-        seen.append(f"the last finite loss was {palette.number(about['loss'])}")
-    return f"{began} At step {about['before']:,}, recorded before, {'; '.join(seen)}." if seen else began
+        found.append(f"{_OF_LAYER[about['quantity']].format(about['layer'])} {palette.number(about['value'])}")
+    words = f"{began} At step {about['before']:,}, recorded before, {'; '.join(found)}." if found else began
+    if about["loss"] is None:
+        return words
+    return f"{words} The last finite loss, of step {about['loss_step']:,}, was {palette.number(about['loss'])}."

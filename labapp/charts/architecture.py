@@ -124,6 +124,6 @@ def pyramid_chart(levels: pd.DataFrame) -> Chart:
     ink = alt.when(alt.datum.gradient_norm > 0.6 * largest).then(alt.value("#1F1F1F")).otherwise(alt.value("#FFFFFF"))
     words = base.mark_text(fontSize=13).encode(text=alt.Text("gradient_norm:Q", format=".2~g"), color=ink)
     beyond = cells(bad, sides, [*place, alt.Tooltip("mark:N", title="gradient norm")])
-    return layered([squares, words], beyond, "color", "stroke").properties(
-        height=60 + 38 * len(order), width="container"
+    return layered([squares, words], beyond, "color", "stroke", height=60 + 38 * len(order)).properties(
+        width="container"
     )

@@ -16,6 +16,7 @@ from labapp import palette
 from labapp.charts.encodings import Chart
 
 EDGE = 9  # pixels from the edge of the plot
+LEGEND = 34  # pixels of height of the legend of marks, so that the plot keeps its own
 NO_VALUE = "no value, hovering tells why"
 
 
@@ -87,15 +88,18 @@ def cells(bad: pd.DataFrame, sides: dict[str, Any], tooltip: Sequence[alt.Toolti
     return [alt.Chart(bad).mark_rect(**mark).encode(**sides, color=fill, stroke=stroke, tooltip=list(tooltip))]
 
 
-def layered(layers: Sequence[Any], extra: Sequence[alt.Chart], *apart: str, **options: Any) -> Chart:
+def layered(
+    layers: Sequence[Any], extra: Sequence[alt.Chart], *apart: str, height: int, usermeta: Any = alt.Undefined
+) -> Chart:
     """The layers with those of this file on top, whose scales of shapes, or of colours, are their own.
 
     Args:
         layers: Of the chart.
         extra: From `marks` or `cells`.
         *apart: Which channels have scales of their own where there are any: shape, or color and stroke.
-        **options: Of the layered chart.
+        height: In pixels, to which a legend of marks adds its own.
+        usermeta: Of the chart.
     """
-    chart = alt.layer(*layers, *extra, **options)
+    chart = alt.layer(*layers, *extra, usermeta=usermeta).properties(height=height + LEGEND * bool(extra))
     own: dict[str, Any] = dict.fromkeys(apart, "independent")
     return chart.resolve_scale(**own) if extra else chart

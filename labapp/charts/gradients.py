@@ -71,8 +71,8 @@ def profile_chart(
         marked(profile, log=True), "relative_depth:Q", colour, title, of_layer(title)[:-1], opacity=unless(focus)
     )
     return (
-        layered(layers, beyond, "shape")
-        .properties(height=height, width="container", title=title_of("Against depth", at))
+        layered(layers, beyond, "shape", height=height)
+        .properties(width="container", title=title_of("Against depth", at))
         .add_params(focus)
     )
 
@@ -111,6 +111,5 @@ def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = N
         here = alt.Chart(pd.DataFrame({"step": [step]}))
         rules.append(here.mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(x="step:Q"))
     title = title_of("While they train", "below 0 the gradient grows towards the input")
-    return layered([*rules, band, lines, hits], beyond, "shape").properties(
-        height=height, width="container", title=title
-    )
+    drawn = [*rules, band, lines, hits]
+    return layered(drawn, beyond, "shape", height=height).properties(width="container", title=title)

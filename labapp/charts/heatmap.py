@@ -66,8 +66,8 @@ def heatmap_chart(
         )
     bad = shown[shown["state"] != "finite"].assign(mark=lambda rows: rows["state"])
     beyond = beyond_cells(bad, sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=0.8)
-    return layered(layers, beyond, "color", "stroke", usermeta=ON_CANVAS).properties(
-        height=height, width="container", title=str(cells["run"].iloc[0])
+    return layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(
+        width="container", title=str(cells["run"].iloc[0])
     )
 
 

@@ -34,8 +34,8 @@ def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", orde
     words = base.mark_text(fontSize=13).encode(text=alt.Text("mean:Q", format=".2f"), color=ink)
     bad = bad.assign(mark=bad["mark"].replace("NaN", NO_VALUE))
     beyond = cells(bad, {"x": x, "y": y}, [*tooltip, alt.Tooltip("mark:N", title=measure)], cornerRadius=2)
-    return layered([squares, words], beyond, "color", "stroke").properties(
-        height=40 + 44 * len(names), width="container"
+    return layered([squares, words], beyond, "color", "stroke", height=40 + 44 * len(names)).properties(
+        width="container"
     )
 
 
@@ -59,4 +59,4 @@ def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
     beyond = marks(
         marked(rows, "mean"), "step:Q", colour_of(styles), "ρ with the last map", told, opacity=unless(focus)
     )
-    return layered(drawn, beyond, "shape").properties(height=220, width="container")
+    return layered(drawn, beyond, "shape", height=220).properties(width="container")

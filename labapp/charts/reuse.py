@@ -70,9 +70,9 @@ def reuse_chart(
             .encode(x=x, y=alt.value(0), y2=alt.value(alt.expr("height")), tooltip=["target_layer:N", "kind:N"])
         )
     beyond = beyond_cells(bad[~fine], {"x": x, "y": y}, [*tooltip, alt.Tooltip("mark:N", title=unit)], strokeWidth=0)
-    size: dict[str, Any] = {"width": width or "container", "height": height}
+    size: dict[str, Any] = {"width": width or "container"}
     head = {"title": alt.Title(title, anchor="start", fontSize=13)} if title else {}
-    return layered(layers, beyond, "color", "stroke", usermeta=ON_CANVAS).properties(**size, **head)
+    return layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(**size, **head)
 
 
 def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Chart:

@@ -93,7 +93,7 @@ def signal_chart(
     layers.append(base.mark_point(size=140, opacity=0).encode(tooltip=tooltip))  # a small point is hard to hit
     told = [*of_layer(about.title)[:-1], *noted(shown)]
     beyond = marks(marked(shown, log=about.log), "relative_depth:Q", colour_of(styles), about.title, told)
-    return layered(layers, beyond, "shape").properties(height=height, width="container")
+    return layered(layers, beyond, "shape", height=height).properties(width="container")
 
 
 def _vertical(

@@ -70,7 +70,7 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
         drawn.append(rules.encode(x="step:Q", y="loss:Q", y2="high:Q", color=colour_of(styles), opacity=unless(focus)))
     told = [*of_run(), of_step(), alt.Tooltip("nonfinite:Q", title="losses that are not finite")]
     beyond = marks(bad, "step:Q", colour_of(styles), "training loss", told, opacity=unless(focus))
-    return layered(drawn, beyond, "shape").properties(height=height, width="container").add_params(focus)
+    return layered(drawn, beyond, "shape", height=height).properties(width="container").add_params(focus)
 
 
 def _worst(train: pd.DataFrame) -> pd.DataFrame:
@@ -107,4 +107,4 @@ def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220
     told = [*of_run(), of_step(), alt.Tooltip("loss:Q", title="test loss", format=NUMBER)]
     bad = marked(test, "accuracy")
     beyond = marks(bad, "step:Q", colour_of(styles), palette.quantity("accuracy").title, told)
-    return layered([threads, points], beyond, "shape").properties(height=height, width="container")
+    return layered([threads, points], beyond, "shape", height=height).properties(width="container")

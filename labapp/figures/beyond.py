@@ -45,7 +45,6 @@ def entries(figure: Figure) -> list[Artist]:
     for artist in figure.findobj(lambda one: str(one.get_label()).startswith(_ID)):
         name, is_cell = str(artist.get_label()).removeprefix(_ID), isinstance(artist, Rectangle)
         title = palette.MARKS[name].title if name in palette.MARKS else name
-        title = title.partition(",")[0]  # paper has no room for the reason
         found[name, is_cell] = (
             Patch(color=_COLOURS[name], label=title)
             if is_cell

@@ -15,7 +15,7 @@ from labapp.frames.thinning import joined
 from labapp.store import Run
 
 EVENT = ["step", "what", "layer", "kind", "places", "input", "after", "note"]
-EVIDENCE = ["before", "update_ratio", "update_layer", "quantity", "value", "loss"]
+EVIDENCE = ["before", "update_ratio", "update_layer", "quantity", "value", "loss", "loss_step", "recorded"]
 _TURN = {"weight": 0, "output": 0, "loss": 1}  # what is of the forward pass comes before the loss
 _BEFORE = {  # the quantity of the layer in which it began
     "output": "output_std",
@@ -48,7 +48,8 @@ def read_divergence(run: Run) -> pd.DataFrame:
         table = _from_layers(run)
     if table.empty:
         return pd.DataFrame(columns=EVENT)
-    table = table[table["step"] > table["after"].max()]
+    lost = table["step"][table["what"] == "loss"] - 1  # it may be infinite while all outputs and gradients are finite
+    table = table[table["step"] > min([table["after"].max(), *lost])]
     if set(table["what"]) <= {"output"} and run.status != "diverged":  # infinite for a moment, and nothing came of it
         return pd.DataFrame(columns=EVENT)
     turn = table["what"].map(_TURN).fillna(2)
@@ -61,7 +62,8 @@ def evidence(run: Run, read: Callable[[Run], pd.DataFrame] | None = None) -> dic
     Returns:
         The columns of EVENT of where it began; before (the last step recorded before it, None without one),
         update_ratio (the largest of it), update_layer, quantity and value (of the layer in which it began, at that
-        step), loss (the last finite one).
+        step), loss (the last finite one), loss_step, recorded (whether
+        the layers of the step are in the record).
     """
     table = (read or read_divergence)(run)
     if table.empty:
@@ -70,10 +72,13 @@ def evidence(run: Run, read: Callable[[Run], pd.DataFrame] | None = None) -> dic
     found = first | dict.fromkeys(EVIDENCE)
     losses = run.steps(columns=["step", "loss"])
     losses = losses[(losses["step"] <= first["step"]) & np.isfinite(losses["loss"].astype(float))]
-    found["loss"] = float(losses["loss"].iloc[-1]) if len(losses) else None
+    if len(losses):
+        found |= {"loss": float(losses["loss"].iloc[-1]), "loss_step": int(losses["step"].iloc[-1])}
     quantity = _BEFORE.get(first["what"])
     columns = ["step", "layer", "update_ratio", *([quantity] if quantity else [])]
-    rows = run.layers(columns=columns, where=[("step", "<", int(first["step"]))])
+    rows = run.layers(columns=columns, where=[("step", "<=", int(first["step"]))])
+    found["recorded"] = bool((rows["step"] == first["step"]).any())
+    rows = rows[rows["step"] < first["step"]]
     if rows.empty:
         return found
     before = int(rows["step"].max())

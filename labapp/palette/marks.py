@@ -39,8 +39,8 @@ MARKS = {
     "NaN": Mark("NaN", _CROSS, "x", ALARM),
     "∞": Mark("infinite", "triangle-up", "^", "#FF00FF", top=True),
     "−∞": Mark("minus infinite", "triangle-down", "v", "#FF00FF"),
-    "zero": Mark("zero, which a log axis has no place for", _RING, "o", "#FF0000"),
-    "below zero": Mark("below zero, which a log axis has no place for", "square", "s", "#FF0000"),
+    "zero": Mark("zero", _RING, "o", "#FF0000"),
+    "below zero": Mark("below zero", "square", "s", "#FF0000"),
 }
 
 

@@ -1,4 +1,4 @@
-"""On every figure: is each value that cannot be drawn marked and explained by the legend, and a healthy one free of it?"""
+"""On every figure: is each value that cannot be drawn marked and explained by the legend, a healthy one free of it?"""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -75,7 +75,7 @@ def entries(figure):
 
 
 def title(name):
-    return palette.MARKS[name].title.partition(",")[0] if name in palette.MARKS else name
+    return palette.MARKS[name].title if name in palette.MARKS else name
 
 
 def test_every_figure_is_looked_at():

@@ -53,6 +53,11 @@ def test_what_passed_is_not_where_it_began(tmp_path):
     assert frames.divergence([write(tmp_path, [0, 3], events[:1])]).empty
 
 
+def test_a_loss_may_be_infinite_first(tmp_path):
+    events = [{"step": 3, "what": "output", "after": 2}, {"step": 2, "what": "loss", "layer": "", "after": -1}]
+    assert frames.divergence([write(tmp_path, [2, 3], events)])["what"].tolist() == ["loss", "output"]
+
+
 def test_what_was_seen_before_is_the_evidence(tmp_path):
     events = [{"step": 3, "what": "output"}]
     run = write(
