@@ -49,7 +49,9 @@ class Origins:
         words = f"the loss of step {self._lost_at} is not finite" if lost else "weights are not finite"
         if first.what != "loss":
             words += f"; it began {first.note}"
-        elif not any((np.asarray(rows["step"]) == first.step).any() for rows in self._recent):
+        elif any((np.asarray(rows["step"]) == first.step).any() for rows in self._recent):
+            words += "; every output that was recorded of that step is"
+        else:
             words += "; the layers of that step were not recorded"
         return words + self._evidence(first.step)
 
@@ -63,4 +65,4 @@ class Origins:
         if not found:
             return ""
         at, ratio, layer = max(found)
-        return f"; in step {at}, recorded before, the largest update was {ratio:.2g} of the weights ({layer})"
+        return f"; in step {at}, recorded before, the largest update was {ratio:.2g} times the weights (of {layer})"

@@ -103,7 +103,9 @@ def _picture(archive: app.OpenArchive) -> None:
     )  # at the end a rate may have annealed to zero
     app.say_steps(frames.standing(table, step), step)
     at = frames.at_step(table, step)
-    top.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
+    with top:
+        st.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
+        app.say_divergence(archive.chosen)
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
     rates = table["rate"].fillna(1.0)
