@@ -56,6 +56,24 @@ def test_white_text_on_the_accent_can_be_read(theme):
     assert contrast(palette.ACCENT[theme], "#FFFFFF") >= 4.5
 
 
+@pytest.mark.parametrize("sight", SIGHT)
+def test_cells_that_the_scale_has_no_colour_for_stand_out_from_it(sight):
+    own = [lab(np.array(SIGHT[sight]) @ linear(colour)) for colour in {m.colour for m in palette.MARKS.values()}]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(own, 2)) > 15
+    for colours in (palette.SEQUENTIAL, palette.DIVERGING):
+        scale = mpl.colors.LinearSegmentedColormap.from_list("", list(colours))(np.linspace(0, 1, 100))
+        seen = [lab(np.array(SIGHT[sight]) @ linear(to_hex(colour))) for colour in scale]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.product(own, [*seen, lab(linear(palette.MUTED))])) > 15
+
+
+@pytest.mark.parametrize(
+    ("log", "names"), [(True, ["", "zero", "below zero", "NaN", "∞", "−∞"]), (False, ["", "", "", "NaN", "∞", "−∞"])]
+)
+def test_what_an_axis_cannot_show_has_a_mark(log, names):
+    assert palette.beyond([1.0, 0.0, -1.0, np.nan, np.inf, -np.inf], log) == names
+    assert len({(mark.shape, mark.marker) for mark in palette.MARKS.values()}) == len(palette.MARKS)
+
+
 def test_heatmaps_use_the_published_colour_maps():
     for own, name in ((palette.SEQUENTIAL, "viridis"), (palette.DIVERGING, "RdBu_r")):
         assert list(own) == [to_hex(mpl.colormaps[name](x)).upper() for x in np.linspace(0, 1, 10)]

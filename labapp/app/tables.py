@@ -59,6 +59,11 @@ def problems(run: Run) -> list[str]:
     return cached + [found for found in run.damage if found not in cached]
 
 
+def evidence(run: Run) -> dict[str, Any]:
+    """`frames.evidence`, cached."""
+    return _evidence(*token(run))
+
+
 def rows(table: pd.DataFrame) -> list[Any]:
     """The rows of a table as objects, a column an attribute."""
     return list(table.itertuples())
@@ -77,6 +82,11 @@ def _problems(path: str, version: str) -> list[str]:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _summary(path: str, version: str) -> dict[str, Any]:
     return frames.summary(Run(path))
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _evidence(path: str, version: str) -> dict[str, Any]:
+    return frames.evidence(Run(path))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

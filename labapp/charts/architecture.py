@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.beyond import cells, layered, marked
 from labapp.charts.colours import colour_scale
 from labapp.charts.encodings import NUMBER, Chart, of_run
 
@@ -101,21 +104,26 @@ def pyramid_chart(levels: pd.DataFrame) -> Chart:
     Args:
         levels: From `frames.pyramid`.
     """
-    largest = float(levels["gradient_norm"].max()) or 1.0
-    scale = colour_scale((0, largest))
-    order = sorted(levels["level"].unique())
-    base = alt.Chart(levels).encode(
-        x=alt.X("stage:N", title="stage of the net", sort=None, axis=alt.Axis(labelAngle=0, orient="top")),
-        y=alt.Y("level:N", title="level", sort=order[::-1]),
-        tooltip=[
-            alt.Tooltip("level:N", title="level"),
-            alt.Tooltip("stage:N", title="stage"),
-            alt.Tooltip("gradient_norm:Q", title="gradient norm", format=NUMBER),
-            alt.Tooltip("through_lateral:Q", title="through the pyramid alone", format=NUMBER),
-        ],
-    )
+    bad = marked(levels, "gradient_norm")
+    whole, levels = levels, levels.drop(bad.index)
+    largest = float(levels["gradient_norm"].max()) if len(levels) else 0.0
+    scale = colour_scale((0, largest or 1.0))
+    order = sorted(whole["level"].unique())
+    sides: dict[str, Any] = {
+        "x": alt.X("stage:N", title="stage of the net", sort=None, axis=alt.Axis(labelAngle=0, orient="top")),
+        "y": alt.Y("level:N", title="level", sort=order[::-1]),
+    }
+    place = [alt.Tooltip("level:N", title="level"), alt.Tooltip("stage:N", title="stage")]
+    norms = [
+        alt.Tooltip("gradient_norm:Q", title="gradient norm", format=NUMBER),
+        alt.Tooltip("through_lateral:Q", title="through the pyramid alone", format=NUMBER),
+    ]
+    base = alt.Chart(levels).encode(**sides, tooltip=[*place, *norms])
     squares = base.mark_rect().encode(color=alt.Color("gradient_norm:Q", scale=scale, legend=None))
     # the sequential colours are dark at their low end, on either page
     ink = alt.when(alt.datum.gradient_norm > 0.6 * largest).then(alt.value("#1F1F1F")).otherwise(alt.value("#FFFFFF"))
     words = base.mark_text(fontSize=13).encode(text=alt.Text("gradient_norm:Q", format=".2~g"), color=ink)
-    return alt.layer(squares, words).properties(height=60 + 38 * len(order), width="container")
+    beyond = cells(bad, sides, [*place, alt.Tooltip("mark:N", title="gradient norm")])
+    return layered([squares, words], beyond, "color", "stroke", height=60 + 38 * len(order)).properties(
+        width="container"
+    )

@@ -95,20 +95,6 @@ def _legend(styles: pd.DataFrame, width: int) -> alt.Legend | None:
     )  # fmt: skip
 
 
-def crosses(bad: pd.DataFrame, colour: alt.Color, title: str) -> alt.Chart:
-    """A cross at the bottom of the plot for each value that its axis cannot show; hovering says why."""
-    return (
-        alt.Chart(bad)
-        .mark_text(text="×", fontSize=17, fontWeight="bold")
-        .encode(
-            x="relative_depth:Q",
-            y=alt.value(alt.expr("height - 7")),
-            color=colour,
-            tooltip=[*of_layer(title)[:-1], alt.Tooltip("state:N", title=title), *noted(bad)],
-        )
-    )
-
-
 def dotted(expected: pd.DataFrame, styles: pd.DataFrame, title: str, focus: alt.Parameter | None = None) -> list[Any]:
     """What theory expects of the layers of each run: dots in its colour, to be laid below what was measured.
 

@@ -8,13 +8,13 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.beyond import layered, marked, marks
 from labapp.charts.encodings import (
     NUMBER,
     SHAPE,
     Chart,
     axis_title,
     colour_of,
-    crosses,
     dash_of,
     dotted,
     focus_on_runs,
@@ -43,8 +43,8 @@ def profile_chart(
 ) -> Chart:
     """Does the signal reach the first layer? Value against relative depth on a log axis, with a line for each run.
 
-    `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite stand on the axis
-    as crosses; what theory expects (`frames.expected_gradient`) stands below the lines, in fine dots.
+    `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite are marked at the
+    edge; what theory expects (`frames.expected_gradient`) stands below the lines, in fine dots.
     """
     focus, colour = focus_on_runs(), colour_of(styles, LEGEND)
     title = axis_title(quantity, relative)
@@ -65,20 +65,23 @@ def profile_chart(
     lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash_of(styles, LEGEND))
     points = base.mark_point(filled=True, size=34).encode(color=colour, shape=SHAPE, tooltip=of_layer(title))
     layers: list[Any] = [lines, points]
-    bad = profile[profile["state"] != "finite"]
-    if len(bad):
-        layers.append(crosses(bad, colour, title))
     if theory is not None and len(theory):
         layers = [*dotted(theory, styles, title, focus), *layers]
+    beyond = marks(
+        marked(profile, log=True), "relative_depth:Q", colour, title, of_layer(title)[:-1], opacity=unless(focus)
+    )
     return (
-        alt.layer(*layers)
-        .properties(height=height, width="container", title=title_of("Against depth", at))
+        layered(layers, beyond, "shape", height=height)
+        .properties(width="container", title=title_of("Against depth", at))
         .add_params(focus)
     )
 
 
 def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = None, height: int = 470) -> Chart:
-    """How does the slope change while the nets train? The band is its interval; `step` is marked."""
+    """How does the slope change while the nets train? The band is its interval; `step` is marked.
+
+    Where fewer than two layers have a finite value there is no slope, which is marked.
+    """
     base = alt.Chart(slopes).encode(x=steps_axis(slopes["step"]))
     band = base.mark_area(line=False).encode(
         y=alt.Y("low:Q", title=palette.quantity("slope").title),
@@ -87,6 +90,7 @@ def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = N
         opacity=alt.value(0.16),
     )
     lines = base.mark_line(strokeWidth=1.8).encode(y="slope:Q", color=colour_of(styles), strokeDash=dash_of(styles))
+    fit = [alt.Tooltip("layers:Q", title="layers in the fit"), alt.Tooltip("left_out:Q", title="left out of it")]
     hits = base.mark_point(size=90, opacity=0).encode(
         y="slope:Q",
         tooltip=[
@@ -96,14 +100,16 @@ def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = N
             alt.Tooltip("low:Q", title="95 % interval from", format=NUMBER),
             alt.Tooltip("high:Q", title="to", format=NUMBER),
             alt.Tooltip("factor:Q", title="growth a layer towards the input", format=NUMBER),
-            alt.Tooltip("layers:Q", title="layers in the fit"),
+            *fit,
         ],
     )
+    beyond = marks(marked(slopes, "slope"), "step:Q", colour_of(styles), "slope", [*of_run(), of_step(), *fit])
     rules = [
         alt.Chart(pd.DataFrame({"slope": [0.0]})).mark_rule(color=palette.MUTED, strokeWidth=1).encode(y="slope:Q")
     ]
     if step is not None:
-        marked = alt.Chart(pd.DataFrame({"step": [step]}))
-        rules.append(marked.mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(x="step:Q"))
+        here = alt.Chart(pd.DataFrame({"step": [step]}))
+        rules.append(here.mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(x="step:Q"))
     title = title_of("While they train", "below 0 the gradient grows towards the input")
-    return alt.layer(*rules, band, lines, hits).properties(height=height, width="container", title=title)
+    drawn = [*rules, band, lines, hits]
+    return layered(drawn, beyond, "shape", height=height).properties(width="container", title=title)

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.beyond import cells as beyond_cells
+from labapp.charts.beyond import layered
 from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale, tiles
 from labapp.charts.encodings import NUMBER, Chart, axis_title, log_axis, of_run
 
@@ -21,7 +23,8 @@ def heatmap_chart(
     """Depth × step of one run; `domain` (log10) is that of all heatmaps on the page, so that colours compare.
 
     A cell of several recorded steps has the colour of their mean, and on its right third that of their extreme, where
-    the two are further apart than `APART` of the scale: a spike of one step survives.
+    the two are further apart than `APART` of the scale: a spike of one step survives. A cell with a value that is zero
+    or not finite has a colour of its own.
     """
     title = axis_title(quantity, relative)
     shown = cells.assign(
@@ -61,15 +64,10 @@ def heatmap_chart(
         layers.append(
             strips.encode(tooltip=[*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends])
         )
-    bad = shown[shown["state"] != "finite"]
-    if len(bad):
-        layers.append(
-            alt.Chart(bad)
-            .mark_rect(color=palette.ALARM, stroke=palette.ALARM, strokeWidth=0.8)
-            .encode(**sides, tooltip=[*place, alt.Tooltip("state:N", title=title)])
-        )
-    return alt.layer(*layers, usermeta=ON_CANVAS).properties(
-        height=height, width="container", title=str(cells["run"].iloc[0])
+    bad = shown[shown["state"] != "finite"].assign(mark=lambda rows: rows["state"])
+    beyond = beyond_cells(bad, sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=0.8)
+    return layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(
+        width="container", title=str(cells["run"].iloc[0])
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from labapp.charts.beyond import NO_VALUE, cells, layered, marked, marks
 from labapp.charts.colours import colour_scale
 from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, of_run, of_step, steps_axis, unless
 
@@ -12,7 +13,7 @@ from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, of
 def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", order: list[str] | None = None) -> Chart:
     """Every pair of nets as a square: `table` with columns a, b, measure, mean, low, high, images."""
     rows = table[table["measure"] == measure]
-    both = pd.concat([rows, rows.rename(columns={"a": "b", "b": "a"})])
+    both = pd.concat([rows, rows.rename(columns={"a": "b", "b": "a"})], ignore_index=True)
     names = order or list(dict.fromkeys([*rows["a"], *rows["b"]]))
     x = alt.X("a:N", title=None, sort=names, axis=alt.Axis(labelAngle=0, labelLimit=110, orient="top"))
     y = alt.Y("b:N", title=None, sort=names, axis=alt.Axis(labelLimit=140))
@@ -25,17 +26,22 @@ def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", orde
         alt.Tooltip("images:Q"),
     ]
     scale = colour_scale((-1, 1), diverging=True)
-    base = alt.Chart(both).encode(x=x, y=y, tooltip=tooltip)
+    bad = marked(both, "mean")
+    base = alt.Chart(both.drop(bad.index)).encode(x=x, y=y, tooltip=tooltip)
     squares = base.mark_rect(cornerRadius=2).encode(color=alt.Color("mean:Q", scale=scale, legend=None))
     # the diverging colours are dark at its ends and light in the middle, on either page
     ink = alt.when(alt.expr.abs(alt.datum.mean) > 0.6).then(alt.value("#FFFFFF")).otherwise(alt.value("#1F1F1F"))
     words = base.mark_text(fontSize=13).encode(text=alt.Text("mean:Q", format=".2f"), color=ink)
-    return alt.layer(squares, words).properties(height=40 + 44 * len(names), width="container")
+    bad = bad.assign(mark=bad["mark"].replace("NaN", NO_VALUE))
+    beyond = cells(bad, {"x": x, "y": y}, [*tooltip, alt.Tooltip("mark:N", title=measure)], cornerRadius=2)
+    return layered([squares, words], beyond, "color", "stroke", height=40 + 44 * len(names)).properties(
+        width="container"
+    )
 
 
 def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
     """ρ of each checkpoint's map with the last one's, over steps; `table` with run, step, measure, mean."""
-    rows = table[(table["measure"] == "formed") & table["mean"].notna()]
+    rows = table[table["measure"] == "formed"]
     rows = rows.assign(run_id=rows["run"].map(styles.set_index("run")["run_id"]))
     focus = focus_on_runs()
     x = steps_axis(rows["step"])
@@ -48,6 +54,9 @@ def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
         opacity=unless(focus),
     )
     lines = base.mark_line(strokeWidth=2).encode(strokeDash=dash_of(styles))
-    return alt.layer(lines.add_params(focus), base.mark_point(filled=True, size=45)).properties(
-        height=220, width="container"
+    drawn = [lines.add_params(focus), base.mark_point(filled=True, size=45)]
+    told = [*of_run(), of_step()]
+    beyond = marks(
+        marked(rows, "mean"), "step:Q", colour_of(styles), "ρ with the last map", told, opacity=unless(focus)
     )
+    return layered(drawn, beyond, "shape", height=220).properties(width="container")

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.beyond import NO_VALUE, layered
+from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale
 from labapp.charts.encodings import NUMBER, Chart
 
@@ -54,10 +56,12 @@ def reuse_chart(
             alt.Tooltip("deviation:Q", title="deviation over seeds", format=NUMBER),
             alt.Tooltip("seeds:Q", title="seeds"),
         ]
-    base = alt.Chart(shown).encode(x=x, y=y, tooltip=tooltip)
-    known = alt.datum.value != None  # noqa: E711 - an expression for the browser
-    colour = alt.when(known).then(alt.Color("value:Q", scale=colour_scale(domain, domain[0] < 0), legend=None))
-    layers: list[Any] = [base.mark_rect().encode(color=colour.otherwise(alt.value(palette.MUTED)))]
+    names = palette.beyond(shown["raw"])
+    bad = shown.assign(mark=[name or NO_VALUE for name in names])  # what was measured, or that it cannot be scaled
+    fine = np.isfinite(shown["value"].astype(float))
+    colour = alt.Color("value:Q", scale=colour_scale(domain, domain[0] < 0), legend=None)
+    base = alt.Chart(shown[fine]).encode(x=x, y=y, tooltip=tooltip)
+    layers: list[Any] = [base.mark_rect().encode(color=colour)]
     framed = shown[shown["kind"].isin(list(SHORT)) & (len(columns) > 1)].drop_duplicates("column")
     if len(framed):
         layers.append(
@@ -65,9 +69,10 @@ def reuse_chart(
             .mark_rect(filled=False, stroke=palette.MUTED, strokeWidth=2)
             .encode(x=x, y=alt.value(0), y2=alt.value(alt.expr("height")), tooltip=["target_layer:N", "kind:N"])
         )
-    size: dict[str, Any] = {"width": width or "container", "height": height}
+    beyond = beyond_cells(bad[~fine], {"x": x, "y": y}, [*tooltip, alt.Tooltip("mark:N", title=unit)], strokeWidth=0)
+    size: dict[str, Any] = {"width": width or "container"}
     head = {"title": alt.Title(title, anchor="start", fontSize=13)} if title else {}
-    return alt.layer(*layers, usermeta=ON_CANVAS).properties(**size, **head)
+    return layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(**size, **head)
 
 
 def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Chart:

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.beyond import layered, marked, marks
 from labapp.charts.encodings import (
     MARGIN,
     NUMBER,
     SHAPE,
     Chart,
     colour_of,
-    crosses,
     dash_of,
     dotted,
     log_axis,
@@ -91,10 +91,9 @@ def signal_chart(
     layers.append(base.mark_line(strokeWidth=1.6).encode(color=colour_of(styles), strokeDash=dash_of(styles)))
     layers.append(base.mark_point(filled=True, size=26, opacity=1).encode(color=colour_of(styles), shape=SHAPE))
     layers.append(base.mark_point(size=140, opacity=0).encode(tooltip=tooltip))  # a small point is hard to hit
-    bad = shown[~fine]
-    if len(bad):
-        layers.append(crosses(bad, colour_of(styles), about.title))
-    return alt.layer(*layers).properties(height=height, width="container")
+    told = [*of_layer(about.title)[:-1], *noted(shown)]
+    beyond = marks(marked(shown, log=about.log), "relative_depth:Q", colour_of(styles), about.title, told)
+    return layered(layers, beyond, "shape", height=height).properties(width="container")
 
 
 def _vertical(

@@ -6,6 +6,8 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.beyond import NO_VALUE, layered
+from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.colours import ON_CANVAS, colour_scale, tiles
 from labapp.charts.encodings import NUMBER, Chart
 
@@ -33,13 +35,13 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
         alt.Tooltip("images:Q", title="images"),
         alt.Tooltip("note:N", title="note"),
     ]
-    known = shown["cka"].notna()
+    names = pd.Series(palette.beyond(shown["cka"]), index=shown.index)
+    known = names == ""
     sides = {"x": x, "x2": "x2:Q", "y": y, "y2": "y2:Q"}
     squares = [tiles(shown[known], sides, "cka", colour_scale((0, 1)), stroke=0.6).encode(tooltip=tooltip)]
-    if not known.all():
-        grey = alt.Chart(shown[~known]).mark_rect(color=palette.MUTED)
-        squares.append(grey.encode(**sides, tooltip=tooltip))
-    return alt.layer(*squares, usermeta=ON_CANVAS).properties(height=height, width="container")
+    bad = shown[~known].assign(mark=names[~known].replace("NaN", NO_VALUE))
+    beyond = beyond_cells(bad, sides, [*tooltip, alt.Tooltip("mark:N", title="CKA")], strokeWidth=0.6)
+    return layered(squares, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(width="container")
 
 
 def _whole(places: pd.Series, turned: bool = False) -> alt.Scale:

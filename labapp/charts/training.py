@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
+from labapp.charts.beyond import layered, marked, marks
 from labapp.charts.encodings import (
     MARGIN,
     NUMBER,
@@ -31,10 +32,11 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
     """Did they train? Training loss over steps, on a log axis.
 
     A point may be the mean of several steps; where the greatest of them is more than `SPIKE` times the mean, an upright
-    line leads up to it.
+    line leads up to it. A loss that is not finite, or zero, is marked at its step.
     """
     focus = focus_on_runs()
     train = curves[curves["split"] == "train"]
+    bad = marked(_worst(train), "loss", log=True)
     train = train.assign(loss=positive(train["loss"]))
     high = positive(train["high"])
     train = train.assign(
@@ -66,7 +68,16 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
     if len(spikes):
         rules = alt.Chart(spikes).mark_rule(strokeWidth=1.2)
         drawn.append(rules.encode(x="step:Q", y="loss:Q", y2="high:Q", color=colour_of(styles), opacity=unless(focus)))
-    return alt.layer(*drawn).properties(height=height, width="container").add_params(focus)
+    told = [*of_run(), of_step(), alt.Tooltip("nonfinite:Q", title="losses that are not finite")]
+    beyond = marks(bad, "step:Q", colour_of(styles), "training loss", told, opacity=unless(focus))
+    return layered(drawn, beyond, "shape", height=height).properties(width="container").add_params(focus)
+
+
+def _worst(train: pd.DataFrame) -> pd.DataFrame:
+    """Rows at the step of their first loss that is not finite, where they have one: a mean leaves it out."""
+    there = train["bad_step"].notna()
+    step, loss = train["bad_step"].where(there, train["step"]), train["bad"].where(there, train["loss"])
+    return train.assign(step=step, loss=loss)
 
 
 def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220) -> Chart:
@@ -93,4 +104,7 @@ def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220
             alt.Tooltip("loss:Q", title="test loss", format=NUMBER),
         ],
     )
-    return alt.layer(threads, points).properties(height=height, width="container")
+    told = [*of_run(), of_step(), alt.Tooltip("loss:Q", title="test loss", format=NUMBER)]
+    bad = marked(test, "accuracy")
+    beyond = marks(bad, "step:Q", colour_of(styles), palette.quantity("accuracy").title, told)
+    return layered([threads, points], beyond, "shape", height=height).properties(width="container")

@@ -85,6 +85,12 @@ def runs_show(run: Positional[RunName] = "", root: Root = "runs") -> int:
     screen.print(f"{shown.id}: {shown.status}, step {done} of {steps}, {shown.seconds:.0f} s", style="bold")
     if shown.message:
         screen.print(shown.message)
+    if "divergence" in shown.tables():
+        rows = shown.table("divergence").sort_values("step", kind="stable")
+        ill = Table("step", "what", "layer", "kind", "layers", title="first not finite", title_justify="left")
+        for row in rows.itertuples():
+            ill.add_row(*map(str, (row.step, row.what, row.layer, row.kind, row.places)))
+        screen.print(ill)
 
     facts = Table("what", "value", show_header=False)
     for section in (shown.experiment.model_dump(exclude_none=True), shown.environment, shown.recorder):

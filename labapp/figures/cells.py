@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from labapp import palette
+from labapp.figures.beyond import NO_VALUE, cell
 from labapp.figures.paper import colormap
 
 APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
@@ -22,11 +23,11 @@ def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Nor
     """Every layer at every step as coloured cells; `data` is from `frames.gradient_heatmap`, of one run.
 
     A cell of several recorded steps has the colour of their mean, and on its right third that of their extreme, where
-    the two are further apart than `APART` of the scale: a spike of one step survives.
+    the two are further apart than `APART` of the scale: a spike of one step survives. A cell with a value that is zero
+    or not finite has a colour of its own.
     """
     rows, columns = (data.drop_duplicates(name).sort_values(name) for name in (f"{y}_end", f"{x}_end"))
     grid = data.pivot_table(index=f"{y}_end", columns=f"{x}_end", values=hue, dropna=False)
-    ax.set_facecolor(palette.ALARM)  # shows through where a cell has no value
     across = np.append(columns[x], columns[f"{x}_end"].iloc[-1])
     down = np.append(rows[f"{y}_start"], rows[f"{y}_end"].iloc[-1])
     extreme = data.pivot_table(index=f"{y}_end", columns=f"{x}_end", values="extreme", dropna=False)
@@ -37,6 +38,9 @@ def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Nor
         thirds = across[1:] - np.diff(across) / 3
         across, grid = np.append(np.column_stack([across[:-1], thirds]).ravel(), across[-1]), pd.DataFrame(halves)
     _fill(ax, across, down, grid, norm, relative)
+    for _, bad in data[data["state"] != "finite"].iterrows():
+        corner = (bad[x], bad[f"{y}_start"])
+        cell(ax, bad["state"], corner, bad[f"{x}_end"] - corner[0], bad[f"{y}_end"] - corner[1])
     ax.set(xlabel=palette.quantity(x).title, ylabel="layer")
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -44,7 +48,7 @@ def heatmap(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Nor
 
 
 def matrix(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, relative: bool = False) -> Axes:
-    """One cell for each pair of whole numbers, the first row on top; grey where the value is not finite.
+    """One cell for each pair of whole numbers, the first row on top; grey where there is no value.
 
     Args:
         data: One row a pair.
@@ -58,9 +62,9 @@ def matrix(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Norm
     columns, rows = (np.arange(data[name].min(), data[name].max() + 1) for name in (x, y))
     grid = data.pivot_table(index=y, columns=x, values=hue, dropna=False).reindex(index=rows, columns=columns)
     edges = np.append(columns - 0.5, columns[-1] + 0.5), np.append(rows - 0.5, rows[-1] + 0.5)
-    empty = data[~np.isfinite(data[hue].astype(float))]
-    for at in zip(empty[x], empty[y], strict=True):
-        ax.add_patch(Rectangle((at[0] - 0.5, at[1] - 0.5), 1, 1, color=palette.MUTED, linewidth=0))
+    for name, column, row in zip(palette.beyond(data[hue].astype(float)), data[x], data[y], strict=True):
+        if name:
+            cell(ax, NO_VALUE if name == "NaN" else name, (column - 0.5, row - 0.5), 1, 1)
     _fill(ax, *edges, grid, norm, relative)
     ax.set(xlim=edges[0][[0, -1]], ylim=edges[1][[-1, 0]], aspect="equal", xlabel=x, ylabel=y)
     for axis in (ax.xaxis, ax.yaxis):

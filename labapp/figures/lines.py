@@ -10,26 +10,31 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from labapp import palette
+from labapp.figures.beyond import mark
 from labapp.figures.paper import DOTS, looks_of
 
 
 def curve(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.DataFrame, **options: Any) -> Axes:
-    """A value over steps, in per cent where it is a fraction: mean line, and the range where rows share x and hue."""
+    """A value over steps, in per cent where it is a fraction: mean line, and the range where rows share x and hue.
+
+    What is not finite is marked at the edge.
+    """
     about = palette.quantity(y)
     shown = data.assign(**{y: 100 * data[y].astype(float)}) if about.unit == "%" else data
-    _lines(data=shown, x=x, y=y, hue=hue, ax=ax, styles=styles, **options)
+    _lines(data=shown[np.isfinite(shown[y].astype(float))], x=x, y=y, hue=hue, ax=ax, styles=styles, **options)
+    _marks(data=shown, x=x, y=y, hue=hue, ax=ax, styles=styles)
     ax.set(xlabel=palette.quantity(x).title, ylabel=about.title)
     ax.margins(x=0.01)
     return ax
 
 
 def profile(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.DataFrame, **options: Any) -> Axes:
-    """A layer's value against depth on a log axis; what is zero or not finite stands on the axis as a cross."""
+    """A layer's value against depth on a log axis; what is zero or not finite is marked at the edge."""
     value = data[y].astype(float)
     good = np.isfinite(value) & (value > 0)
     ax.set(yscale="log", xlabel=palette.quantity(x).title)  # first: seaborn takes means on the axis's own scale
     _lines(data=data[good], x=x, y=y, hue=hue, ax=ax, styles=styles, markers=True, **options)
-    _crosses(data[~good], x, hue, ax, styles)
+    _marks(data=data, x=x, y=y, hue=hue, ax=ax, styles=styles, log=True)
     _readable_log(ax)
     return ax
 
@@ -45,10 +50,10 @@ def dots(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.D
 
 
 def trace(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.DataFrame, **options: Any) -> Axes:
-    """A value against depth or distance on a linear axis; what is not finite stands on the axis as a cross."""
+    """A value against depth or distance on a linear axis; what is not finite is marked at the edge."""
     good = np.isfinite(data[y].astype(float))
     _lines(data=data[good], x=x, y=y, hue=hue, ax=ax, styles=styles, **{"markers": True} | options)
-    _crosses(data[~good], x, hue, ax, styles)
+    _marks(data=data, x=x, y=y, hue=hue, ax=ax, styles=styles)
     ax.set(xlabel=palette.quantity(x).title, ylabel=palette.quantity(y).title)
     return ax
 
@@ -89,12 +94,11 @@ def _lines(
     )
 
 
-def _crosses(data: pd.DataFrame, x: str, hue: str, ax: Axes, styles: pd.DataFrame) -> None:
-    for name, rows in data.groupby(hue):
-        ax.plot(
-            rows[x], np.full(len(rows), 0.02), "x", color=looks_of(styles, hue)[str(name)]["colour"],
-            transform=ax.get_xaxis_transform(), markersize=4,
-        )  # fmt: skip
+def _marks(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.DataFrame, log: bool = False) -> None:
+    names = np.array(palette.beyond(data[y].astype(float), log))
+    for name in palette.MARKS:
+        for who, rows in data[names == name].groupby(hue, sort=False):
+            mark(ax, name, rows[x], looks_of(styles, hue)[str(who)]["colour"])
 
 
 def _readable_log(ax: Axes) -> None:

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from labapp import palette
+from labapp.figures.beyond import entries, key
 
 WIDTH = 6.75  # inches, two columns of a paper
 STYLE: Any = {
@@ -69,7 +70,10 @@ def colour_bar(
     powers: bool = True,
     extend: str = "neither",
 ) -> None:
-    """One scale for all heatmaps of a figure, labelled in powers of ten or, without `powers`, as it is."""
+    """One scale for all heatmaps of a figure, labelled in powers of ten or, without `powers`, as it is.
+
+    Below the figure stand the colours of cells that the scale has none for, if there are any.
+    """
     bar = figure.colorbar(
         ScalarMappable(norm, colormap(relative)), ax=axes, shrink=0.8, aspect=30, pad=0.015, extend=extend
     )
@@ -80,17 +84,19 @@ def colour_bar(
         bar.ax.yaxis.set_major_formatter(
             FuncFormatter(lambda power, _: f"10{f'{power:g}'.translate(palette.SUPERSCRIPT)}")
         )
+    key(figure)
 
 
 def legend(figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False, theory: bool = False) -> None:
-    """One legend for all panels, above them; with `theory`, the dots of `lines.dots` too."""
-    handles = [
+    """One legend for all panels, above them, with the marks they have; with `theory`, the dots of `lines.dots` too."""
+    handles: list[Any] = [
         Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
                marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=_shown(name))
         for name, look in looks_of(styles, hue).items()
     ]  # fmt: skip
     if theory:
         handles.append(Line2D([], [], color=palette.MUTED, label="theory", **DOTS))
+    handles += entries(figure)
     figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)), handlelength=3, borderpad=0)
 
 

@@ -9,14 +9,16 @@ stand at the top of the docstring. Nothing here draws, and nothing here decides 
     gradient_heatmap(table)              # depth × step
 
 Values that are not finite are data. They stay in the table, are counted in a column of their own and never take part in
-a mean or a fit; a fit that is left without points is NaN.
+a mean or a fit; a fit that is left without points is NaN. What was not measured has no row, see `beyond`.
 
 The functions that read files take `read=`, so that the app can pass cached readers of the same signature.
 """
 
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
+from labapp.frames.beyond import STATES, states_of
 from labapp.frames.comparisons import besides, comparable, difference, finals
+from labapp.frames.divergence import divergence, evidence, read_divergence
 from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
 from labapp.frames.gradients import (
     LAYER,
@@ -24,7 +26,6 @@ from labapp.frames.gradients import (
     gradient_ratio,
     layer_table,
     read_layers,
-    states_of,
 )
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.published import beside, published, published_words, record
@@ -68,6 +69,7 @@ __all__ = [
     "PLAN",
     "SCALES",
     "SIGNALS",
+    "STATES",
     "SUMMARY",
     "TOLERANCE",
     "UPDATES",
@@ -80,7 +82,9 @@ __all__ = [
     "curves",
     "describe",
     "difference",
+    "divergence",
     "ends",
+    "evidence",
     "expected",
     "expected_gradient",
     "finals",
@@ -108,6 +112,7 @@ __all__ = [
     "published_words",
     "pyramid",
     "read_curves",
+    "read_divergence",
     "read_layers",
     "read_signals",
     "record",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from labapp.frames.beyond import OF_WEIGHTS, measured, states_of
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.steps import at_near_step
 from labapp.frames.thinning import MARKS, joined, thinned
@@ -41,13 +42,10 @@ def layer_table(
 
 
 def read_layers(run: Run, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """One quantity of a run: the columns of `LAYER`, then value.
-
-    A layer for which the quantity does not exist (the weights of a ReLU) is left out; one that is NaN is kept.
-    """
-    table = run.layers(columns=[*LAYER, "nonfinite", quantity], where=[("kind", "in", list(kinds))])
-    says = table[quantity].notna() | (table["nonfinite"] > 0)
-    table = table[says.groupby(table["layer"]).transform("any")]
+    """One quantity of a run: the columns of `LAYER`, then value; one row a measurement, which may be NaN."""
+    columns = dict.fromkeys([*LAYER, "nonfinite", quantity, *(["update_ratio"] if quantity in OF_WEIGHTS else [])])
+    table = run.layers(columns=list(columns), where=[("kind", "in", list(kinds))])
+    table = table[measured(table, quantity, run)]
     table = table[[*LAYER, quantity]].rename(columns={quantity: "value"})
     return table.sort_values(["step", "depth"], kind="stable", ignore_index=True)
 
@@ -56,7 +54,7 @@ def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.D
     """A `layer_table` at one step: the value against depth.
 
     Returns:
-        The columns of the table, then state ("finite", "zero", "not finite"). Each run at its own recorded step that
+        The columns of the table, then state (of `STATES`). Each run at its own recorded step that
         stands for `step`, see `steps`; one that has none is left out. At most `marks` rows, thinned evenly, first and
         last layer kept.
     """
@@ -64,17 +62,6 @@ def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.D
         return table.assign(state=pd.Series(dtype=str))
     profile = thinned(at_near_step(table, step), marks)
     return profile.assign(state=states_of(profile["value"]))
-
-
-def states_of(values: pd.Series) -> np.ndarray:
-    """Of each value whether a log axis can show it: finite, zero or not finite."""
-    value = values.to_numpy(float)
-    return states(~np.isfinite(value) | (value < 0), value == 0)
-
-
-def states(bad: pd.Series, zero: pd.Series) -> np.ndarray:
-    """What a log axis can say of a value: finite, zero, or not finite (below zero included)."""
-    return np.select([bad, zero], ["not finite", "zero"], "finite")
 
 
 def gradient_ratio(table: pd.DataFrame) -> pd.DataFrame:

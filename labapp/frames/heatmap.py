@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from labapp.frames.gradients import states
+from labapp.frames.beyond import STATES, states_of
 from labapp.frames.runs import IDENTITY
 from labapp.frames.thinning import MARKS, bins, joined
 
@@ -22,8 +22,8 @@ def gradient_heatmap(table: pd.DataFrame, marks: int = MARKS) -> pd.DataFrame:
         The columns of `IDENTITY`, then layer ("first … last" where layers were taken together), depth (of the last of
         them), depth_start, depth_end (edges of the cell), step, step_end (edges too), step_last, recorded (the cell
         holds so many recorded steps, from step to step_last), value, low, high (log10: mean, least and greatest of the
-        cell's positive finite values), extreme (of low and high the one further from the mean), state ("finite",
-        "zero", "not finite": the worst in the cell). The first recorded step keeps cells of its own.
+        cell's positive finite values), extreme (of low and high the one further from the mean), state (of `STATES`, the
+        worst in the cell). The first recorded step keeps cells of its own.
     """
     return joined([_cells(part, marks) for _, part in table.groupby("run", sort=False)], COLUMNS)
 
@@ -45,13 +45,12 @@ def _cells(table: pd.DataFrame, marks: int) -> pd.DataFrame:
             "row": table["layer"].map(layers.set_index("layer")["row"]),
             "column": column[np.searchsorted(steps, table["step"])],
             "value": np.log10(value, where=good, out=np.full(len(value), np.nan)),
-            "zero": value == 0,
-            "bad": ~np.isfinite(value) | (value < 0),
+            "state": [STATES.index(state) for state in states_of(table["value"])],
         }
     )
     cells["low"] = cells["high"] = cells["value"]
     cells = cells.groupby(["row", "column"], as_index=False).agg(
-        {"value": "mean", "low": "min", "high": "max", "zero": "any", "bad": "any"}
+        {"value": "mean", "low": "min", "high": "max", "state": "max"}
     )
     held = pd.DataFrame({"column": column, "step": steps}).groupby("column")["step"].agg(["max", "size"])
     up = cells["high"] - cells["value"] >= cells["value"] - cells["low"]
@@ -61,6 +60,6 @@ def _cells(table: pd.DataFrame, marks: int) -> pd.DataFrame:
         step_last=cells["column"].map(held["max"]),
         recorded=cells["column"].map(held["size"]),
         extreme=cells["high"].where(up, cells["low"]),
-        state=states(cells["bad"], cells["zero"]),
+        state=[STATES[state] for state in cells["state"]],
         **{name: table[name].iloc[0] for name in IDENTITY},
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from labapp.frames.beyond import states_of
 from labapp.frames.gradients import LAYER
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.steps import Read, near, near_step
@@ -91,8 +92,8 @@ def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks
     """Dimension and separability of each layer's features.
 
     Returns:
-        The columns of `IDENTITY` and `LAYER`, then quantity (of `BY_DEPTH`), value, low, high, note, state ("finite",
-        "not finite"); each run at its measured step that stands for `step`, see `steps`, or left out.
+        The columns of `IDENTITY` and `LAYER`, then quantity (of `BY_DEPTH`), value, low, high, note, state (of
+        `STATES`); each run at its measured step that stands for `step`, see `steps`, or left out.
     """
     parts = []
     for run, who in zip(runs, identities(runs), strict=True):
@@ -105,8 +106,7 @@ def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks
         thin = [spaced(part, share) for _, part in table.groupby("quantity", sort=False)]
         parts += [part.assign(step=at, **who) for part in thin]
     found = joined(parts, [*IDENTITY, *LAYER, "quantity", "value", "low", "high", "note"])
-    finite = np.isfinite(found["value"].to_numpy(float))
-    return found.assign(state=np.where(finite, "finite", "not finite"))
+    return found.assign(state=states_of(found["value"], log=False))
 
 
 def _placed(table: pd.DataFrame, step: int, most: int) -> pd.DataFrame:

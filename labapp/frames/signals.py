@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from labapp.frames.gradients import LAYER, states
+from labapp.frames.beyond import measured, states_of
+from labapp.frames.gradients import LAYER
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.slopes import on_shortcut
 from labapp.frames.steps import at_near_step
@@ -50,18 +51,22 @@ def read_signals(run: Run) -> pd.DataFrame:
     out; zero_fraction: share of values that the rectifier sets to zero, dead_share: channels without a positive value
     in the batch over all channels, both at the last place before the rectifier; update_ratio: ‖Δw‖/‖w‖ of layers with
     weights; forward_ratio: norm of a residual block's branch over that of its shortcut, backward_ratio: the same of the
-    two parts of ∂L/∂x. A value that is NaN because the signal was not finite is kept.
+    two parts of ∂L/∂x. One row a measurement, which may be NaN.
     """
     table = run.layers(columns=[*LAYER, *_RECORDED])
     kind = table["kind"]
     shortcut = on_shortcut(table["layer"])
     channels = table["layer"].map(_channels(run)).astype(float)
     # of blocks; asked at all steps, because a value that is not finite leaves no trace in the quantity itself
-    split = table["shortcut_norm"].notna().groupby(table["layer"]).transform("any")
+    split, rectified, judged = (
+        table[name].notna().groupby(table["layer"]).transform("any")
+        for name in ("shortcut_norm", "zero_fraction", "dead_channels")
+    )
+    lost = table["output_std"].isna() & (table["nonfinite"] > 0)
     places = {
         "output_std": (kind == response_kind(run)) & ~shortcut,
-        "zero_fraction": table["zero_fraction"].notna(),
-        "dead_share": table["dead_channels"].notna(),
+        "zero_fraction": rectified,
+        "dead_share": judged,
         "update_ratio": kind.isin(["conv", "linear"]),
         "forward_ratio": split,
         "backward_ratio": split,
@@ -77,7 +82,9 @@ def read_signals(run: Run) -> pd.DataFrame:
         rows = table.assign(part=table[part].astype(float), whole=1.0 if whole is None else whole.astype(float))
         with np.errstate(divide="ignore", invalid="ignore"):
             rows["value"] = rows["part"] / rows["whole"]
-        rows = rows[places[quantity] & (rows["value"].notna() | (rows["nonfinite"] > 0))]
+        if quantity in FROM_ZERO:  # of outputs that are NaN it cannot be said how many are above zero
+            rows[["value", "part", "whole"]] = rows[["value", "part", "whole"]].mask(lost)
+        rows = rows[places[quantity] & measured(rows.assign(**{quantity: rows["value"]}), quantity, run)]
         if quantity in FROM_ZERO:
             rows = _once_a_depth(rows)
         if whole is None:
@@ -105,17 +112,16 @@ def at_step(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:
     """`signals` at one step: each run at its own recorded step that stands for it, see `steps`; or left out.
 
     Returns:
-        The columns of the table, then state ("finite", "zero": beyond a log axis, "not finite"). At most `marks` rows a
-        quantity, thinned evenly, first and last layer kept.
+        The columns of the table, then state (of `STATES`; a share of zero is finite). At most `marks` rows a quantity,
+        thinned evenly, first and last layer kept.
     """
     if table.empty:
         return table.assign(state=pd.Series(dtype=str))
     chosen = at_near_step(table, step)
     parts = [thinned(part, marks) for _, part in chosen.groupby("quantity", sort=False, observed=True)]
     found = pd.concat(parts, ignore_index=True)
-    value = found["value"].to_numpy(float)
-    zero = (value == 0) & ~found["quantity"].isin(FROM_ZERO).to_numpy()
-    return found.assign(state=states(~np.isfinite(value) | (value < 0), zero))
+    linear = found["quantity"].isin(FROM_ZERO)
+    return found.assign(state=np.where(linear, states_of(found["value"], log=False), states_of(found["value"])))
 
 
 def medians(at: pd.DataFrame, quantity: str) -> pd.DataFrame:

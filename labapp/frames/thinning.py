@@ -23,8 +23,11 @@ def means(table: pd.DataFrame, rows: int) -> pd.DataFrame:
 
     Returns:
         The columns of the table, and step_first, step_last (the steps that a row is of), low, high (the least and the
-        greatest loss of them, so that a spike survives the mean).
+        greatest loss of them, so that a spike survives the mean), bad_step (the first of them whose loss is not finite,
+        NaN where all are), bad (that loss).
     """
+    bad = ~np.isfinite(table["loss"].astype(float))
+    table = table.assign(bad_step=table["step"].where(bad), bad=table["loss"].where(bad))
     if len(table) <= rows:
         return table.assign(step_first=table["step"], step_last=table["step"], low=table["loss"], high=table["loss"])
     stretch = bins(len(table), rows)
@@ -35,16 +38,31 @@ def means(table: pd.DataFrame, rows: int) -> pd.DataFrame:
         step_first=("step", "min"),
         step_last=("step", "max"),
         nonfinite=("nonfinite", "sum"),
+        bad_step=("bad_step", "min"),
     )
+    first = table.set_index("step")["bad"]
+    steps["bad"] = steps["bad_step"].map(first[~first.index.duplicated()])
     loss = finite["loss"].groupby(stretch).agg(low="min", high="max")
     return finite.groupby(stretch).mean().join([steps, loss]).assign(split=table["split"].iloc[0])
 
 
 def spaced(table: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """At most `rows` rows, evenly spaced, first and last kept."""
+    """At most `rows` rows, evenly spaced, first and last kept; what is not finite is left out last."""
     if len(table) <= rows:
         return table
-    return table.iloc[np.unique(np.linspace(0, len(table) - 1, rows).round().astype(int))]
+    value = next((name for name in ("value", "loss", "slope") if name in table), None)
+    bad = np.zeros(len(table), bool) if value is None else ~np.isfinite(table[value].to_numpy(float))
+    kept = _evenly(np.flatnonzero(bad), rows // 2)
+    return table.iloc[
+        np.union1d(kept, _evenly(np.flatnonzero(~bad) if len(kept) else np.arange(len(table)), rows - len(kept)))
+    ]
+
+
+def _evenly(places: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the places, the first and the last among them."""
+    if len(places) <= most:
+        return places
+    return places[np.unique(np.linspace(0, len(places) - 1, most).round().astype(int))]
 
 
 def bins(length: int, most: int) -> np.ndarray:

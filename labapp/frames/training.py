@@ -89,8 +89,9 @@ def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = Non
     Returns:
         The columns of `IDENTITY`, then step, split ("train": the batch; "test": held out), loss, accuracy, error
         (fractions; error = 1 − accuracy), nonfinite (losses in this row that are not finite), step_first, step_last,
-        low, high (of the steps that a row is of: first, last, least and greatest loss). At most `marks` rows of each
-        split: training rows become means over equal stretches of steps.
+        low, high (of the steps that a row is of: first, last, least and greatest loss), bad_step, bad (the first loss
+        of them that is not finite, and its step). At most `marks` rows of each split: training rows become means over
+        equal stretches of steps.
     """
     read = read or read_curves
     parts = []
@@ -101,16 +102,22 @@ def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = Non
         test = spaced(test, share)
         parts.append(pd.concat([means(train, share), means(test, len(test))], ignore_index=True).assign(**who))
     columns = [*IDENTITY, "step", "split", "loss", "accuracy", "error", "nonfinite"]
-    columns += ["step_first", "step_last", "low", "high"]
+    columns += ["step_first", "step_last", "low", "high", "bad_step", "bad"]
     return joined(parts, columns)
 
 
 def read_curves(run: Run) -> pd.DataFrame:
-    """Training and held-out curves of a run: step, split, loss, accuracy, error, nonfinite."""
-    train = run.steps(columns=["step", "loss", "accuracy"]).assign(split="train")
-    table = pd.concat([train, held_out(run).assign(split="test")], ignore_index=True)
+    """Training and held-out curves of a run: step, split, loss, accuracy, error, nonfinite; one row a measurement."""
+    train = _written(run, run.steps(columns=["step", "loss", "accuracy"]), "loss").assign(split="train")
+    test = _written(run, held_out(run), "accuracy").assign(split="test")
+    table = pd.concat([train, test], ignore_index=True)
     loss = table["loss"].to_numpy(float)
     return table.assign(error=1 - table["accuracy"], nonfinite=(~np.isfinite(loss)).astype(int))
+
+
+def _written(run: Run, table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """The table, but nothing of a run that never wrote it down: others' loops may keep the rate alone, say."""
+    return table if table[what].notna().any() or run.status == "diverged" else table.iloc[:0]
 
 
 def held_out(run: Run) -> pd.DataFrame:

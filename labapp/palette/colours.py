@@ -22,7 +22,6 @@ FAMILIES = {  # hue by family; "foreign" is a model of the user's own
 }
 ACCENT = {"light": "#475569", "dark": "#64769A"}  # buttons and sliders: a slate, because a hue would mean a family
 MUTED = "#808080"  # rules, theory and annotations, readable on either page
-ALARM = "#C2185B"  # values that are not finite; in no heatmap's scale
 
 # viridis and RdBu (reversed), ten samples each: the number that Streamlit's theme takes
 SEQUENTIAL = (

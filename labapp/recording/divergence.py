@@ -57,8 +57,12 @@ class Origin(NamedTuple):
 
 
 def began(origins: Sequence[Origin]) -> Origin:
-    """The first of them since all was finite; what is of the forward pass comes before the loss."""
-    since = max(origin.after for origin in origins)
+    """The first of them since all was finite; what is of the forward pass comes before the loss.
+
+    A loss may be infinite while all outputs and gradients are finite: where there is one, it began there at the latest.
+    """
+    losses = [origin.step - 1 for origin in origins if origin.what == "loss"]
+    since = min([max(origin.after for origin in origins), *losses])
     turn = {"weight": 0, "output": 0, "loss": 1}
     return min((one for one in origins if one.step > since), key=lambda one: (one.step, turn.get(one.what, 2)))
 

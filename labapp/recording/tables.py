@@ -81,6 +81,7 @@ def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]
     scale = np.array([s.change.scale if s.change else 1.0 for s in landed])[:, None]  # (T, 1)
     heard, felt, split = count > 0, felt & sound, split & sound & linked
     rectified = np.array([row.rectified for row in chosen], dtype=bool)
+    told = ~np.isnan(line[..., OUTPUT + SQUARE])  # NaN is neither above zero nor below
 
     def where(condition: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         return np.where(condition, numbers, np.nan)
@@ -98,8 +99,8 @@ def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]
             "update_ratio": change / weight_norm,
             "output_mean": where(heard, mean),
             "output_std": where(heard, deviation),
-            "zero_fraction": where(heard & rectified, 1 - line[..., OUTPUT + POSITIVE] / count),
-            "dead_channels": where(rectified, _dead(landed, shown, rectified)),
+            "zero_fraction": where(heard & rectified & told, 1 - line[..., OUTPUT + POSITIVE] / count),
+            "dead_channels": where(rectified & told, _dead(landed, shown, rectified)),
             "output_grad_norm": where(felt, np.sqrt(line[..., GRADIENT + SQUARE]) / scale),
             "nonfinite": where(heard, line[..., OUTPUT + NONFINITE] + line[..., GRADIENT + NONFINITE]),
             "branch_norm": where(linked, branch_norm),

@@ -80,7 +80,9 @@ class Origins:
         words = f"the loss of step {self._lost_at} is not finite" if lost else "weights are not finite"
         if first.what != "loss":
             words += f"; it began {first.note}"
-        elif not any(one.step == first.step for one in self._recent):
+        elif any(one.step == first.step for one in self._recent):
+            words += "; every output that was recorded of that step is"
+        else:
             words += "; the layers of that step were not recorded"
         return words + self._evidence(first.step)
 
@@ -90,4 +92,4 @@ class Origins:
         if not found:
             return ""
         at, ratio, layer = max(found)
-        return f"; in step {at}, recorded before, the largest update was {ratio:.2g} of the weights ({layer})"
+        return f"; in step {at}, recorded before, the largest update was {ratio:.2g} times the weights (of {layer})"

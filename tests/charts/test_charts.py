@@ -50,7 +50,7 @@ def fields(encodings):
 
 
 def test_loss_is_thin_on_a_log_axis_and_gaps_where_it_is_not_finite(runs, looks):
-    (mark, encodings, rows), (_, hits, _) = layers(charts.loss_chart(frames.curves(runs), looks))
+    (mark, encodings, rows), (_, hits, _), *_ = layers(charts.loss_chart(frames.curves(runs), looks))
     assert mark["type"] == "line"
     assert mark["strokeWidth"] < 1.5
     assert encodings["y"]["scale"]["type"] == "log"
@@ -62,7 +62,7 @@ def test_loss_is_thin_on_a_log_axis_and_gaps_where_it_is_not_finite(runs, looks)
 
 
 def test_accuracy_is_points_in_per_cent(runs, looks):
-    _, (mark, encodings, rows) = layers(charts.accuracy_chart(frames.curves(runs), looks))
+    _, (mark, encodings, rows), *_ = layers(charts.accuracy_chart(frames.curves(runs), looks))
     assert mark["type"] == "point"
     assert encodings["y"]["scale"]["domain"] == [0, 100]
     assert encodings["y"]["title"] == "test accuracy (%)"
@@ -82,13 +82,13 @@ def test_profile_names_the_layer_and_draws_every_layer(table, looks):
     assert len(rows) == 2 * 19
 
 
-def test_profile_marks_what_is_not_finite_on_the_axis(table, looks):
+def test_profile_marks_what_is_not_finite_at_the_edge(table, looks):
     drawn = layers(charts.profile_chart(frames.gradient_profile(table, 20), looks, "output_grad_norm"))
     _, encodings, rows = drawn[2]
     assert {row["run"] for row in rows} == {"plain-20"}
-    assert {row["state"] for row in rows} == {"not finite"}
-    assert encodings["y"]["value"] == {"expr": "height - 7"}
-    assert "state" in fields(encodings)
+    assert {row["mark"] for row in rows} == {"NaN"}
+    assert encodings["y"]["value"] == {"expr": "height - 9"}
+    assert "mark" in fields(encodings)
 
 
 def test_profile_lays_theory_below_the_lines_in_each_run_s_colour(table, looks, runs):
@@ -131,7 +131,7 @@ def test_a_legend_too_large_for_its_chart_is_left_to_the_sidebar(table):
 def test_slope_has_its_interval_and_the_marked_step(table, looks):
     drawn = layers(charts.slope_chart(frames.gradient_slope(table), looks, step=10))
     marks = [mark["type"] for mark, _, _ in drawn]
-    assert marks == ["rule", "rule", "area", "line", "point"]
+    assert marks == ["rule", "rule", "area", "line", "point", "point"]  # the last where there is no slope
     assert drawn[0][2] == [{"slope": 0.0}]
     assert drawn[1][2] == [{"step": 10}]
     assert (drawn[2][1]["y"]["field"], drawn[2][1]["y2"]["field"]) == ("low", "high")
@@ -149,7 +149,8 @@ def test_heatmap_colours_finite_cells_and_alarms_about_others(table):
     assert "layer" in fields(encodings)
     assert "layer" in fields(alarm)
     assert (len(good), len(bad)) == (2 * 19, 19)
-    assert broken["color"] == palette.ALARM
+    assert alarm["color"]["scale"] == {"domain": ["NaN"], "range": [palette.ALARM]}
+    assert {row["mark"] for row in bad} == {"NaN"}
 
 
 def test_a_spike_inside_a_cell_is_drawn_and_hovering_tells_its_steps(record, tmp_path):

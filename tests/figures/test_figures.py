@@ -91,9 +91,10 @@ def test_theory_is_dots_below_the_lines_in_their_colours_and_in_the_legend(ax):
 def test_a_profile_marks_what_it_cannot_draw(ax):
     data = table(relative_depth=[0, 0.5, 1], value=[1.0, np.nan, 0.0], net="dense")
     figures.profile(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("dense"))
-    crosses = next(line for line in ax.lines if line.get_marker() == "x")
-    np.testing.assert_allclose(crosses.get_xdata(), [0.5, 1])
-    assert to_rgb(crosses.get_color()) == to_rgb(palette.FAMILIES["dense"])
+    for marker, at in (("x", 0.5), ("o", 1)):
+        mark = next(line for line in ax.lines if line.get_marker() == marker and "beyond" in line.get_label())
+        np.testing.assert_allclose(mark.get_xdata(), [at])
+        assert to_rgb(mark.get_color()) == to_rgb(palette.FAMILIES["dense"])
 
 
 def test_a_profile_without_a_single_number(ax):
@@ -120,8 +121,9 @@ def test_a_heatmap_shows_every_cell_of_its_table(ax, record, tmp_path):
     mesh = ax.collections[0]
     assert mesh.get_array().shape == (19, 4)
     np.testing.assert_allclose(mesh.get_array()[:, 0], cells[cells["step"] == 0].sort_values("depth")["value"])
-    assert mesh.get_array().mask[:, 3].all()  # not finite: the alarm colour behind shows
-    assert to_rgb(ax.get_facecolor()) == to_rgb(palette.ALARM)
+    assert mesh.get_array().mask[:, 3].all()  # not finite: cells of their own lie there
+    assert [to_rgb(patch.get_facecolor()) for patch in ax.patches] == [to_rgb(palette.ALARM)] * 19
+    assert {patch.get_x() for patch in ax.patches} == {30}
     np.testing.assert_allclose(mesh.get_coordinates()[0, :, 0], [0, 10, 20, 30, 40])
     assert mesh.norm is norm
 
@@ -189,7 +191,7 @@ def test_a_trace_is_linear_and_marks_what_it_cannot_draw(ax):
     figures.trace(data=data, x="relative_depth", y="value", hue="net", ax=ax, styles=nets("vgg"))
     assert ax.get_yscale() == "linear"
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [-1, 3])
-    crosses = next(line for line in ax.lines if line.get_marker() == "x")
+    crosses = next(line for line in ax.lines if line.get_marker() == "^")
     np.testing.assert_allclose(crosses.get_xdata(), [0.5])
 
 

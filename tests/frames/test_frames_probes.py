@@ -80,7 +80,7 @@ def test_across_depth_takes_a_step_near_enough_and_three_quantities(tmp_path):
     table = frames.across_depth(runs, 20)
     assert set(table["quantity"]) == set(frames.BY_DEPTH)
     assert table.groupby("seed")["step"].first().to_dict() == {0: 19}
-    assert table["state"].tolist().count("not finite") == 3
+    assert table["state"].tolist().count("NaN") == 3
 
 
 def test_a_probe_that_is_missing_is_named(tmp_path):

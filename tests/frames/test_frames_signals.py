@@ -129,10 +129,15 @@ def test_medians_leave_out_what_is_not_finite(tmp_path):
 
 
 def test_what_is_not_finite_stays_and_is_named(tmp_path):
-    at = frames.at_step(frames.signals([record_signals(tmp_path, broken_from=10)]), 10)
+    table = frames.signals([record_signals(tmp_path, broken_from=10)])
+    at = frames.at_step(table, 10)
     for name in ("output_std", "update_ratio", "backward_ratio"):
-        assert set(quantity(at, name, 10)["state"]) == {"not finite"}, name
-    assert set(quantity(at, "dead_share", 10)["state"]) == {"finite"}  # a share of 0 is a value
+        assert set(quantity(at, name, 10)["state"]) == {"NaN"}, name
+    shares = {name: quantity(at, name, 10) for name in ("zero_fraction", "dead_share")}
+    assert {state for rows in shares.values() for state in rows["state"]} == {"NaN"}  # whatever was counted of NaN
+    assert frames.totals(at).iloc[0]["channels"] == 0
+    before = frames.at_step(table, 0)
+    assert set(quantity(before, "dead_share")["state"]) == {"finite"}  # a share of 0 is a value
 
 
 def test_each_run_stands_at_a_step_near_enough(tmp_path):

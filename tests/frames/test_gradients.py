@@ -56,7 +56,7 @@ def test_profile_takes_a_recorded_step_near_enough(record, tmp_path):
 
 def test_profile_names_what_cannot_be_drawn_on_a_log_axis():
     profile = frames.gradient_profile(one_profile([1, 0, np.nan, np.inf, -1]), 0)
-    assert profile["state"].tolist() == ["finite", "zero", "not finite", "not finite", "not finite"]
+    assert profile["state"].tolist() == ["finite", "zero", "NaN", "∞", "below zero"]
 
 
 def test_profile_of_a_very_deep_net_is_thinned():

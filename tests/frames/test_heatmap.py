@@ -54,7 +54,7 @@ def test_a_cell_says_which_steps_it_holds_and_a_spike_survives():
 def test_heatmap_tells_zero_and_broken_cells():
     table = pd.concat([one_profile([1, 0], step=0), one_profile([np.nan, 1], step=1)], ignore_index=True)
     cells = frames.gradient_heatmap(table).set_index(["depth", "step"])
-    assert cells["state"].to_dict() == {(1, 0): "finite", (2, 0): "zero", (1, 1): "not finite", (2, 1): "finite"}
+    assert cells["state"].to_dict() == {(1, 0): "finite", (2, 0): "zero", (1, 1): "NaN", (2, 1): "finite"}
     assert cells["value"].isna().sum() == 2
 
 

@@ -98,7 +98,7 @@ def test_curves_keep_every_row_that_can_be_drawn(record, tmp_path):
     assert list(table.columns) == [
         *frames.IDENTITY,
         *["step", "split", "loss", "accuracy", "error", "nonfinite"],
-        *["step_first", "step_last", "low", "high"],
+        *["step_first", "step_last", "low", "high", "bad_step", "bad"],
     ]
     train = table[(table["split"] == "train") & (table["run"] == "plain-20")]
     assert train["step"].tolist() == list(range(31))

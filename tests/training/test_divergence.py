@@ -43,7 +43,7 @@ def test_the_last_update_that_was_seen_is_told(tmp_path):
     run = train(small(**ILL, record_every=19), tmp_path)
     rows = run.layers(steps=0)
     row = rows.loc[rows["update_ratio"].idxmax()]
-    ratio = f"{row['update_ratio']:.2g} of the weights ({row['layer']})"
+    ratio = f"{row['update_ratio']:.2g} times the weights (of {row['layer']})"
     assert f"in step 0, recorded before, the largest update was {ratio}" in run.message
 
 
@@ -108,3 +108,12 @@ def test_a_healthy_training_says_nothing():
     log = Logbook(small(), None, None)
     log.step(0, (1.0, 0.5, 1.0), 0.1, 1.0)
     assert log.divergence == ""
+
+
+def test_a_loss_that_is_infinite_while_every_output_is_finite(tmp_path):
+    """As a difference of logits beyond float32 is, whose gradient is finite."""
+    log = Logbook(small(), None, None)
+    log.write("layers", {"step": [2], "layer": ["a"], "kind": ["conv"], "depth": [1], "output_grad_norm": [1.0]})
+    log.step(2, (math.inf, 0.1, 1.0), 0.1, 1.0)
+    log.write("divergence", origin(step=3, what="output", after=2))
+    assert log.divergence == "the loss of step 2 is not finite; every output that was recorded of that step is"

@@ -146,6 +146,7 @@ def _picture(archive: app.OpenArchive) -> None:
             help=MEANING,
             anchor=False,
         )
+        app.say_divergence(archive.chosen)
     # over all steps, so that the axis stands still while they play
     span = charts.log_span([*table["value"], *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:

@@ -52,7 +52,7 @@ def answer(table: pd.DataFrame) -> str:
     sentences = [_compared(nets)] if len(nets) else []
     lost = table[table["status"] == "diverged"]
     if len(lost):
-        sentences.append(f"{listed(lost['run'])} diverged: the loss was no longer a number.")
+        sentences.append(f"{listed(lost['run'])} diverged: numbers became infinite or NaN.")
     open_ends = [_standing(row) for row in app.rows(table[~table["status"].isin(["finished", "diverged"])])]
     sentences += open_ends[:UNFINISHED]
     if more := len(open_ends) - UNFINISHED if len(open_ends) > UNFINISHED else 0:
@@ -170,6 +170,7 @@ def _picture(archive: app.OpenArchive) -> None:
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
     st.title(palette.sentence(answer(table)), help=MEANING + published(archive.chosen, table), anchor=False)
+    app.say_divergence(archive.chosen)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")

@@ -103,7 +103,9 @@ def _picture(archive: app.OpenArchive) -> None:
     )  # at the end a rate may have annealed to zero
     app.say_steps(frames.standing(table, step), step)
     at = frames.at_step(table, step)
-    top.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
+    with top:
+        st.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
+        app.say_divergence(archive.chosen)
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
     rates = table["rate"].fillna(1.0)
@@ -131,7 +133,7 @@ def _multiple(
 ) -> None:
     about = palette.quantity(quantity)
     with st.container(gap=None):
-        st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
+        st.markdown(f"**{palette.markdown(about.name.capitalize())}**", help=about.meaning)
         st.caption(palette.sentence(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals)))
     if rows.empty or span is None:
         return

@@ -93,7 +93,7 @@ ONE_SEED = " With one seed each, chance cannot be told from the nets."
         (
             [("plain-20", 20, 0.93), ("plain-56", 56, np.nan, "diverged")],
             "plain-20 reaches 93 % on held-out images after 300 steps. "
-            "plain-56 diverged: the loss was no longer a number.",
+            "plain-56 diverged: numbers became infinite or NaN.",
         ),
         ([("plain-20", 20, np.nan, "running", 12)], "plain-20 is at step 12 of 300."),
         (

@@ -61,7 +61,7 @@ def test_a_diverged_run_can_be_viewed(page, nan_from, open_page, record, tmp_pat
     record(tmp_path, nan_from=nan_from, status="diverged")
     app = open_page(tmp_path, page)
     if page is None:
-        assert app.title[0].value == "plain-20 diverged: the loss was no longer a number."
+        assert app.title[0].value == "plain-20 diverged: numbers became infinite or NaN."
     else:
         app.select_slider(key="step").set_value(30).run()
         assert app.title[0].value == "At step 30 no layer of the chosen runs has a finite gradient."
