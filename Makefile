@@ -29,7 +29,7 @@ $(VENV)/.dev: $(VENV)/.lab
 	@touch $@
 
 app: $(VENV)/.lab ## set up and open the lab; where there are no runs yet, record the starter comparison behind it
-	@LABAPP_STARTER=1 LABAPP_RUNS=$(RUNS) $(BIN)/streamlit run labapp/main.py --server.port $(PORT)
+	@$(BIN)/python -m labapp app --root $(RUNS) --port $(PORT) --starter
 
 starter: $(VENV)/.lab ## record plain, residual and dense nets side by side
 	@$(BIN)/python -m labapp starter --runs $(RUNS)

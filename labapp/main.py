@@ -36,6 +36,9 @@ page = st.navigation(
         ],
     }
 )
+os.environ.setdefault(
+    "LABAPP_DATA", ""
+)  # of images that runs name: in the working folder alone, see config/permissions
 if os.environ.get("LABAPP_STARTER") == "1":  # as `make app` says
     app.begin_starter(os.environ.get("LABAPP_RUNS", "runs"))
 app.draw_sidebar()

@@ -4,15 +4,17 @@ from labapp.app.archive import OpenArchive, look_again_if_gone, opened
 from labapp.app.controls import choice, of_step, playable, playing, say_steps, step_slider
 from labapp.app.legend import svg_address, swatch
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
-from labapp.app.probed import measured_steps, probe, readable, show_probed, unmeasured, unpaired
+from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
 from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles
 from labapp.app.theory import say_theory
+from labapp.config import roots
 
 __all__ = [
-    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "choice", "curves", "described", "draw_sidebar",
-    "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen", "of_step", "opened", "overview",
-    "playable", "playing", "probe", "readable", "rows", "say_steps", "say_theory", "show", "show_probed", "signals",
-    "start", "starter_button", "step_slider", "styles", "svg_address", "swatch", "unmeasured", "unpaired",
+    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "choice", "curves", "described",
+    "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen", "of_step",
+    "opened", "overview", "playable", "playing", "probe", "readable", "roots", "rows", "say_steps",
+    "say_theory", "say_untrusted", "show", "show_probed", "signals", "start", "starter_button", "step_slider",
+    "styles", "svg_address", "swatch", "unmeasured", "unpaired",
 ]  # fmt: skip

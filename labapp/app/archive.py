@@ -13,11 +13,12 @@ from pathlib import Path
 import streamlit as st
 
 from labapp import frames
-from labapp.app.tables import problems, summary
-from labapp.config import LabError
+from labapp.app.tables import problems, summary, token
+from labapp.config import LabError, listed, roots, under_roots
 from labapp.store import Run, broken_runs, list_runs
 
 AT_FIRST = 6  # runs chosen when nobody has chosen yet: the newest
+_OUTSIDE = "{} is a link out of the folders that this app may open, so it is left alone"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class OpenArchive:
     runs: tuple[Run, ...]
     chosen: tuple[Run, ...]
     broken: tuple[str, ...]
+    refused: str = ""  # why the folder that was asked for is not opened
 
     @property
     def live(self) -> bool:
@@ -42,15 +44,38 @@ def opened() -> OpenArchive:
 
 def choose() -> OpenArchive:
     """Ask for the archive's folder and the runs to show, and keep the answer for `opened`."""
-    root = _folder()
+    _ask()
+    root, runs, broken, refused = roots()[0], list[Run](), list[str](), ""
     try:
+        root = asked()
         runs, broken = list_runs(root), [sentence for _, sentence in broken_runs(root)]
     except LabError as error:
-        runs, broken = [], [] if not root.exists() else [str(error)]
+        broken = [str(error)] if root.exists() else []
+        refused = _refusal()
+    outside = [run for run in runs if run.path.is_symlink() and _leads_out(run.path)]
+    broken += [_OUTSIDE.format(run.path) for run in outside]
+    runs = [run for run in runs if run not in outside]
     chosen, unreadable = _readable(_picker(runs))
-    archive = OpenArchive(root, tuple(runs), tuple(chosen), (*broken, *unreadable))
+    archive = OpenArchive(root, tuple(runs), tuple(chosen), (*broken, *unreadable), refused)
     st.session_state["_archive"] = archive
     return archive
+
+
+def asked() -> Path:
+    """The archive's folder that the sidebar's field names, links followed.
+
+    Raises:
+        LabError: It lies outside the folders that this app was opened for.
+    """
+    return under_roots(st.session_state.get("archive") or roots()[0])
+
+
+def _refusal() -> str:
+    try:
+        asked()
+    except LabError as error:
+        return str(error)
+    return ""
 
 
 def look_again_if_gone(chosen: Sequence[Run]) -> None:
@@ -59,15 +84,16 @@ def look_again_if_gone(chosen: Sequence[Run]) -> None:
         st.rerun()
 
 
-def _folder() -> Path:
-    folder = st.text_input(
+def _ask() -> None:
+    folders = roots()
+    more = "" if len(folders) < 2 else f" This app may open what lies under {listed(folders)}."
+    st.text_input(
         "Archive folder",
-        value=os.environ.get("LABAPP_RUNS", "runs"),
+        value=str(os.environ.get("LABAPP_RUNS") or folders[0]),
         key="archive",
         bind="query-params",
-        help="A folder of runs. `labapp train` and `labapp starter` write into it; the app only reads.",
+        help=f"A folder of runs. `labapp train` and `labapp starter` write into it; the app only reads.{more}",
     )
-    return Path(folder or ".").expanduser()
 
 
 def _picker(runs: list[Run]) -> list[Run]:
@@ -100,9 +126,34 @@ def _readable(runs: list[Run]) -> tuple[list[Run], list[str]]:
     fine, sentences = [], []
     for run in runs:
         try:
+            if stray := strays(run):
+                sentences.append(_OUTSIDE.format(stray))
+                continue
             summary(run)
             sentences += [f"{run.id}: {problem}" for problem in problems(run)]
             fine.append(run)
         except (LabError, OSError) as error:
             sentences.append(str(error))
     return fine, sentences
+
+
+def strays(run: Run) -> str:
+    """A link in a run's folder that leads out of what may be opened; "" where there is none."""
+    return _strays(*token(run))
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _strays(path: str, version: str) -> str:
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            if (place := Path(folder, name)).is_symlink() and _leads_out(place):
+                return str(place)
+    return ""
+
+
+def _leads_out(place: Path) -> bool:
+    try:
+        under_roots(place)
+    except LabError:
+        return True
+    return False

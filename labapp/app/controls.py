@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import streamlit as st
 
-from labapp import frames
+from labapp import frames, palette
 from labapp.app.running import PACE
 from labapp.config import listed
 
@@ -51,7 +51,7 @@ def step_slider(
         wanted = state[key]
         state[key] = min(steps, key=lambda step: abs(step - wanted))
     if len(steps) < 2:
-        st.caption(f"{label} {steps[0]:,}, the only one")
+        st.caption(palette.sentence(f"{label} {steps[0]:,}, the only one"))
         return steps[0]
     if key not in state and key not in st.query_params and begin is not None:
         state[key] = begin
@@ -89,7 +89,7 @@ def say_steps(standing: pd.DataFrame, step: int) -> None:
         else []
     )
     if words:
-        st.caption(" ".join(words))
+        st.caption(palette.sentence(" ".join(words)))
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:

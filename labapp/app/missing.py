@@ -16,7 +16,7 @@ from labapp import palette
 from labapp.app import launch
 from labapp.app.archive import OpenArchive, opened
 from labapp.app.running import PACE, job_name
-from labapp.config import LabError
+from labapp.config import READING, LabError, is_read_only
 
 
 def show(draw: Callable[[OpenArchive], None]) -> None:
@@ -35,7 +35,7 @@ def show(draw: Callable[[OpenArchive], None]) -> None:
 def none_chosen(archive: OpenArchive) -> None:
     """Say that no run is chosen, and where to choose."""
     st.title("No run is chosen.", anchor=False)
-    st.caption(f"Choose some of the {len(archive.runs)} runs in the sidebar.")
+    st.caption(palette.sentence(f"Choose some of the {len(archive.runs)} runs in the sidebar."))
 
 
 def broken(archive: OpenArchive) -> None:
@@ -43,11 +43,14 @@ def broken(archive: OpenArchive) -> None:
     found = [f"{run.id}: {damage}" for run in archive.chosen for damage in run.damage]
     told = dict.fromkeys([*archive.broken, *found])
     if told:
-        st.warning("\n\n".join(told), icon=":material/broken_image:")
+        st.warning("\n\n".join(map(palette.sentence, told)), icon=":material/broken_image:")
 
 
 def starter_button(root: Path, primary: bool = False) -> None:
     """Start the starter comparison, unless it is running."""
+    if is_read_only():
+        st.caption(palette.sentence(f"Nothing is recorded from here, because {READING}."))
+        return
     busy = any(job.arguments[0] == "starter" for job in launch.running(root))
     pressed = st.button(
         "Starter comparison",
@@ -74,13 +77,17 @@ def start(arguments: list[str], root: Path) -> None:
     try:
         launch.start(arguments, root)
     except LabError as error:
-        st.error(str(error))
+        st.error(palette.sentence(error))
     else:
         st.rerun()
 
 
 def empty(archive: OpenArchive) -> None:
-    """The page of an archive without runs: one picture, one sentence, one button."""
+    """The page of an archive without runs: one picture, one sentence, one button; of one that is not opened, why."""
+    if archive.refused:
+        st.title("This archive is not opened here.", anchor=False)
+        st.error(palette.sentence(archive.refused))
+        return
     jobs = launch.launches(archive.root)
     running = [job for job in jobs if job.status == "running"]
     with st.container(horizontal_alignment="center"):
@@ -91,20 +98,23 @@ def empty(archive: OpenArchive) -> None:
             st.fragment(_last_line, run_every=PACE)(running[0])
         else:
             st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
-            st.markdown(
-                f"Record six nets side by side into `{archive.root}` and watch them train; it takes a few minutes.",
-                text_alignment="center",
-            )
+            if not is_read_only():
+                words = f"Record six nets side by side into `{archive.root}` and watch them train"
+                st.markdown(palette.sentence(f"{words}; it takes a few minutes."), text_alignment="center")
             starter_button(archive.root, primary=True)
         if jobs and jobs[0].status in ("failed", "lost"):
-            st.error(f"{job_name(jobs[0])} ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
+            st.error(
+                palette.sentence(
+                    f"{job_name(jobs[0])} ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}"
+                )
+            )
         broken(archive)
 
 
 def _last_line(job: launch.Launch) -> None:
     """What a launch printed last, while there is no run to look at."""
     line = re.sub(r"^\[[^:]*: ", "", " ".join(job.tail(1)))  # how far it is stands in the sidebar
-    st.caption(line or "The laboratory is starting.", text_alignment="center")
+    st.caption(palette.sentence(line or "The laboratory is starting."), text_alignment="center")
 
 
 def _drawing() -> str:

@@ -7,19 +7,20 @@ button that measures it.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from labapp import frames
+from labapp import frames, palette
 from labapp.app import launch
 from labapp.app.archive import OpenArchive
 from labapp.app.missing import start
 from labapp.app.running import PACE
 from labapp.app.tables import token
-from labapp.config import FOREIGN, LabError, listed
+from labapp.config import FOREIGN, READING, LabError, is_read_only, is_trusted, listed, module_of
 from labapp.probes.catalogue import CATALOGUE, is_cheap, why_not
 from labapp.store import Run
 
@@ -36,7 +37,7 @@ def readable(run: Run, name: str, step: int) -> pd.DataFrame:
     try:
         return probe(run, name, step)
     except LabError as error:
-        st.error(str(error))
+        st.error(palette.sentence(error))
         return pd.DataFrame()
 
 
@@ -106,31 +107,44 @@ def unmeasured(
         primary: Whether nothing else is on the page; else it is one line.
     """
     jobs = [job for job in launch.launches(archive.root) if job.arguments[0] == "probe"]
-    mine = [job for job in jobs if set(job.arguments) & {run.id for run in runs}]
+    mine = [job for job in jobs if set(job.arguments) & {word(run) for run in runs}]
     busy = [job for job in mine if job.status == "running"]
-    able = [run for run in runs if run.checkpoints() or all(CATALOGUE[name].when == "plan" for name in names)]
+    able = [run for run in runs if is_trusted(run.experiment.net)]
+    untrusted = [run for run in runs if run not in able]
+    able = [run for run in able if run.checkpoints() or all(CATALOGUE[name].when == "plan" for name in names)]
     cheap = able and all(is_cheap(name, run.experiment) for run in able for name in applying(run, names))
-    if cheap and not mine and not st.session_state.get(f"tried-{'-'.join(names)}"):
+    if cheap and not mine and not is_read_only() and not st.session_state.get(f"tried-{'-'.join(names)}"):
         st.session_state[f"tried-{'-'.join(names)}"] = True  # once, should it be refused
-        start(["probe", *(run.id for run in able), "--cheap", "--quantities", *names], archive.root)
+        start(["probe", *map(word, able), "--cheap", "--quantities", *names], archive.root)
     if primary:
-        st.title(f"{what} is being measured." if busy else f"{what} has not been measured yet.", anchor=False)
+        st.title(
+            palette.sentence(f"{what} is being measured." if busy else f"{what} has not been measured yet."),
+            anchor=False,
+        )
     if busy:
         st.fragment(_progress, run_every=PACE)(busy[0].path)
         return
+    say_untrusted(untrusted, ["probe", "--quantities", *names])
     if not able:
-        kept = listed(frames.names(runs))
-        st.caption(f"{kept} kept no checkpoint to measure; train one with `--checkpoints` above 0.")
+        if kept := [run for run in runs if run not in untrusted]:
+            st.caption(
+                palette.sentence(
+                    f"{listed(frames.names(kept))} kept no checkpoint to measure; train with `--checkpoints` above 0."
+                )
+            )
         return
     with st.container(horizontal=not primary, vertical_alignment="center"):
         titles = listed(f"*{CATALOGUE[name].title.lower()}*" for name in names)
-        whose = listed(frames.names(able))
+        whose = palette.markdown(listed(frames.names(able)))
         st.markdown(
             f"A training records its layers; {titles} {'is' if len(names) == 1 else 'are'} measured afterwards, on "
             f"the checkpoints of {whose}."
             if primary
             else f"{whose}: {titles} not measured yet."
         )
+        if is_read_only():
+            st.caption(palette.sentence(f"Nothing is measured from here, because {READING}."))
+            return
         pressed = st.button(
             "Measure",
             icon=":material/biotech:",
@@ -141,23 +155,54 @@ def unmeasured(
     _say_failure(mine)
     if pressed:
         wanted = [name for name in names if any(name in applying(run, names) for run in able)]
-        start(["probe", *(run.id for run in able), "--quantities", *wanted], archive.root)
+        start(["probe", *map(word, able), "--quantities", *wanted], archive.root)
 
 
 def unpaired(archive: OpenArchive, run: Run, other: Run) -> None:
     """Like `unmeasured`, for the similarity of two runs, which is a table of its own."""
-    jobs = [job for job in launch.launches(archive.root) if {run.id, other.id, "--against"} <= set(job.arguments)]
+    jobs = [job for job in launch.launches(archive.root) if {word(run), word(other), "--against"} <= set(job.arguments)]
     if jobs and jobs[0].status == "running":
         st.fragment(_progress, run_every=PACE)(jobs[0].path)
         return
     mine, theirs = frames.names([run, other])
-    if not (run.checkpoints() and other.checkpoints()):
-        st.caption(f"{mine} and {theirs} can be compared when both have kept a checkpoint.")
+    untrusted = [each for each in (run, other) if not is_trusted(each.experiment.net)]
+    if untrusted:
+        say_untrusted(untrusted, ["probe", "--against", word(other)])
         return
-    st.caption(f"The layers of {mine} have not been compared with those of {theirs} yet.")
+    if not (run.checkpoints() and other.checkpoints()):
+        st.caption(palette.sentence(f"{mine} and {theirs} can be compared when both have kept a checkpoint."))
+        return
+    st.caption(palette.sentence(f"The layers of {mine} have not been compared with those of {theirs} yet."))
     _say_failure(jobs)
-    if st.button("Compare", icon=":material/biotech:", key="probe-against", type="primary"):
-        start(["probe", run.id, "--against", other.id], archive.root)
+    if is_read_only():
+        st.caption(palette.sentence(f"Nothing is compared from here, because {READING}."))
+    elif st.button("Compare", icon=":material/biotech:", key="probe-against", type="primary"):
+        start(["probe", word(run), "--against", word(other)], archive.root)
+
+
+def say_untrusted(runs: Sequence[Run], words: Sequence[str] = ()) -> None:
+    """Of runs whose net is somebody's own code: that it is not executed by looking at them, and how to consent.
+
+    Args:
+        runs: Some that nobody has consented to yet.
+        words: Of a command that would do it once, `labapp WORDS RUN --trust MODULE`; for all pages where left out.
+    """
+    for run, name in zip(runs, frames.names(runs), strict=True):
+        module = str(module_of(run.experiment.net))
+        command = shlex.join(["labapp", *words[:1], word(run), *words[1:], "--trust", module])
+        once = f"for this measurement with `{command}`, or " if words else ""
+        always = shlex.join(["labapp", "app", "--trust", module])
+        st.caption(
+            palette.sentence(
+                f"{name} asks for the code of module '{module}', which looking at a run does not execute; shown is "
+                f"what was recorded. If you know it, consent {once}for all pages with `{always}`."
+            )
+        )
+
+
+def word(run: Run) -> str:
+    """A run on a command line: its id, which is no option, whatever it begins with."""
+    return f"./{run.id}" if run.id.startswith("-") else run.id
 
 
 def share_done(lines: Sequence[str]) -> tuple[float, str]:
@@ -174,14 +219,14 @@ def share_done(lines: Sequence[str]) -> tuple[float, str]:
 def _say_failure(jobs: Sequence[launch.Launch]) -> None:
     """What the latest of these launches printed last, if it failed."""
     if jobs and jobs[0].status in ("failed", "lost"):
-        st.error(f"The last attempt ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}")
+        st.error(palette.sentence(f"The last attempt ended early: {' '.join(jobs[0].tail(1)) or 'it left no message'}"))
 
 
 def _progress(path: Path) -> None:
     """How far a measuring process is; the page is drawn anew when it has ended."""
     job = launch.load(path)
     share, words = share_done(job.tail(40))
-    st.progress(min(1.0, share), text=f"{words} …")
+    st.progress(min(1.0, share), text=palette.sentence(f"{words} …"))
     if job.status != "running":
         st.rerun()
 

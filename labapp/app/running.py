@@ -12,7 +12,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from labapp import frames, palette
 from labapp.app import launch
-from labapp.config import LabError
+from labapp.app.archive import asked
+from labapp.config import LabError, is_read_only
 from labapp.store import Run, list_runs
 
 PACE = 2.0  # seconds between looks at something that is still running
@@ -33,26 +34,37 @@ def job_name(job: launch.Launch) -> str:
 
 def _bars() -> None:
     """The bars, drawn again until nothing is left running; the whole page when a run began or ended."""
-    here = Path(st.session_state.get("archive") or ".").expanduser()
     try:
+        here = asked()
         runs = list_runs(here)
-    except LabError:
-        runs = []
+    except LabError:  # refused, or gone
+        return
     if _state(here, runs) != st.session_state.get("_seen"):
         st.rerun()
     for run, name in zip(runs, frames.names(runs), strict=True):
         if run.status == "running":
             done, steps = run.progress
-            st.progress(min(1.0, done / max(1, steps)), text=f"{name} · step {done:,} of {steps:,}{_left(run)}")
+            st.progress(
+                min(1.0, done / max(1, steps)),
+                text=palette.sentence(f"{name} · step {done:,} of {steps:,}{_left(run)}"),
+            )
     for job in launch.running(here):
         share, words = how_far(job.tail(40))
         if share is not None:
-            st.progress(share, text=f"{job_name(job)}{words}")
+            st.progress(share, text=palette.sentence(f"{job_name(job)}{words}"))
         with st.container(horizontal=True, vertical_alignment="center"):
             since = time.strftime("%H:%M", time.localtime(job.started))
-            st.caption(f"{job_name(job).split()[0]}{'' if share is not None else words}", help=f"Since {since}")
-            if st.button("Stop", icon=":material/stop_circle:", key=f"stop-{job.id}", type="tertiary"):
-                launch.stop(job)
+            st.caption(
+                palette.sentence(f"{job_name(job).split()[0]}{'' if share is not None else words}"),
+                help=f"Since {since}",
+            )
+            if not is_read_only() and st.button(
+                "Stop", icon=":material/stop_circle:", key=f"stop-{job.id}", type="tertiary"
+            ):
+                try:
+                    launch.stop(job)
+                except LabError as error:  # it belongs to another user, or runs on another machine
+                    st.error(palette.sentence(error))
 
 
 def _state(root: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from labapp import frames
+from labapp import frames, palette
 from labapp.config import listed
 from labapp.store import Run
 
@@ -42,4 +42,4 @@ def say_theory(chosen: Sequence[Run], at: pd.DataFrame, theory: pd.DataFrame, ho
             reasons.setdefault(reason, []).append(name)
     words += [f"Theory has nothing to say about {listed(names)}: {reason}." for reason, names in reasons.items()]
     if words:
-        st.caption(" ".join(words))
+        st.caption(palette.sentence(" ".join(words)))

@@ -52,7 +52,7 @@ def _axis(cells: pd.DataFrame, side: str, name: str) -> alt.Axis:
     layers = cells.drop_duplicates(side).sort_values(side)
     layers = layers.iloc[:: -(-len(layers) // LABELS)]
     words = " : ".join(
-        f"datum.value == {place} ? '{palette.short(layer, 16)}'"
+        f"datum.value == {place} ? {palette.expression(palette.short(layer, 16))}"
         for place, layer in zip(layers[side], layers[name], strict=True)
     )
     values = [int(place) for place in layers[side]]

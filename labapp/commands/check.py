@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from labapp.commands.options import Root
 from labapp.commands.progress import console
-from labapp.config import LabError
+from labapp.config import LabError, require_writing
 from labapp.store import broken_runs, check, find_run, list_runs, mend
 
 Names = Positional[Annotated[tuple[str, ...], arg(metavar="RUN", help="names or folders; all runs when left out")]]
@@ -21,6 +21,8 @@ def runs_check(runs: Names = (), repair: Repair = False, root: Root = "runs") ->
     Exit code 1 where something is amiss that was not mended. A repair keeps what is whole of a damaged table, restores
     run.json from its copy, and publishes the last rows of a killed process; what is lost stands in run.json afterwards.
     """
+    if repair:
+        require_writing("repairing runs")
     screen = console()
     amiss = mended = count = 0
     for path in _folders(runs, root):

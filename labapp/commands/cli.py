@@ -1,5 +1,6 @@
 """What can be asked of the laboratory from a command line?
 
+    labapp app
     labapp train --family residual --depth 56 --width 8
     labapp starter
     labapp explain RUN --index 3
@@ -24,6 +25,7 @@ from tyro.conf import Positional, arg
 
 import labapp
 from labapp import palette
+from labapp.commands.app import app
 from labapp.commands.check import runs_check
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
@@ -31,7 +33,7 @@ from labapp.commands.options import Options, Root, experiment, parse
 from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import TrainingProgress, console, percent
 from labapp.commands.starter import degradation, final_accuracy, record, summary
-from labapp.config import LabError, listed, nearest
+from labapp.config import LabError, listed, module_of, nearest, trust
 from labapp.store import broken_runs, find_run, list_runs, remove_run
 from labapp.training.starter import STARTER
 
@@ -52,6 +54,8 @@ def train(options: Options, probe: ProbeOption = "cheap", root: Root = "runs") -
     """
     chosen = experiment(options)
     screen = console()
+    if (module := module_of(chosen.net)) is not None:
+        trust([module])  # named by who typed this
     screen.print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
     from labapp.training.loop import train as train_one
 
@@ -150,6 +154,7 @@ def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs")
 
 
 COMMANDS: dict[str, Callable[..., int]] = {
+    "app": app,
     "train": train,
     "starter": starter,
     "doctor": doctor,
@@ -169,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _termination_as_interrupt(), _short_warnings():
             return _run(words)
     except LabError as error:
-        print(f"labapp: {error}", file=sys.stderr)
+        print(f"labapp: {palette.visible(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("labapp: stopped; what was recorded until now is in the archive", file=sys.stderr)
@@ -225,7 +230,7 @@ def _termination_as_interrupt() -> Iterator[None]:
 def _short_warnings() -> Iterator[None]:
     """Print a warning as one line, without the place in the code that gave it."""
     before = warnings.formatwarning
-    warnings.formatwarning = lambda message, *_, **__: f"labapp: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"labapp: {palette.visible(message)}\n"
     try:
         yield
     finally:

@@ -25,6 +25,10 @@ GROUPS = {  # in the help of `train`, and the field that each begins with
     "machine": "device",
 }
 Root = Annotated[str, arg(aliases=["--runs"], metavar="DIR", help="the archive: a folder of runs")]
+Trust = Annotated[
+    tuple[str, ...],
+    arg(metavar="MODULE", help="modules of somebody's own whose nets may be built because a run says so"),
+]
 
 
 def _options() -> Any:

@@ -14,12 +14,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from tyro.conf import Positional, arg
 
-from labapp.commands.options import Root
-from labapp.commands.progress import console
-from labapp.config import LabError
+from labapp.commands.options import Root, Trust
+from labapp.commands.progress import Words, console
+from labapp.config import LabError, permissions, require_trust
 from labapp.probes.catalogue import CATALOGUE, WHEN, chosen
 from labapp.store import Run, find_run
 
@@ -69,6 +69,7 @@ def probe(
     against_checkpoint: AgainstStepOption = None,
     cheap: CheapOption = False,
     missing: MissingOption = False,
+    trust: Trust = (),
     root: Root = "runs",
 ) -> int:
     """Measure what a run's checkpoints know: feature reuse, similarity, dimension, lesions, paths, architecture.
@@ -83,10 +84,13 @@ def probe(
         raise LabError("only similarity compares two runs; leave --quantities out beside --against")
     if cheap and (against is not None or checkpoints):
         raise LabError("--cheap takes every checkpoint of a run alone; leave --checkpoints and --against out")
+    permissions.trust(trust)
     chosen(quantities)
     wanted = _checkpoints(checkpoints)
     found = [find_run(word, root) for word in runs]
     other = None if against is None else find_run(against, root)
+    for run in (*found, *([other] if other else [])):
+        require_trust(run.experiment.net, f"run '{run.id}'")
     console().print("loading torch …")
     # threads that wait asleep: beside a training, threads that wait awake made a probe take up to twenty times as long
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -141,7 +145,7 @@ class ProbeProgress:
         self.done = self.tables = self.total = 0
         self.began = time.monotonic()
         self.screen = console()
-        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), Words("{task.description}"))
         self.bar = Progress(*columns, console=self.screen, disable=not self.screen.is_terminal)
         self.task = self.bar.add_task("", total=None)
 

@@ -9,11 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
+from labapp import palette
 from labapp.commands.workers import Work
 from labapp.config import Experiment
 from labapp.training.logbook import Moment
@@ -22,10 +24,27 @@ LOG_SECONDS = 5.0  # between two lines where no one sees a bar
 WIDE = 160  # columns, where nobody can say how many there are
 
 
+class Screen(Console):
+    """A console on which words are text: no markup, no emoji by name, and nothing that steers the terminal."""
+
+    def render_str(self, text: str, **about: Any) -> Text:
+        """As rich does, line by line."""
+        lines = [palette.visible(line) for line in text.split("\n")]
+        return super().render_str("\n".join(lines), **about | {"markup": False, "emoji": False})
+
+
 def console() -> Console:
     """A console that does not break lines in a pipe or a file as if it were a narrow terminal."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
-    return Console(width=width, highlight=False, markup=False)
+    return Screen(width=width, highlight=False, markup=False, emoji=False)
+
+
+class Words(TextColumn):
+    """A column of a bar that shows a field of its task as text."""
+
+    def render(self, task: Task) -> Text:
+        """As rich does, without its markup."""
+        return Text(palette.visible(self.text_format.format(task=task)), justify=self.justify)
 
 
 def percent(share: float) -> str:
@@ -79,8 +98,8 @@ class TrainingProgress:
 
     def _draw(self, moment: Moment) -> None:
         if self._bars is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bars = Progress(*columns, TextColumn("{task.fields[told]}"), console=console())
+            columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bars = Progress(*columns, Words("{task.fields[told]}"), console=console())
             self._tasks = [self._bars.add_task("all", total=sum(self.steps), told="")] if len(self.names) > 1 else []
             self._bars.start()
         while len(self._tasks) < self.at + 1 + (len(self.names) > 1):
@@ -169,7 +188,7 @@ class SeriesProgress:
     def _draw(self, running: Sequence[Work]) -> None:
         if self._bars is None:
             self._bars = Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), console=console()
+                Words("{task.description}"), BarColumn(), Words("{task.fields[told]}"), console=console()
             )
             self._tasks[None] = self._bars.add_task("all", total=1.0, told="")
             self._bars.start()

@@ -21,6 +21,18 @@ from labapp.config.choices import (
 )
 from labapp.config.errors import LabError, first_line, listed, nearest, sentence
 from labapp.config.experiment import Experiment
+from labapp.config.permissions import (
+    READING,
+    is_read_only,
+    is_trusted,
+    module_of,
+    require_trust,
+    require_writing,
+    roots,
+    trust,
+    under_data,
+    under_roots,
+)
 
 __all__ = [
     "BELONGS_TO",
@@ -30,12 +42,22 @@ __all__ = [
     "IMAGENET_DEPTHS",
     "IMAGESETS",
     "PHOTOGRAPHS",
+    "READING",
     "RECIPES",
     "VGG_DEPTHS",
     "Experiment",
     "LabError",
     "first_line",
+    "is_read_only",
+    "is_trusted",
     "listed",
+    "module_of",
     "nearest",
+    "require_trust",
+    "require_writing",
+    "roots",
     "sentence",
+    "trust",
+    "under_data",
+    "under_roots",
 ]

@@ -149,6 +149,8 @@ class Experiment(BaseModel):
     def _check_foreign(self) -> None:
         if self.net is None:
             raise LabError("a foreign net is given as net: torchvision:NAME, timm:NAME or MODULE:FACTORY")
+        if not self.net.isprintable():
+            raise LabError(f"net {self.net!r} holds signs that cannot be shown, so it names none")
         if "family" in self.model_fields_set and self.family != choices.FOREIGN:
             raise LabError(f"net {self.net!r} and family {self.family!r} are two nets; give one of them")
         for name in ("form", "depth", "width", "norm", "activation", "init", "padding_mode", *choices.BELONGS_TO):

@@ -37,6 +37,7 @@ STYLE: Any = {
     "pdf.fonttype": 42,  # text stays text
     "savefig.dpi": 300,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a name with a dollar is a name
     "svg.hashsalt": "labapp",  # the same table gives the same bytes
     "xtick.labelsize": 7.5,
     "xtick.major.width": 0.6,
@@ -76,19 +77,26 @@ def colour_bar(
     bar.outline.set_linewidth(0.4)
     bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=powers))
     if powers:
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda power, _: f"$10^{{{power:g}}}$"))
+        bar.ax.yaxis.set_major_formatter(
+            FuncFormatter(lambda power, _: f"10{f'{power:g}'.translate(palette.SUPERSCRIPT)}")
+        )
 
 
 def legend(figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False, theory: bool = False) -> None:
     """One legend for all panels, above them; with `theory`, the dots of `lines.dots` too."""
     handles = [
         Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
-               marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=name)
+               marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=_shown(name))
         for name, look in looks_of(styles, hue).items()
     ]  # fmt: skip
     if theory:
         handles.append(Line2D([], [], color=palette.MUTED, label="theory", **DOTS))
     figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)), handlelength=3, borderpad=0)
+
+
+def _shown(name: str) -> str:
+    """A name as a legend shows it; one with an underscore in front would be hidden."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def colormap(relative: bool = False) -> LinearSegmentedColormap:

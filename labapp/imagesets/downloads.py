@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from labapp.config import LabError, first_line
+from labapp.config import READING, LabError, first_line, is_read_only
 
 TIMEOUT = 30  # seconds without a byte
 # what torchvision raises when files are missing, have another checksum or end too early, and when a download fails
@@ -58,6 +58,10 @@ def fetch(name: str, split: str, data: Path) -> LabelledImages:
     try:
         found = make(data, **which, download=False)
     except UNREADABLE:
+        if is_read_only():
+            raise LabError(
+                f"{name} is not complete in {data.absolute()}, and {READING}, so it is not fetched"
+            ) from None
         try:
             with _patient_network(), contextlib.redirect_stdout(sys.stderr):
                 found = make(data, **which, download=True)

@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from labapp.config import IMAGESETS, Experiment, LabError, listed, nearest
+from labapp.config import IMAGESETS, Experiment, LabError, listed, nearest, under_data
 from labapp.imagesets.clutter import canvases, digits, enlarge
 from labapp.imagesets.downloads import LabelledImages, fetch
 from labapp.imagesets.sets import FolderSet, ImageSet, MemorySet
 
 CANVASES = {"train": 5000, "test": 1000}  # of cluttered-digits
+MADE = ("cluttered-digits", "digits")  # without files
 DIGITS = tuple("0123456789")
 MEASURED = 1000  # images of a folder on which its mean and deviation are measured
 
@@ -73,6 +74,8 @@ def load(
 
 def load_for(experiment: Experiment, split: str) -> ImageSet:
     """The images of one split as an experiment asks for them; only its training images are augmented."""
+    if experiment.imageset not in MADE:
+        under_data(experiment.data)
     return load(
         experiment.imageset,
         split=split,

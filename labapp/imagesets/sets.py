@@ -5,6 +5,7 @@ deviation, then, if the set is augmented, cropped at random after padding and mi
 the same thing.
 """
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -114,6 +115,7 @@ class FolderSet(ImageSet):
                 "test/<class>/*.png"
             ) from error
         self.files = [path for path, _ in found.samples]
+        _stay_inside(self.files, folder.parent)
         super().__init__("folder", torch.tensor(found.targets), tuple(found.classes), (3, size))
 
     def pixels(self, indices: Tensor) -> Tensor:
@@ -135,3 +137,12 @@ class FolderSet(ImageSet):
             raise LabError(f"{file} is no image that can be read; remove it or replace it") from error
         size = self.image_size
         return functional.pil_to_tensor(functional.center_crop(functional.resize(image, [size]), [size, size]))
+
+
+def _stay_inside(files: list[str], folder: Path) -> None:
+    """Refuse files that are links to somewhere else; a folder as a whole may be a link."""
+    inside = folder.resolve()
+    links = [file for file in files if Path(file).is_symlink()]
+    for place in {*links, *(os.path.dirname(file) for file in files)}:  # noqa: PTH120 - a set of 100,000 is common
+        if not (there := Path(place).resolve()).is_relative_to(inside):
+            raise LabError(f"{place} is a link to {there}, out of the image folder {folder}; copy what it links to")

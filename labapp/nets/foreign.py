@@ -66,6 +66,8 @@ def _torchvision(name: str, weights: str | None, options: dict[str, Any]) -> nn.
 
     if name not in models.list_models():
         raise LabError(f"torchvision has no net '{name}'{nearest(name, models.list_models())}")
+    if weights is None and "weights_backbone" in inspect.signature(models.get_model_builder(name)).parameters:
+        options = {"weights_backbone": None, **options}  # else detectors and segmenters fetch those of their backbone
     make = partial(models.get_model, name, weights=weights and "DEFAULT", **options)
     return _made(f"torchvision:{name}", make, fetches=weights is not None)
 

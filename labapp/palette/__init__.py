@@ -13,10 +13,11 @@ from labapp.palette.colours import (
     styles,
 )
 from labapp.palette.numbers import SUPERSCRIPT, duration, log_ticks, number, percent, short, tick_label
+from labapp.palette.text import expression, markdown, sentence, visible
 from labapp.palette.words import KINDS, METHODS, NORMS, QUANTITIES, WEIGHTINGS, Caption, kind, quantity
 
 __all__ = [
     "ACCENT", "ALARM", "DASHES", "DIVERGING", "FAMILIES", "KINDS", "MARKERS", "METHODS", "MUTED", "NORMS", "QUANTITIES",
-    "SEQUENTIAL", "SUPERSCRIPT", "WEIGHTINGS", "Caption", "colour", "duration", "kind", "log_ticks", "number",
-    "percent", "quantity", "short", "styles", "tick_label",
+    "SEQUENTIAL", "SUPERSCRIPT", "WEIGHTINGS", "Caption", "colour", "duration", "expression", "kind", "log_ticks",
+    "markdown", "number", "percent", "quantity", "sentence", "short", "styles", "tick_label", "visible",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from labapp.config import Experiment, LabError
+from labapp.config import Experiment, LabError, require_trust
 from labapp.diagnostics.measuring.batch_statistics import settle, unsettled
 from labapp.diagnostics.measuring.copies import restarted
 from labapp.diagnostics.measuring.inlet import inlet
@@ -34,6 +34,7 @@ from labapp.probes.weights import gone, load_into, state_of
 from labapp.store import Run
 
 SIZE = 224  # pixels a side, where nobody says
+LARGEST = 4096  # pixels a side that a record may ask for
 ASSUMED = {  # mean and deviation by channels, where nobody says: ImageNet's, and those that bring 0 … 1 to −1 … 1
     3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     1: ((0.5,), (0.5,)),
@@ -136,6 +137,7 @@ def of_run(run: Run, step: int | None = None) -> Subject:
 @locked
 def as_stored(run: Run, step: int | None = None) -> Subject:
     """`of_run` with the statistics that the checkpoint holds, whatever they say."""
+    require_trust(run.experiment.net, f"run '{run.id}'")
     path = run.checkpoint_path(step)
     try:
         about = path.stat()
@@ -147,6 +149,7 @@ def as_stored(run: Run, step: int | None = None) -> Subject:
 @functools.lru_cache(maxsize=KEPT)
 def _of_checkpoint(folder: Path, path: Path, *seen: int) -> Subject:
     run = Run(folder)
+    require_trust(run.experiment.net, f"run '{run.id}'")
     images = _reading_of_run(run)
     net = net_for(
         run.experiment,
@@ -173,13 +176,22 @@ def _reading_of_run(run: Run) -> Reading:
     about = run.environment.get("images") or {}
     if not {"image_size", "channels", "mean", "std", "classes"} <= set(about):
         return reading_of(run.experiment)
-    return Reading(
-        size=int(about["image_size"]),
-        channels=int(about["channels"]),
-        mean=tuple(about["mean"]),
-        std=tuple(about["std"]),
-        classes=tuple(map(str, about["classes"])),
-    )
+    try:
+        found = Reading(
+            size=int(about["image_size"]),
+            channels=int(about["channels"]),
+            mean=tuple(map(float, about["mean"])),
+            std=tuple(map(float, about["std"])),
+            classes=tuple(map(str, about["classes"])),
+        )
+    except (TypeError, ValueError, OverflowError):
+        raise LabError(f"what run '{run.id}' says of its images cannot be read; its record is damaged") from None
+    if not (0 < found.size <= LARGEST and found.channels in (1, 3) and found.classes):
+        raise LabError(
+            f"run '{run.id}' says that it read images of {found.channels} channels and {found.size} pixels a side; "
+            f"the lab reads pictures of 1 or 3 channels and at most {LARGEST} pixels"
+        )
+    return found
 
 
 def reading_of(experiment: Experiment) -> Reading:

@@ -5,7 +5,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from labapp.config import LabError, listed, nearest
+from labapp.config import LabError, listed, nearest, require_writing
 from labapp.store.files import folders, sentences
 from labapp.store.run import Run
 from labapp.store.schema import TABLES
@@ -44,6 +44,7 @@ def broken_runs(root: str | Path) -> list[tuple[Path, str]]:
 
 def remove_run(root: str | Path, run_id: str) -> None:
     """Delete a run, readable or not; one that is being written is refused."""
+    require_writing(f"removing run '{run_id}'")
     names = [folder.name for folder in _run_folders(root)]
     if run_id not in names:
         raise LabError(
@@ -54,9 +55,9 @@ def remove_run(root: str | Path, run_id: str) -> None:
     if isinstance(found, Run) and found.status == "running":
         raise LabError(f"run '{run_id}' is being written; stop it first")
     ours = {"run.json", "checkpoints", "probes", *TABLES}
-    if isinstance(found, str) and not ours & {entry.name for entry in path.iterdir()}:
-        raise LabError(f"{path} holds nothing that the lab wrote, so it is left alone")
     with sentences(path):
+        if isinstance(found, str) and not ours & {entry.name for entry in path.iterdir()}:
+            raise LabError(f"{path} holds nothing that the lab wrote, so it is left alone")
         gone = path.with_name(f".removed-{run_id}-{secrets.token_hex(4)}")
         path.rename(gone)  # for every reader at once
         gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)

@@ -59,18 +59,25 @@ def sync_folder(folder: Path) -> None:
 
 def files(folder: Path) -> list[str]:
     """The sorted names of the files in a folder, without hidden ones; empty without the folder."""
-    try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name[0] != ".")
-    except OSError:
-        return []
+    return _entries(folder, os.DirEntry.is_file, ".")
 
 
 def folders(folder: Path) -> list[str]:
     """The sorted names of the folders in a folder, without those with "." or "_" first; empty without the folder."""
+    return _entries(folder, os.DirEntry.is_dir, "._")
+
+
+def _entries(folder: Path, of_kind: Callable[[os.DirEntry[str]], bool], hidden: str) -> list[str]:
+    found = []
     try:
-        return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name[0] not in "._")
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # a link that leads round in a circle
+                    if entry.name[0] not in hidden and of_kind(entry):
+                        found.append(entry.name)
     except OSError:
         return []
+    return sorted(found)
 
 
 def clear_temporary(folder: Path) -> None:

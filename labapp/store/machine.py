@@ -1,12 +1,15 @@
-"""On which machine and with which versions does a process run, and is it still alive?
+"""On which machine and with which versions does a process run, is it still alive, and how is it told to end?
 
-The first is what it takes to repeat a run, the second tells a run in progress from a killed one.
+The first is what it takes to repeat a run, the second tells a run in progress from a killed one. A process is known by
+machine, boot, number and start: none of them changes when the clock is set.
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +21,9 @@ from typing import Any
 
 import psutil
 
+from labapp.config import LabError
+
+SILENCE = 600.0  # seconds without a sign after which what runs on another machine counts as lost
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "pandas", "pyarrow")  # asked for without importing
 
@@ -49,22 +55,87 @@ def git_commit(folder: Path) -> str | None:
 
 def this_process() -> dict[str, Any]:
     """When and where this process began, its number and its identity, for `is_alive` to know it by."""
-    pid = os.getpid()
-    return {
-        "started": datetime.now(UTC).isoformat(),
-        "host": socket.gethostname(),
-        "pid": pid,
-        "process": process_identity(pid),
-        "command": list(sys.argv),
-    }
+    return {"started": datetime.now(UTC).isoformat(), **noted(os.getpid()), "command": list(sys.argv)}
+
+
+def noted(pid: int) -> dict[str, Any]:
+    """Where a process of this machine runs and which it is: what `is_alive` and `send_signal` know it by."""
+    return {"host": socket.gethostname(), "machine": this_machine(), "pid": pid, "process": process_identity(pid)}
+
+
+@functools.cache
+def this_machine() -> str:
+    """A string that tells this machine from another of the same name, until it is booted again.
+
+    On Linux "<boot id>/<the namespace of its process numbers>", because two containers may share a boot; on macOS the
+    id of the boot; elsewhere the machine's name.
+    """
+    with contextlib.suppress(OSError):
+        return f"{_BOOT.read_text().strip()}/{os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115 - no path
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return _ask("sysctl", "-n", "kern.bootsessionuuid")
+    return socket.gethostname()
 
 
 def is_alive(process: Mapping[str, Any]) -> bool | None:
-    """Whether the process noted by `this_process` still runs; None when it belongs to another machine."""
-    if process.get("host") != socket.gethostname():
+    """Whether the process of a note still runs.
+
+    None where this process cannot tell: it belongs to another machine, another boot, or to another user whose processes
+    the system hides. Then only its signs tell (`gave_sign`).
+    """
+    if not is_here(process):
         return None
-    identity = process_identity(int(process.get("pid") or -1))
+    pid = _number(process)
+    identity = process_identity(pid)
+    if identity is None and _is_hidden(pid):
+        return None
     return identity is not None and identity == process.get("process")
+
+
+def gave_sign(when: float) -> bool:
+    """Whether a file's time is a sign of life; one from the future is none, because a clock was set since."""
+    return abs(time.time() - when) < SILENCE
+
+
+def is_here(process: Mapping[str, Any]) -> bool:
+    """Whether the process of a note is one of this machine; a note of an older lab has the machine's name alone."""
+    if process.get("machine"):
+        return process["machine"] == this_machine()
+    return process.get("host") == socket.gethostname()
+
+
+def send_signal(process: Mapping[str, Any], number: signal.Signals) -> bool:
+    """Signal the process of a note, never another that has its number today; whether it was there.
+
+    Raises:
+        LabError: It belongs to another machine, or to another user.
+    """
+    pid = _number(process)
+    if not is_here(process):
+        raise LabError(f"process {pid} runs on {process.get('host')}, not on this machine; stop it there")
+    handle = None
+    try:
+        with contextlib.suppress(
+            AttributeError, OSError
+        ):  # newer Linux; it holds this very process, whoever gets the number later
+            handle = os.pidfd_open(pid) if pid > 0 else None
+        alive = is_alive(process)
+        if alive is None:
+            raise PermissionError
+        if not alive:
+            return False
+        if handle is None:
+            os.kill(pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        raise LabError(f"process {pid} belongs to another user, who alone can stop it") from None
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return True
 
 
 def process_identity(pid: int) -> str | None:
@@ -74,16 +145,32 @@ def process_identity(pid: int) -> str | None:
     set; elsewhere the second of its start, as `ps -o lstart` prints it. run.json holds this string: keep its form.
     """
     try:
-        booted, process = psutil.boot_time(), psutil.Process(pid)
+        process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return None
-        began = process.create_time()
-    except (psutil.Error, ValueError):  # ValueError: a negative number
+        if not psutil.LINUX:
+            return time.ctime(process.create_time())
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return f"{_BOOT.read_text().strip()}/{fields[19]}"  # the 22nd; behind the name, which may hold anything
+    except (psutil.Error, ValueError, OSError, OverflowError):  # ValueError: a negative number
         return None
-    if not psutil.LINUX:
-        return time.ctime(began)
-    ticks = round((began - booted) * os.sysconf("SC_CLK_TCK"))  # both move by as much when the clock is set
-    return f"{_BOOT.read_text().strip()}/{ticks}"
+
+
+def _number(process: Mapping[str, Any]) -> int:
+    """The process number of a note; -1, which no process has, where there is none."""
+    pid = process.get("pid")
+    return pid if isinstance(pid, int) and 0 < pid < 2**31 else -1
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is a process of this number that belongs to another user."""
+    try:
+        os.kill(pid, 0) if pid > 0 else None
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _ask(*command: str) -> str:

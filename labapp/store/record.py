@@ -22,6 +22,8 @@ STATUSES: tuple[str, ...] = get_args(Status)  # and "interrupted", which nobody 
 _ZONE = re.compile(r"(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE)
 COPY = ".run.json.copy"  # of when the latest attempt began or ended, should run.json itself be damaged
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of a run or a probe; also a file's, on any system
+LARGEST = 64 * 2**20  # bytes of a run.json; a net of ten thousand layers needs four million
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 class Record(BaseModel):
@@ -73,9 +75,17 @@ def read_record(path: Path, seen: tuple[int, ...]) -> Record:
 
     Raises:
         LabError: Of a newer version of the lab.
-        ValueError: For anything that is no record.
+        ValueError: It is no record: too large, no JSON, nested too deeply, or with half a character.
     """
-    contents = json.loads(path.read_bytes())
+    if seen[-1] > LARGEST:
+        raise ValueError(f"{seen[-1]} bytes")
+    said = path.read_bytes()
+    try:
+        contents = json.loads(said)
+        if _HALVES.search(said):  # as an escape: no text can be shown or stored with it
+            json.dumps(contents, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     if isinstance(written := contents.get("format"), int) and written > FORMAT:
         newer = f"by a newer version of the lab ({contents.get('labapp')}, format {written})"
         raise LabError(f"{path} was written {newer}; this one reads format {FORMAT}, so update labapp")

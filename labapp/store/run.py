@@ -9,7 +9,6 @@ Reading never changes anything, and nothing half-written can make it fail.
 
 import os
 import re
-import time
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,14 +24,13 @@ from labapp.config import LabError, first_line, listed, nearest, sentence
 from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
-from labapp.store.machine import is_alive
+from labapp.store.machine import gave_sign, is_alive
 from labapp.store.parquet import verify, write_table
 from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
 from labapp.store.schema import NOTHING, TABLES
 from labapp.store.table import Table, damage_below
 
-SILENCE = 600.0  # seconds without a sign after which a run on another machine counts as interrupted
 _PROBE = re.compile(r"(.+)\.step-(\d{8,})\.parquet")
 
 
@@ -96,7 +94,7 @@ class Run:
     def _is_written(self, record: Record) -> bool:
         alive = is_alive(record.attempts[-1]) if record.attempts else False
         if alive is None and self._seen:  # on another machine; while it trains it gives a sign every few seconds
-            return time.time() - self._seen[1] / 1e9 < SILENCE
+            return gave_sign(self._seen[1] / 1e9)
         return bool(alive)
 
     @property

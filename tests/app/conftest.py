@@ -24,6 +24,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
 
     def opened(root: Path, page: str | None = None, **address: str) -> AppTest:
         monkeypatch.setenv("LABAPP_RUNS", str(root))
+        monkeypatch.setenv("LABAPP_DATA", "")  # as the entrypoint sets it, for this test alone
         app = AppTest.from_file(str(MAIN), default_timeout=60)
         for name, value in address.items():
             app.query_params[name] = value

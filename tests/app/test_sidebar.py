@@ -86,7 +86,8 @@ def test_a_run_that_was_removed_is_no_longer_chosen(archive, open_page):
     assert gone.id not in app.multiselect(key="runs").value
 
 
-def test_another_archive_is_opened_by_its_folder(archive, open_page, record, tmp_path):
+def test_another_archive_is_opened_by_its_folder(archive, open_page, record, tmp_path, monkeypatch):
+    monkeypatch.setenv("LABAPP_ROOTS", str(tmp_path))
     record(tmp_path / "other", family="residual", depth=32)
     app = open_page(archive)
     app.text_input(key="archive").set_value(str(tmp_path / "other")).run()

@@ -1,5 +1,7 @@
 """The table to be drawn, read back from the axes."""
 
+import html
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -143,7 +145,7 @@ def test_one_colour_bar_and_one_legend_a_figure(ax):
     figures.legend(ax.figure, "net", nets("plain", "residual"), markers=True)
     bar = ax.figure.axes[-1]
     ax.figure.canvas.draw()
-    assert "$10^{-2}$" in [label.get_text() for label in bar.get_yticklabels()]
+    assert "10⁻²" in [label.get_text() for label in bar.get_yticklabels()]
     (legend,) = ax.figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["plain", "residual"]
 
@@ -204,3 +206,16 @@ def test_a_scale_without_powers_says_its_own_numbers(ax):
     figures.colour_bar(ax.figure, [ax], Normalize(0, 1), "linear CKA", powers=False)
     ax.figure.canvas.draw()
     assert "0.2" in [label.get_text() for label in ax.figure.axes[-1].get_yticklabels()]
+
+
+@pytest.mark.parametrize("name", ["$x$", "a_{1}$\\frac{$", "_hidden", "<b>", "[red]", "a\\b"])
+def test_a_name_is_text_in_a_figure(ax, name, tmp_path):
+    """Dollars would be a formula, which fails where it is none; a label with _ in front would be left out."""
+    data = table(step=[0, 1], error=[0.9, 0.5], net=[name, name])
+    styles = nets("plain").assign(net=name)
+    figures.curve(data=data, x="step", y="error", hue="net", ax=ax, styles=styles)
+    ax.set_title(name)
+    figures.legend(ax.figure, "net", styles)
+    ax.figure.savefig(tmp_path / "figure.svg")
+    drawn = html.unescape((tmp_path / "figure.svg").read_text())
+    assert drawn.count(f">{name}</text>") + drawn.count(f"> {name}</text>") == 2

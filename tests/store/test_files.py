@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from labapp.store.files import alone, write_whole
+from labapp.store.files import alone, files, folders, write_whole
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -78,3 +78,10 @@ def test_a_folder_is_let_go_when_its_block_raises(tmp_path: Path) -> None:
         raise RuntimeError("the roof leaks")
     with alone(tmp_path):
         pass
+
+
+def test_a_link_in_a_circle_hides_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert (folders(tmp_path), files(tmp_path)) == (["folder"], ["file"])

@@ -17,7 +17,11 @@ def test_this_process_is_alive_and_its_record_says_which_it_is() -> None:
     process = this_process()
     assert process["pid"] == os.getpid()
     assert is_alive(process) is True
-    assert is_alive(process | {"host": f"not-{socket.gethostname()}"}) is None
+    assert is_alive(process | {"machine": "another boot/pid:[1]"}) is None
+    assert is_alive(process | {"host": "renamed since"}) is True
+    older = {name: value for name, value in process.items() if name != "machine"}  # of a lab that noted the name alone
+    assert is_alive(older) is True
+    assert is_alive(older | {"host": f"not-{socket.gethostname()}"}) is None
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="reads /proc")

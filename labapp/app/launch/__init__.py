@@ -4,25 +4,27 @@
     launches("runs")[0].status                    # "running", "finished", "failed", "stopped" or "lost"
     stop(launch)
 
-A launch is two files in the archive, `.launches/<id>.json` and `<id>.log`. They outlive the app: whoever opens the
-archive next sees the same launches.
+A launch is a few files in the archive, `.launches/<id>.json`, `<id>.log` and what `supervisor` writes beside them. They
+outlive the app: whoever opens the archive next sees the same launches.
 """
 
 import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
-from labapp.app.launch.supervisor import SIGNALS, read, write
-from labapp.config import Experiment, LabError
-from labapp.store import alone, list_runs, process_identity
+from labapp.app.launch.supervisor import KNOWN, SIGNALS, part, read, write
+from labapp.config import Experiment, LabError, is_read_only, require_trust, require_writing
+from labapp.store import alone, list_runs
+from labapp.store.machine import gave_sign, is_alive, noted, send_signal
 
 FOLDER = ".launches"
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -36,9 +38,9 @@ class Launch:
     path: Path
     arguments: tuple[str, ...]
     started: float
-    pid: int = 0  # of the supervisor; also the process group
-    born: str | None = None  # its identity, because the system gives process numbers again
-    host: str = ""
+    supervisor: dict[str, Any] = field(default_factory=dict)  # which process it is, see `labapp.store.machine.noted`
+    child: dict[str, Any] = field(default_factory=dict)  # the one that does it
+    alive: bool = False  # whether one of them was seen when this was read
     returncode: int | None = None
     stopped: bool = False
 
@@ -57,13 +59,11 @@ class Launch:
         """running, finished, failed, stopped, or lost (its supervisor is gone and could not say how it ended)."""
         if self.returncode is not None:
             return "stopped" if self.stopped else "failed" if self.returncode else "finished"
-        if self.host and self.host != socket.gethostname():
-            return "running"  # on another machine that shares this folder; nobody here can tell better
-        return "running" if self.born and process_identity(self.pid) == self.born else "lost"
+        return "running" if self.alive else "lost"
 
     def tail(self, lines: int = 12) -> list[str]:
         """The last lines that the command printed, without empty ones."""
-        if not self.log.is_file():
+        if self.log.is_symlink() or not self.log.is_file():  # an archive of somebody else's may name any file
             return []
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - 64_000))
@@ -72,7 +72,16 @@ class Launch:
 
 
 def start(arguments: Sequence[str], root: str | Path) -> Launch:
-    """Start `python -m labapp ARGUMENTS --root ROOT`; one starter comparison at a time."""
+    """Start `python -m labapp ARGUMENTS --root ROOT`; one starter comparison at a time.
+
+    Raises:
+        LabError: Where it may not be started or cannot be written, or asks for code that nobody consented to.
+    """
+    require_writing(f"starting `labapp {arguments[0]}`")
+    words = [part for argument in arguments for part in argument.split("=", 1)]
+    for option, word in pairwise(words):
+        if option == "--net":
+            require_trust(word, "this training")
     root = Path(root).resolve()
     folder = root / FOLDER
     try:
@@ -80,8 +89,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
         with alone(folder):
             if arguments[0] == "starter" and any(other.arguments[0] == "starter" for other in running(root)):
                 raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
-            path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(2)}.json"
-            path.write_text("{}", encoding="utf-8")
+            path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(4)}.json"
             write(path, arguments=[*arguments], root=str(root), started=time.time())
             with path.with_suffix(".log").open("wb") as log, _held_back(SIGNALS):
                 supervisor = subprocess.Popen(
@@ -93,8 +101,7 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
                     start_new_session=True,
                 )
             _children.append(supervisor)
-            born = process_identity(supervisor.pid)
-            write(path, pid=supervisor.pid, born=born, host=socket.gethostname())
+            write(part(path, "supervisor"), **noted(supervisor.pid))
     except OSError as error:
         raise LabError(
             f"nothing can be recorded into {root}: {error.strerror or error}; choose another folder"
@@ -104,6 +111,8 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
 
 def begin_starter(root: str | Path) -> Launch | None:
     """Start the starter comparison where there are no runs, or go on with one that was interrupted; else nothing."""
+    if is_read_only():
+        return None
     before = [job for job in launches(root) if job.arguments[0] == "starter"]
     if before:
         wanted = before[0].status in ("stopped", "failed", "lost")
@@ -113,19 +122,34 @@ def begin_starter(root: str | Path) -> Launch | None:
 
 
 def load(path: Path) -> Launch:
-    """The launch of a record, as the record is now."""
+    """The launch of a record, as it is now."""
     _reap()
     record = read(path)
-    known = {field.name: record[field.name] for field in fields(Launch) if field.name in record}
-    return Launch(path, **known | {"arguments": tuple(record["arguments"]), "started": record["started"]})
+    supervisor, child = _said(path, "supervisor") or _of_older_lab(record), _said(path, "child")
+    alive = any(_lives(path, process) for process in (supervisor, child) if process)
+    if not supervisor:  # it is just being started
+        alive = abs(time.time() - record["started"]) < KNOWN
+    end = record | _said(path, "end")  # looked at last: it is written before the supervisor ends
+    returncode = end.get("returncode")
+    return Launch(
+        path,
+        tuple(map(str, record["arguments"])),
+        float(record["started"]),
+        supervisor,
+        child,
+        alive,
+        returncode if isinstance(returncode, int) else None,
+        bool(end.get("stopped")),
+    )
 
 
 def launches(root: str | Path) -> list[Launch]:
     """All launches into an archive, newest first; a record that cannot be read is passed over."""
     found = []
     for path in (Path(root) / FOLDER).glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            found.append(load(path.resolve()))
+        if "." not in path.stem:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+                found.append(load(path.resolve()))
     return sorted(found, key=lambda launch: launch.started, reverse=True)
 
 
@@ -135,10 +159,17 @@ def running(root: str | Path) -> list[Launch]:
 
 
 def stop(launch: Launch, wait: float = 0.0) -> Launch:
-    """Interrupt a launch as Ctrl-C does, wait at most `wait` seconds for its end, and return it as it is then."""
-    if load(launch.path).status == "running":
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(launch.pid, signal.SIGINT)
+    """Interrupt a launch as Ctrl-C does, wait at most `wait` seconds for its end, and return it as it is then.
+
+    The supervisor tells its group; where it was killed, the process that it had started is told itself.
+
+    Raises:
+        LabError: It may not be stopped, runs on another machine, or belongs to another user.
+    """
+    require_writing(f"stopping `labapp {launch.arguments[0]}`")
+    now = load(launch.path)
+    if now.status == "running":
+        _ = any(send_signal(process, signal.SIGINT) for process in (now.supervisor, now.child) if process)
     until = time.monotonic() + wait
     while (now := load(launch.path)).status == "running" and time.monotonic() < until:
         time.sleep(0.05)
@@ -155,6 +186,28 @@ def arguments_for(experiment: Experiment) -> list[str]:
         else:
             words += [f"--{flag}", str(value)]
     return words
+
+
+def _said(path: Path, name: str) -> dict[str, Any]:
+    """What a file of a launch says; nothing where it is not there, or is no record."""
+    with contextlib.suppress(OSError, ValueError):
+        found = read(part(path, name))
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _of_older_lab(record: dict[str, Any]) -> dict[str, Any]:
+    """The supervisor as older labs noted it, in the record itself."""
+    return {"pid": record["pid"], "process": record.get("born"), "host": record.get("host")} if "pid" in record else {}
+
+
+def _lives(path: Path, process: dict[str, Any]) -> bool:
+    """Whether a process of a launch runs; of one on another machine its signs tell."""
+    alive = is_alive(process)
+    if alive is None:
+        with contextlib.suppress(OSError):
+            return any(gave_sign(file.stat().st_mtime) for file in (part(path, "child"), path) if file.exists())
+    return bool(alive)
 
 
 _children: list[subprocess.Popen[bytes]] = []  # supervisors that this process started and must wait for

@@ -3,10 +3,16 @@
 This script, run by its path as `python supervisor.py RECORD`. It lives as long as a training, so it imports nothing but
 the standard library: not even the package that it lies in. A stop is Ctrl-C to the whole process group first, so that a
 run can be closed in order, then a termination, then a kill.
+
+A launch is several files, each written whole by one process alone, so that nobody overwrites what another knows:
+`<id>.json`, what is to be done, and `<id>.supervisor.json`, which process this is, by who started it;
+`<id>.child.json`, which process does it, and `<id>.end.json`, how it ended, by this script.
 """
 
+import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -16,23 +22,38 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what asks a launch to end
 PATIENCE = 15.0  # seconds between Ctrl-C and termination, and again to the kill
+KNOWN = 10.0  # seconds in which whoever starts this script notes which process it is
+SIGN = 30.0  # seconds between two signs of life, for who looks from another machine
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def supervise(path: Path) -> int:
     """Run the command of a record to its end and write down how it ended."""
     asked: list[float] = []
-    for number in SIGNALS:  # a handler, not SIG_IGN, which a child would inherit
-        signal.signal(number, lambda *_: asked.append(time.monotonic()))
+
+    def ask(*_: object) -> None:  # a handler, not SIG_IGN, which a child would inherit
+        asked.append(time.monotonic())
+        if len(asked) == 1 and os.getpgrp() == os.getpid():  # the group is this script's own, so nobody else's
+            os.killpg(0, signal.SIGINT)
+
+    for number in SIGNALS:
+        signal.signal(number, ask)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    me = _wait_for(part(path, "supervisor"))
+    if me is None:  # nobody could stop what nobody knows
+        print("the app ended before it could note this launch; start it again", flush=True)  # noqa: T201 - the log
+        return 1
     record = read(path)
     if asked:
-        write(path, returncode=-signal.SIGINT, stopped=True, ended=time.time())
+        write(part(path, "end"), returncode=-signal.SIGINT, stopped=True, ended=time.time())
         return 0
     command = [sys.executable, "-m", "labapp", *record["arguments"], "--root", record["root"]]
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     if asked:  # between the look and the start
         child.send_signal(signal.SIGINT)
-    terminated = False
+    with contextlib.suppress(OSError):  # a full disk: the launch goes on, and so does what watches it
+        write(part(path, "child"), **{**me, "pid": child.pid, "process": _identity(child.pid)})
+    terminated, signed = False, time.monotonic()
     while (returncode := child.poll()) is None:
         waited = time.monotonic() - asked[0] if asked else 0.0
         if waited > 2 * PATIENCE:
@@ -40,25 +61,55 @@ def supervise(path: Path) -> int:
         elif waited > PATIENCE and not terminated:
             terminated = True
             child.terminate()
+        if time.monotonic() - signed > SIGN:
+            signed = time.monotonic()
+            with contextlib.suppress(OSError):
+                os.utime(part(path, "child"))
         time.sleep(0.1)
-    write(path, returncode=returncode, stopped=bool(asked), ended=time.time())
+    write(part(path, "end"), returncode=returncode, stopped=bool(asked), ended=time.time())
     if asked:  # whoever of the group did not listen
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
     return returncode
 
 
+def part(path: Path, name: str) -> Path:
+    """The file of a launch that says this about it."""
+    return path.with_suffix(f".{name}.json")
+
+
 def read(path: Path) -> dict[str, Any]:
-    """The record as it is now."""
+    """What a file of a launch says."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write(path: Path, **fields: Any) -> None:
-    """Add fields to the record; whoever reads it meanwhile sees it either without or with them."""
-    record = read(path) | fields
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    temporary.replace(path)
+    """Write a file of a launch, whole or not at all; who reads it meanwhile sees the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_text(json.dumps(fields, indent=1), encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _wait_for(path: Path) -> dict[str, Any] | None:
+    until = time.monotonic() + KNOWN
+    while time.monotonic() < until:
+        with contextlib.suppress(FileNotFoundError):
+            return read(path)
+        time.sleep(0.01)
+    return None
+
+
+def _identity(pid: int) -> str | None:
+    """As `labapp.store.machine.process_identity`, with the standard library alone."""
+    with contextlib.suppress(OSError, IndexError):
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return f"{_BOOT.read_text().strip()}/{fields[19]}"
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"LC_ALL": "C"})
+    return done.stdout.strip() or None
 
 
 if __name__ == "__main__":

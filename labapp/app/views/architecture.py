@@ -74,10 +74,10 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         parts = frames.parts(list(names.values()), app.probe)
     except LabError as error:
         top.title("This table cannot be read.", anchor=False)
-        st.error(str(error))
+        st.error(palette.sentence(error))
         return
     image = tuple(int(side) for side in str(table["shape"].iloc[0]).split("×")) if len(table) else ()
-    top.title(answer(name, frames.sizes(table), image), help=MEANING, anchor=False)
+    top.title(palette.sentence(answer(name, frames.sizes(table), image)), help=MEANING, anchor=False)
     _layers(table, ROWS[shown])
     left, right = st.columns([3, 2], gap="medium")
     with left:
@@ -137,7 +137,9 @@ def _stages(run: Run) -> None:
     shape = [f"{row.channels} × {row.height} × {row.width}" for row in app.rows(table)]
     stride = ["–" if row.stride == 0 else f"{row.stride:,} px" for row in app.rows(table)]
     st.table(
-        pd.DataFrame({"Map": table["stage"], "Shape": shape, "Stride": stride}), hide_index=True, border="horizontal"
+        pd.DataFrame({"Map": table["stage"].map(palette.markdown), "Shape": shape, "Stride": stride}),
+        hide_index=True,
+        border="horizontal",
     )
 
 
@@ -160,7 +162,7 @@ def _published(run: Run, parameters: float) -> None:
     st.table(shown, hide_index=True, border="horizontal")
     differing = [words for words in dict.fromkeys(table["differs"]) if words]
     if differing:
-        st.caption(f"This run's net is not quite the published one: {'; or '.join(differing)}.")
+        st.caption(palette.sentence(f"This run's net is not quite the published one: {'; or '.join(differing)}."))
 
 
 def _own(row: Any) -> str:
@@ -177,7 +179,7 @@ def _stacks(run: Run) -> None:
         return
     shown = pd.DataFrame(
         {
-            "Stack": table["stack"],
+            "Stack": table["stack"].map(palette.markdown),
             "Sees": [f"{size} × {size}" for size in table["receptive_field"]],
             "Weights": [f"{weights:,}" for weights in table["weights"]],
             "Rectifiers": table["activations"],
@@ -194,13 +196,17 @@ def _measured(archive: app.OpenArchive, run: Run) -> None:
     if "level_gradients" in there:
         step = there["level_gradients"][-1]
         levels = frames.pyramid(run, step, app.probe)
-        st.caption(f"Gradient norm of each level at each stage, at step {step:,}.")
+        st.caption(palette.sentence(f"Gradient norm of each level at each stage, at step {step:,}."))
         st.altair_chart(charts.pyramid_chart(levels), key="pyramid", alt="Gradient norm of each level at each stage")
     if "accepted_sizes" in there:
-        st.markdown(f"**Images it takes.** {accepted(app.readable(run, 'accepted_sizes', frames.PLAN))}")
+        st.markdown(
+            f"**Images it takes.** {palette.sentence(accepted(app.readable(run, 'accepted_sizes', frames.PLAN)))}"
+        )
     if "spatial_order" in there:
         step = there["spatial_order"][-1]
-        st.markdown(f"**Order of positions.** {order(app.readable(run, 'spatial_order', step), step)}")
+        st.markdown(
+            f"**Order of positions.** {palette.sentence(order(app.readable(run, 'spatial_order', step), step))}"
+        )
     if missing:
         app.unmeasured(archive, [run], missing, "", primary=False)
 
@@ -238,7 +244,7 @@ def _growth(run: Run) -> None:
     layers, kept = table[table["part"] == "layer"], table["compression"].dropna()
     added = listed(map(str, sorted(layers["channels_new"].unique())))
     share = f"; transitions keep {palette.percent(kept.mean())}" if len(kept) else ""
-    st.caption(f"Every layer adds {added} channels{share}.")
+    st.caption(palette.sentence(f"Every layer adds {added} channels{share}."))
     st.altair_chart(
         charts.growth_chart(table, run.experiment.family), key="growth", alt="Channels behind each part of the net"
     )

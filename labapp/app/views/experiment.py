@@ -11,9 +11,9 @@ from typing import Any
 
 import streamlit as st
 
-from labapp import app
+from labapp import app, palette
 from labapp.app import launch
-from labapp.config import BELONGS_TO, CHOICES, FAMILIES, Experiment, LabError
+from labapp.config import BELONGS_TO, CHOICES, FAMILIES, READING, Experiment, LabError, is_read_only
 
 OPEN = "_form"  # whether the form is open
 FIRST = ("recipe", "depth", "width", "norm", "activation", "init", "imageset", "steps", "seed")
@@ -43,6 +43,9 @@ LEFT_OPEN = {  # what it means that a field is not settled before the images are
 
 def button(root: Path) -> None:
     """Open the form; it stays open until it is sent or dismissed, also when the page is drawn anew behind it."""
+    if is_read_only():
+        st.caption(palette.sentence(f"No experiment is started from here, because {READING}."))
+        return
     st.button("Start an experiment", icon=":material/science:", key="new", on_click=_open)
     if st.session_state.get(OPEN):
         _dialog(root)
@@ -69,10 +72,10 @@ def _dialog(root: Path) -> None:
         with st.expander(title):
             _fields(names, wanted)
     if fault:
-        st.error(fault)
+        st.error(palette.sentence(fault))
     else:
-        st.caption(f"Will run: `labapp {' '.join(launch.arguments_for(wanted))}`")
-        st.caption(in_words(wanted))
+        st.caption(palette.sentence(f"Will run: `labapp {' '.join(launch.arguments_for(wanted))}`"))
+        st.caption(palette.sentence(in_words(wanted)))
     if st.button("Start", type="primary", icon=":material/play_arrow:", key="form-start", disabled=bool(fault)):
         _close()
         app.start(launch.arguments_for(wanted), root)

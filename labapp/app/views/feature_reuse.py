@@ -104,7 +104,11 @@ def _one_source(archive: app.OpenArchive) -> None:
         for run, name in zip(archive.chosen, frames.names(archive.chosen), strict=True)
     }
     words = listed(f"all {count} layers of {name}" if count else name for name, count in counts.items())
-    st.title(f"{words[0].upper()}{words[1:]} read one source each, the layer before.", anchor=False, help=MEANING)
+    st.title(
+        palette.sentence(f"{words[0].upper()}{words[1:]} read one source each, the layer before."),
+        anchor=False,
+        help=MEANING,
+    )
     st.caption("Choose a dense net, which reads all layers before, or a residual one, which reads their sum.")
 
 
@@ -122,7 +126,7 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         groups_of = [set(_measured(own, each)["step"]) for own, each in asked]
     except LabError as error:
         top.title("These tables cannot be read.", anchor=False)
-        st.error(str(error))
+        st.error(palette.sentence(error))
         return
     steps = sorted(int(step) for step in set().union(*groups_of))
     if not steps:
@@ -136,10 +140,10 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         counterpart = frames.reuse(second, "ablation", step, app.probe)
     except LabError as error:
         top.title("These tables cannot be read.", anchor=False)
-        st.error(str(error))
+        st.error(palette.sentence(error))
         return
     who = (frames.names(first, seeds=False)[0] if first else "", frames.names(second, seeds=False)[0] if second else "")
-    top.title(answer(cells, start, counterpart, who, step), help=MEANING, anchor=False)
+    top.title(palette.sentence(answer(cells, start, counterpart, who, step)), help=MEANING, anchor=False)
     stands = [_standing(*each, step) for each in ((first, weighting, cells), (second, "ablation", counterpart))]
     app.say_steps(pd.concat(stands), step)
     left, right = st.columns([5, 2], gap="medium") if first and second else (st.container(), st.container())
@@ -215,8 +219,12 @@ def _triangles(cells: pd.DataFrame, who: str, weighting: str, scale: str) -> Non
     name = {"raw": unit, "column mean": f"{unit}, above or below the column's mean"}.get(scale, f"{unit}, {scale}")
     chance = frames.spread_of_untrained(cells)
     with st.container(gap=None):
-        st.markdown(f"**{who}**" + (f", mean of {seeds} seeds" if seeds > 1 else ""))
-        st.caption(name if pd.isna(chance) else f"{name}; chance alone: ±{palette.percent(chance)} from net to net")
+        st.markdown(f"**{palette.markdown(who)}**" + (f", mean of {seeds} seeds" if seeds > 1 else ""))
+        st.caption(
+            palette.sentence(
+                name if pd.isna(chance) else f"{name}; chance alone: ±{palette.percent(chance)} from net to net"
+            )
+        )
         st.altair_chart(charts.linear_bar(domain), key=f"bar-{who}-{weighting}", alt=f"Colours of {name}")
     blocks = sorted(cells["block"].unique())
     for at in range(0, len(blocks), ACROSS):
@@ -247,9 +255,9 @@ def _observations(runs: Sequence[Run], weighting: str, step: int) -> None:
     for (_, rows), column in zip(table.groupby("observation"), st.columns(4), strict=False):
         with column, st.container(border=True, height="stretch"):
             st.markdown(verdict(rows))
-            st.markdown(f"{rows['claim'].iloc[0].capitalize()}.")
+            st.markdown(palette.sentence(f"{rows['claim'].iloc[0].capitalize()}."))
             for row in app.rows(rows):
-                st.caption(f"{row.run}: {words_of(row)}")
+                st.caption(palette.sentence(f"{row.run}: {words_of(row)}"))
 
 
 def words_of(row: Any) -> str:

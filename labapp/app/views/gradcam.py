@@ -12,7 +12,7 @@ from labapp import app, frames, palette
 from labapp.app import background, questions
 from labapp.app.views import gradcam_grid, gradcam_scores
 from labapp.app.views.gradcam_grid import COLUMNS, View, at_stage
-from labapp.config import LabError, listed
+from labapp.config import LabError, is_trusted, listed
 from labapp.figures import maps
 from labapp.store import Run
 
@@ -81,10 +81,12 @@ def page() -> None:
 
 def _body(archive: app.OpenArchive) -> None:
     top = st.container()
-    runs = [run for run in archive.chosen if run.checkpoints()]
+    runs = [run for run in archive.chosen if run.checkpoints() and is_trusted(run.experiment.net)]
+    untrusted = [run for run in archive.chosen if not is_trusted(run.experiment.net)]
     sets = {questions.image_set(run) for run in runs}
+    app.say_untrusted(untrusted)
     if not runs:
-        top.title("None of the chosen runs kept a checkpoint.", anchor=False)
+        top.title(f"None of the chosen runs {'can be asked' if untrusted else 'kept a checkpoint'}.", anchor=False)
         st.caption("A map needs a net's weights: train one with `--checkpoints` above 0, or choose another run.")
         return
     same = [run for run in runs if questions.image_set(run) == questions.image_set(runs[0])]
@@ -93,13 +95,13 @@ def _body(archive: app.OpenArchive) -> None:
         sample, jobs = _choose_image(same[0])
     except LabError as error:
         top.title("This picture cannot be looked at.", anchor=False)
-        st.error(str(error))
+        st.error(palette.sentence(error))
         return
     try:
         view = _controls(same, sample)
     except LabError as error:
         top.title("This picture cannot be read so.", anchor=False)
-        st.error(str(error))
+        st.error(palette.sentence(error))
         return
     names = dict(zip([run.id for run in same], frames.names(same), strict=True))
     looks = [] if sample is None else [look for run in same for look in _looks(run, sample, view)]
@@ -108,7 +110,7 @@ def _body(archive: app.OpenArchive) -> None:
     grid = st.container()
     shown = [(run, step, job.value) for run, step, job in looks if job.done and not job.fault]
     for sentence in dict.fromkeys(job.fault for _, _, job in looks if job.done and job.fault):
-        st.error(sentence)
+        st.error(palette.sentence(sentence))
     scores = st.container()
     slow = gradcam_scores.ask(same, names, view.method)
     with scores:
@@ -127,12 +129,12 @@ def _body(archive: app.OpenArchive) -> None:
     if len(energy) and ended:
         energy = energy[energy["run"].isin(ended)]
     what = "digit" if same[0].experiment.imageset == "cluttered-digits" else "object"
-    top.title(answer(energy, here, what, view.stage, view.step), help=MEANING, anchor=False)
-    without = [run for run in archive.chosen if run not in runs]
+    top.title(palette.sentence(answer(energy, here, what, view.stage, view.step)), help=MEANING, anchor=False)
+    without = [run for run in archive.chosen if run not in runs and run not in untrusted]
     if without:
-        top.caption(f"Left out, because no checkpoint was kept: {listed(frames.names(without))}.")
+        top.caption(palette.sentence(f"Left out, because no checkpoint was kept: {listed(frames.names(without))}."))
     if len(sets) > 1:
-        others = listed(frames.names([run for run in runs if run not in same]))
+        others = palette.markdown(listed(frames.names([run for run in runs if run not in same])))
         top.caption(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")
     if sample is not None and shown:
         with grid:
@@ -221,7 +223,7 @@ def _reading(runs: Sequence[Run]) -> tuple[tuple[float, ...], tuple[float, ...]]
             about = run.environment.get("images") or {}
             if {"mean", "std"} <= set(about):
                 mean, std = (", ".join(f"{value:.3g}" for value in about[name]) for name in ("mean", "std"))
-                st.caption(f"{frames.names([run])[0]}: mean {mean}; deviation {std}")
+                st.caption(palette.sentence(f"{frames.names([run])[0]}: mean {mean}; deviation {std}"))
         words = [
             st.text_input(title, key=key, bind="query-params", placeholder="one for all channels, or 0.485 0.456 0.406")
             for title, key in (("Mean", "pixel-mean"), ("Deviation", "pixel-deviation"))
@@ -287,7 +289,7 @@ def _progress(place: Any, jobs: Sequence[background.Job]) -> None:
     if waiting:
         done = sum(job.share if not job.done else 1.0 for job in jobs) / len(jobs)
         now = next((job for job in waiting if job.share > 0), waiting[0])
-        place.progress(min(1.0, done), text=f"Asking the nets: {now.message}")
+        place.progress(min(1.0, done), text=palette.sentence(f"Asking the nets: {now.message}"))
     busy = bool(waiting) or app.playing(SLIDER)
     if busy != st.session_state.get("_looking", False):
         st.session_state["_looking"] = busy

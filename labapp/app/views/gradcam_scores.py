@@ -42,7 +42,7 @@ def draw(
         if view.columns == "checkpoints":
             wanted += _drift(runs, names, shown, view)
     for sentence in dict.fromkeys(job.fault for job in jobs if job.done and job.fault):
-        st.error(sentence)
+        st.error(palette.sentence(sentence))
     if found:
         _of_many(energy, found, {names[run.id]: run.checkpoints()[-1] for run in runs})
     if len(found) > 1:
@@ -99,7 +99,7 @@ def _of_image(
     )  # fmt: skip
     answers = [row for job in jobs if job.done and not job.fault for row in job.value]
     for sentence in dict.fromkeys(row["note"] for row in answers if row["note"]):
-        st.caption(f"Not every score can be told: {sentence}.")
+        st.caption(palette.sentence(f"Not every score can be told: {sentence}."))
     return jobs
 
 
@@ -117,7 +117,7 @@ def _of_many(energy: pd.DataFrame, found: Sequence[dict[str, Any]], steps: dict[
     right = {each["survey"].name: float(each["survey"].correct.mean()) for each in found}
     count = len(found[0]["survey"].correct)
     st.subheader(
-        f"Over {count} test images", anchor=False,
+        palette.sentence(f"Over {count} test images"), anchor=False,
         help="All asked about their true class, at each net's last checkpoint. Means with 95 % intervals (a bootstrap "
         "over the images; Wilson's for counts of hits); images whose map has no positive part have no energy to share "
         "out and are left out, their number is in the last columns.",

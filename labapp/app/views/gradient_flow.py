@@ -115,7 +115,9 @@ def _picture(archive: app.OpenArchive) -> None:
     if table.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption(
-            f"None of the chosen runs has recorded the {palette.quantity(quantity).name} of {palette.KINDS[kind]}."
+            palette.sentence(
+                f"None of the chosen runs has recorded the {palette.quantity(quantity).name} of {palette.KINDS[kind]}."
+            )
         )
         return
     steps = sorted(int(step) for step in table["step"].unique())
@@ -133,11 +135,13 @@ def _picture(archive: app.OpenArchive) -> None:
     with top:
         grown = frames.over_seeds(frames.gradient_slope(theory.assign(step=0)), runs)[0]
         st.title(
-            answer(
-                *frames.over_seeds(slopes.merge(at, on=["run", "step"]), runs),
-                step,
-                dict(zip(grown["run"], grown["factor"], strict=True)),
-                what,
+            palette.sentence(
+                answer(
+                    *frames.over_seeds(slopes.merge(at, on=["run", "step"]), runs),
+                    step,
+                    dict(zip(grown["run"], grown["factor"], strict=True)),
+                    what,
+                )
             ),
             help=MEANING,
             anchor=False,

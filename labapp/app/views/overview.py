@@ -136,7 +136,8 @@ def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
         so_far = "" if own.status == "finished" else " so far"
         here = "" if pd.isna(own.accuracy) else f", here {palette.percent(1 - own.accuracy)}{so_far} on {own.imageset}"
         words += [
-            f"- {own.run}{here}; published as {row.net}: {frames.published_words(row)} on {row.images} ({row.source}"
+            f"- {palette.markdown(own.run)}{here}; published as {row.net}: "
+            f"{frames.published_words(row)} on {row.images} ({row.source}"
             f"{'; ' * bool(row.conditions)}{row.conditions}{'; ' * bool(row.differs)}{row.differs})"
             for row in app.rows(rows[rows["quantity"] == "error"])
         ]
@@ -168,7 +169,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
-    st.title(answer(table), help=MEANING + published(archive.chosen, table), anchor=False)
+    st.title(palette.sentence(answer(table)), help=MEANING + published(archive.chosen, table), anchor=False)
     curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")

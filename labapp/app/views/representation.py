@@ -86,9 +86,13 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         cells = _cells(run, other, step)
     except LabError as error:
         top.title("These tables cannot be read.", anchor=False)
-        st.error(str(error))
+        st.error(palette.sentence(error))
         return
-    top.title(answer(depth, cells, names[run.id], names[other.id] if other else "", step), help=MEANING, anchor=False)
+    top.title(
+        palette.sentence(answer(depth, cells, names[run.id], names[other.id] if other else "", step)),
+        help=MEANING,
+        anchor=False,
+    )
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _similarity(archive, cells, run, other, names)
@@ -114,16 +118,17 @@ def _similarity(
     what = f"{whose} and {names[other.id]}" if other else f"{whose} with itself"
     with st.container(gap=None):
         st.markdown(
-            f"**Similarity of layers: {what}**", help="Linear CKA, unbiased; 1 is the same up to rotation and scale."
+            f"**Similarity of layers: {palette.markdown(what)}**",
+            help="Linear CKA, unbiased; 1 is the same up to rotation and scale.",
         )
         if len(cells):
             both = {f"{at:,}": None for name in ("step", "other_step") if name in cells for at in cells[name].iloc[:1]}
             steps = f"step {' and '.join(both)}"
-            st.caption(f"{steps}, {int(cells['images'].max()):,} test images" + _worry(cells))
+            st.caption(palette.sentence(f"{steps}, {int(cells['images'].max()):,} test images" + _worry(cells)))
     if cells.empty and other is not None:
         if there := frames.pairs(run, other):
             at = listed(f"{mine:,} with {theirs:,}" for mine, theirs in there)
-            st.caption(f"Not compared at this step; choose one of those that were: {at}.")
+            st.caption(palette.sentence(f"Not compared at this step; choose one of those that were: {at}."))
         else:
             app.unpaired(archive, run, other)
         return
@@ -157,7 +162,7 @@ def _by_depth(depth: pd.DataFrame, looks: pd.DataFrame) -> None:
             if len(lacking):
                 said = [note for note in dict.fromkeys(lacking["note"]) if note]
                 where = f" at {len(lacking)} of {len(rows)} layers" if len(usable) else ""
-                st.caption(f"No value{where}: {listed(said)}." if said else f"No value{where}.")
+                st.caption(palette.sentence(f"No value{where}: {listed(said)}." if said else f"No value{where}."))
             if usable.empty:
                 continue
             st.altair_chart(

@@ -103,7 +103,7 @@ def _picture(archive: app.OpenArchive) -> None:
     )  # at the end a rate may have annealed to zero
     app.say_steps(frames.standing(table, step), step)
     at = frames.at_step(table, step)
-    top.title(answer(at, step), help=MEANING, anchor=False)
+    top.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
     rates = table["rate"].fillna(1.0)
@@ -132,7 +132,7 @@ def _multiple(
     about = palette.quantity(quantity)
     with st.container(gap=None):
         st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
-        st.caption(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals))
+        st.caption(palette.sentence(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals)))
     if rows.empty or span is None:
         return
     band = frames.healthy_band(totals) if quantity == "update_ratio" else None

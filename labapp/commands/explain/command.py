@@ -11,9 +11,9 @@ from labapp.commands.explain.files import make_folder
 from labapp.commands.explain.looks import write_looks
 from labapp.commands.explain.nets import Wanted, find_nets, is_spec
 from labapp.commands.explain.surveys import write_surveys
-from labapp.commands.options import Root
+from labapp.commands.options import Root, Trust
 from labapp.commands.progress import console
-from labapp.config import Experiment, LabError
+from labapp.config import Experiment, LabError, permissions
 from labapp.store import Run
 
 LEAST = 100  # images from which a score is worth an interval
@@ -67,6 +67,7 @@ def explain(
     score: ScoreOption = 0,
     faithfulness: FaithfulOption = True,
     signed: SignedOption = False,
+    trust: Trust = (),
     root: Root = "runs",
 ) -> int:
     """Show where nets look in an image, and score whether to believe it."""
@@ -78,6 +79,7 @@ def explain(
         raise LabError(f"--score counts test images, so it cannot be {score}")
     if (index or score) and imageset is None and all(map(is_spec, nets)):
         raise LabError(f"{nets[0]} has no test set of its own; give --image FILE, or --imageset NAME for one")
+    permissions.trust(trust)
     screen = console()
     screen.print("loading torch …")
     from labapp.probes import explanations
