@@ -14,10 +14,12 @@ from torch import nn
 from labapp.config import Experiment
 from labapp.nets import build
 from labapp.recording import Recorder, every
-from labapp.training.loop import train
+from labapp.training.loop import resume, train
 from tests.recording.nets import batch, optimizer_of
 from tests.recording.oracle import oracle_step
 from tests.recording.test_numbers import MODELS
+from tests.training.interrupted import assert_equal, interrupted
+from tests.training.small import small
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device here")
@@ -191,3 +193,12 @@ def test_a_training_on_the_gpu_learns_and_is_recorded(tmp_path, precision):
     assert set(layers["step"]) == set(range(0, 60, 5))
     assert layers["output_grad_norm"].notna().any()
     assert run.problems == []
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "16-mixed", "accumulate": 2}, {"precision": "bf16-mixed"}])
+def test_a_training_on_the_gpu_goes_on_bit_for_bit(tmp_path, changes):
+    changes = {"imageset": "digits", "steps": 8, "record_every": 3, "device": DEVICE, "depth": 8} | changes
+    whole = train(small(**changes), tmp_path, run_id="whole")
+    again = resume(interrupted(tmp_path, 6, **changes))
+    assert [attempt["from_step"] for attempt in again.attempts] == [0, 5]
+    assert_equal(whole, again)
