@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.checks import file_access, hooks, imported, shadowed, shared_names, too_long, unsafe_loads
+from tests.house.checks import (
+    file_access,
+    hooks,
+    imported,
+    shadowed,
+    shared_names,
+    too_long,
+    unescaped,
+    unsafe_loads,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 LAB = PROJECT / "labapp"
@@ -121,6 +130,12 @@ def test_no_room_may_touch_files_that_does_not():
 @pytest.mark.parametrize("path", python_files("labapp", "analysis"), ids=relative)
 def test_no_pickle_is_ever_loaded(path):
     assert unsafe_loads(ast.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize("path", sorted((LAB / "app").rglob("*.py")), ids=relative)
+def test_what_a_page_says_passes_through_a_helper(path):
+    """A name that somebody chose would else be Markdown; see `labapp.palette.text`."""
+    assert unescaped(ast.parse(path.read_text())) == []
 
 
 def test_no_file_is_longer_than_one_reads():

@@ -135,12 +135,12 @@ def unmeasured(
         return
     with st.container(horizontal=not primary, vertical_alignment="center"):
         titles = listed(f"*{CATALOGUE[name].title.lower()}*" for name in names)
-        whose = palette.markdown(listed(frames.names(able)))
+        whose = listed(frames.names(able))
         st.markdown(
             f"A training records its layers; {titles} {'is' if len(names) == 1 else 'are'} measured afterwards, on "
-            f"the checkpoints of {whose}."
+            f"the checkpoints of {palette.markdown(whose)}."
             if primary
-            else f"{whose}: {titles} not measured yet."
+            else f"{palette.markdown(whose)}: {titles} not measured yet."
         )
         if is_read_only():
             st.caption(palette.sentence(f"Nothing is measured from here, because {READING}."))

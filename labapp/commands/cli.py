@@ -2,6 +2,7 @@
 
     labapp app
     labapp train --family residual --depth 56 --width 8
+    labapp resume RUN
     labapp starter
     labapp explain RUN --index 3
     labapp probe RUN
@@ -17,7 +18,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 from rich import box
 from rich.table import Table
@@ -29,51 +30,16 @@ from labapp.commands.app import app
 from labapp.commands.check import runs_check
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
-from labapp.commands.options import Options, Root, experiment, parse
+from labapp.commands.options import Root, parse
 from labapp.commands.probe import probe as probe_runs
-from labapp.commands.progress import TrainingProgress, console, percent
+from labapp.commands.progress import console, percent
 from labapp.commands.starter import degradation, final_accuracy, record, summary
-from labapp.config import LabError, listed, module_of, nearest, trust
+from labapp.commands.training import RunName, resume, train
+from labapp.config import LabError, listed, nearest
 from labapp.store import broken_runs, find_run, list_runs, remove_run
 from labapp.training.starter import STARTER
 
-RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or its folder")]
-
-
-ProbeOption = Annotated[
-    Literal["cheap", "all", "none"],
-    arg(help="what to measure at the end: what costs nothing (architecture, reuse by weights), all, or none"),
-]
 JobsOption = Annotated[int | None, arg(metavar="N", help="nets at a time (default: one a core, at most 4)")]
-
-
-def train(options: Options, probe: ProbeOption = "cheap", root: Root = "runs") -> int:
-    """Train one net and record it into the archive.
-
-    What is left out is settled by the recipe, the family or the form.
-    """
-    chosen = experiment(options)
-    screen = console()
-    if (module := module_of(chosen.net)) is not None:
-        trust([module])  # named by who typed this
-    screen.print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
-    from labapp.training.loop import train as train_one
-
-    with TrainingProgress([chosen]) as display:
-        run = train_one(chosen, root, progress=display.next())
-    screen.print(
-        f"{run.status} in {run.seconds:.0f} s, test accuracy {percent(final_accuracy(run, 'test'))}: {run.path}"
-    )
-    if run.message:
-        screen.print(run.message)
-    if probe == "cheap":
-        from labapp.commands.cheap import measure_cheaply
-
-        for sentence in measure_cheaply(run):
-            screen.print(sentence)
-    elif probe == "all" and run.checkpoints():
-        return probe_runs((str(run.path),), root=root)
-    return 0
 
 
 def starter(root: Root = "runs", jobs: JobsOption = None) -> int:
@@ -162,6 +128,7 @@ def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs")
 COMMANDS: dict[str, Callable[..., int]] = {
     "app": app,
     "train": train,
+    "resume": resume,
     "starter": starter,
     "doctor": doctor,
     "explain": explain,

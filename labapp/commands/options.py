@@ -96,6 +96,8 @@ def _unknown(word: str, name: str) -> str:
     if not word.startswith("-"):
         return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
     known = ["--root", "--runs", "--help"]
+    if name in ("train", "resume"):
+        known += ["--probe", "--keep-every"]
     if name == "train":
         known += [f"--{field.replace('_', '-')}" for field in Experiment.model_fields]
     near = nearest(word, known) or f"; `labapp {name} --help` lists them"

@@ -107,7 +107,7 @@ def require_trust(net: str | None, whose: str) -> None:
         module = module_of(net)
         raise LabError(
             f"{whose} asks for the code of module '{module}', which reading a run does not execute; if you know it, "
-            f"`--trust {module}` (of `labapp app`, `probe` and `explain`) or {TRUST}={module} gives consent"
+            f"`--trust {module}` (of `labapp app`, `resume`, `probe` and `explain`) or {TRUST}={module} gives consent"
         )
 
 

@@ -8,7 +8,6 @@ import contextlib
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +17,6 @@ from torch import Tensor
 from labapp.config import READING, LabError, first_line, is_read_only
 
 TIMEOUT = 30  # seconds without a byte
-# what torchvision raises when files are missing, have another checksum or end too early, and when a download fails
-UNREADABLE = (OSError, RuntimeError, ValueError, AssertionError, EOFError, HTTPException)
 
 
 class Source(NamedTuple):
@@ -57,7 +54,7 @@ def fetch(name: str, split: str, data: Path) -> LabelledImages:
     which = {"split": split} if source.by_split else {"train": split == "train"}
     try:
         found = make(data, **which, download=False)
-    except UNREADABLE:
+    except Exception:  # files that are missing, have another checksum, end too early or hold a pickle: of many kinds
         if is_read_only():
             raise LabError(
                 f"{name} is not complete in {data.absolute()}, and {READING}, so it is not fetched"
@@ -65,8 +62,8 @@ def fetch(name: str, split: str, data: Path) -> LabelledImages:
         try:
             with _patient_network(), contextlib.redirect_stdout(sys.stderr):
                 found = make(data, **which, download=True)
-        except UNREADABLE as error:
-            reason = first_line(error).rstrip(".")
+        except Exception as error:
+            reason = first_line(error).split(". ")[0].rstrip(".")
             raise LabError(
                 f"{name} is not complete in {data.absolute()} and could not be downloaded ({reason}); connect "
                 f"to the internet and run this again, or put {source.files} into that folder"

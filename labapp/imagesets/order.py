@@ -33,16 +33,27 @@ def generator(seed: int, name: str, number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed_of(seed, name, number))
 
 
-def order(count: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """The indices (B,) of each step's images, without end: a new permutation every epoch, whole batches only."""
+def order(count: int, batch_size: int, seed: int, first: int = 0) -> Iterator[Tensor]:
+    """The indices (B,) of each step's images, without end: a new permutation every epoch, whole batches only.
+
+    Args:
+        count: Images of the set.
+        batch_size: Images of a step.
+        seed: The experiment's.
+        first: The step to begin with.
+    """
     if batch_size > count:
         raise LabError(f"a batch of {batch_size} is more than the {count} training images; take a smaller batch_size")
     whole = count - count % batch_size
-    epochs = (torch.randperm(count, generator=generator(seed, "order", epoch)) for epoch in itertools.count())
-    return (indices for shuffled in epochs for indices in shuffled[:whole].split(batch_size))
+    epoch, past = divmod(first, whole // batch_size)
+    epochs = (torch.randperm(count, generator=generator(seed, "order", number)) for number in itertools.count(epoch))
+    steps = (indices for shuffled in epochs for indices in shuffled[:whole].split(batch_size))
+    return itertools.islice(steps, past, None)
 
 
-def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int] = (0, 1)) -> Iterator[LabelledBatch]:
+def batches(
+    images: ImageSet, batch_size: int, seed: int, share: tuple[int, int] = (0, 1), first: int = 0
+) -> Iterator[LabelledBatch]:
     """Batches for training, without end.
 
     Args:
@@ -50,10 +61,12 @@ def batches(images: ImageSet, batch_size: int, seed: int, share: tuple[int, int]
         batch_size: Images of a step, over all processes.
         seed: The experiment's.
         share: (rank, number of processes); together they see what one process would.
+        first: The step to begin with.
     """
     rank, processes = share
-    mine = (indices[rank::processes] for indices in order(len(images), batch_size, seed))
-    chance = (generator(seed, "augmentation", number) for number in itertools.count(rank, processes))
+    mine = (indices[rank::processes] for indices in order(len(images), batch_size, seed, first))
+    drawn = itertools.count(first * processes + rank, processes)
+    chance = (generator(seed, "augmentation", number) for number in drawn)
     taken = zip(_pixels(images, mine), chance, strict=False)
     return ((images.prepare(pixels, generator), labels) for (pixels, labels), generator in taken)
 

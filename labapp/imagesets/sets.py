@@ -19,6 +19,9 @@ from labapp.config import LabError
 from labapp.imagesets.augmentation import MIRRORED, augment
 from labapp.imagesets.downloads import LabelledImages
 
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # whatever the name says; EPS would run a program
+MOST_PIXELS = 50_000_000  # of a file, 150 MB in memory
+
 
 class ImageSet(Dataset[tuple[Tensor, int]], ABC):
     """Images with labels. `mean` and `std` are per channel, of images scaled to 0 … 1."""
@@ -131,9 +134,15 @@ class FolderSet(ImageSet):
         from torchvision.transforms.v2 import functional
 
         try:
-            with Image.open(file) as opened:
+            with Image.open(file, formats=FORMATS) as opened:
+                if opened.width * opened.height > MOST_PIXELS:
+                    raise Image.DecompressionBombError
                 image = opened.convert("RGB")
-        except OSError as error:
+        except Image.DecompressionBombError:
+            raise LabError(
+                f"{file} has more than {MOST_PIXELS // 10**6} million pixels; make it smaller or remove it"
+            ) from None
+        except (OSError, SyntaxError, ValueError) as error:  # what decoders of broken files raise
             raise LabError(f"{file} is no image that can be read; remove it or replace it") from error
         size = self.image_size
         return functional.pil_to_tensor(functional.center_crop(functional.resize(image, [size]), [size, size]))

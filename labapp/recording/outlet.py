@@ -31,7 +31,7 @@ class Outlet:
         self.sink, self._distributed = sink, distributed
         self.waiting: list[Sums] = []
         self._kept: dict[str, list[pd.DataFrame]] = {}
-        self._lifetimes = Lifetimes()
+        self.lifetimes = Lifetimes()
         self.divergence = Divergence()
         self._error: Exception | None = None
         self._alone = False
@@ -59,7 +59,7 @@ class Outlet:
         for name, columns in {
             "layers": layer_table(waiting, rows, shown),
             "totals": totals_table(waiting),
-            "lifetimes": self._lifetimes.table(waiting, rows, shown),
+            "lifetimes": self.lifetimes.table(waiting, rows, shown),
             "histograms": histogram_table(waiting, rows, shown),
             "spreads": spread_table(waiting, rows, shown),
             "divergence": self.divergence.table(every, rows, shown, step.listener.usual),

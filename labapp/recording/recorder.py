@@ -15,7 +15,7 @@ the end: it costs the record of that step, never the training.
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import pandas as pd
@@ -31,6 +31,7 @@ from labapp.recording.places import LayerSelection
 from labapp.recording.processor import ProcessorTime
 from labapp.recording.report import Report, look
 from labapp.recording.schedule import Schedule, every
+from labapp.recording.state import restore, state_of
 from labapp.recording.step import Step
 
 FLUSH_STEPS = 20
@@ -51,7 +52,7 @@ class Recorder:
         spreads: at which of the recorded steps to take minimum, maximum and quartiles too.
         gradient_noise: compare the gradients of the micro-batches of a step (needs gradient accumulation).
         budget: the share of training time recording may take; a scheduled step is left out while it has taken more.
-        first_step: the number of the first optimizer step, for a resumed run.
+        first_step: the number of the first optimizer step; that of a resumed run stands in `load_state_dict`.
 
     Raises:
         LabError: for a model that cannot be recorded; the model is left as it was.
@@ -87,7 +88,7 @@ class Recorder:
         self._step = Step(self.model, self.compiled, optimizer, layers, scaler, gradient_noise, self._guard.note)
         self._step.histograms, self._step.spreads = histograms, spreads
         self._outlet = Outlet(sink, self._joined)
-        self._next = first_step
+        self._next = self.first_step = first_step
         self._entered = self._inside = self._closed = self._due = False
         self._scheduled = 0  # steps since the last flush; the same in all processes
         self._flushed = time.perf_counter()
@@ -222,6 +223,23 @@ class Recorder:
     def cost(self) -> dict[str, Any]:
         """What recording took so far, and what is missing; see `labapp.recording.cost`."""
         return cost_of(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What another recorder of this net needs to go on from here, between two steps; what waits is handed on first.
+
+        Under DDP every process calls it at the same step, and has a state of its own. `torch.load` reads it with
+        weights_only=True.
+        """
+        self.flush()
+        return state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on where the recorder of a `state_dict` was: the next step has its number, and rows are as of one.
+
+        Raises:
+            LabError: after the first step, or where the state is of another net.
+        """
+        restore(self, state)
 
     def report(self) -> Report:
         """What is recorded, what is not and why; complete after the first recorded step."""

@@ -205,10 +205,14 @@ def _total(norms: np.ndarray | None, change: Change) -> float:
 
 
 class Lifetimes:
-    """Which channels died or came back to life, and when? Every channel counts as alive before the first record."""
+    """Which channels died or came back to life, and when? Every channel counts as alive before the first record.
+
+    Attributes:
+        alive: row -> (C,) bytes, which of its channels had a positive value when last recorded.
+    """
 
     def __init__(self) -> None:
-        self._before: dict[int, np.ndarray] = {}
+        self.alive: dict[int, np.ndarray] = {}
 
     def table(self, landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]) -> dict[str, Any]:
         """The `lifetimes` table: step, layer, channel, event ("died" or "revived"); empty where nothing changed."""
@@ -219,14 +223,14 @@ class Lifetimes:
                 if marks is None or not rows[index].rectified:
                     continue
                 now = marks.numpy()
-                before = self._before.get(index, np.ones_like(now))
+                before = self.alive.get(index, np.ones_like(now))
                 if before.shape == now.shape and before.tobytes() != now.tobytes():
                     for channel in np.flatnonzero((before > 0) != (now > 0)):
                         found["step"].append(sums.step)
                         found["layer"].append(rows[index].layer)
                         found["channel"].append(int(channel))
                         found["event"].append("revived" if now[channel] else "died")
-                self._before[index] = now
+                self.alive[index] = now
         return found if found["step"] else {}
 
 

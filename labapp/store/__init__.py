@@ -6,6 +6,7 @@
     runs/<id>/evals/          held-out loss and accuracy after so many steps
     runs/<id>/probes/         <quantity>.step-00000300.parquet, one table a checkpoint and quantity
     runs/<id>/checkpoints/    step-00000300.safetensors, and the training state beside it (.pt)
+    runs/<id>/_resume/        the same two files, of a moment ago: from there an interrupted training goes on
 
     with RunWriter.create("runs", experiment) as writer:
         writer.write("steps", {"step": [0], "loss": [2.3]})
@@ -19,6 +20,7 @@ from labapp.store.files import alone
 from labapp.store.machine import process_identity
 from labapp.store.mending import Fault, check, mend
 from labapp.store.record import STATUSES, Record
+from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
 from labapp.store.schema import QUANTITIES, TABLES
 from labapp.store.writer import RunWriter
@@ -29,6 +31,7 @@ __all__ = [
     "TABLES",
     "Fault",
     "Record",
+    "ResumePoint",
     "Run",
     "RunWriter",
     "alone",
@@ -39,4 +42,6 @@ __all__ = [
     "mend",
     "process_identity",
     "remove_run",
+    "resume_points",
+    "why_not_resumed",
 ]

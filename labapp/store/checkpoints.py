@@ -71,7 +71,8 @@ def checkpoint_damage(path: Path) -> str:
 
 def as_safetensors(tensors: Mapping[str, Any], about: dict[str, str]) -> bytes:
     """Arrays or torch tensors by name, and some words about them, as the bytes of a safetensors file."""
-    if any("float8" in str(value.dtype) or "bfloat16" in str(value.dtype) for value in tensors.values()):
+    kinds = [str(getattr(value, "dtype", "")) for value in tensors.values()]
+    if any("float8" in kind or "bfloat16" in kind for kind in kinds):
         from safetensors.torch import (
             save as save_torch,  # numpy has no such type; the tensors show that torch is loaded
         )

@@ -15,23 +15,14 @@ from labapp.config import LabError, first_line
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """Write a file so that it appears with all that `fill` writes to it, or not at all; an older one is replaced."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        with temporary.open("w+b") as file:
-            fill(file)
-            file.flush()
-            os.fsync(file.fileno())  # the contents before the name, else a power cut leaves the name of nothing
+    with _written(path, fill) as temporary:
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
 def write_new(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     """As `write_whole`, of a file that may not be there already: FileExistsError where it is."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    write_whole(temporary, fill)
-    try:
+    with _written(path, fill) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -40,9 +31,21 @@ def write_new(path: Path, fill: Callable[[BinaryIO], object]) -> None:
             if path.exists():
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
             temporary.replace(path)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _written(path: Path, fill: Callable[[BinaryIO], object]) -> Iterator[Path]:
+    """A temporary file beside `path`, written and synced, which does not outlive the block."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with temporary.open("w+b") as file:
+            fill(file)
+            file.flush()
+            os.fsync(file.fileno())  # the contents before the name, else a power cut leaves the name of nothing
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

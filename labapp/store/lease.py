@@ -5,6 +5,7 @@ where another machine gave the run up for lost, the token of the latest attempt 
 another's there has lost the run and writes nothing more.
 """
 
+import contextlib
 import json
 import secrets
 from pathlib import Path
@@ -86,7 +87,8 @@ class Lease:
         """Gives the lock back, and leaves no file behind; who waits for the old one still has the token to go by."""
         lock = _HELD.pop(self._key, None)
         if lock is not None:
-            (self.path / LOCK).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a disk that refuses: the lock is lifted, its empty file stays
+                (self.path / LOCK).unlink(missing_ok=True)
             lock.release()
 
     def _look(self) -> tuple[int, ...]:

@@ -83,9 +83,11 @@ def is_alive(process: Mapping[str, Any]) -> bool | None:
     None where this process cannot tell: it belongs to another machine, another boot, or to another user whose processes
     the system hides. Then only its signs tell (`gave_sign`).
     """
+    pid = _number(process)
+    if pid < 0:
+        return False
     if not is_here(process):
         return None
-    pid = _number(process)
     identity = process_identity(pid)
     if identity is None and _is_hidden(pid):
         return None

@@ -21,6 +21,7 @@ DISK: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
 FORMAT = ds.ParquetFileFormat(  # a checksum a page: a faulty disk is noticed instead of plotted
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=True)
 )
+MOST_CELLS = 500_000_000  # of a file, 4 GB in memory: a small file may unpack to any size
 UNREADABLE = (pa.ArrowException, OSError)  # what reading a damaged file raises
 
 
@@ -73,6 +74,17 @@ def verify(path: Path) -> None:
     digest, footer = last[at + len(SEAL) :][:32], last[at + len(SEAL) + 32 :]
     if hashlib.sha256(footer).digest() != digest:
         raise pa.ArrowInvalid("its footer is not as it was written")
+
+
+def require_bounded(about: pq.FileMetaData) -> None:
+    """Refuse a file that says it holds more than the lab reads at once.
+
+    Raises:
+        pa.ArrowInvalid: If it does.
+    """
+    if about.num_rows * about.num_columns > MOST_CELLS:
+        rows = f"{about.num_rows:,} rows of {about.num_columns:,} columns"
+        raise pa.ArrowInvalid(f"it says that it holds {rows}, more than the lab reads at once")
 
 
 def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -25,7 +25,7 @@ from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.machine import gave_sign, is_alive
-from labapp.store.parquet import verify, write_table
+from labapp.store.parquet import require_bounded, verify, write_table
 from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
 from labapp.store.schema import NOTHING, TABLES
@@ -255,7 +255,9 @@ class Run:
         path = self._probe_path(name, step)
         try:
             verify(path)
-            return pq.ParquetFile(path, page_checksum_verification=True).read().to_pandas()
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                require_bounded(file.metadata)
+                return file.read().to_pandas()
         except (pa.ArrowException, OSError) as error:
             raise LabError(f"{path} is damaged ({first_line(error)}); `labapp probe {self.id}` makes it anew") from None
 

@@ -119,6 +119,7 @@ class Table:
                 parquet.verify(part.path)
                 fragment = parquet.FORMAT.make_fragment(str(part.path), parquet.DISK)
                 fragment.ensure_complete_metadata()
+                parquet.require_bounded(fragment.metadata)
             except FileNotFoundError:
                 raise
             except parquet.UNREADABLE as error:

@@ -23,12 +23,12 @@ from pydantic import ValidationError
 from labapp.config import Experiment, LabError, first_line, nearest, sentence
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
-from labapp.store.checkpoints import weights_name, write_checkpoint
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
 from labapp.store.lease import Lease
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
 from labapp.store.record import COPY, NAME, Record, as_json, plain
+from labapp.store.resuming import Keeping
 from labapp.store.run import Run
 
 FLUSH_SECONDS = 2.0
@@ -37,7 +37,7 @@ FULL = 4  # times FLUSH_ROWS in memory: then training does wait for the disk
 _FIXED = ("labapp", "format", "id", "created", "experiment", "attempts")
 
 
-class RunWriter:
+class RunWriter(Keeping):
     """Writes one run; one process at a time. Opening a run that exists begins a new attempt at it.
 
         with RunWriter.create("runs", experiment) as writer:
@@ -210,20 +210,6 @@ class RunWriter:
             for name in grown:
                 self._parts.arrange(name)
             self._save()
-
-    def checkpoint(self, step: int, tensors: Mapping[str, Any], state: bytes | None = None) -> Path:
-        """Write the weights and the training state after `step` steps, and before them all waiting rows.
-
-        Args:
-            step: Steps done.
-            tensors: Arrays or torch tensors by name.
-            state: What else it takes to go on, as bytes of a file that loads with weights_only=True.
-        """
-        self.flush()
-        with self._disk, sentences(path := self.path / "checkpoints" / weights_name(step)):
-            self._lease.require()
-            write_checkpoint(path, self.id, step, tensors, state)
-        return path
 
     def write_probe(self, name: str, step: int, frame: pd.DataFrame) -> Path:
         """As `Run.write_probe`."""

@@ -1,12 +1,23 @@
 """Where did a training diverge, by what its recorder saw and what its losses say?"""
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from labapp.recording.divergence import Origin, began
+
+RECENT = 200  # recorded steps that are remembered
+
+
+class Largest(NamedTuple):
+    """The largest update of a recorded step, over the weights; NaN where none is finite."""
+
+    step: int
+    ratio: float
+    layer: str
 
 
 class Origins:
@@ -15,11 +26,31 @@ class Origins:
     def __init__(self) -> None:
         self._lost_at: int | None = None
         self._found: list[Origin] = []
-        self._recent: list[Mapping[str, Any]] = []  # the last rows of layers
+        self._recent: deque[Largest] = deque(maxlen=RECENT)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it takes to go on from here."""
+        return {
+            "lost_at": self._lost_at,
+            "found": [tuple(one) for one in self._found],
+            "recent": [tuple(one) for one in self._recent],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._lost_at = state["lost_at"]
+        self._found = [Origin(*one) for one in state["found"]]
+        self._recent.extend(Largest(*one) for one in state["recent"])
 
     def seen(self, rows: Mapping[str, Any]) -> None:
-        """Rows of layers, which may be the last before it began."""
-        self._recent = [*self._recent[-1:], rows]
+        """Rows of layers, of which one step may be the last before it began; however many steps come at a time."""
+        steps = np.asarray(rows["step"])
+        ratios = np.asarray(rows.get("update_ratio", np.full(len(steps), np.nan)), dtype=float)
+        for step in np.unique(steps):
+            here = np.flatnonzero((steps == step) & np.isfinite(ratios))
+            at = here[ratios[here].argmax()] if len(here) else None
+            largest = (math.nan, "") if at is None else (float(ratios[at]), str(rows["layer"][at]))
+            self._recent.append(Largest(int(step), *largest))
 
     def lost(self, step: int, loss: float) -> dict[str, Any]:
         """The row of the first loss that is not finite."""
@@ -49,7 +80,7 @@ class Origins:
         words = f"the loss of step {self._lost_at} is not finite" if lost else "weights are not finite"
         if first.what != "loss":
             words += f"; it began {first.note}"
-        elif any((np.asarray(rows["step"]) == first.step).any() for rows in self._recent):
+        elif any(one.step == first.step for one in self._recent):
             words += "; every output that was recorded of that step is"
         else:
             words += "; the layers of that step were not recorded"
@@ -57,11 +88,7 @@ class Origins:
 
     def _evidence(self, step: int) -> str:
         """The largest update of the last step recorded before."""
-        found: list[tuple[int, float, str]] = []
-        for rows in self._recent:
-            steps, ratios = np.asarray(rows["step"]), np.asarray(rows.get("update_ratio", []), dtype=float)
-            earlier = np.flatnonzero((steps[: len(ratios)] < step) & np.isfinite(ratios[: len(steps)]))
-            found += [(int(steps[i]), float(ratios[i]), rows["layer"][i]) for i in earlier]
+        found = [one for one in self._recent if one.step < step and math.isfinite(one.ratio)]
         if not found:
             return ""
         at, ratio, layer = max(found)

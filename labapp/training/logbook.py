@@ -49,11 +49,35 @@ class Logbook:
         self._origins = Origins()
         self._test_accuracy = self._ratio = math.nan
         self._began = time.perf_counter()
+        self._moment = Moment(0, experiment.steps, math.nan, math.nan, math.nan, math.nan)
 
     @property
     def diverged(self) -> bool:
         """Whether a loss was not finite."""
         return self.diverged_at is not None
+
+    def over(self, step: int) -> bool:
+        """Whether a training that has done so many steps does no more: the last is the one after a diverged loss."""
+        return self.diverged_at is not None and step > self.diverged_at + 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it takes to go on writing from here."""
+        return {
+            "moment": tuple(self._moment),
+            "test_accuracy": self._test_accuracy,
+            "ratio": self._ratio,
+            "diverged_at": self.diverged_at,
+            "origins": self._origins.state_dict(),
+            "seconds": time.perf_counter() - self._began,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self._moment = Moment(*state["moment"])
+        self._test_accuracy, self._ratio = state["test_accuracy"], state["ratio"]
+        self.diverged_at = state["diverged_at"]
+        self._origins.load_state_dict(state["origins"])
+        self._began = time.perf_counter() - state["seconds"]
 
     def step(self, step: int, numbers: tuple[float, float, float], rate: float, seconds: float) -> None:
         """Write down one optimizer step; the numbers are loss, accuracy and gradient norm before the weights moved."""

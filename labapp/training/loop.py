@@ -2,16 +2,19 @@
 
     run = train(Experiment(family="plain", depth=56, width=8), "runs")
     run.status, run.evals()
+    resume(run)                     # one that was interrupted
 
 `_train` is the loop, from top to bottom. Everything random in it follows from the experiment's seed, and the caller's
 random state is afterwards as it was. A loss that is no longer finite is written down, its step and the one after it are
 recorded whatever the schedule says (where a loss is seen only after its step, the latter alone), and the run ends as
-`diverged`. Ctrl-C ends it as `stopped`, an exception as `failed`; what was recorded until then is in the archive.
+`diverged`. Ctrl-C ends it as `stopped`, an exception as `failed`; what was recorded until then is in the archive, and
+the training can go on from the last state that was kept.
 """
 
 import contextlib
-import io
+import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -31,9 +34,14 @@ from labapp.nets.ordered import net_for
 from labapp.recording import Recorder
 from labapp.store import Run, RunWriter
 from labapp.training.again import is_ill, once_more
+from labapp.training.beginnings import NewRun, ResumedRun, noted, resumed
 from labapp.training.devices import a_core_left, make_fabric
+from labapp.training.keeping import SECONDS, Keeper, checked
 from labapp.training.logbook import Logbook, Progress
+from labapp.training.randomness import randomness_of_its_own, seed_all
 from labapp.training.schedules import checkpoint_steps, learning_rate, recording_schedule, set_rate
+from labapp.training.state import Changing
+from labapp.training.stopping import Stop
 
 # Measured in pairs on one CPU core at width 8, 64 images of 24 pixels: a step takes 0.90 (residual-20), 0.86
 # (residual-56) and 0.71 (dense-40) of the time that it takes with contiguous tensors.
@@ -47,6 +55,7 @@ def train(
     *,
     progress: Progress | None = None,
     run_id: str | None = None,
+    keep_every: float = SECONDS,
 ) -> Run:
     """Train one net and record it into the archive.
 
@@ -55,28 +64,70 @@ def train(
         root: The archive, made if it is not there.
         progress: Called with a `Moment` after every step, and at the end.
         run_id: The run's name; made of family, depth and time when left out.
+        keep_every: Seconds between two states that are kept for `resume`; it changes no result.
     """
-    fabric = make_fabric(experiment)
+    return _launched(NewRun(experiment, Path(root), run_id), progress, keep_every)
+
+
+def resume(run: Run | str | Path, *, progress: Progress | None = None, keep_every: float = SECONDS) -> Run:
+    """Go on with a training that was interrupted, stopped or failed, from the last state of it that is whole.
+
+    On the same device, with as many threads and the same versions, tables and weights end as those of a run that was
+    never interrupted, bit for bit; columns that hold times do not. What was recorded after that state is superseded.
+
+    Args:
+        run: The run, or its folder.
+        progress: As for `train`.
+        keep_every: As for `train`.
+
+    Raises:
+        LabError: If the run is being written, has ended, or is of other images or another net; nothing is changed then.
+    """
+    return _launched(resumed(run if isinstance(run, Run) else Run(run)), progress, keep_every)
+
+
+def _launched(beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float) -> Run:
+    """Train in this process, or in as many as the experiment wants."""
+    fabric, others = make_fabric(beginning.experiment), set(multiprocessing.active_children())
+    begun = partial(_train_or_stop, beginning=beginning, progress=progress, keep_every=checked(keep_every))
     try:
-        return Run(
-            fabric.launch(partial(_train, experiment=experiment, root=Path(root), progress=progress, run_id=run_id))
-        )
+        path = fabric.launch(begun)
     except torch.multiprocessing.ProcessRaisedException as error:  # one of several processes; the last line says what
         kind, _, what = error.msg.strip().splitlines()[-1].partition(": ")
         raise (LabError(what) if kind.endswith("LabError") else RuntimeError(f"{kind}: {what}")) from None
+    except KeyboardInterrupt:
+        for process in set(multiprocessing.active_children()) - others:  # whoever asked may not have asked them
+            os.kill(process.pid or 0, signal.SIGINT)
+            process.join()
+        raise
+    if path is None:
+        raise KeyboardInterrupt
+    return Run(path)
 
 
-def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progress | None, run_id: str | None) -> Path:
+def _train_or_stop(fabric: Fabric, **options: Any) -> Path | None:
+    """Train in this process; None where one of several was stopped, because the others' end would not be heard of."""
+    try:
+        return _train(fabric, **options)
+    except KeyboardInterrupt:
+        if fabric.world_size == 1:
+            raise
+        return None
+
+
+def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float) -> Path:
     """Train in this process, which may be one of several; the first one writes. Returns the run's folder."""
+    experiment, first = beginning.experiment, beginning.first
     seed, rank, processes = experiment.seed, fabric.global_rank, fabric.world_size
     with fabric.rank_zero_first():  # one process downloads
         images, test = load_for(experiment, "train"), load_for(experiment, "test")
-    feed = batches(images, experiment.batch_size, seed, share=(rank, processes))
+    beginning.check(images)
+    feed = batches(images, experiment.batch_size, seed, (rank, processes), first)
     by_itself = processes == 1 and fabric.device.type == "cpu"  # sees a loss without waiting for it
     scheduled, kept_at = recording_schedule(experiment), checkpoint_steps(experiment)
 
-    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []), a_core_left():
-        torch.manual_seed(seed_of(seed, "weights"))
+    with randomness_of_its_own(fabric.device), a_core_left():
+        seed_all(seed_of(seed, "weights"))
         bare = build_for(experiment, images).to(memory_format=FORMAT)
         sgd = torch.optim.SGD(
             bare.parameters(),
@@ -86,22 +137,30 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
             weight_decay=experiment.weight_decay,
         )
         net, optimizer = fabric.setup(bare, sgd)
+        scaler = getattr(fabric.strategy.precision, "scaler", None)
+        if state := beginning.state():
+            state.load_net(bare, sgd, scaler)
 
-        with _writer(fabric, experiment, root, run_id, images) as writer:
+        with Stop() as stop, _writer(fabric, beginning, images) as writer:
             log = Logbook(experiment, writer, progress)
             with Recorder(
                 net._forward_module if processes > 1 else bare,  # DDP itself, else the net as it was built
                 sgd,
                 when=lambda step: scheduled(step) or log.diverged,
                 sink=log if writer else None,
-                scaler=(scaler := getattr(fabric.strategy.precision, "scaler", None)),
+                scaler=scaler,
             ) as recorder:
-                for step, (x, y) in zip(range(experiment.steps), feed, strict=False):
-                    if writer and step in kept_at:
-                        writer.checkpoint(step, bare.state_dict(), state_of(sgd))
+                keeper = Keeper(fabric, writer, Changing(bare, sgd, scaler, recorder, log), stop, keep_every)
+                if state:
+                    state.load_rest(fabric, recorder, log)
+                done = first
+                for step, (x, y) in zip(range(first, experiment.steps), feed, strict=False):
+                    if log.over(step):
+                        break
+                    keeper.between_steps(step, checkpoint=step in kept_at)
                     if step % experiment.eval_every == 0:
                         log.evaluation(step, "test", *evaluate(fabric, net, in_turn(test)))
-                    torch.manual_seed(dropout := seed_of(seed, "dropout", step * processes + rank))
+                    seed_all(dropout := seed_of(seed, "dropout", step * processes + rank))
                     rate = set_rate(sgd, learning_rate(experiment, step))
 
                     began = time.perf_counter()
@@ -112,27 +171,26 @@ def _train(fabric: Fabric, experiment: Experiment, root: Path, progress: Progres
                         norm = gradient_norm(bare) / (scaler.get_scale() if scaler else 1)
                         if by_itself and is_ill(loss, norm) and recorder.listen():
                             with once_more(bare):
-                                torch.manual_seed(dropout)
+                                seed_all(dropout)
                                 optimizer.zero_grad()
                                 forward_backward(fabric, net, x, y, experiment.accumulate)
                         if experiment.clip_norm is not None:
                             fabric.clip_gradients(net, sgd, max_norm=experiment.clip_norm, error_if_nonfinite=False)
                         optimizer.step()
 
-                    last = log.diverged  # the step after a loss that was not finite
                     numbers: Any = fabric.all_reduce(torch.stack([loss, right, norm]), reduce_op="mean")
                     log.step(step, numbers.tolist(), rate, time.perf_counter() - began)
-                    if last:
-                        break
+                    done = step + 1
 
-            log.evaluation(step + 1, "test", *evaluate(fabric, net, in_turn(test)))
-            log.evaluation(step + 1, "train", *evaluate(fabric, net, in_turn(images, EVALUATED)))
+            log.evaluation(done, "test", *evaluate(fabric, net, in_turn(test)))
+            log.evaluation(done, "train", *evaluate(fabric, net, in_turn(images, EVALUATED)))
             log.end()
+            keeper.checkpoint(done)
             if writer:
-                writer.checkpoint(step + 1, bare.state_dict(), state_of(sgd))
+                writer.drop_kept()
             if writer and (message := log.divergence):
                 writer.finish("diverged", message)
-        return writer.path if writer else root
+        return writer.path if writer else Path()
 
 
 def forward_backward(fabric: Fabric, net: _FabricModule, x: Tensor, y: Tensor, parts: int) -> tuple[Tensor, Tensor]:
@@ -173,13 +231,6 @@ def gradient_norm(net: nn.Module) -> Tensor:
     return torch.nn.utils.get_total_norm([p.grad for p in net.parameters() if p.grad is not None])
 
 
-def state_of(optimizer: torch.optim.Optimizer) -> bytes:
-    """The optimizer's state as the bytes of a file that `torch.load` reads with weights_only=True."""
-    buffer = io.BytesIO()
-    torch.save({"optimizer": optimizer.state_dict()}, buffer)
-    return buffer.getvalue()
-
-
 def build_for(experiment: Experiment, images: ImageSet) -> nn.Module:
     """The net of an experiment, for these images."""
     return net_for(
@@ -188,16 +239,15 @@ def build_for(experiment: Experiment, images: ImageSet) -> nn.Module:
 
 
 def _writer(
-    fabric: Fabric, experiment: Experiment, root: Path, run_id: str | None, images: ImageSet
+    fabric: Fabric, beginning: NewRun | ResumedRun, images: ImageSet
 ) -> contextlib.AbstractContextManager[RunWriter | None]:
     """A writer of the run in the first process; a context manager of None in the others."""
     if not fabric.is_global_zero:
         return contextlib.nullcontext()
-    about = ("name", "classes", "channels", "image_size", "mean", "std")
     environment = {
         "device": str(fabric.device),
         "processes": fabric.world_size,
         "threads": torch.get_num_threads(),
-        "images": {name: getattr(images, name) for name in about} | {"count": len(images)},
+        "images": noted(images),
     }
-    return RunWriter.create(root, experiment, run_id=run_id, environment=environment)
+    return beginning.writer(environment)

@@ -145,11 +145,30 @@ def test_an_archive_that_cannot_be_written_is_one_sentence(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_record_is_passed_over(tmp_path):
+@pytest.mark.parametrize(
+    "text",
+    ['{"argu', "", "[]", "3", "null", '{"arguments": [], "started": 0}', '{"arguments": ["train"], "started": NaN}',
+     '{"arguments": ["train"], "started": "now"}', '{"arguments": 3, "started": 0}', '{"started": 0}', "[" * 100_000],
+)  # fmt: skip
+def test_a_damaged_record_is_passed_over(tmp_path, text):
     folder = tmp_path / launch.FOLDER
     folder.mkdir()
-    (folder / "20260101-000000-train-aaaa.json").write_text('{"argu')
+    (folder / "20260101-000000-train-aaaa.json").write_text(text)
     assert launch.launches(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "text", ['{"pi', "", "[]", '{"pid": "x"}', '{"pid": [1], "machine": {}}', '{"returncode": "x"}']
+)
+@pytest.mark.parametrize("name", ["supervisor", "child", "end"])
+def test_a_damaged_part_of_a_record_says_nothing(tmp_path, name, text):
+    path = tmp_path / launch.FOLDER / "20260101-000000-train-aaaa.json"
+    path.parent.mkdir()
+    write(path, arguments=["train"], root=str(tmp_path), started=0.0)
+    part(path, name).write_text(text)
+    (job,) = launch.launches(tmp_path)
+    assert job.status == "lost"
+    assert launch.stop(job).status == "lost"
 
 
 def test_an_archive_without_launches(tmp_path):

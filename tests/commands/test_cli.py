@@ -116,7 +116,7 @@ def test_what_the_app_types_for_an_experiment_is_that_experiment(chosen):
 
 
 MISTAKES = {
-    "trian": "unknown command 'trian'; there are app, train, starter, .* (did you mean 'train'?)",
+    "trian": "unknown command 'trian'; there are app, train, resume, .* (did you mean 'train'?)",
     "runs lits": "unknown command 'runs lits'; .* (did you mean 'runs list'?)",
     "train --dept 20": "`labapp train` has no option --dept (did you mean '--depth'?)",
     "train --qqq=3": "`labapp train` has no option --qqq; `labapp train --help` lists them",

@@ -114,3 +114,37 @@ def shadowed(names: Iterable[str], ours: str = "labapp") -> set[str]:
     """Names that the standard library or an installed package has too; Streamlit looks for a folder `pages` itself."""
     installed = {name for name, owners in importlib.metadata.packages_distributions().items() if set(owners) != {ours}}
     return set(names) & (installed | set(sys.stdlib_module_names) | {"pages", "datasets"})
+
+
+SHOWN = {"title", "caption", "error", "warning", "info", "success", "header", "subheader", "markdown"}
+AS_TEXT = re.compile(r"\b(palette\.(sentence|markdown)|verdict)\b")
+
+
+def unescaped(tree: ast.AST) -> list[str]:
+    """Calls of a page that show words as Markdown which are not all written there and pass through no helper."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        of_page = node.func.attr in SHOWN and ast.unparse(node.func.value) != "palette"
+        shown = list(node.args[:1]) if of_page else []
+        if node.func.attr == "progress":
+            shown = [word.value for word in node.keywords if word.arg == "text"]
+        for words in shown:
+            source = ast.unparse(words)
+            own = isinstance(words, ast.Constant) or source.isupper() or not _inserted(words)
+            if not own and not AS_TEXT.search(source):
+                found.append(f"{node.lineno}: {source[:60]}")
+    return found
+
+
+def _inserted(words: ast.expr) -> bool:
+    """Whether something is put into the words but words and numbers that stand or are formatted there."""
+    if isinstance(words, ast.Constant):
+        return False
+    if isinstance(words, ast.IfExp):
+        return _inserted(words.body) or _inserted(words.orelse)
+    if isinstance(words, ast.JoinedStr):
+        parts = [part for part in words.values if isinstance(part, ast.FormattedValue)]
+        return any(part.format_spec is None and _inserted(part.value) for part in parts)
+    return True

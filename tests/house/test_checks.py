@@ -42,6 +42,14 @@ BAD = {
         "from tempfile import TemporaryDirectory",
         "from os import remove",
     ],
+    "unescaped": [
+        "st.title(name)",
+        "st.caption(f'of {name}')",
+        "top.error(str(error))",
+        "st.markdown('**' + name + '**')",
+        "st.progress(0.5, text=f'{name} …')",
+        "st.warning('a' if fine else name)",
+    ],
     "unsafe_loads": [
         "import pickle",
         "import numpy, joblib",
@@ -71,6 +79,15 @@ GOOD = {
         "'open(path)'",
         "_open(split)",
         "path.with_suffix('.log').is_file()",
+    ],
+    "unescaped": [
+        "st.title('Nothing is recorded here yet.')",
+        "st.caption(palette.sentence(error))",
+        "st.markdown(f'**{palette.markdown(name)}**')",
+        "st.caption(f'step {step:,}')",
+        "st.title('a' if fine else 'b')",
+        "st.markdown(MEANING)",
+        "palette.markdown(name)",
     ],
     "unsafe_loads": [
         "torch.load(path, map_location='cpu', weights_only=True)",

@@ -9,6 +9,7 @@ outlive the app: whoever opens the archive next sees the same launches.
 """
 
 import contextlib
+import math
 import os
 import secrets
 import signal
@@ -122,19 +123,27 @@ def begin_starter(root: str | Path) -> Launch | None:
 
 
 def load(path: Path) -> Launch:
-    """The launch of a record, as it is now."""
+    """The launch of a record, as it is now.
+
+    Raises:
+        ValueError: It is no record; so do KeyError and TypeError.
+        OSError: It cannot be read.
+    """
     _reap()
     record = read(path)
+    arguments, started = tuple(map(str, record["arguments"])), float(record["started"])
+    if not arguments or not math.isfinite(started):
+        raise ValueError(f"{path} says neither what was started nor when")
     supervisor, child = _said(path, "supervisor") or _of_older_lab(record), _said(path, "child")
     alive = any(_lives(path, process) for process in (supervisor, child) if process)
     if not supervisor:  # it is just being started
-        alive = abs(time.time() - record["started"]) < KNOWN
+        alive = abs(time.time() - started) < KNOWN
     end = record | _said(path, "end")  # looked at last: it is written before the supervisor ends
     returncode = end.get("returncode")
     return Launch(
         path,
-        tuple(map(str, record["arguments"])),
-        float(record["started"]),
+        arguments,
+        started,
         supervisor,
         child,
         alive,
@@ -148,7 +157,7 @@ def launches(root: str | Path) -> list[Launch]:
     found = []
     for path in (Path(root) / FOLDER).glob("*.json"):
         if "." not in path.stem:
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
                 found.append(load(path.resolve()))
     return sorted(found, key=lambda launch: launch.started, reverse=True)
 
@@ -190,7 +199,7 @@ def arguments_for(experiment: Experiment) -> list[str]:
 
 def _said(path: Path, name: str) -> dict[str, Any]:
     """What a file of a launch says; nothing where it is not there, or is no record."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         found = read(part(path, name))
         return found if isinstance(found, dict) else {}
     return {}

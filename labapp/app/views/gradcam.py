@@ -134,8 +134,8 @@ def _body(archive: app.OpenArchive) -> None:
     if without:
         top.caption(palette.sentence(f"Left out, because no checkpoint was kept: {listed(frames.names(without))}."))
     if len(sets) > 1:
-        others = palette.markdown(listed(frames.names([run for run in runs if run not in same])))
-        top.caption(f"Shown are the runs on {same[0].experiment.imageset}; {others} saw other images.")
+        words = f"{listed(frames.names([run for run in runs if run not in same]))} saw other images."
+        top.caption(palette.sentence(f"Shown are the runs on {same[0].experiment.imageset}; {words}"))
     if sample is not None and shown:
         with grid:
             gradcam_grid.draw(same, names, sample, shown, view)

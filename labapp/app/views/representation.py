@@ -156,7 +156,7 @@ def _by_depth(depth: pd.DataFrame, looks: pd.DataFrame) -> None:
     for quantity in frames.BY_DEPTH:
         about, rows = palette.quantity(quantity), depth[depth["quantity"] == quantity]
         with st.container(gap=None):
-            st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
+            st.markdown(f"**{palette.markdown(about.name.capitalize())}**", help=about.meaning)
             usable = rows["value"].dropna()
             lacking = rows[rows["value"].isna()]
             if len(lacking):

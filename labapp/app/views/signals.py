@@ -133,7 +133,7 @@ def _multiple(
 ) -> None:
     about = palette.quantity(quantity)
     with st.container(gap=None):
-        st.markdown(f"**{about.name.capitalize()}**", help=about.meaning)
+        st.markdown(f"**{palette.markdown(about.name.capitalize())}**", help=about.meaning)
         st.caption(palette.sentence(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals)))
     if rows.empty or span is None:
         return

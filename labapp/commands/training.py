@@ -1,0 +1,84 @@
+"""How is one net trained from a terminal, and how does a training go on that was interrupted?"""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from labapp.commands.options import Options, Root, Trust, experiment
+from labapp.commands.probe import probe as probe_runs
+from labapp.commands.progress import TrainingProgress, console, percent
+from labapp.commands.starter import final_accuracy
+from labapp.config import Experiment, LabError, module_of, permissions, require_trust
+from labapp.store import Run, find_run, resume_points, why_not_resumed
+from labapp.training.logbook import Moment
+
+RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or its folder")]
+ProbeOption = Annotated[
+    Literal["cheap", "all", "none"],
+    arg(help="what to measure at the end: what costs nothing (architecture, reuse by weights), all, or none"),
+]
+KeepOption = Annotated[
+    float,
+    arg(metavar="SECONDS", help="seconds between two states kept for `labapp resume`; inf: at checkpoints alone"),
+]
+
+
+def train(options: Options, probe: ProbeOption = "cheap", keep_every: KeepOption = 60.0, root: Root = "runs") -> int:
+    """Train one net and record it into the archive.
+
+    What is left out is settled by the recipe, the family or the form.
+    """
+    chosen = experiment(options)
+    if (module := module_of(chosen.net)) is not None:
+        permissions.trust([module])  # named by who typed this
+    console().print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
+    from labapp.training.loop import train as train_one
+
+    return _trained(chosen, lambda tell: train_one(chosen, root, progress=tell, keep_every=keep_every), probe, root)
+
+
+def resume(
+    run: Positional[RunName] = "",
+    probe: ProbeOption = "cheap",
+    keep_every: KeepOption = 60.0,
+    trust: Trust = (),
+    root: Root = "runs",
+) -> int:
+    """Go on with a training that was interrupted, stopped or failed, from the last state of it that was kept.
+
+    On one machine its tables and weights end as those of a run that was never interrupted, bit for bit.
+    """
+    if not run:
+        raise LabError("which run? `labapp runs list` shows them, `labapp resume RUN` goes on with one")
+    permissions.trust(trust)
+    broken = find_run(run, root)
+    if reason := why_not_resumed(broken):
+        raise LabError(reason)
+    require_trust(broken.experiment.net, f"run '{broken.id}'")
+    chosen, last = broken.experiment, next(iter(resume_points(broken.path)), None)
+    done = last.step if last else 0
+    console().print(f"{broken.id} goes on at step {done} of {chosen.steps}; loading torch …")
+    from labapp.training.loop import resume as resume_one
+
+    return _trained(chosen, lambda tell: resume_one(broken, progress=tell, keep_every=keep_every), probe, root)
+
+
+def _trained(chosen: Experiment, work: Callable[[Callable[[Moment], None]], Run], probe: str, root: str) -> int:
+    """Show a training while it goes on, say how it ended, and measure what was asked for."""
+    screen = console()
+    with TrainingProgress([chosen]) as display:
+        run = work(display.next())
+    screen.print(
+        f"{run.status} in {run.seconds:.0f} s, test accuracy {percent(final_accuracy(run, 'test'))}: {run.path}"
+    )
+    if run.message:
+        screen.print(run.message)
+    if probe == "cheap":
+        from labapp.commands.cheap import measure_cheaply
+
+        for sentence in measure_cheaply(run):
+            screen.print(sentence)
+    elif probe == "all" and run.checkpoints():
+        return probe_runs((str(run.path),), root=root)
+    return 0
