@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labapp.config import LabError, first_line
-from labapp.store.checkpoints import checkpoint_problems, weights_name, write_checkpoint
+from labapp.store.checkpoints import checkpoint_damage, checkpoint_problems, weights_name, write_checkpoint
 from labapp.store.files import files, sentences
 from labapp.store.lease import Lease
 from labapp.store.run import Run
@@ -47,7 +47,7 @@ def resume_points(path: str | Path) -> list[ResumePoint]:
         for step, problem in checkpoint_problems(folder).items():
             weights = folder / weights_name(step)
             if weights.with_suffix(".pt").name in there:
-                found.append(ResumePoint(step, weights, problem))
+                found.append(ResumePoint(step, weights, problem or checkpoint_damage(weights)))
     return sorted(found, key=lambda point: point.step, reverse=True)
 
 

@@ -58,7 +58,7 @@ def tensors(run):
     for number, one in state["optimizer"]["state"].items():
         found |= {f"{number}.{name}": value for name, value in one.items() if isinstance(value, torch.Tensor)}
     return {
-        name: (value.dtype, value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        name: (value.dtype, value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         for name, value in found.items()
     }
 
