@@ -6,6 +6,7 @@ from labapp.app.diverged import say_divergence
 from labapp.app.legend import svg_address, swatch
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
 from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
+from labapp.app.resuming import resume_buttons
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
 from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles
@@ -14,8 +15,9 @@ from labapp.config import roots
 
 __all__ = [
     "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "choice", "curves", "described",
-    "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen", "of_step",
-    "opened", "overview", "playable", "playing", "probe", "readable", "roots", "rows", "say_divergence",
-    "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start", "starter_button",
-    "step_slider", "styles", "svg_address", "swatch", "unmeasured", "unpaired",
+    "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen",
+    "of_step", "opened", "overview", "playable", "playing", "probe", "readable", "resume_buttons",
+    "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed",
+    "signals", "start", "starter_button", "step_slider", "styles", "svg_address", "swatch", "unmeasured",
+    "unpaired",
 ]  # fmt: skip

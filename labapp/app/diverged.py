@@ -26,12 +26,10 @@ def say_divergence(chosen: Sequence[Run]) -> None:
     ill = {name: words for name, words in found.items() if words}
     if not ill:
         return
-    lines = [f"{name}: {where(about)}" for name, about in ill.items()]
-    more = [f"{len(lines) - SHOWN} more of the chosen runs diverged."] if len(lines) > SHOWN else []
-    st.warning(
-        "\n\n".join(["**Where it began**", *map(palette.sentence, (*lines[:SHOWN], *more))]),
-        icon=":material/emergency_home:",
-    )
+    told = [f"{name}: {where(about)}" for name, about in ill.items()]
+    if len(told) > SHOWN:
+        told = [*told[:SHOWN], f"{len(told) - SHOWN} more of the chosen runs diverged."]
+    st.warning("\n\n".join(["**Where it began**", *map(palette.sentence, told)]), icon=":material/emergency_home:")
 
 
 def where(about: dict[str, Any]) -> str:

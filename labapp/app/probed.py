@@ -190,7 +190,7 @@ def say_untrusted(runs: Sequence[Run], words: Sequence[str] = ()) -> None:
     for run, name in zip(runs, frames.names(runs), strict=True):
         module = str(module_of(run.experiment.net))
         command = shlex.join(["labapp", *words[:1], word(run), *words[1:], "--trust", module])
-        once = f"for this measurement with `{command}`, or " if words else ""
+        once = f"once with `{command}`, or " if words else ""
         always = shlex.join(["labapp", "app", "--trust", module])
         st.caption(
             palette.sentence(

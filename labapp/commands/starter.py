@@ -4,6 +4,7 @@ Nets train at the same time, one a core, each in a process of its own; afterward
 that every page of the app has something to show. What is there already is not done again.
 """
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -14,11 +15,11 @@ from rich.table import Table
 
 from labapp.commands.progress import SeriesProgress, figures, percent
 from labapp.commands.workers import Tell, Workers, cores
-from labapp.config import Experiment
+from labapp.config import Experiment, LabError
 from labapp.probes.catalogue import shown, why_not
 from labapp.store import Run
 from labapp.training.logbook import Moment, first_over_last
-from labapp.training.starter import Result, finished, seconds
+from labapp.training.starter import Result, finished, resumable, seconds
 
 MOST = 4  # nets at a time, whatever the cores: each holds torch and its batches in memory
 
@@ -37,15 +38,20 @@ def record(
     Raises:
         LabError: For a mistake that meets all of them, such as a folder that cannot be written.
     """
-    there = finished(experiments, root)
+    there, begun = finished(experiments, root), resumable(experiments, root)
     for experiment, run in there.items():
         console.print(f"{experiment.name} is there already ({run.id})")
+    for experiment, run in begun.items():
+        if experiment not in there:
+            console.print(f"{experiment.name} was interrupted and goes on ({run.id})")
     count = max(1, min(jobs or min(cores(), MOST), len(experiments)))
     faults: dict[Experiment, str] = {}
     began = time.monotonic()
     with Workers(count) as workers, SeriesProgress() as display:
         for experiment in sorted(set(experiments) - set(there), key=lambda each: _turn(each, experiments)):
-            work = workers.add(_train, experiment, str(root))
+            work = workers.add(
+                _train, experiment, str(root), str(begun[experiment].path) if experiment in begun else ""
+            )
             training, measuring = seconds(experiment)
             display.expect(work, f"training {experiment.name}", training, after=measuring)
         for experiment, run in there.items():
@@ -80,13 +86,22 @@ def _turn(experiment: Experiment, experiments: Sequence[Experiment]) -> tuple[bo
     return (True, -seconds(experiment)[0]) if at > 1 else (False, at)
 
 
-def _train(experiment: Experiment, root: str, tell: Tell) -> str:
-    """Train and record a net, and measure what costs nothing; in a process of its own. The run's folder."""
-    from labapp.commands.cheap import measure_cheaply
-    from labapp.training.loop import train
+def _train(experiment: Experiment, root: str, begun: str, tell: Tell) -> str:
+    """Train and record a net, and measure what costs nothing; in a process of its own. The run's folder.
 
-    run = train(experiment, root, progress=lambda moment: tell(moment.step / moment.steps, _where(moment)))
-    measure_cheaply(run)
+    One that was begun goes on, if it still can; else a new run is made.
+    """
+    from labapp.commands.cheap import measure_cheaply
+    from labapp.training.loop import resume, train
+
+    def progress(moment: Moment) -> None:
+        tell(moment.step / moment.steps, _where(moment))
+
+    run = None
+    if begun:
+        with contextlib.suppress(LabError):
+            run = resume(begun, progress=progress)
+    measure_cheaply(run := run or train(experiment, root, progress=progress))
     return str(run.path)
 
 

@@ -21,6 +21,7 @@ NO_VALUE = "no value"
 _COLOURS = {name: mark.colour for name, mark in palette.MARKS.items()} | {NO_VALUE: palette.MUTED}
 _HOLLOW = ("zero",)  # as on the screen: a ring
 _ID = "_beyond:"  # before the name of what an artist stands for, in its label; a legend hides those
+_KEY = "_key"  # of the legend that explains them
 
 
 def mark(ax: Axes, name: str, across: Any, colour: str) -> None:
@@ -58,6 +59,7 @@ def entries(figure: Figure) -> list[Artist]:
 
 
 def key(figure: Figure) -> None:
-    """A legend of the marks and cells alone, below everything, for a figure without another; nothing without them."""
-    if there := entries(figure):
-        figure.legend(handles=there, loc="outside lower left", ncols=min(6, len(there)), borderpad=0)
+    """A legend of the marks and cells, below everything; nothing where there are none, or it is there already."""
+    there = entries(figure)
+    if there and not any(legend.get_label() == _KEY for legend in figure.legends):
+        figure.legend(handles=there, loc="outside lower left", ncols=len(there), borderpad=0).set_label(_KEY)

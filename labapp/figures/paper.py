@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from labapp import palette
-from labapp.figures.beyond import entries, key
+from labapp.figures.beyond import key
 
 WIDTH = 6.75  # inches, two columns of a paper
 STYLE: Any = {
@@ -88,15 +88,18 @@ def colour_bar(
 
 
 def legend(figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False, theory: bool = False) -> None:
-    """One legend for all panels, above them, with the marks they have; with `theory`, the dots of `lines.dots` too."""
-    handles: list[Any] = [
+    """One legend for all panels, above them; with `theory`, the dots of `lines.dots` too.
+
+    Below the figure stand the marks of values that no axis can show, if there are any.
+    """
+    handles = [
         Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
                marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=_shown(name))
         for name, look in looks_of(styles, hue).items()
     ]  # fmt: skip
     if theory:
         handles.append(Line2D([], [], color=palette.MUTED, label="theory", **DOTS))
-    handles += entries(figure)
+    key(figure)
     figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)), handlelength=3, borderpad=0)
 
 

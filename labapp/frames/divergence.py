@@ -50,8 +50,10 @@ def read_divergence(run: Run) -> pd.DataFrame:
         return pd.DataFrame(columns=EVENT)
     lost = table["step"][table["what"] == "loss"] - 1  # it may be infinite while all outputs and gradients are finite
     table = table[table["step"] > min([table["after"].max(), *lost])]
-    if set(table["what"]) <= {"output"} and run.status != "diverged":  # infinite for a moment, and nothing came of it
-        return pd.DataFrame(columns=EVENT)
+    if set(table["what"]) <= {"output"} and run.status != "diverged":
+        later = run.layers(columns=["step"], where=[("step", ">", int(table["step"].max()))])
+        if len(later):  # infinite for a moment, and nothing came of it
+            return pd.DataFrame(columns=EVENT)
     turn = table["what"].map(_TURN).fillna(2)
     return table.assign(turn=turn).sort_values(["step", "turn"], kind="stable", ignore_index=True)[EVENT]
 

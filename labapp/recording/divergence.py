@@ -141,7 +141,7 @@ class Divergence:
                 self._ill.add("weight")  # of the next step
             if origins:
                 self.first = self.first or origins[0]
-            else:
+            elif not sums.failed:
                 self.first, self.after = None, sums.step
         return {name: [getattr(one, name) for one in found] for name in Origin._fields} if found else {}
 

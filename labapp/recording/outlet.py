@@ -47,14 +47,14 @@ class Outlet:
             with guard([sums.step]):
                 sums.land()
                 landed.append(sums)
-        waiting = landed
         rows, shown = step.listener.rows, list(step.listener.shown)
+        waiting, every = [sums for sums in landed if not sums.failed], landed
         if self._distributed:
             if alone:
                 self._alone = bool(waiting)
             else:
-                waiting = joined_with_others(waiting, rows := list(rows), shown, guard)
-        if not waiting:
+                every = waiting = joined_with_others(waiting, rows := list(rows), shown, guard)
+        if not every:
             return False
         for name, columns in {
             "layers": layer_table(waiting, rows, shown),
@@ -62,7 +62,7 @@ class Outlet:
             "lifetimes": self.lifetimes.table(waiting, rows, shown),
             "histograms": histogram_table(waiting, rows, shown),
             "spreads": spread_table(waiting, rows, shown),
-            "divergence": self.divergence.table(waiting, rows, shown, step.listener.usual),
+            "divergence": self.divergence.table(every, rows, shown, step.listener.usual),
         }.items():
             if columns and len(columns["step"]):
                 self._hand_over(name, columns)

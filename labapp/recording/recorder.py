@@ -149,14 +149,14 @@ class Recorder:
                 self._due = True
 
     def end_step(self, failed: bool = False) -> None:
-        """Stops listening and keeps the step's numbers; none of a step that `failed`."""
+        """Stops listening and keeps the step's numbers; of one that `failed` only what was not finite."""
         self._inside = False
         due, self._due = self._due, False
         try:
             if due:
                 with self._guard():
                     if self._step.end(failed):
-                        self._recorded += 1
+                        self._recorded += not failed
                         self._outlet.waiting.append(self._step.sums)
         finally:
             if due:

@@ -85,13 +85,18 @@ class Step:
         self.seconds += time.perf_counter() - started
 
     def end(self, failed: bool) -> bool:
-        """Collects the numbers of the step, into `sums`; whether there are any."""
+        """Collects the numbers of the step, into `sums`; whether there are any.
+
+        Of a step in which training raised there are none, unless values were not finite: why it raised, as it may be.
+        """
         self.remove_hooks()
         started = time.perf_counter()
         try:
             self.faults = dict(self.listener.faults)
-            if failed or self._hooks is None or self.faults:
+            if self._hooks is None or self.faults:
                 return False
+            if failed:
+                return self._was_ill()
             if not (self.listener.fired or self.weights.passes or self.weights.stepped):
                 return False  # a step in which nothing happened, such as one whose batch was left out
             self.first = not self._studied
@@ -118,6 +123,14 @@ class Step:
             return True
         finally:
             self.seconds += time.perf_counter() - started + self.listener.seconds - self._heard
+
+    def _was_ill(self) -> bool:
+        boards = [] if self.compiled else self.listener.passes.boards
+        ill = [board for board in boards if board.complete is not False and any(board.ill.values())]
+        if ill:
+            self.sums = joined(self._number, ill, len(self.listener.rows))
+            self.sums.failed = True
+        return bool(ill)
 
     def remove_hooks(self) -> None:
         """Takes the step's hooks away."""

@@ -29,6 +29,7 @@ class Sums:
         ill: by column (OUTPUT or GRADIENT) the rows whose values are not all finite, in the order in which they came.
         fed: row -> whether the input of the first such output was not finite either; None where it cannot be told.
         change: what the optimizer did and with which gradients.
+        failed: whether training raised in the step: then it has no rows but those of `divergence`.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Sums:
     ill: dict[int, list[int]] = field(default_factory=lambda: {OUTPUT: [], GRADIENT: []})
     fed: dict[int, bool | None] = field(default_factory=dict)
     change: Change | None = None
+    failed: bool = False
 
     def land(self) -> None:
         """Brings everything to the host: one copy a device for all sums."""

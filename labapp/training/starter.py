@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from labapp.config import Experiment, LabError
-from labapp.store import Run, list_runs
+from labapp.store import Run, list_runs, resume_points, why_not_resumed
 
 RECIPE = {"steps": 300, "batch_size": 64, "learning_rate": 0.1, "schedule": "cosine", "warmup_steps": 100}
 STARTER = (
@@ -38,6 +38,15 @@ def finished(experiments: Sequence[Experiment], root: str | Path) -> dict[Experi
     except LabError:  # no archive yet
         return {}
     return {run.experiment: run for run in reversed(runs) if run.experiment in experiments}
+
+
+def resumable(experiments: Sequence[Experiment], root: str | Path) -> dict[Experiment, Run]:
+    """Which experiments have a run that was interrupted and has a state to go on from, the newest of each."""
+    try:
+        runs = [run for run in list_runs(root) if run.experiment in experiments and not why_not_resumed(run)]
+    except LabError:  # no archive yet
+        return {}
+    return {run.experiment: run for run in reversed(runs) if any(not each.problem for each in resume_points(run.path))}
 
 
 # Seconds on one core of an AVX-512 machine, of training and of measuring what pages show: only proportions matter,

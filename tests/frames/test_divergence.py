@@ -51,6 +51,8 @@ def test_what_passed_is_not_where_it_began(tmp_path):
     events = [{"step": 1, "what": "output", "layer": "stem", "after": 0}, {"step": 3, "what": "updated weight"}]
     assert frames.divergence([write(tmp_path, [0, 3], events)])["step"].tolist() == [3]
     assert frames.divergence([write(tmp_path, [0, 3], events[:1])]).empty
+    stopped = write(tmp_path, [0], events[:1], "failed")  # by an exception in that step: nothing came after it
+    assert frames.divergence([stopped])["what"].tolist() == ["output"]
 
 
 def test_a_loss_may_be_infinite_first(tmp_path):

@@ -55,6 +55,17 @@ def test_processes_together_see_what_one_would():
         torch.testing.assert_close(seen.sum(0), pixels.sum(0))
 
 
+@pytest.mark.parametrize("share", [(0, 1), (1, 2)])
+@pytest.mark.parametrize("first", [1, 3, 4, 9, 40])
+def test_batches_may_begin_at_any_step(first, share):
+    """70 images are four batches of 16 an epoch: within one, at the end of one, and some epochs later."""
+    images = load("cluttered-digits", limit=70, augment=True)
+    whole = list(islice(batches(images, 16, 3, share), first + 3))[first:]
+    for (x, y), (x_known, y_known) in zip(batches(images, 16, 3, share, first), whole, strict=False):
+        assert torch.equal(x, x_known)
+        assert torch.equal(y, y_known)
+
+
 def test_files_are_read_ahead_in_the_order_that_memory_would_have(tmp_path):
     for label in ("a", "b"):
         for n in range(6):

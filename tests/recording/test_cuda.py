@@ -15,6 +15,7 @@ from labapp.config import Experiment
 from labapp.nets import build
 from labapp.recording import Recorder, every
 from labapp.training.loop import resume, train
+from tests.recording.ill import chain, first
 from tests.recording.nets import batch, optimizer_of
 from tests.recording.oracle import oracle_step
 from tests.recording.test_numbers import MODELS
@@ -202,3 +203,32 @@ def test_a_training_on_the_gpu_goes_on_bit_for_bit(tmp_path, changes):
     again = resume(interrupted(tmp_path, 6, **changes))
     assert [attempt["from_step"] for attempt in again.attempts] == [0, 5]
     assert_equal(whole, again)
+
+
+def test_an_overflow_of_half_precision_is_told_by_its_layer():
+    model = chain(nn.Linear(8, 8)).to(DEVICE)
+    with torch.no_grad():
+        model[2].weight.fill_(3e4)  # 65,504 is the largest number of half precision
+    x, y = torch.ones(16, 8, device=DEVICE) * 3, torch.zeros(16, dtype=torch.long, device=DEVICE)
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    scaler = torch.amp.GradScaler(DEVICE)
+    with Recorder(model, optimizer, when=every(1), scaler=scaler) as recorder:
+        for _ in range(3):
+            with recorder.step():
+                optimizer.zero_grad()
+                with torch.autocast(DEVICE, torch.float16):
+                    loss = F.cross_entropy(model(x).float(), y)
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
+    assert first(recorder.table("divergence")) == (0, "output", "2", "inf")
+
+
+def test_a_training_on_the_gpu_that_diverges_says_what_it_did_not_see(tmp_path):
+    changes = {"imageset": "digits", "norm": "none", "learning_rate": 1e4, "steps": 20, "device": DEVICE}
+    seen = train(small(**changes, record_every=1), tmp_path)
+    assert seen.status == "diverged"
+    assert "it began in" in seen.message
+    blind = train(small(**changes, record="none"), tmp_path)
+    assert "the layers of that step were not recorded" in blind.message
+    assert blind.table("divergence")["what"][0] == "loss"

@@ -116,3 +116,42 @@ def test_what_began_in_a_step_that_was_not_recorded_is_between_two_that_were():
     assert table["note"][0].startswith("in the update of step 1: ")
     table = train(chain(Poisoned(math.nan, 0)), steps=4, act=lambda model, step: None, first_step=1, every_=2)
     assert table["note"][0].startswith("before step 2: the weights of 0 were NaN already")
+
+
+def test_a_training_that_stops_itself_at_a_loss_that_is_not_finite():
+    model = chain(Poisoned(math.nan, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder = Recorder(model, optimizer, when=every(1))
+
+    def run():
+        with recorder:
+            for _ in range(9):
+                with recorder.step():
+                    optimizer.zero_grad()
+                    loss = F.cross_entropy(model(torch.randn(16, 8)), torch.zeros(16, dtype=torch.long))
+                    if not math.isfinite(loss.detach()):
+                        raise ValueError("the loss is not finite")
+                    loss.backward()
+                    optimizer.step()
+
+    with pytest.raises(ValueError, match="not finite"):
+        run()
+    table = recorder.table("divergence")
+    assert table[["step", "what", "layer", "kind"]].to_numpy().tolist() == [[3, "output", "2", "nan"]]
+    assert sorted(set(recorder.table()["step"])) == [0, 1, 2]
+    assert recorder.cost["recorded_steps"] == 3
+
+
+def test_a_training_that_is_stopped_while_it_is_healthy_has_no_rows():
+    model = chain(nn.Linear(8, 8))
+    recorder = Recorder(model, torch.optim.SGD(model.parameters(), lr=0.1), when=every(1))
+
+    def run():
+        with recorder, recorder.step():
+            model(torch.randn(16, 8))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert recorder.table("divergence").empty
+    assert recorder.table().empty

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from labapp.recording import Recorder, every, unwatch, watch
-from labapp.recording.board import GRADIENT, OUTPUT, WIDTH
+from labapp.recording import Recorder, every, outputs, unwatch, watch
+from labapp.recording.board import GRADIENT, OUTPUT, WIDTH, Board
+from labapp.recording.kernels import portable
 from labapp.recording.sums import Sums
 from labapp.store import Run
 from tests.recording.ill import Poisoned, chain, first, train
@@ -196,3 +197,17 @@ def test_a_watched_training_that_is_ill_at_its_end_ends_as_diverged(tmp_path):
     assert run.status == "diverged"
     assert run.message.startswith("values that are not finite began in step 2: the output of 2")
     assert run.table("divergence")["what"][0] == "output"
+
+
+def test_a_net_on_a_device_is_told_the_same(monkeypatch):
+    """There nothing is looked at before the flush: the values land in the order in which they came."""
+    known = train(chain(Poisoned(math.inf, 3)))
+    for module in (outputs, portable):
+        monkeypatch.setattr(module, "readable", lambda tensor: False)
+    monkeypatch.setattr(Board, "_add", lambda self, row, offset, sums: self.pending.append((row, offset, sums)))
+    torch.manual_seed(0)
+    found = train(chain(Poisoned(math.inf, 3)))
+    columns = ["step", "what", "layer", "kind", "places", "after"]
+    assert found[columns].to_numpy().tolist() == known[columns].to_numpy().tolist()
+    assert found["input"][0] == ""  # not looked at, since that would make the device wait
+    assert found["note"][0] == "in step 3: the output of 2 became infinite, the first that was not finite"

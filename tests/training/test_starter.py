@@ -1,5 +1,6 @@
 """The starter comparison in small: recorded once, continued after a failure, told in two tables."""
 
+import shutil
 import sys
 
 import pytest
@@ -10,6 +11,8 @@ from labapp.config import Experiment, LabError
 from labapp.probes.catalogue import shown, why_not
 from labapp.store import RunWriter, list_runs
 from labapp.training.starter import COSTS, STARTER, Result, finished, seconds
+from tests.training.interrupted import interrupted
+from tests.training.small import small
 
 QUICK = {
     "width": 4,
@@ -112,6 +115,24 @@ def test_what_is_finished_is_not_recorded_again(tmp_path, console):
     assert set(finished(SERIES, tmp_path)) == {SERIES[0], SERIES[1]}
     assert record(SERIES[:2], tmp_path, console) == results
     assert "–" in printed(summary(results[:1]))  # nothing recorded, nothing made up
+
+
+def test_what_was_interrupted_goes_on(tmp_path, console):
+    cut = interrupted(tmp_path, 2, **SERIES[1].model_dump(include=SERIES[1].model_fields_set))
+    assert cut.experiment != SERIES[1]  # small() gives more fields
+    same = small(**cut.experiment.model_dump(include=cut.experiment.model_fields_set))
+    (result,) = record((same,), tmp_path, console)
+    assert result.run == cut
+    assert [attempt["from_step"] for attempt in cut.attempts] == [0, 1]
+    assert "residual-8 was interrupted and goes on (cut)" in console.export_text()
+    assert list_runs(tmp_path) == [cut]
+
+    lost = interrupted(tmp_path, 2, run_id="lost", seed=5)
+    shutil.rmtree(lost.path / "_resume")
+    for kept in (lost.path / "checkpoints").glob("*.pt"):
+        kept.unlink()
+    (result,) = record((lost.experiment,), tmp_path, console)
+    assert result.run != lost
 
 
 def test_a_failure_ends_neither_the_series_nor_goes_unsaid(tmp_path, console, monkeypatch):

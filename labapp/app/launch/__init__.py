@@ -73,7 +73,7 @@ class Launch:
 
 
 def start(arguments: Sequence[str], root: str | Path) -> Launch:
-    """Start `python -m labapp ARGUMENTS --root ROOT`; one starter comparison at a time.
+    """Start `python -m labapp ARGUMENTS --root ROOT`; one starter comparison, and one attempt at a run, at a time.
 
     Raises:
         LabError: Where it may not be started or cannot be written, or asks for code that nobody consented to.
@@ -90,6 +90,8 @@ def start(arguments: Sequence[str], root: str | Path) -> Launch:
         with alone(folder):
             if arguments[0] == "starter" and any(other.arguments[0] == "starter" for other in running(root)):
                 raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
+            if arguments[0] == "resume" and any(other.arguments[:2] == (*arguments[:2],) for other in running(root)):
+                raise LabError(f"run '{arguments[1]}' is just being resumed")
             path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{arguments[0]}-{secrets.token_hex(4)}.json"
             write(path, arguments=[*arguments], root=str(root), started=time.time())
             with path.with_suffix(".log").open("wb") as log, _held_back(SIGNALS):

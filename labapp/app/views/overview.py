@@ -156,6 +156,7 @@ def page() -> None:
         app.empty(archive)
         return
     st.fragment(_picture, run_every=app.PACE if archive.live else None)(archive)
+    app.resume_buttons(archive)
     with st.container(horizontal=True):  # here also while no run is chosen
         experiment.button(archive.root)
         app.starter_button(archive.root)
