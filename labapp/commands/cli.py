@@ -36,7 +36,7 @@ from labapp.commands.progress import console, percent
 from labapp.commands.starter import degradation, final_accuracy, record, summary
 from labapp.commands.training import RunName, resume, train
 from labapp.config import LabError, listed, nearest
-from labapp.store import broken_runs, find_run, list_runs, remove_run
+from labapp.store import broken_runs, find_run, list_runs, remove_run, resume_points, why_not_resumed
 from labapp.training.starter import STARTER
 
 JobsOption = Annotated[int | None, arg(metavar="N", help="nets at a time (default: one a core, at most 4)")]
@@ -85,6 +85,9 @@ def runs_show(run: Positional[RunName] = "", root: Root = "runs") -> int:
     screen.print(f"{shown.id}: {shown.status}, step {done} of {steps}, {shown.seconds:.0f} s", style="bold")
     if shown.message:
         screen.print(shown.message)
+    if not why_not_resumed(shown):
+        kept = next((point.step for point in resume_points(shown.path) if not point.problem), 0)
+        screen.print(f"`labapp resume {shown.id}` goes on at step {kept}")
     if "divergence" in shown.tables():
         rows = shown.table("divergence").sort_values("step", kind="stable")
         ill = Table("step", "what", "layer", "kind", "layers", title="first not finite", title_justify="left")

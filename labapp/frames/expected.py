@@ -21,6 +21,7 @@ from labapp.frames.thinning import joined
 from labapp.store import Run
 
 EXPECTED = ("output_grad_norm", "output_std", "zero_fraction", "forward_ratio", "backward_ratio")
+LARGEST = 1024  # pixels a side that theory follows; nets of the CIFAR form see far fewer
 _PLACE = [name for name in LAYER if name != "step"]
 
 
@@ -74,7 +75,7 @@ def _of(run: Run) -> pd.DataFrame:
         state = states.get(info["path"])
         if state is None or ".shortcut" in info["path"]:
             continue
-        place = [info["path"], *(info[name] for name in _PLACE[1:])]
+        place = [info["path"], *(info.get(name) for name in _PLACE[1:])]
         known = {
             "output_grad_norm": state.gradient,
             "output_std": state.output_std if state.kind == at else np.nan,
@@ -104,7 +105,11 @@ def _reason(run: Run) -> str:
 
 def _first(run: Run) -> dict | None:
     """The net's first convolution, as it was recorded."""
-    return next((info for info in run.layers_info if info["kind"] == "conv" and info.get("shape")), None)
+    convolutions = (info for info in run.layers_info if info.get("kind") == "conv" and info.get("shape"))
+    first = next(convolutions, None)
+    if first is None or len(first["shape"]) != 3 or not first.get("parameters") or not 0 < first["shape"][1] <= LARGEST:
+        return None
+    return first
 
 
 def _given(run: Run) -> tuple[Experiment, int, int, int]:

@@ -80,7 +80,7 @@ def summary(run: Run) -> dict[str, Any]:
 def recorder_cost(run: Run, name: str) -> float:
     """One of the recorder's own measures of what it added to training; NaN where it has none."""
     share = run.recorder.get(name)
-    return np.nan if share is None else float(share)
+    return float(share) if isinstance(share, int | float) else np.nan
 
 
 def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = None, marks: int = MARKS) -> pd.DataFrame:

@@ -36,6 +36,7 @@ def state_of(recorder: "Recorder") -> dict[str, Any]:
         "processor": {name: getattr(recorder._processor, name) for name in PAIRS},
         "missing": sorted(guard.missing),
         "notes": list(guard.notes),
+        "kernels": recorder._step.listener.implementation,
         "alive": {row: torch.from_numpy(marks.copy()) for row, marks in recorder._outlet.lifetimes.alive.items()},
         "study": _study_of(recorder._step),
         "divergence": {
@@ -65,6 +66,11 @@ def restore(recorder: "Recorder", state: Mapping[str, Any]) -> None:
             setattr(recorder._processor, name, state["processor"][name])
         recorder._guard.missing = set(state["missing"])
         recorder._guard.notes = list(state["notes"])
+        if (kernels := recorder._step.listener.implementation) != state["kernels"]:
+            recorder._guard.note(
+                f"sums were taken otherwise before step {recorder.first_step} ({state['kernels']}) than from there on "
+                f"({kernels}), so the last bits of recorded quantities may differ"
+            )
         recorder._outlet.lifetimes.alive = {row: marks.numpy() for row, marks in state["alive"].items()}
         _study_again(recorder._step, state["study"])
         divergence, known = recorder._outlet.divergence, state["divergence"]

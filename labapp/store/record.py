@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -24,6 +24,12 @@ COPY = ".run.json.copy"  # of when the latest attempt began or ended, should run
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")  # of a run or a probe; also a file's, on any system
 LARGEST = 64 * 2**20  # bytes of a run.json; a net of ten thousand layers needs four million
 _HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
+LAYER = {  # what a layer of a record is, as far as it says so
+    **dict.fromkeys(("path", "kind", "block"), "a word"),
+    **dict.fromkeys(("index", "depth", "relative_depth", "stage", "parameters"), "a number"),
+    "shape": "sizes",
+}
+IMAGES = {"image_size": "a number", "channels": "a number", "mean": "numbers", "std": "numbers", "classes": "a list"}
 
 
 class Record(BaseModel):
@@ -89,7 +95,40 @@ def read_record(path: Path, seen: tuple[int, ...]) -> Record:
     if isinstance(written := contents.get("format"), int) and written > FORMAT:
         newer = f"by a newer version of the lab ({contents.get('labapp')}, format {written})"
         raise LabError(f"{path} was written {newer}; this one reads format {FORMAT}, so update labapp")
+    layers = contents.get("layers") or []
+    require_kinds(layers, LAYER)
+    if any(layer.get("path") is None for layer in layers):
+        raise ValueError("a layer without a path")
+    require_kinds([contents.get("progress") or {}], {"step": "a count", "steps": "a count"})
+    require_kinds([(contents.get("environment") or {}).get("images") or {}], IMAGES)
     return Record(**contents)
+
+
+def require_kinds(said: list[dict[str, Any]], kinds: Mapping[str, str]) -> None:
+    """Asks whether what readers take for granted is so, in parts of a record that hold other things besides.
+
+    Raises:
+        ValueError: A value is of another kind.
+    """
+    for each in said:
+        for name, kind in kinds.items():
+            value = each.get(name)
+            if value is not None and not _IS[kind](value):
+                raise ValueError(f"{name} is {kind}, not {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+_IS: dict[str, Callable[[Any], bool]] = {
+    "a word": lambda value: isinstance(value, str),
+    "a number": _is_number,
+    "a count": lambda value: isinstance(value, int) and 0 <= value < 2**53,
+    "sizes": lambda value: isinstance(value, list) and all(isinstance(size, int) and size >= 0 for size in value),
+    "numbers": lambda value: isinstance(value, list) and all(map(_is_number, value)),
+    "a list": lambda value: isinstance(value, list),
+}
 
 
 def plain(value: Any) -> Any:

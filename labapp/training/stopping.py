@@ -40,7 +40,8 @@ class Stop:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, before in self._before.items():
-            signal.signal(number, before)
+            if signal.getsignal(number) == self._come:  # whoever was asked may want to hear no more
+                signal.signal(number, before)
         if kind is None and self.asked and not self._passed_on:  # after the last step
             self.pass_on()
 

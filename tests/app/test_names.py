@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
+from labapp.store import list_runs
 from tests.app import nasty
 from tests.app.pages import settled
 
@@ -31,3 +33,31 @@ def test_every_name_is_text_on_every_page(named, open_page, page):
         for expression in nasty.expressions(json.loads(element.proto.spec)):
             bare = re.sub(r'"(?:[^"\\]|\\.)*"', "", expression)
             assert not re.search(r"[<>\\]img|onerror|:smile|\$x", bare), expression
+
+
+def test_one_hostile_record_spoils_no_page_for_the_runs_beside_it(archive, open_page):
+    """Values of a kind that nobody expects, in each part of a run.json that pages read."""
+    good, bad = list_runs(archive)[:2]
+    said = json.loads((bad.path / "run.json").read_text())
+    changes = [
+        {"recorder": {"share": "x", "cpu_share": [1]}},
+        {"layers": [{"path": "a"}]},
+        {"layers": [{"path": "a", "kind": "conv", "shape": [10**9] * 3, "parameters": 1}]},
+        {"layers": [layer | {"shape": [], "stage": None, "depth": None} for layer in said["layers"]]},
+        {"layers": [layer | {"shape": "x"} for layer in said["layers"]]},
+        {"environment": {"images": [1]}},
+        {"attempts": [{"pid": "x", "host": [1], "process": {}}], "status": "running"},
+        {"progress": {"step": -(10**30), "steps": 0}},
+        {"seconds": float("nan"), "message": "x" * 100_000},
+    ]
+    for number, change in enumerate(changes):
+        path = bad.path.with_name(f"bad{number}")
+        shutil.copytree(bad.path, path)
+        (path / "run.json").write_text(json.dumps(said | change))
+    app = open_page(archive)
+    ids = [run.id for run in list_runs(archive)]
+    app.multiselect(key="runs").set_value(ids).run()
+    for page in ("overview", *PAGES[1:4], "architecture", "gradcam"):
+        app.switch_page(f"app/views/{page}.py").run()
+        assert not app.exception, (page, app.exception[0].stack_trace)
+    assert good.id in ids

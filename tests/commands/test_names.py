@@ -18,7 +18,7 @@ SHOWN = "*b* [red]r [x] :smile: $x$ <b> '\"\\ ‹U+001B›[31m‹U+001B›]0;t�
 @pytest.fixture
 def archive(tmp_path):
     writer = RunWriter.create(tmp_path / "runs", Experiment(family="plain", depth=8), run_id="a")
-    writer.describe([{"index": 0, "depth": 1, "path": NASTY, "kind": NASTY, "shape": [NASTY]}], {"note": NASTY})
+    writer.describe([{"index": 0, "depth": 1, "path": NASTY, "kind": NASTY, "shape": [1]}], {"note": NASTY})
     run = writer.finish("failed", NASTY)
     said = json.loads((run.path / "run.json").read_text())
     said["environment"] |= {NASTY: NASTY}

@@ -28,6 +28,8 @@ def typed(words, capsys, code=0):
 def test_a_run_goes_on_by_its_name_and_is_measured(tmp_path, capsys):
     whole = train(small(**DIGITS), tmp_path / "whole", run_id="whole")
     cut = interrupted(tmp_path / "runs", 6, **DIGITS)
+    out, _ = typed(["runs", "show", "cut", "--root", str(tmp_path / "runs")], capsys)
+    assert "`labapp resume cut` goes on at step 5" in out
     out, err = typed(["resume", "residual-8", "--root", str(tmp_path / "runs")], capsys)
     assert err == ""
     assert "cut goes on at step 5 of 8; loading torch" in out

@@ -7,11 +7,14 @@ import math
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
-from labapp.config import LabError
+from labapp.config import Experiment, LabError
 from labapp.nets import build
 from labapp.recording import Recorder, every
+from labapp.recording.guard import RecorderWarning
+from labapp.store import Run, RunWriter
 
 TABLES = ("layers", "totals", "lifetimes", "histograms", "spreads")
 STEPS = 12
@@ -133,3 +136,56 @@ def test_a_state_of_another_net_or_after_the_first_step_is_refused():
     for nonsense in ({}, {"net": 3}, {**state, "study": {}}, {**state, "accounts": None}):
         with pytest.raises(LabError, match=r"another net|no state of a recorder"):
             recorder_of(*made("residual")).load_state_dict(nonsense)
+
+
+def test_other_kernels_are_told():
+    net, optimizer = made("residual")
+    with recorder_of(net, optimizer) as recorder:
+        trained("residual", net, optimizer, recorder, range(3))
+        state = recorder.state_dict()
+    state["kernels"] = "by hand"
+    other = recorder_of(*made("residual"))
+    with pytest.warns(RecorderWarning, match=r"sums were taken otherwise before step 3 \(by hand\) than from there on"):
+        other.load_state_dict(state)
+    assert len(other.notes) == 1
+
+
+def test_a_loop_of_my_own_goes_on_in_its_run(tmp_path):
+    """As README has it: the recorder's state beside the net's and the optimizer's, in a checkpoint of the run."""
+
+    def begun(writer, at, state=None):
+        net, optimizer = made("dense")
+        if state is not None:
+            net.load_state_dict(load_file(Run(writer.path).checkpoint_path(at)))
+            optimizer.load_state_dict(state["optimizer"])
+        recorder = recorder_of(net, optimizer, sink=writer)
+        if state is not None:
+            recorder.load_state_dict(state["recorder"])
+        return net, optimizer, recorder
+
+    runs = []
+    for name, parts in {"whole": [(0, STEPS, STEPS)], "cut": [(0, 5, 8), (5, STEPS, STEPS)]}.items():
+        state = None
+        for first, kept, last in parts:
+            path = tmp_path / name
+            writer = (
+                RunWriter(path, from_step=first)
+                if first
+                else RunWriter.create(tmp_path, Experiment(steps=STEPS), run_id=name)
+            )
+            net, optimizer, recorder = begun(writer, first, state)
+            with writer, recorder:
+                trained("dense", net, optimizer, recorder, range(first, kept))
+                buffer = io.BytesIO()
+                torch.save({"optimizer": optimizer.state_dict(), "recorder": recorder.state_dict()}, buffer)
+                writer.checkpoint(kept, net.state_dict(), buffer.getvalue())
+                trained("dense", net, optimizer, recorder, range(kept, last))
+            state = torch.load(io.BytesIO(buffer.getvalue()), weights_only=True)
+        runs.append((Run(tmp_path / name), state))
+    (whole, one), (cut, two) = runs
+    for table in TABLES:
+        assert whole.table(table).reset_index(drop=True).equals(cut.table(table).reset_index(drop=True)), table
+    assert all(
+        torch.equal(one["optimizer"]["state"][n]["momentum_buffer"], m["momentum_buffer"])
+        for n, m in two["optimizer"]["state"].items()
+    )

@@ -91,3 +91,32 @@ def test_no_name_of_a_table_or_probe_leads_out_of_the_run(root: Path, name: str)
         run.probe(name, 0)
     with pytest.raises(LabError):
         run.write_probe(name, 0, run.steps())
+
+
+KINDS = [
+    *(("layers", name, value) for name in ("path", "kind", "block") for value in (3, ["a"], {"a": 1})),
+    *(
+        ("layers", name, value)
+        for name in ("depth", "stage", "parameters")
+        for value in ("x", [1], {"a": 1}, float("nan"))
+    ),
+    *(("layers", "shape", value) for value in ("x", 3, {"a": 1}, ["x"], [-1], [float("inf")])),
+    ("layers", "path", None),
+    *(("images", name, value) for name in ("mean", "std", "classes", "image_size") for value in ("x", {"a": 1})),
+    ("images", "mean", ["x"]),
+]
+
+
+@pytest.mark.parametrize(("section", "name", "value"), KINDS)
+def test_a_record_whose_parts_are_of_another_kind(root: Path, section: str, name: str, value: object) -> None:
+    """Pages and probes take them for granted, and would fail for every run beside it."""
+    path = root / "b" / "run.json"
+    said = json.loads(path.read_text())
+    whole: dict[str, object] = {"path": "a", "kind": "conv", "depth": 1, "shape": [1, 2, 2], "parameters": 9}
+    said["layers"] = [whole]
+    said["environment"]["images"] = {"mean": [0.0], "std": [1.0], "classes": ["a"], "image_size": 8}
+    path.write_text(json.dumps(said))
+    assert len(list_runs(root)) == 2
+    (said["layers"][0] if section == "layers" else said["environment"]["images"])[name] = value
+    path.write_text(json.dumps(said))
+    assert "is damaged" in refused(root)

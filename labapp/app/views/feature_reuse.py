@@ -100,7 +100,7 @@ def _body(archive: app.OpenArchive) -> None:
 
 def _one_source(archive: app.OpenArchive) -> None:
     counts = {
-        name: sum(info["kind"] in ("conv", "linear") for info in run.layers_info)
+        name: sum(info.get("kind") in ("conv", "linear") for info in run.layers_info)
         for run, name in zip(archive.chosen, frames.names(archive.chosen), strict=True)
     }
     words = listed(f"all {count} layers of {name}" if count else name for name, count in counts.items())

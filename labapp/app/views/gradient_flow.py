@@ -187,7 +187,7 @@ def _controls(archive: app.OpenArchive) -> tuple[str, bool, str]:
         scale = st.segmented_control(
             "Scale", list(SCALES), default="absolute", key="scale", bind="query-params", required=True
         )
-        present = {info["kind"] for run in archive.chosen for info in run.layers_info}
+        present = {info.get("kind") for run in archive.chosen for info in run.layers_info}
         kinds = [kind for kind in palette.KINDS if kind in present] or ["conv"]
         kind = st.selectbox(
             "Layers", kinds, key="layers", bind="query-params", width=190, format_func=lambda name: palette.KINDS[name]
