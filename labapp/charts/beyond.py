@@ -17,7 +17,7 @@ from labapp.charts.encodings import Chart
 
 EDGE = 9  # pixels from the edge of the plot
 LEGEND = 34  # pixels of height of the legend of marks, so that the plot keeps its own
-NO_VALUE = "no value, hovering tells why"
+NO_VALUE = "no value"
 
 
 def marked(rows: pd.DataFrame, value: str = "value", log: bool = False) -> pd.DataFrame:
@@ -65,7 +65,13 @@ def _legend(names: list[str], **options: Any) -> alt.Legend:
     titles = {name: palette.MARKS[name].title if name in palette.MARKS else name for name in names}
     label = " : ".join(f"datum.value == '{name}' ? '{title}'" for name, title in titles.items())
     return alt.Legend(
-        title=None, orient="bottom", labelExpr=f"{label} : ''", labelLimit=320, symbolStrokeWidth=0, **options
+        title=None,
+        orient="bottom",
+        columns=3,
+        labelExpr=f"{label} : ''",
+        labelLimit=320,
+        symbolStrokeWidth=0,
+        **options,
     )
 
 

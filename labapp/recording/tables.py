@@ -31,7 +31,7 @@ def layer_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int
     output_mean, output_std       over all values of the output h of the batch (population standard deviation)
     zero_fraction                 share of h ≤ 0 at a place that feeds a rectifier or is one (0 for all h ≤ 0: ReLU,
                                   ReLU6; not Hardtanh, whose zero is no silence)
-    dead_channels                 channels at such a place with no h > 0 in the whole batch
+    dead_channels                 channels at such a place with no h > 0 in the whole batch; both NaN where h is NaN
     output_grad_norm              ‖∂L/∂h‖₂ over the whole batch, L the loss given to ``backward``
     nonfinite                     NaN and infinite values among h and ∂L/∂h
     branch_norm, shortcut_norm    ‖F(x)‖₂ and ‖shortcut(x)‖₂, the two summands of a residual block

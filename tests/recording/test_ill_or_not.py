@@ -9,8 +9,8 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from labapp.recording import Recorder, every, outputs, unwatch, watch
-from labapp.recording.board import GRADIENT, OUTPUT, WIDTH, Board
+from labapp.recording import Recorder, divergence, every, outputs, unwatch, watch
+from labapp.recording.board import GRADIENT, NONFINITE, OUTPUT, WIDTH, Board
 from labapp.recording.kernels import portable
 from labapp.recording.sums import Sums
 from labapp.store import Run
@@ -197,6 +197,29 @@ def test_a_watched_training_that_is_ill_at_its_end_ends_as_diverged(tmp_path):
     assert run.status == "diverged"
     assert run.message.startswith("values that are not finite began in step 2: the output of 2")
     assert run.table("divergence")["what"][0] == "output"
+
+
+def test_what_other_processes_saw_is_ordered_as_the_layers_are():
+    sums = Sums(0, np.zeros((5, WIDTH)), *np.ones((3, 5), dtype=int))
+    sums.table[[1, 3], OUTPUT + NONFINITE] = sums.table[[0, 2], GRADIENT + NONFINITE] = 4
+    assert divergence._in_order(sums, OUTPUT) == [1, 3]
+    assert divergence._in_order(sums, GRADIENT) == [2, 0]
+    sums.ill[OUTPUT].append(3)  # seen by this process
+    assert divergence._in_order(sums, OUTPUT) == [3, 1]
+
+
+@pytest.mark.filterwarnings("ignore:the model is compiled")
+def test_a_compiled_net_is_told_by_its_weights():
+    model = chain(nn.Linear(8, 8))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e38)
+    compiled = torch.compile(model, backend="eager")
+    with Recorder(compiled, optimizer, when=every(1)) as recorder:
+        for _ in range(2):
+            with recorder.step():
+                optimizer.zero_grad()
+                (F.cross_entropy(compiled(torch.randn(16, 8)), torch.zeros(16, dtype=torch.long)) * 1e6).backward()
+                optimizer.step()
+    assert first(recorder.table("divergence")) == (0, "updated weight", "0", "inf")
 
 
 def test_a_net_on_a_device_is_told_the_same(monkeypatch):
