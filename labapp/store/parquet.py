@@ -130,7 +130,7 @@ def joined(schema: pa.Schema, more: pa.Schema) -> pa.Schema:
             continue  # nothing but missing values
         kind = _kind(field.type)
         before = _kind(schema.field(field.name).type) if field.name in schema.names else kind
-        if not kind or kind != before or (field.name == "step" and kind != "numbers"):
+        if not kind or (before and kind != before) or (field.name == "step" and kind != "numbers"):
             raise pa.ArrowInvalid(f"its column '{field.name}' holds {field.type}")
     return pa.unify_schemas([schema, more.remove_metadata()], promote_options="permissive")
 
