@@ -97,7 +97,7 @@ def _unknown(word: str, name: str) -> str:
         return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
     known = ["--root", "--runs", "--help"]
     if name in ("train", "resume"):
-        known += ["--probe", "--keep-every"]
+        known += ["--probe", "--keep-every", *["--from-start", "--trust"] * (name == "resume")]
     if name == "train":
         known += [f"--{field.replace('_', '-')}" for field in Experiment.model_fields]
     near = nearest(word, known) or f"; `labapp {name} --help` lists them"

@@ -22,6 +22,7 @@ KeepOption = Annotated[
     float,
     arg(metavar="SECONDS", help="seconds between two states kept for `labapp resume`; inf: at checkpoints alone"),
 ]
+StartOption = Annotated[bool, arg(help="begin again at step 0; what was recorded is set aside")]
 
 
 def train(options: Options, probe: ProbeOption = "cheap", keep_every: KeepOption = 60.0, root: Root = "runs") -> int:
@@ -42,6 +43,7 @@ def resume(
     run: Positional[RunName] = "",
     probe: ProbeOption = "cheap",
     keep_every: KeepOption = 60.0,
+    from_start: StartOption = False,
     trust: Trust = (),
     root: Root = "runs",
 ) -> int:
@@ -56,12 +58,17 @@ def resume(
     if reason := why_not_resumed(broken):
         raise LabError(reason)
     require_trust(broken.experiment.net, f"run '{broken.id}'")
-    chosen, last = broken.experiment, next(iter(resume_points(broken.path)), None)
-    done = last.step if last else 0
+    chosen, points = broken.experiment, [] if from_start else resume_points(broken.path)
+    done = next((point.step for point in points if not point.problem), 0)
     console().print(f"{broken.id} goes on at step {done} of {chosen.steps}; loading torch …")
     from labapp.training.loop import resume as resume_one
 
-    return _trained(chosen, lambda tell: resume_one(broken, progress=tell, keep_every=keep_every), probe, root)
+    return _trained(
+        chosen,
+        lambda tell: resume_one(broken, progress=tell, keep_every=keep_every, from_start=from_start),
+        probe,
+        root,
+    )
 
 
 def _trained(chosen: Experiment, work: Callable[[Callable[[Moment], None]], Run], probe: str, root: str) -> int:

@@ -99,14 +99,14 @@ def _record(path: Path, mending: bool) -> Fault | None:
         what = f"run.json cannot be read ({error.strerror})"
     except ValidationError as error:
         what = f"run.json is damaged or of another version ({sentence(error)})"
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         what = f"run.json is damaged ({first_line(error)})"
     try:
         copy = json.loads((path / COPY).read_bytes())
         Record(**copy)
         if copy.get("digest") != digest(copy):
             return Fault(what)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return Fault(what)
     if not mending:
         return Fault(f"{what}; its copy is whole")

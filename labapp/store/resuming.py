@@ -24,15 +24,17 @@ class ResumePoint(NamedTuple):
 
     step: int
     weights: Path  # a safetensors file
-    problem: str  # why it cannot be read; "" where it can
+    problem: str  # why it cannot be opened; "" where it can
 
     def state(self) -> bytes:
-        """The training state, a file that loads with weights_only=True.
+        """The training state, a file that loads with weights_only=True, after both files were found whole.
 
         Raises:
-            LabError: if it cannot be read.
+            LabError: if they are not.
         """
         path = self.weights.with_suffix(".pt")
+        if damage := self.problem or checkpoint_damage(self.weights):
+            raise LabError(damage)
         try:
             return path.read_bytes()
         except OSError as error:
@@ -40,14 +42,14 @@ class ResumePoint(NamedTuple):
 
 
 def resume_points(path: str | Path) -> list[ResumePoint]:
-    """The points of a run that have their training state, the latest first; damaged ones with their problem."""
+    """The points of a run that have their training state, the latest first; those that cannot be opened say why."""
     found = []
     for folder in (Path(path) / KEPT, Path(path) / "checkpoints"):
         there = files(folder)
         for step, problem in checkpoint_problems(folder).items():
             weights = folder / weights_name(step)
             if weights.with_suffix(".pt").name in there:
-                found.append(ResumePoint(step, weights, problem or checkpoint_damage(weights)))
+                found.append(ResumePoint(step, weights, problem))
     return sorted(found, key=lambda point: point.step, reverse=True)
 
 

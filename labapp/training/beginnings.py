@@ -93,21 +93,33 @@ def noted(images: ImageSet) -> dict[str, Any]:
     return {name: getattr(images, name) for name in ABOUT} | {"count": len(images)}
 
 
-def resumed(run: Run) -> ResumedRun:
-    """A run from its last whole point on; a warning tells of points that are damaged, and if there is none at all.
+def resumed(run: Run, from_start: bool = False) -> ResumedRun:
+    """A run from its last whole point on; a warning tells of later ones that are not, and of a run that has none.
+
+    Args:
+        run: One that was interrupted.
+        from_start: Begin again at step 0, whatever was kept.
 
     Raises:
-        LabError: If it cannot be resumed.
+        LabError: If it cannot be resumed, or none of its points can be read.
     """
     if reason := why_not_resumed(run):
         raise LabError(reason)
-    for point in resume_points(run.path):
+    faults = []
+    for point in [] if from_start else resume_points(run.path):
         try:
             TrainingState.read(point)
-            return ResumedRun(run.experiment, run.path, point)
         except LabError as error:
-            _say(f"run '{run.id}' cannot go on from step {point.step}: {first_line(error)}")
-    _say(f"run '{run.id}' has no state to go on from, so it begins again at step 0")
+            faults.append(f"run '{run.id}' cannot go on from step {point.step}: {first_line(error)}")
+        else:
+            for fault in faults:
+                _say(fault)
+            return ResumedRun(run.experiment, run.path, point)
+    if faults:
+        others = f", nor from {len(faults) - 1} earlier ones" if len(faults) > 1 else ""
+        raise LabError(f"{faults[0]}{others}; `labapp resume {run.id} --from-start` begins again at step 0")
+    if not from_start:
+        _say(f"run '{run.id}' has no state to go on from, so it begins again at step 0")
     return ResumedRun(run.experiment, run.path, None)
 
 

@@ -68,5 +68,5 @@ class Keeper:
         """What any process wishes, told to all: they keep and stop at the same step."""
         if self.fabric.world_size == 1:
             return list(wishes)
-        told = self.fabric.all_reduce(torch.tensor(wishes, dtype=torch.float32), reduce_op="sum")
+        told = self.fabric.all_reduce(torch.tensor(wishes, device=self.fabric.device).float(), reduce_op="sum")
         return [bool(wish) for wish in told]

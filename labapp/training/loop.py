@@ -69,7 +69,13 @@ def train(
     return _launched(NewRun(experiment, Path(root), run_id), progress, keep_every)
 
 
-def resume(run: Run | str | Path, *, progress: Progress | None = None, keep_every: float = SECONDS) -> Run:
+def resume(
+    run: Run | str | Path,
+    *,
+    progress: Progress | None = None,
+    keep_every: float = SECONDS,
+    from_start: bool = False,
+) -> Run:
     """Go on with a training that was interrupted, stopped or failed, from the last state of it that is whole.
 
     On the same device, with as many threads and the same versions, tables and weights end as those of a run that was
@@ -79,11 +85,14 @@ def resume(run: Run | str | Path, *, progress: Progress | None = None, keep_ever
         run: The run, or its folder.
         progress: As for `train`.
         keep_every: As for `train`.
+        from_start: Begin again at step 0, as where no state was kept.
 
     Raises:
-        LabError: If the run is being written, has ended, or is of other images or another net; nothing is changed then.
+        LabError: If the run is being written, has ended, is of other images or another net, or none of its states can
+            be read; nothing is changed then.
     """
-    return _launched(resumed(run if isinstance(run, Run) else Run(run)), progress, keep_every)
+    beginning = resumed(run if isinstance(run, Run) else Run(run), from_start)
+    return _launched(beginning, progress, keep_every)
 
 
 def _launched(beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float) -> Run:

@@ -62,6 +62,15 @@ def test_a_mistake_is_one_sentence_and_changes_nothing(tmp_path, capsys, words, 
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
+def test_it_begins_again_where_that_is_asked_for(tmp_path, capsys):
+    whole = train(small(**DIGITS), tmp_path / "whole", run_id="whole")
+    cut = interrupted(tmp_path, 6, **DIGITS)
+    out, err = typed(["resume", "cut", "--from-start", "--probe", "none", "--root", str(tmp_path)], capsys)
+    assert "cut goes on at step 0 of 8" in out
+    assert err == ""
+    assert_equal(whole, Run(cut.path))
+
+
 def test_a_damaged_state_is_told(tmp_path, capsys):
     cut = interrupted(tmp_path, 6, **DIGITS)
     resume_points(cut.path)[0].weights.write_bytes(b"")
@@ -88,7 +97,7 @@ def test_a_termination_stops_all_processes_where_the_training_can_go_on(tmp_path
             assert time.monotonic() < deadline
             time.sleep(0.1)
         process.terminate()
-        _, complaint = process.communicate(timeout=60)
+        _, complaint = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "labapp: stopped; what was recorded until now is in the archive\n" in complaint
     (run,) = list_runs(tmp_path)

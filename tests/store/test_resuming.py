@@ -54,7 +54,7 @@ def test_a_state_that_is_gone_is_told(writer: RunWriter) -> None:
     writer.keep(5, WEIGHTS, b"state")
     (point,) = resume_points(writer.path)
     point.weights.with_suffix(".pt").unlink()
-    with pytest.raises(LabError, match=r"step-00000005\.pt cannot be read"):
+    with pytest.raises(LabError, match=r"step-00000005.safetensors has lost the training state beside it"):
         point.state()
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from labapp.config import LabError
 from labapp.imagesets import loading
 from labapp.recording import every, unwatch, watch
 from labapp.store import Run, RunWriter, resume_points
+from labapp.store.checkpoints import write_checkpoint
 from labapp.training.beginnings import ResumeWarning
 from labapp.training.loop import resume, train
 from labapp.training.state import TrainingState
@@ -161,7 +163,6 @@ def test_no_flipped_bit_goes_on_unseen(tmp_path, suffix):
     assert told > 40
 
 
-@pytest.mark.filterwarnings("ignore:run 'older' has no state")
 def test_without_a_state_it_begins_again_and_says_so(tmp_path):
     changes = {**DIGITS, "checkpoints": 0}
     whole = train(small(**changes), tmp_path, run_id="whole")
@@ -169,11 +170,26 @@ def test_without_a_state_it_begins_again_and_says_so(tmp_path):
     with pytest.warns(ResumeWarning, match="run 'cut' has no state to go on from, so it begins again at step 0"):
         again = resume(cut)
     assert_equal(whole, again)
-    older = interrupted(tmp_path, 3, run_id="older", **DIGITS)
-    for point in resume_points(older.path):  # as the first version wrote them
+
+
+def test_where_no_state_can_be_read_nothing_begins_unasked(tmp_path):
+    whole = train(small(**DIGITS), tmp_path, run_id="whole")
+    cut = interrupted(tmp_path, 6, **DIGITS)
+    latest, *others = resume_points(cut.path)
+    latest.weights.write_bytes(b"")
+    for point in others:  # as the first version wrote them
+        weights = load_file(point.weights)
+        point.weights.unlink()
+        write_checkpoint(point.weights, "cut", point.step, weights, None)
         torch.save({"optimizer": {}}, point.weights.with_suffix(".pt"))
-    with pytest.warns(ResumeWarning, match="does not hold all that it takes to go on; another version wrote it"):
-        assert resume(older).attempts[-1]["from_step"] == 0
+    refused(
+        cut, "run 'cut' cannot go on from step 5: .* is damaged .*, nor from 2 earlier ones; .* --from-start` begins"
+    )
+    latest.weights.unlink()
+    refused(cut, "step-00000002.pt does not hold all that it takes to go on; another version wrote it, nor from 1 ")
+    again = resume(cut, from_start=True)
+    assert again.attempts[-1]["from_step"] == 0
+    assert_equal(whole, again)
 
 
 class Full:
