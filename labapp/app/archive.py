@@ -50,7 +50,7 @@ def choose() -> OpenArchive:
         root = asked()
         runs, broken = list_runs(root), [sentence for _, sentence in broken_runs(root)]
     except LabError as error:
-        broken = [str(error)] if root.exists() else []
+        broken = [str(error)] if os.access(root, os.F_OK) else []
         refused = _refusal()
     outside = [run for run in runs if run.path.is_symlink() and _leads_out(run.path)]
     broken += [_OUTSIDE.format(run.path) for run in outside]

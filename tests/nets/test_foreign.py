@@ -157,3 +157,22 @@ def test_trained_weights_without_a_network(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens at the discard port
     with pytest.raises(LabError, match=r"the weights of torchvision:resnet18 could not be fetched .*go online once"):
         foreign("torchvision:resnet18", weights="default")
+
+
+@pytest.mark.parametrize("name", ["fcn_resnet50", "fasterrcnn_mobilenet_v3_large_fpn", "resnet18"])
+def test_a_net_with_first_weights_fetches_none(name, monkeypatch):
+    """torchvision would fetch those of a detector's backbone; what a run names is built without asking anybody."""
+
+    def fetched(*arguments, **options):
+        pytest.fail(f"fetched {arguments}")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", fetched)
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetched)
+    assert isinstance(foreign(f"torchvision:{name}"), nn.Module)
+
+
+@pytest.mark.parametrize("name", ["hf_hub:timm/resnet18", "hf-hub:timm/resnet18", "local-dir:/tmp/net", "../x", "a/b"])
+def test_a_name_that_leads_out_of_timms_list_is_refused(name, monkeypatch):
+    monkeypatch.setattr("socket.create_connection", lambda *_: pytest.fail("went online"))
+    with pytest.raises(LabError, match="timm has no net"):
+        foreign(f"timm:{name}")

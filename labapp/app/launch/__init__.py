@@ -25,6 +25,7 @@ from typing import Any
 from labapp.app.launch.supervisor import KNOWN, SIGNALS, part, read, write
 from labapp.config import Experiment, LabError, is_read_only, require_trust, require_writing
 from labapp.store import alone, list_runs
+from labapp.store.files import files
 from labapp.store.machine import gave_sign, is_alive, noted, send_signal
 
 FOLDER = ".launches"
@@ -120,7 +121,10 @@ def begin_starter(root: str | Path) -> Launch | None:
     if before:
         wanted = before[0].status in ("stopped", "failed", "lost")
     else:
-        wanted = not (Path(root).is_dir() and list_runs(root))
+        try:
+            wanted = not list_runs(root)
+        except LabError:  # there is no archive yet; or it cannot be read, and then `start` says so
+            wanted = True
     return start(["starter"], root) if wanted else None
 
 
@@ -157,8 +161,9 @@ def load(path: Path) -> Launch:
 def launches(root: str | Path) -> list[Launch]:
     """All launches into an archive, newest first; a record that cannot be read is passed over."""
     found = []
-    for path in (Path(root) / FOLDER).glob("*.json"):
-        if "." not in path.stem:
+    for name in files(folder := Path(root) / FOLDER):
+        path = folder / name
+        if path.suffix == ".json" and "." not in path.stem:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
                 found.append(load(path.resolve()))
     return sorted(found, key=lambda launch: launch.started, reverse=True)
