@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from labapp.recording.kernels.memory import beside, dense, matrix, readable, same_shape
+from labapp.recording.kernels.on_gpu import reductions
 
 CHUNK = 1 << 17  # values widened at a time, 1 MB: smaller ones stay in a nearer cache, but each costs some calls
 DEVICE_CHUNK = 1 << 22
@@ -77,6 +78,8 @@ class Portable:
         """(4,) sums as `energy` gives them and (C,) booleans: which channels have a positive value."""
         tensor = tensor.detach()
         channels = tensor.shape[axis]
+        if gpu := reductions(tensor):
+            return gpu.by_channel(tensor, axis)
         if not readable(tensor) or not tensor.numel():
             others = [d for d in range(tensor.dim()) if d != axis % tensor.dim()]
             positive = tensor > 0
@@ -101,6 +104,8 @@ class Portable:
     def energy(self, tensor: Tensor) -> Tensor:
         """Σx, Σx², the number of positive values, the number of NaN or infinite ones."""
         tensor = tensor.detach()
+        if gpu := reductions(tensor):
+            return gpu.sums(tensor)
         if not readable(tensor):
             return self._on_device(tensor, (tensor > 0).sum())
         sums = [0.0] * 4
@@ -111,8 +116,10 @@ class Portable:
         return torch.tensor(sums, dtype=torch.float64, device="cpu")
 
     def square(self, tensor: Tensor) -> Tensor:
-        """The same with zeros for Σx and the number of positive values, where only a norm is wanted."""
+        """The same where only a norm is wanted: Σx and the number of positive values may be zeros."""
         tensor = tensor.detach()
+        if gpu := reductions(tensor):
+            return gpu.sums(tensor)
         if not readable(tensor):
             square = torch.linalg.vector_norm(tensor, dtype=_kind(tensor)) ** 2
             nothing = torch.zeros_like(square)
@@ -160,12 +167,16 @@ class Portable:
         if all(map(readable, tensors)):
             return torch.stack([self.square(t)[1] for t in tensors]).sqrt() if tensors else torch.zeros(0)
         kind = _kind(tensors[0])
+        if all(t.is_cuda for t in tensors):  # launched together, not one by one
+            return torch.stack(torch._foreach_norm(tensors, 2, dtype=kind))
         return torch.stack([torch.linalg.vector_norm(t, dtype=kind) for t in tensors])
 
     def inner(self, a: Tensor, b: Tensor) -> Tensor:
         """⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b."""
         same_shape(a, b)
         a, b = a.detach(), b.detach()
+        if gpu := reductions(a, b):
+            return gpu.inner(a, b)
         host = readable(a) and readable(b)
         a = dense(a)
         b = beside(a, b)
