@@ -102,7 +102,7 @@ def _study_of(step: Step) -> dict[str, Any]:
         "plan": [spot.path for spot in study.plan],
         "paths": sorted(study.shown),
         "idle": sorted(study.idle),
-        "order": list(study.order),
+        "order": list(study.order or study._known_order),  # `watch` has begun the next step already
         **{name: sorted(getattr(study, name)) for name in ROWS},
         "checkpointed": sorted(listener.calls.checkpointed),
         "unmatched": sorted(listener.calls.unmatched),

@@ -13,6 +13,7 @@ The numbers are those of `Recorder` with its explicit steps.
 
 import atexit
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def watch(
     when: Schedule | None = None,
     experiment: Experiment | None = None,
     scaler: Any = None,
+    state: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Watch:
     """Records a model from here on, until `unwatch(model)` or the end of the process.
@@ -105,6 +107,7 @@ def watch(
         when: which optimizer steps to record; every tenth when left out.
         experiment: what stands in run.json about the training; the model's class when left out.
         scaler: the GradScaler in use, if any.
+        state: of the recorder that watched this model before an interruption, to go on from: ``recorder.state_dict()``.
         **options: as for `Recorder`.
 
     Raises:
@@ -116,6 +119,8 @@ def watch(
     if not isinstance(optimizer, Optimizer):
         raise LabError(f"optimizer is a {type(optimizer).__name__}; watch needs the optimizer whose steps count")
     recorder = Recorder(model, optimizer, when=when, scaler=scaler, **options)
+    if state is not None:
+        recorder.load_state_dict(state)
     writer = None
     if runs is not None:
         from labapp.store import RunWriter

@@ -117,3 +117,28 @@ def _steps(fragment: ds.ParquetFileFragment) -> list[tuple[int, int]]:
     groups = (fragment.metadata.row_group(group) for group in range(fragment.metadata.num_row_groups))
     found = (group.column(names.index("step")).statistics for group in groups)
     return [(each.min, each.max) for each in found if each and each.has_min_max]
+
+
+def joined(schema: pa.Schema, more: pa.Schema) -> pa.Schema:
+    """The columns of both, numbers as wide as both need.
+
+    Raises:
+        pa.ArrowInvalid: Where a column holds words here and numbers there, or neither, or steps are words.
+    """
+    for field in more:
+        if pa.types.is_null(field.type):
+            continue  # nothing but missing values
+        kind = _kind(field.type)
+        before = _kind(schema.field(field.name).type) if field.name in schema.names else kind
+        if not kind or (before and kind != before) or (field.name == "step" and kind != "numbers"):
+            raise pa.ArrowInvalid(f"its column '{field.name}' holds {field.type}")
+    return pa.unify_schemas([schema, more.remove_metadata()], promote_options="permissive")
+
+
+def _kind(type_: pa.DataType) -> str:
+    types = pa.types
+    if types.is_dictionary(type_):
+        return _kind(type_.value_type)
+    if types.is_string(type_) or types.is_large_string(type_):
+        return "words"
+    return "numbers" if types.is_integer(type_) or types.is_floating(type_) or types.is_boolean(type_) else ""

@@ -106,6 +106,7 @@ class Table:
         self.problems = {}
         opened: list[tuple[Part, ds.ParquetFileFragment, tuple[int, int]]] = []
         following: dict[int, int] = {}  # attempt: number that its next part has
+        schema = self.known
         for part in parts(self.folder):
             attempt, number = part.first
             expected = following.get(attempt, 0)
@@ -120,6 +121,7 @@ class Table:
                 fragment = parquet.FORMAT.make_fragment(str(part.path), parquet.DISK)
                 fragment.ensure_complete_metadata()
                 parquet.require_bounded(fragment.metadata)
+                schema = parquet.joined(schema, fragment.physical_schema)
             except FileNotFoundError:
                 raise
             except parquet.UNREADABLE as error:

@@ -12,7 +12,7 @@ from torch import nn
 
 from labapp.config import Experiment, LabError
 from labapp.nets import build
-from labapp.recording import Recorder, every
+from labapp.recording import Recorder, every, unwatch, watch
 from labapp.recording.guard import RecorderWarning
 from labapp.store import Run, RunWriter
 
@@ -189,3 +189,32 @@ def test_a_loop_of_my_own_goes_on_in_its_run(tmp_path):
         torch.equal(one["optimizer"]["state"][n]["momentum_buffer"], m["momentum_buffer"])
         for n, m in two["optimizer"]["state"].items()
     )
+
+
+@pytest.mark.parametrize("at", [1, 5, 6])
+def test_a_watched_model_goes_on(at):
+    def stepped(net, optimizer, steps):
+        for step in steps:
+            torch.manual_seed(step)
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(torch.randn(8, *NETS["dense"][1])), torch.arange(8)).backward()
+            optimizer.step()
+
+    net, optimizer = made("dense")
+    watched = watch(net, optimizer, runs=None, when=every(2))
+    stepped(net, optimizer, range(STEPS))
+    whole = {table: watched.recorder.table(table) for table in TABLES}
+    unwatch(net)
+
+    net, optimizer = made("dense")
+    watched = watch(net, optimizer, runs=None, when=every(2))
+    stepped(net, optimizer, range(at))
+    state = watched.recorder.state_dict()
+    before = {table: watched.recorder.table(table) for table in TABLES}
+    unwatch(net)
+    watched = watch(net, optimizer, runs=None, when=every(2), state=state)
+    stepped(net, optimizer, range(at, STEPS))
+    for table in TABLES:
+        joined = pd.concat([before[table], watched.recorder.table(table)], ignore_index=True)
+        assert whole[table].equals(joined), table
+    unwatch(net)

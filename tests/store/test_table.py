@@ -11,6 +11,7 @@ import fsspec.implementations.local
 import numpy as np
 import pyarrow as pa
 import pyarrow.fs
+import pyarrow.parquet as pq
 import pytest
 
 from labapp.store import parquet
@@ -206,3 +207,21 @@ def test_a_folder_that_is_removed_while_read(folder: Path, table: Table) -> None
     write_table(rows(0, 4), folder / part_name(1, 0))
     shutil.rmtree(folder)
     assert steps(table) == []
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"step": ["a", "b"]},
+        {"step": [1], "loss": ["low"]},
+        {"step": [1], "loss": [[0.5]]},
+        {"step": [1], "mine": [{"a": 1}]},
+    ],
+)
+def test_a_part_of_other_kinds_is_left_out_and_named(folder: Path, table: Table, columns: dict) -> None:
+    write_table(rows(0, 4), folder / part_name(1, 0))
+    pq.write_table(pa.table(columns), folder / part_name(1, 1))
+    pq.write_table(pa.table(columns), folder / part_name(2, 0))
+    assert steps(table) == list(range(5))
+    assert len(table.problems) == 2
+    assert all("is damaged and was left out (its column" in problem for problem in table.problems.values())

@@ -53,7 +53,7 @@ def tensors(run):
     """Final weights and optimizer state, by name."""
     from safetensors.torch import load_file
 
-    state = torch.load(run.state_path(), weights_only=True)
+    state = torch.load(run.state_path(), map_location="cpu", weights_only=True)
     found = dict(load_file(run.checkpoint_path()))
     for number, one in state["optimizer"]["state"].items():
         found |= {f"{number}.{name}": value for name, value in one.items() if isinstance(value, torch.Tensor)}

@@ -1,6 +1,5 @@
 """The starter comparison in small: recorded once, continued after a failure, told in two tables."""
 
-import shutil
 import sys
 
 import pytest
@@ -10,7 +9,8 @@ from labapp.commands.starter import _turn, degradation, record, summary
 from labapp.config import Experiment, LabError
 from labapp.probes.catalogue import shown, why_not
 from labapp.store import RunWriter, list_runs
-from labapp.training.starter import COSTS, STARTER, Result, finished, seconds
+from labapp.training.starter import COSTS, STARTER, Result, finished, resumable, seconds
+from tests.store.examples import edit
 from tests.training.interrupted import interrupted
 from tests.training.small import small
 
@@ -127,12 +127,18 @@ def test_what_was_interrupted_goes_on(tmp_path, console):
     assert "residual-8 was interrupted and goes on (cut)" in console.export_text()
     assert list_runs(tmp_path) == [cut]
 
-    lost = interrupted(tmp_path, 2, run_id="lost", seed=5)
-    shutil.rmtree(lost.path / "_resume")
-    for kept in (lost.path / "checkpoints").glob("*.pt"):
+
+def test_what_has_no_state_or_has_ended_does_not_go_on(tmp_path):
+    cut = interrupted(tmp_path, 2)
+    assert resumable([cut.experiment, small(seed=1)], tmp_path) == {cut.experiment: cut}
+    later = interrupted(tmp_path, 2, run_id="later")
+    assert resumable([cut.experiment], tmp_path) == {cut.experiment: later}  # the newest
+    for kept in later.path.rglob("*.pt"):
         kept.unlink()
-    (result,) = record((lost.experiment,), tmp_path, console)
-    assert result.run != lost
+    assert resumable([cut.experiment], tmp_path) == {cut.experiment: cut}
+    edit(cut.path, status="diverged")
+    assert resumable([cut.experiment], tmp_path) == {}
+    assert resumable([cut.experiment], tmp_path / "nowhere") == {}
 
 
 def test_a_failure_ends_neither_the_series_nor_goes_unsaid(tmp_path, console, monkeypatch):

@@ -192,13 +192,20 @@ def _cpu(row: Any) -> str | None:
     return f"{share} % ({low} to {high})"
 
 
+def _status(row: Any) -> str:
+    """A run's status; of one that diverged with what its loss became, which the column of numbers cannot show."""
+    return f"{row.status} (loss {palette.number(row.loss)})" if row.status == "diverged" else str(row.status)
+
+
 def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
     cpu: Any = [_cpu(row) for row in app.rows(table)]
+    status: Any = [_status(row) for row in app.rows(table)]
     shown = table.merge(looks, on=["run", "run_id"]).assign(
         look=[app.swatch(look.colour, look.dash) for look in app.rows(looks)],
         accuracy=100 * table["accuracy"],
         recorder_cost=100 * table["recorder_cost"],
         cpu=cpu,
+        status=status,
         progress=100 * table["step"] / table["steps"],
     )
     columns = {name: title for name, title in COLUMNS.items() if name != "progress" or (shown["progress"] < 100).any()}

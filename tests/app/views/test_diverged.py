@@ -36,6 +36,11 @@ def test_a_page_of_healthy_runs_says_nothing(archive, page, open_page):
     assert not [text for text in texts(open_page(archive, page)) if "Where it began" in text]
 
 
+def test_the_table_says_what_the_loss_became(ill_archive, open_page):
+    root, _ = ill_archive
+    assert sorted(open_page(root).dataframe[0].value["status"]) == ["diverged (loss NaN)", "finished"]
+
+
 def test_many_are_not_told_one_by_one(record, tmp_path, open_page):
     for seed in range(5):
         record(tmp_path, nan_from=15, status="diverged", seed=seed)

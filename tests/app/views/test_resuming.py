@@ -64,7 +64,9 @@ def test_what_cannot_go_on_says_why(open_page, tmp_path, monkeypatch):
 
 def test_a_refusal_is_shown_in_its_words(open_page, tmp_path):
     interrupted(tmp_path, 2, **DIGITS)
-    job = launch.start(["resume", "cut", "--keep-every", "-1"], tmp_path)
+    job = launch.start(["resume", "cut", "--keep-evry"], tmp_path)
     assert ended(job).status == "failed"
     app = open_page(tmp_path)
-    assert "ended early: labapp: keep_every is a number of seconds" in app.error[0].value.replace("\\", "")
+    assert "ended early: labapp: `labapp resume` has no option --keep-evry (did you mean" in app.error[0].value.replace(
+        "\\", ""
+    )
