@@ -272,3 +272,14 @@ def test_a_net_of_another_maker_takes_the_place_of_a_family():
     assert "two nets" in complaint(net="timm:resnet18", family="dense")
     assert "leave it out" in complaint(net="timm:resnet18", width=8)
     assert "torchvision:NAME" in complaint(family="foreign")
+
+
+def test_a_transition_keeps_a_channel() -> None:
+    said = complaint(family="dense", depth=7, width=4, growth_rate=1, compression=0.3)
+    assert said == (
+        "compression 0.3 leaves transition 2 none of its 2 channels; take 0.5 or more, or a larger growth_rate"
+    )
+    assert "transition 1 none of its 10 channels" in complaint(
+        family="dense", form="imagenet", width=4, growth_rate=1, compression=0.09
+    )
+    Experiment(family="dense", depth=7, width=4, growth_rate=1, compression=0.5)

@@ -195,6 +195,21 @@ class Experiment(BaseModel):
             self._check_depth(6, 4, "6n+4", "a dense net with bottlenecks")
         else:
             self._check_depth(3, 4, "3N+4", "a dense net")
+        self._check_compression()
+
+    def _check_compression(self) -> None:
+        """No transition may be left without a channel; the first two are the narrowest."""
+        depth, width, growth, share = self.depth or 0, self.width or 0, self.growth_rate or 0, self.compression or 1.0
+        layers = (depth - 4) // (6 if self.bottleneck else 3)
+        for number, count in enumerate((6, 12) if self.form == "imagenet" else (layers, layers), start=1):
+            inputs = width + count * growth
+            width = int(share * inputs)
+            if not width:
+                least = f"{math.ceil(1000 / inputs) / 1000:g}"
+                raise LabError(
+                    f"compression {share:g} leaves transition {number} none of its {inputs} channels; take {least} or "
+                    "more, or a larger growth_rate"
+                )
 
     def _settle_vgg(self) -> None:
         letters = {depth: letter for letter, depth in choices.VGG_DEPTHS.items() if letter != "C"}

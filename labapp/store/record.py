@@ -1,10 +1,11 @@
 """What stands in a run's run.json?"""
 
-import functools
 import hashlib
 import json
 import math
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,14 +76,30 @@ def digest(contents: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-@functools.lru_cache(maxsize=1000)
+KNOWN = 1000  # records that are kept
+_known: OrderedDict[Path, tuple[tuple[int, ...], Record]] = OrderedDict()  # the latest of each run: a live one has many
+_keeping = threading.Lock()
+
+
 def read_record(path: Path, seen: tuple[int, ...]) -> Record:
-    """What a run.json says; cached by `seen`, its inode, time and size, as an archive is read more than it changes.
+    """What a run.json says; kept with `seen`, its inode, time and size, as an archive is read more than it changes.
 
     Raises:
         LabError: Of a newer version of the lab.
         ValueError: It is no record: too large, no JSON, nested too deeply, or with half a character.
     """
+    kept = _known.get(path)
+    if kept is None or kept[0] != seen:
+        kept = seen, _read(path, seen)
+        with _keeping:
+            _known[path] = kept
+            _known.move_to_end(path)
+            while len(_known) > KNOWN:
+                _known.popitem(last=False)
+    return kept[1]
+
+
+def _read(path: Path, seen: tuple[int, ...]) -> Record:
     if seen[-1] > LARGEST:
         raise ValueError(f"{seen[-1]} bytes")
     said = path.read_bytes()
