@@ -32,6 +32,7 @@ RootsOption = Annotated[
     arg(
         aliases=["--runs"],
         metavar="DIR",
+        help_behavior_hint="(default: what LABAPP_RUNS says, else runs)",
         help="folders under which archives may be opened; the first is shown first",
     ),
 ]
@@ -39,16 +40,18 @@ ReadOnlyOption = Annotated[bool, arg(help="start, stop and remove nothing")]
 PortOption = Annotated[int, arg(metavar="N", help="where it listens")]
 AddressOption = Annotated[str, arg(metavar="HOST", help="to whom it listens; 0.0.0.0 is everybody")]
 TrustOption = Annotated[
-    tuple[str, ...], arg(metavar="MODULE", help="modules of your own whose nets may be built for the pages")
+    tuple[str, ...],
+    arg(help_behavior_hint="", metavar="MODULE", help="modules of your own whose nets may be built for the pages"),
 ]
 DataOption = Annotated[
-    tuple[str, ...], arg(metavar="DIR", help="folders of images that runs may name, besides the working folder")
+    tuple[str, ...],
+    arg(help_behavior_hint="", metavar="DIR", help="folders of images that runs may name, besides the working folder"),
 ]
 StarterOption = Annotated[bool, arg(help="record the starter comparison where there are no runs")]
 
 
 def app(
-    root: RootsOption = ("runs",),
+    root: RootsOption = (),
     read_only: ReadOnlyOption = False,
     port: PortOption = 8501,
     address: AddressOption = "localhost",
@@ -67,7 +70,7 @@ def app(
 
 
 def opened(
-    root: tuple[str, ...] = ("runs",),
+    root: tuple[str, ...] = (),
     read_only: bool = False,
     port: int = 8501,
     address: str = "localhost",
@@ -82,13 +85,13 @@ def opened(
     """
     if not 0 < port < 65536:
         raise LabError(f"--port is a number from 1 to 65535, so it cannot be {port}")
-    if not root:
-        raise LabError("--root needs a folder; leave it out for ./runs")
     for folder in (*root, *data):
         if os.pathsep in folder or not folder:
             raise LabError(f"'{folder}' cannot be a root, because '{os.pathsep}' parts folders; name another")
-    first, *others = (str(Path(folder).expanduser().absolute()) for folder in root)
-    settings = {"LABAPP_RUNS": first, "LABAPP_ROOTS": os.pathsep.join(others)}
+    settings = {}
+    if root:
+        first, *others = (str(Path(folder).expanduser().absolute()) for folder in root)
+        settings = {"LABAPP_RUNS": first, "LABAPP_ROOTS": os.pathsep.join(others)}
     settings |= {"LABAPP_READ_ONLY": "1"} if read_only else {}
     settings |= {"LABAPP_TRUST": ",".join(trust)} if trust else {}
     settings |= {"LABAPP_STARTER": "1"} if starter and not read_only else {}
