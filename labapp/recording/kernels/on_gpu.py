@@ -62,8 +62,8 @@ def reductions(*tensors: Tensor) -> Reductions | None:
     first = tensors[0]
     for tensor in tensors:
         if (
-            type(tensor) not in EXACT
-            or not tensor.is_cuda
+            not tensor.is_cuda
+            or type(tensor) not in EXACT
             or tensor.dtype not in FLOATS
             or tensor.device != first.device
             or tensor.layout is not torch.strided

@@ -1,4 +1,4 @@
-"""The kernels of a GPU, by Triton's interpreter on a CPU, against float64; on a GPU see `tests/recording/test_cuda.py`."""
+"""The kernels of a GPU, by Triton's interpreter on a CPU, against float64; on a GPU see `tests/recording/test_cuda`."""
 
 import os
 import subprocess
