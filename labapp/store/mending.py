@@ -20,7 +20,7 @@ from labapp.config import LabError, first_line, sentence
 from labapp.store.checkpoints import checkpoint_damage, weights_name
 from labapp.store.files import clear_temporary, files, sentences, sync_folder, write_whole
 from labapp.store.lease import Lease
-from labapp.store.parquet import UNREADABLE, verify, write_table
+from labapp.store.parquet import UNREADABLE, joined, verify, write_table
 from labapp.store.publishing import publish
 from labapp.store.record import COPY, Record, as_json, digest
 from labapp.store.run import Run
@@ -135,7 +135,7 @@ def _table(run: Run, name: str, mending: bool, lost: list[str]) -> list[Fault]:
     for part, problem in sorted(table.problems.items()):
         path = table.folder / part
         if mending and path.is_file():
-            saved = _salvaged(path)
+            saved = _salvaged(path, table.known)
             lost.append(f"{name}/{part} was damaged; {saved}")
             found.append(Fault(problem, saved))
         else:
@@ -149,29 +149,26 @@ def _table(run: Run, name: str, mending: bool, lost: list[str]) -> list[Fault]:
     return found
 
 
-def _salvaged(path: Path) -> str:
+def _salvaged(path: Path, known: pa.Schema) -> str:
     """Writes a damaged part anew with what is whole of it; what that is, in words.
 
-    A row group without its steps or names is no record and is left out; a quantity whose page is damaged is missing in
-    that group's rows.
+    A row group without its steps or names is no record and is left out; a quantity whose page is damaged, or that is
+    not of the kind that the table's is, is missing in that group's rows.
     """
     kept: list[pa.Table] = []
     rows, gone = 0, set()
     try:
         verify(path)
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            schema, total = file.schema_arrow, file.metadata.num_rows
+            total = file.metadata.num_rows
+            schema = pa.schema([_as_known(field, known) for field in file.schema_arrow])
             for group in range(file.num_row_groups):
-                columns = {}
-                for field in schema:
-                    try:
-                        columns[field.name] = file.read_row_group(group, [field.name])[field.name]
-                    except UNREADABLE:
-                        columns[field.name] = None
-                if any(column is None for name, column in columns.items() if _is_key(schema.field(name))):
-                    continue
                 size = file.metadata.row_group(group).num_rows
-                gone |= {name for name, column in columns.items() if column is None}
+                columns = {field.name: _column(file, group, field) for field in schema}
+                missing = {name for name, column in columns.items() if column is None}
+                if any(_is_key(schema.field(name)) for name in missing):
+                    continue
+                gone |= missing
                 filled = [pa.nulls(size, schema.field(n).type) if c is None else c for n, c in columns.items()]
                 kept.append(pa.table(filled, schema=schema))
                 rows += size
@@ -182,6 +179,24 @@ def _salvaged(path: Path) -> str:
     write_table(pa.concat_tables(kept) if kept else schema.empty_table(), path)
     without = f", without {', '.join(sorted(gone))} in some" if gone else ""
     return f"{rows:,} of its {total:,} rows were kept{without}"
+
+
+def _as_known(field: pa.Field, known: pa.Schema) -> pa.Field:
+    """A column as it is, if it fits the table; else as it should be."""
+    try:
+        joined(known, pa.schema([field]))
+    except pa.ArrowInvalid:
+        return known.field(field.name) if field.name in known.names else pa.field(field.name, pa.float32())
+    return field
+
+
+def _column(file: pq.ParquetFile, group: int, field: pa.Field) -> pa.ChunkedArray | None:
+    """A column of a row group; None where it is damaged or of another kind."""
+    try:
+        column = file.read_row_group(group, [field.name])[field.name]
+    except (*UNREADABLE, KeyError):
+        return None
+    return column if column.type == field.type else None
 
 
 def _is_key(field: pa.Field) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import safetensors
 
@@ -213,3 +214,21 @@ def test_a_footer_that_says_something_else_is_noticed_by_every_reader(folder: Pa
     table = Table(folder, TABLES["steps"])
     assert table.read().num_rows == 0
     assert "is damaged" in next(iter(table.problems.values()))
+
+
+@pytest.mark.parametrize(
+    ("columns", "kept"),
+    [
+        ({"step": [0, 1], "loss": ["low", "high"], "accuracy": [0.5, 0.6]}, [0, 1]),
+        ({"step": [0, 1], "mine": [[1], [2]]}, [0, 1]),
+        ({"step": ["a", "b"], "loss": [0.5, 0.6]}, []),
+    ],
+)
+def test_a_column_of_another_kind_is_mended_once(run: Run, columns: dict, kept: list[int]) -> None:
+    pq.write_table(pa.table(columns), run.path / "steps" / "part-01-000000.parquet")
+    (fault, *_) = [fault for fault in mend(run.path) if fault.mended]
+    assert f"{len(kept)} of its 2 rows were kept" in fault.mended
+    assert not [fault for fault in mend(run.path) if fault.mended]
+    frame = Run(run.path).steps(columns=["step", "loss"])
+    assert [step for step in frame["step"] if step < 20] == kept
+    assert frame["loss"][: len(kept)].isna().all()
