@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from labapp.config import LabError, first_line
+from labapp.store.checkpoints import FOLDER, KEPT
 from labapp.store.files import sentences, sync_folder
 from labapp.store.parquet import UNREADABLE, write_table
 from labapp.store.parts import FRESH, part_name
@@ -50,7 +51,7 @@ class Appender:
             LabError: If that is not possible.
         """
         if from_step is not None:
-            for name in ("checkpoints", "probes"):  # first: what is left to begin from then fits every table
+            for name in (FOLDER, KEPT, "probes"):  # first: what is left to begin from then fits every table
                 with sentences(self.path / name):
                     set_files_aside(self.path / name, from_step, self.attempt)
         for name in tables:

@@ -14,6 +14,7 @@ import safetensors.numpy
 from labapp.config import first_line
 from labapp.store.files import files, sync_folder, write_whole
 
+FOLDER, KEPT = "checkpoints", "_resume"  # for good, and of a moment ago
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
 
 

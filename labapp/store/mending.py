@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from labapp.config import LabError, first_line, sentence
-from labapp.store.checkpoints import checkpoint_damage, weights_name
+from labapp.store.checkpoints import FOLDER, KEPT, checkpoint_damage, weights_name
 from labapp.store.files import clear_temporary, files, sentences, sync_folder, write_whole
 from labapp.store.lease import Lease
 from labapp.store.parquet import UNREADABLE, joined, verify, write_table
@@ -72,9 +72,9 @@ def _look(path: Path, mending: bool) -> list[Fault]:
     lost: list[str] = []
     for name in sorted({*run.tables(), *run.record.parts}):
         found += _table(run, name, mending, lost)
-    for step in _steps(path / "checkpoints"):
-        weights = path / "checkpoints" / weights_name(step)
-        found.append(_file(weights, checkpoint_damage(weights), mending, lost, weights.with_suffix(".pt")))
+    for folder in (path / FOLDER, path / KEPT):
+        for weights in (folder / weights_name(step) for step in _steps(folder)):
+            found.append(_file(weights, checkpoint_damage(weights), mending, lost, weights.with_suffix(".pt")))
     for name, steps in run.probes().items():
         for step in steps:
             table = path / "probes" / f"{name}.step-{step:08d}.parquet"

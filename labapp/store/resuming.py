@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from labapp.config import LabError, first_line
-from labapp.store.checkpoints import checkpoint_damage, checkpoint_problems, weights_name, write_checkpoint
+from labapp.store.checkpoints import (
+    FOLDER,
+    KEPT,
+    checkpoint_damage,
+    checkpoint_problems,
+    weights_name,
+    write_checkpoint,
+)
 from labapp.store.files import files, sentences
 from labapp.store.lease import Lease
 from labapp.store.run import Run
-
-KEPT = "_resume"
 
 
 class ResumePoint(NamedTuple):
@@ -44,7 +49,7 @@ class ResumePoint(NamedTuple):
 def resume_points(path: str | Path) -> list[ResumePoint]:
     """The points of a run that have their training state, the latest first; those that cannot be opened say why."""
     found = []
-    for folder in (Path(path) / KEPT, Path(path) / "checkpoints"):
+    for folder in (Path(path) / KEPT, Path(path) / FOLDER):
         there = files(folder)
         for step, problem in checkpoint_problems(folder).items():
             weights = folder / weights_name(step)

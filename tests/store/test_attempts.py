@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labapp.config import Experiment, LabError
-from labapp.store import RunWriter, superseding
+from labapp.store import RunWriter, resume_points, superseding
 from labapp.store import writer as store_writer
 from tests.store.examples import one_step
 
@@ -157,3 +157,13 @@ def test_a_run_that_cannot_be_taken_up_says_so(writer: RunWriter, monkeypatch: p
     monkeypatch.undo()
     RunWriter(writer.path, from_step=0).finish("stopped")
     assert writer.run.steps().empty
+
+
+def test_no_later_point_to_go_on_from_is_left(writer: RunWriter) -> None:
+    """Else a crash soon after would be followed by an attempt that begins behind a gap."""
+    writer.write("steps", {"step": np.arange(20)})
+    writer.keep(20, {"w": np.zeros(3)}, b"state")
+    again = RunWriter(writer.path, from_step=10)
+    assert resume_points(writer.path) == []
+    again.keep(12, {"w": np.zeros(3)}, b"state")
+    assert [point.step for point in resume_points(writer.path)] == [12]

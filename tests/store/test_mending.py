@@ -30,6 +30,7 @@ def run(writer: RunWriter) -> Run:
         writer.write("layers", {"step": first, "layer": ["a", "b"], "kind": "conv", "weight_norm": draw.random(2)})
         writer.flush()
     writer.checkpoint(60, {"w": draw.random((5, 7), np.float32), "n": np.array(3)}, b"state" * 50)
+    writer.keep(60, {"w": draw.random(9, np.float32)}, b"state of a moment ago")
     writer.write_probe("cka", 60, pd.DataFrame({"value": draw.random(30)}))
     return writer.finish()
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from labapp.store import Run, list_runs, resume_points
+from labapp.store import Run, RunWriter, list_runs, resume_points
 from labapp.store.checkpoints import write_checkpoint
 from labapp.training.beginnings import ResumeWarning
 from labapp.training.loop import resume, train
@@ -238,3 +238,12 @@ def test_other_threads_are_told_and_not_refused(tmp_path):
         torch.set_num_threads(usual)
     assert again.status == "finished"
     assert again.environment["changed"] == [f"from step 3 on: threads {before} → {before + 1}"]
+
+
+def test_an_attempt_that_began_earlier_and_was_killed_at_once_leaves_no_gap(tmp_path):
+    whole = train(small(**DIGITS), tmp_path, run_id="whole")
+    cut = interrupted(tmp_path, 7, **DIGITS)
+    RunWriter(cut.path, from_step=2).finish("stopped")  # as if it had come no further
+    again = resume(cut.path)
+    assert again.attempts[-1]["from_step"] == 2
+    assert_equal(whole, again)
