@@ -1,6 +1,5 @@
 """On every figure: is each value that cannot be drawn marked and explained by the legend, a healthy one free of it?"""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,14 +15,6 @@ LOG = ["NaN", "∞", "−∞", "zero", "below zero"]
 LINEAR = ["NaN", "∞", "−∞"]
 RUN = {"run": "plain-20", "run_id": "a", "family": "plain", "net_depth": 20, "seed": 0}
 LOOKS = palette.styles(pd.DataFrame([RUN]).assign(place=0)).assign(net="plain-20")
-
-
-@pytest.fixture(autouse=True)
-def screenless():
-    mpl.use("agg")
-    with figures.paper():
-        yield
-    plt.close("all")
 
 
 def lines(draw, x, y):

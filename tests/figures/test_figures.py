@@ -12,14 +12,6 @@ from matplotlib.colors import Normalize, to_rgb
 from labapp import figures, frames, palette
 
 
-@pytest.fixture(autouse=True)
-def screenless():
-    mpl.use("agg")
-    with figures.paper():
-        yield
-    plt.close("all")
-
-
 @pytest.fixture
 def ax():
     return plt.subplots(layout="constrained")[1]

@@ -25,17 +25,6 @@ def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-@pytest.fixture
-def offline(monkeypatch):
-    """No name resolves and no address answers, whatever this machine is connected to."""
-
-    def refuse(*_):
-        raise OSError("network is unreachable")
-
-    monkeypatch.setattr("socket.create_connection", refuse)
-    monkeypatch.setattr("socket.getaddrinfo", refuse)
-
-
 def write_cifar(data, dataset, key, names, monkeypatch):
     """The python version of CIFAR: pickled dictionaries of rows of 3,072 bytes, red, green, blue planes."""
     folder = data / dataset.base_folder

@@ -26,15 +26,6 @@ class Evil:
         return open, (self.mark, "w")
 
 
-@pytest.fixture
-def offline(monkeypatch):
-    def refuse(*_):
-        raise OSError("network is unreachable")
-
-    monkeypatch.setattr("socket.create_connection", refuse)
-    monkeypatch.setattr("socket.getaddrinfo", refuse)
-
-
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
 def test_a_pickle_in_the_place_of_cifar_is_never_opened(tmp_path, offline, name):
     """torchvision unpickles files whose checksum is the published one, and no others."""
