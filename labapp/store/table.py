@@ -106,7 +106,7 @@ class Table:
         self.problems = {}
         opened: list[tuple[Part, ds.ParquetFileFragment, tuple[int, int]]] = []
         following: dict[int, int] = {}  # attempt: number that its next part has
-        schema = self.known
+        schema, last = self.known, None
         for part in parts(self.folder):
             attempt, number = part.first
             expected = following.get(attempt, 0)
@@ -121,7 +121,9 @@ class Table:
                 fragment = parquet.FORMAT.make_fragment(str(part.path), parquet.DISK)
                 fragment.ensure_complete_metadata()
                 parquet.require_bounded(fragment.metadata)
-                schema = parquet.joined(schema, fragment.physical_schema)
+                if fragment.physical_schema != last:  # as good as all parts of a table are alike
+                    schema = parquet.joined(schema, fragment.physical_schema)
+                    last = fragment.physical_schema
             except FileNotFoundError:
                 raise
             except parquet.UNREADABLE as error:
