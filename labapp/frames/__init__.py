@@ -28,6 +28,7 @@ from labapp.frames.gradients import (
     read_layers,
 )
 from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.naming import called, usual_of
 from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import (
@@ -41,7 +42,7 @@ from labapp.frames.reuse import (
     scaled,
     spread_of_untrained,
 )
-from labapp.frames.runs import IDENTITY, describe, names, usual_of
+from labapp.frames.runs import IDENTITY, describe, names
 from labapp.frames.signals import (
     FROM_ZERO,
     SIGNALS,
@@ -78,6 +79,7 @@ __all__ = [
     "at_step",
     "beside",
     "besides",
+    "called",
     "comparable",
     "curves",
     "describe",

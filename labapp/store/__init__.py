@@ -16,7 +16,10 @@ Crash-safe, readable while written. Any tool that reads Parquet can read it, and
 """
 
 from labapp.store.archive import broken_runs, find_run, list_runs, remove_run
+from labapp.store.entries import Entry
 from labapp.store.files import alone
+from labapp.store.index import AGE, Listing, forget, look
+from labapp.store.labels import Labels, label
 from labapp.store.machine import process_identity
 from labapp.store.mending import Fault, check, mend
 from labapp.store.record import STATUSES, Record
@@ -26,10 +29,14 @@ from labapp.store.schema import QUANTITIES, TABLES
 from labapp.store.writer import RunWriter
 
 __all__ = [
+    "AGE",
     "QUANTITIES",
     "STATUSES",
     "TABLES",
+    "Entry",
     "Fault",
+    "Labels",
+    "Listing",
     "Record",
     "ResumePoint",
     "Run",
@@ -38,7 +45,10 @@ __all__ = [
     "broken_runs",
     "check",
     "find_run",
+    "forget",
+    "label",
     "list_runs",
+    "look",
     "mend",
     "process_identity",
     "remove_run",
