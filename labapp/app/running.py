@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,15 +13,15 @@ from labapp import frames, palette
 from labapp.app import launch
 from labapp.app.archive import asked
 from labapp.config import LabError, is_read_only
-from labapp.store import Run, list_runs
+from labapp.store import AGE, Entry, Listing, look
 
 PACE = 2.0  # seconds between looks at something that is still running
 
 
-def show_running(place: DeltaGenerator, root: Path, runs: Sequence[Run]) -> None:
+def show_running(place: DeltaGenerator, listing: Listing) -> None:
     """A bar for every run in progress; nothing where none is."""
-    st.session_state["_seen"] = _state(root, runs)
-    if launch.running(root) or any(run.status == "running" for run in runs):
+    st.session_state["_seen"] = _state(listing)
+    if launch.running(listing.root) or any(entry.status == "running" for entry in listing.entries):
         with place.container():
             st.fragment(_bars, run_every=PACE)()
 
@@ -35,20 +34,19 @@ def job_name(job: launch.Launch) -> str:
 def _bars() -> None:
     """The bars, drawn again until nothing is left running; the whole page when a run began or ended."""
     try:
-        here = asked()
-        runs = list_runs(here)
+        listing = look(asked(), AGE)
     except LabError:  # refused, or gone
         return
-    if _state(here, runs) != st.session_state.get("_seen"):
+    if _state(listing) != st.session_state.get("_seen"):
         st.rerun()
-    for run, name in zip(runs, frames.names(runs), strict=True):
-        if run.status == "running":
-            done, steps = run.progress
+    names = frames.called(listing)
+    for entry in listing.entries:
+        if entry.status == "running":
             st.progress(
-                min(1.0, done / max(1, steps)),
-                text=palette.sentence(f"{name} · step {done:,} of {steps:,}{_left(run)}"),
+                min(1.0, entry.step / max(1, entry.steps)),
+                text=palette.sentence(f"{names[entry.id].run} · step {entry.step:,} of {entry.steps:,}{_left(entry)}"),
             )
-    for job in launch.running(here):
+    for job in launch.running(listing.root):
         share, words = how_far(job.tail(40))
         if share is not None:
             st.progress(share, text=palette.sentence(f"{job_name(job)}{words}"))
@@ -67,9 +65,9 @@ def _bars() -> None:
                     st.error(palette.sentence(error))
 
 
-def _state(root: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
+def _state(listing: Listing) -> tuple[object, list[tuple[str, str]]]:
     """The status of every run and of the latest launches, to tell whether something began or ended."""
-    return [(run.id, run.status) for run in runs] + [(job.id, job.status) for job in launch.launches(root)[:20]]
+    return listing.standing, [(job.id, job.status) for job in launch.launches(listing.root)[:20]]
 
 
 def how_far(lines: Sequence[str]) -> tuple[float | None, str]:
@@ -87,6 +85,6 @@ def how_far(lines: Sequence[str]) -> tuple[float | None, str]:
     return None, ""
 
 
-def _left(run: Run) -> str:
-    done, steps = run.progress
-    return f" · {palette.duration(run.seconds / done * (steps - done))} left" if 0 < done < steps else ""
+def _left(entry: Entry) -> str:
+    done, steps = entry.step, entry.steps
+    return f" · {palette.duration(entry.seconds / done * (steps - done))} left" if 0 < done < steps else ""

@@ -6,7 +6,10 @@
     runs/<id>/evals/          held-out loss and accuracy after so many steps
     runs/<id>/probes/         <quantity>.step-00000300.parquet, one table a checkpoint and quantity
     runs/<id>/checkpoints/    step-00000300.safetensors, and the training state beside it (.pt)
+    runs/<id>/labels.json     the name, the tags and the note that somebody gave it           `labels`
     runs/<id>/_resume/        the same two files, of a moment ago: from there an interrupted training goes on
+
+    runs/.index.parquet       what a list of runs needs, a cache that may be deleted          `index`
 
     with RunWriter.create("runs", experiment) as writer:
         writer.write("steps", {"step": [0], "loss": [2.3]})
@@ -15,11 +18,11 @@
 Crash-safe, readable while written. Any tool that reads Parquet can read it, and finds each row once.
 """
 
-from labapp.store.archive import broken_runs, find_run, list_runs, remove_run
+from labapp.store.archive import broken_runs, find_run, label_run, list_runs, remove_run
 from labapp.store.entries import Entry
 from labapp.store.files import alone
 from labapp.store.index import AGE, Listing, forget, look
-from labapp.store.labels import Labels, label
+from labapp.store.labels import Labels
 from labapp.store.machine import process_identity
 from labapp.store.mending import Fault, check, mend
 from labapp.store.record import STATUSES, Record
@@ -46,7 +49,7 @@ __all__ = [
     "check",
     "find_run",
     "forget",
-    "label",
+    "label_run",
     "list_runs",
     "look",
     "mend",

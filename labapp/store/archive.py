@@ -3,13 +3,14 @@
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any
 
 from labapp.config import LabError, listed, nearest, require_writing
 from labapp.store.files import sentences
 from labapp.store.index import forget, look, run_folders
+from labapp.store.labels import Labels, write_labels
 from labapp.store.run import Run
 from labapp.store.schema import TABLES
-
 
 SAID = 20  # ids that a sentence names
 
@@ -67,6 +68,17 @@ def remove_run(root: str | Path, run_id: str) -> None:
         path.rename(gone)  # for every reader at once
         forget(root)
         gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)
+
+
+def label_run(root: str | Path, run_id: str, **words: Any) -> Labels:
+    """Give a run a name, tags or a note: `words` are those of `labels.write_labels`; also one that is being written."""
+    names = run_folders(root)
+    if run_id not in names:
+        near = nearest(run_id, names) or "; `labapp runs list` shows the runs"
+        raise LabError(f"{root} holds no run '{run_id}'{near}")
+    after = write_labels(Path(root) / run_id, **words)
+    forget(root)
+    return after
 
 
 def _opened(path: Path) -> Run | str:

@@ -33,7 +33,8 @@ FILE = ".index.parquet"
 LARGEST = 2**30  # bytes of it
 WORTH = 50  # runs that were read, in which case it is written anew: fewer are read again in a moment
 ARCHIVES = 8  # that are kept in memory
-AGE = 1.0  # seconds for which a page believes what was found; its parts look at different moments
+AGE = 2.0  # seconds for which a page believes at most what was found; its parts look at different moments
+SHARE = 20  # and at most so many times what looking took: a small archive is looked at again at once
 _MADE_BY = hashlib.sha256(
     json.dumps([labapp.__version__, *Experiment.model_fields, *COLUMNS.names]).encode()
 ).hexdigest()
@@ -57,6 +58,11 @@ class Listing:
     who: object
     standing: object
 
+    @classmethod
+    def empty(cls, root: Path) -> "Listing":
+        """Of a folder that is not there yet."""
+        return cls(root, (), (), "nobody", "nobody")
+
     @cached_property
     def by_id(self) -> Mapping[str, Entry]:
         """The runs by their ids."""
@@ -73,7 +79,7 @@ class Listing:
 
 
 def look(root: str | Path, age: float = 0.0) -> Listing:
-    """What lies in an archive now, or was found there less than `age` seconds ago.
+    """What lies in an archive now, or was found there less than `age` seconds ago, and a moment where looking is quick.
 
     Raises:
         LabError: There is no archive, or it cannot be read.
@@ -101,6 +107,7 @@ class _Archive:
 
     root: Path
     looked: float = -float("inf")
+    took: float = 0.0  # seconds
     rows: dict[str, Entry] = field(default_factory=dict)
     listing: Listing | None = None
     unsaved: set[str] = field(default_factory=set)
@@ -109,13 +116,15 @@ class _Archive:
 
     def look(self, age: float) -> Listing:
         with self.lock:
-            if self.listing is not None and time.monotonic() - self.looked < age:
+            began = time.monotonic()
+            if self.listing is not None and began - self.looked < min(age, SHARE * self.took):
                 return self.listing
             there = run_folders(self.root)
             if not self.opened:
                 self.rows, self.opened = _load(self.root), True
             self.listing = self._refresh(there)
             self.looked = time.monotonic()
+            self.took = self.looked - began
             return self.listing
 
     def _refresh(self, there: Mapping[str, bool]) -> Listing:

@@ -82,7 +82,7 @@ def read_labels(folder: Path) -> Labels:
         raise LabError(f"{path} is damaged; the next name, tag or note that is given replaces it") from None
 
 
-def label(
+def write_labels(
     folder: Path,
     *,
     name: str | None = None,

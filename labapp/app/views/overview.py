@@ -152,7 +152,7 @@ def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
 def page() -> None:
     """Draw the page."""
     archive = app.opened()
-    if not archive.runs:
+    if not archive.listing.entries:
         app.empty(archive)
         return
     st.fragment(_picture, run_every=app.PACE if archive.live else None)(archive)
