@@ -16,7 +16,7 @@ from labapp import frames
 from labapp.app.picking import pick
 from labapp.app.tables import problems, summary, token
 from labapp.config import LabError, listed, roots, under_roots
-from labapp.store import AGE, Listing, Run, look
+from labapp.store import AGE, Entry, Listing, Run, look
 
 _OUTSIDE = "{} is a link out of the folders that this app may open, so it is left alone"
 
@@ -56,16 +56,14 @@ def choose() -> OpenArchive:
     """Ask for the archive's folder and the runs to show, and keep the answer for `opened`."""
     _ask()
     listing, broken, refused = Listing.empty(roots()[0]), list[str](), ""
+    outside: tuple[Entry, ...] = ()
     try:
         listing = Listing.empty(asked())
-        listing = look(listing.root, AGE)
+        listing, outside = look_inside(listing.root)
     except LabError as error:
         broken = [str(error)] if os.access(listing.root, os.F_OK) else []
         refused = _refusal()
     names = {name: each.run for name, each in frames.called(listing).items()}
-    outside = [entry for entry in listing.entries if entry.linked and _leads_out(listing.root / entry.id)]
-    if outside:
-        listing = replace(listing, entries=tuple(entry for entry in listing.entries if entry not in outside))
     broken += [sentence for _, sentence in listing.broken]
     broken += [_OUTSIDE.format(listing.root / entry.id) for entry in outside]
     broken += [entry.labels_problem for entry in listing.entries if entry.labels_problem]
@@ -74,6 +72,19 @@ def choose() -> OpenArchive:
     archive = OpenArchive(listing, names, tuple(chosen), (*missing, *broken, *unreadable), refused)
     st.session_state["_archive"] = archive
     return archive
+
+
+def look_inside(root: Path) -> tuple[Listing, tuple[Entry, ...]]:
+    """What lies in an archive, without runs that lead out of what may be opened; and those.
+
+    Raises:
+        LabError: There is no archive, or it cannot be read.
+    """
+    listing = look(root, AGE)
+    outside = tuple(entry for entry in listing.entries if entry.linked and _leads_out(listing.root / entry.id))
+    if not outside:
+        return listing, ()
+    return replace(listing, entries=tuple(entry for entry in listing.entries if entry not in outside)), outside
 
 
 def asked() -> Path:

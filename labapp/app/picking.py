@@ -43,8 +43,7 @@ def pick(listing: Listing, names: Mapping[str, str], refused: bool) -> tuple[lis
         return [], []
     _settle(listing)
     wanted: list[str] = state["_wanted"]
-    present = [name for name in wanted if name in there]
-    shown = present[:MOST]
+    shown = [name for name in wanted if name in there]
     if list(state.get(_KEY, [])) != shown or _KEY not in state:
         state[_KEY] = shown
     st.multiselect(
@@ -59,8 +58,8 @@ def pick(listing: Listing, names: Mapping[str, str], refused: bool) -> tuple[lis
     _offer(listing, names)
     _write_address()
     sentences = _missing([name for name in wanted if name not in there], listing)
-    if len(present) > MOST:
-        sentences.append(f"Of the {len(present):,} chosen runs the first {MOST} are shown")
+    if state.get("_cut"):
+        sentences.append(f"pages show {MOST} runs at once, so of the {state['_cut']:,} chosen ones these are the first")
     return [there[name] for name in shown], sentences
 
 
@@ -71,7 +70,9 @@ def chosen() -> list[str]:
 
 def take(ids: Iterable[str]) -> None:
     """Choose these runs, and no others; to be called before the page is drawn, by a button or a table."""
-    st.session_state["_wanted"] = list(dict.fromkeys(ids))
+    all_of_them = list(dict.fromkeys(ids))
+    st.session_state["_wanted"] = all_of_them[:MOST]
+    st.session_state["_cut"] = len(all_of_them) if len(all_of_them) > MOST else 0
     st.session_state["_following"] = False
 
 

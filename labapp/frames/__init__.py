@@ -28,6 +28,7 @@ from labapp.frames.gradients import (
     read_layers,
 )
 from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.library import differing, folded, library
 from labapp.frames.naming import called, usual_of
 from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
@@ -84,18 +85,21 @@ __all__ = [
     "curves",
     "describe",
     "difference",
+    "differing",
     "divergence",
     "ends",
     "evidence",
     "expected",
     "expected_gradient",
     "finals",
+    "folded",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
     "gradient_slope",
     "healthy_band",
     "layer_table",
+    "library",
     "medians",
     "middle_step",
     "missed",

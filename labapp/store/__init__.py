@@ -21,10 +21,12 @@ Crash-safe, readable while written. Any tool that reads Parquet can read it, and
 from labapp.store.archive import broken_runs, find_run, label_run, list_runs, remove_run
 from labapp.store.entries import Entry
 from labapp.store.files import alone
+from labapp.store.finding import FIELDS, SETTINGS, Condition, Question, question, value_of
 from labapp.store.index import AGE, Listing, forget, look
 from labapp.store.labels import Labels
 from labapp.store.machine import process_identity
 from labapp.store.mending import Fault, check, mend
+from labapp.store.numbers import KeptNumbers
 from labapp.store.record import STATUSES, Record
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
@@ -33,13 +35,18 @@ from labapp.store.writer import RunWriter
 
 __all__ = [
     "AGE",
+    "FIELDS",
     "QUANTITIES",
+    "SETTINGS",
     "STATUSES",
     "TABLES",
+    "Condition",
     "Entry",
     "Fault",
+    "KeptNumbers",
     "Labels",
     "Listing",
+    "Question",
     "Record",
     "ResumePoint",
     "Run",
@@ -54,7 +61,9 @@ __all__ = [
     "look",
     "mend",
     "process_identity",
+    "question",
     "remove_run",
     "resume_points",
+    "value_of",
     "why_not_resumed",
 ]

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from labapp.config import Experiment, LabError, first_line, listed, nearest, sentence
 from labapp.store.checkpoints import checkpoint_problems, weights_name
-from labapp.store.entries import NEVER, Seen, is_written
+from labapp.store.entries import NEVER, is_written
 from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.parquet import require_bounded, verify, write_table
@@ -40,12 +40,13 @@ class Run:
     Attributes:
         path: Its folder.
         id: The folder's name.
+        seen: The run.json that `record` was read from: its inode, time and size.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.id = self.path.name
-        self._seen: Seen | None = None
+        self.seen = NEVER
         self._tables: dict[str, Table] = {}
         self._experiment = self.record.experiment
 
@@ -54,7 +55,7 @@ class Run:
         """A run that an index knows: its run.json is read when something else than the experiment is asked for."""
         self = cls.__new__(cls)
         self.path, self.id = path, path.name
-        self._seen, self._tables, self._experiment = None, {}, experiment
+        self.seen, self._tables, self._experiment = NEVER, {}, experiment
         return self
 
     @property
@@ -63,20 +64,15 @@ class Run:
         return self._experiment
 
     @property
-    def seen(self) -> Seen:
-        """The run.json that `record` was read from: its inode, time and size."""
-        return self._seen or NEVER
-
-    @property
     def record(self) -> Record:
         """The contents of run.json as they are now, for reading only."""
         path = self.path / "run.json"
         try:
             about = path.stat()
             seen = (about.st_ino, about.st_mtime_ns, about.st_size)
-            if seen != self._seen:
+            if seen != self.seen:
                 self._record = read_record(path.absolute(), seen)
-                self._seen = seen
+                self.seen = seen
         except (FileNotFoundError, NotADirectoryError):
             if self.path.is_dir():
                 raise LabError(
@@ -154,7 +150,7 @@ class Run:
     def version(self) -> str:
         """A string that changes whenever something is added to the run, as a key for caches."""
         _ = self.record
-        token = [*map(str, self._seen or ())]
+        token = [*map(str, self.seen)]
         for name in folders(self.path):
             for folder in (self.path / name, self.path / name / FRESH):
                 if folder.is_dir():

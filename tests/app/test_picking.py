@@ -144,4 +144,4 @@ def test_no_more_runs_are_shown_than_a_page_can_hold(open_page, tmp_path, monkey
     ids = many_runs(tmp_path / "runs", 5)
     app = open_page(tmp_path / "runs", runs=ids)
     assert chosen(app) == ids[:3]
-    assert "Of the 5 chosen runs the first 3 are shown" in app.warning[0].value
+    assert "pages show 3 runs at once, so of the 5 chosen ones these are the first" in app.warning[0].value
