@@ -87,7 +87,7 @@ def _job(job: launch.Launch) -> None:
 def _queue(jobs: Sequence[launch.Launch]) -> None:
     """What waits for its turn, in its order."""
     if jobs:
-        st.caption(f"Waiting for a core: {len(jobs)}", help="Each begins by itself, also when this app is closed")
+        st.caption(f"Waiting for a core: {len(jobs):,}", help="Each begins by itself, also when this app is closed")
     for place, job in enumerate(jobs, start=1):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption(palette.sentence(f"{place}. {job_name(job)}"))
