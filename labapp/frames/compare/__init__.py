@@ -13,8 +13,10 @@ of ratios on the logarithm. What cannot be compared is NaN, and its row says why
 from labapp.frames.compare.configuration import configuration, in_words, repeated
 from labapp.frames.compare.contrast import contrast
 from labapp.frames.compare.judging import Verdict, judge
-from labapp.frames.compare.layers import by_depth, compared_steps, read_compared, read_recorded
+from labapp.frames.compare.layers import by_depth
+from labapp.frames.compare.moments import compared_steps
 from labapp.frames.compare.quantities import OF_LAYERS, OF_RUNS, SCALES, SHOWN
+from labapp.frames.compare.reading import read_compared, read_recorded
 from labapp.frames.compare.rules import Rule, parse_rule
 from labapp.frames.compare.series import course, ends, read_series
 from labapp.frames.compare.sides import Side, side

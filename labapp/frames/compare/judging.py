@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from labapp.config import listed
-from labapp.frames.compare.layers import Read, by_depth, read_compared
+from labapp.frames.compare.layers import Read, by_depth
 from labapp.frames.compare.quantities import OF_LAYERS, OF_RUNS
+from labapp.frames.compare.reading import read_compared
 from labapp.frames.compare.rules import Rule
 from labapp.frames.compare.series import ReadSeries, ends, read_series
 from labapp.frames.compare.sides import Side

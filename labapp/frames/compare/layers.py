@@ -16,28 +16,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labapp.config import LabError, listed, nearest
-from labapp.frames.beyond import measured
 from labapp.frames.compare.contrast import Contrast, contrast
+from labapp.frames.compare.moments import compared_steps
 from labapp.frames.compare.quantities import OF_LAYERS
+from labapp.frames.compare.reading import read_compared
 from labapp.frames.compare.sides import Side
-from labapp.frames.gradients import LAYER
-from labapp.frames.signals import response_kind
 from labapp.frames.slopes import on_shortcut
-from labapp.frames.steps import TOLERANCE
 from labapp.store import Run
 
 Read = Callable[[Run, str], pd.DataFrame]
-VALUES = ["step", "layer", "kind", "depth", "relative_depth", "usual", "value"]
 PLACE = ["layer", "kind", "relative_depth"]
 COLUMNS = [
     *("quantity", "step", *PLACE, "of", "a", "b", "ratio", "low", "high", "difference", "least", "most"),
     *("runs_a", "runs_b", "lost_a", "lost_b", "note"),
 ]
-_KINDS = ("conv", "linear")  # of layers between which a signal is followed
-# some places never have the quantity; a value that is not finite would else be taken for a measurement of it
-_EVER = {"rectified": "dead_channels", "blocks": "shortcut_norm"}
 _ROUNDED = 1e-6  # of a relative depth, as it is kept
-_AT_TIMES = ("gradient_signal_to_noise",)
 
 
 def by_depth(
@@ -107,68 +100,6 @@ def require(quantity: str) -> str:
     return quantity
 
 
-def read_recorded(run: Run) -> pd.DataFrame:
-    """The `layers` table of a run, with every column that comparing any quantity asks for."""
-    parts = [about.part or name for name, about in OF_LAYERS.items()]
-    return run.layers(columns=list(dict.fromkeys([*LAYER, "output_std", *parts])))
-
-
-def read_compared(run: Run, quantity: str, recorded: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One quantity of a run at all its places.
-
-    Args:
-        run: Which.
-        quantity: Of `OF_LAYERS`.
-        recorded: From `read_recorded`, where several quantities are asked for.
-
-    Returns:
-        step, layer, kind, depth, relative_depth, usual (whether it is read there unless others are asked for), value;
-        one row a measurement, which may be NaN.
-    """
-    about = OF_LAYERS[quantity]
-    part = about.part or quantity
-    if recorded is None:
-        whole = [about.whole] if about.whole not in ("", "channels") else []
-        needed = [*LAYER, "nonfinite", "update_ratio", "output_std", "dead_channels", "shortcut_norm", part, *whole]
-        recorded = run.layers(columns=list(dict.fromkeys(needed)))
-    table = recorded
-    value = table[part].astype(float)
-    if about.whole == "channels":
-        sizes = {info["path"]: info["shape"][0] for info in run.layers_info if info.get("shape")}
-        value = value / table["layer"].map(sizes).astype(float)
-    elif about.whole:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = value / table[about.whole].astype(float)
-    table = table.assign(value=value)
-    ill = table["nonfinite"] > 0
-    if about.place == "rectified":  # of outputs that are NaN it cannot be said how many are above zero
-        table["value"] = table["value"].mask(table["output_std"].isna() & ill)
-    rows = table.assign(**{quantity: table["value"]}, usual=_usual(table, run, about.place))
-    there = measured(rows, quantity, run)
-    if ever := _EVER.get(about.place, "") or (quantity if quantity in _AT_TIMES else ""):
-        there &= table.groupby("layer")[ever].transform("count") > 0
-    rows = rows[there]
-    rows = rows.sort_values(["step", "depth"], kind="stable").drop_duplicates(["step", "layer"])
-    return rows[VALUES].reset_index(drop=True)
-
-
-def _usual(table: pd.DataFrame, run: Run, place: str) -> pd.Series:
-    """The rows of the layers at which a quantity is read unless others are asked for."""
-    kind = table["kind"]
-    if place == "blocks":
-        return kind == "block"
-    if place == "rectified":  # a block and its last layer feed the same rectifier
-        judged = table[(table["dead_channels"].notna()) & (kind != "block")]
-        return (kind != "block") | ~table["depth"].isin(judged["depth"])
-    if place == "weights":
-        return kind.isin(_KINDS)
-    beside = on_shortcut(table["layer"])
-    for wanted in ((response_kind(run),) if place == "response" else ("conv",)), _KINDS:
-        if (found := kind.isin(wanted) & ~beside).any():
-            return found
-    return kind != "block"  # a net of another kind, a transformer say
-
-
 def _places(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """The rows that are asked for."""
     if not where:
@@ -177,48 +108,6 @@ def _places(table: pd.DataFrame, where: str) -> pd.DataFrame:
         return table[table["kind"] == where]
     wanted = {name for name in table["layer"].unique() if fnmatch.fnmatchcase(name, where)}
     return table[table["layer"].isin(wanted)]
-
-
-def compared_steps(a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """The steps at which two sides can be compared, from tables with the column step, one a run.
-
-    A recorded step stands for another within a tenth of it, as in `frames.steps`; of each side those runs count that
-    stand where most of them do, the later of two.
-
-    Returns:
-        step, a and b (each a list: the own step of every run of the side, −1 where it does not count).
-    """
-    known = [[np.unique(table["step"].to_numpy(int)) for table in tables] for tables in (a, b)]
-    every = [steps for side_steps in known for steps in side_steps if len(steps)]
-    asked = np.unique(np.concatenate(every)) if every else np.array([], int)
-    own = [np.array([_near(steps, asked) for steps in side_steps]) for side_steps in known]  # (runs, T)
-    found, seen = [], set()
-    for at, step in enumerate(asked):
-        stand = [_most(side_own[:, at]) for side_own in own]
-        if any(max(steps) < 0 for steps in stand) or (key := str(stand)) in seen:
-            continue
-        seen.add(key)
-        found.append((int(step), *stand))
-    return pd.DataFrame(found, columns=["step", "a", "b"])
-
-
-def _near(steps: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each step asked for the one that stands for it, see `steps.near`; −1 where none does."""
-    if not len(steps):
-        return np.full(len(asked), -1)
-    above = np.clip(np.searchsorted(steps, asked), 0, len(steps) - 1)
-    below = np.maximum(above - 1, 0)
-    nearer = np.where(np.abs(steps[below] - asked) <= np.abs(steps[above] - asked), below, above)
-    return np.where(np.abs(steps[nearer] - asked) <= TOLERANCE * asked, steps[nearer], -1)
-
-
-def _most(own: NDArray[np.int64]) -> list[int]:
-    """The same steps, −1 for runs that do not stand where most do."""
-    steps, counts = np.unique(own[own >= 0], return_counts=True)
-    if not len(steps):
-        return [-1] * len(own)
-    most = steps[np.flatnonzero(counts == counts.max())[-1]]
-    return [int(step) if step == most else -1 for step in own]
 
 
 def _same_layers(tables: Iterable[pd.DataFrame]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.compare.contrast import contrast
-from labapp.frames.compare.layers import compared_steps
+from labapp.frames.compare.moments import compared_steps
 from labapp.frames.compare.quantities import OF_RUNS
 from labapp.frames.compare.sides import Side
 from labapp.frames.steps import TOLERANCE, near
