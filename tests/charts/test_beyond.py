@@ -108,6 +108,7 @@ NO_VALUES = {  # what draws whole numbers alone, or nothing that was measured
     *("parts_chart", "growth_chart"),  # of an architecture: parameters and channels
     *("scale_chart", "linear_bar"),  # colours over the span of finite values
     *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span"),  # no charts
+    *("Chart", "alone", "as_csv"),  # files of them, see test_files
 }
 
 
