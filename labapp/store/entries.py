@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from labapp.config import Experiment, LabError
 from labapp.store.labels import NONE, Labels, read_labels
-from labapp.store.machine import gave_sign, is_alive
+from labapp.store.lease import is_left
+from labapp.store.machine import gave_sign, is_alive, is_namesake
 from labapp.store.record import STATUSES, Record
 
 Seen = tuple[int, int, int]  # inode, time of the last change in ns, and bytes of a file
@@ -69,19 +70,21 @@ class Entry:
         """Family and depth, "residual-56"."""
         return self.experiment.name
 
-    def known(self) -> "Entry":
+    def known(self, root: Path) -> "Entry":
         """The same, with the status as it is now: whoever was writing may have gone."""
         if self.written != "running":
             return self
-        status = "running" if is_written(self.attempt, self.seen[1]) else "interrupted"
+        status = "running" if is_written(root / self.id, self.attempt, self.seen) else "interrupted"
         return self if status == self.status else replace(self, status=status)
 
 
-def is_written(attempt: dict[str, Any] | None, time_ns: int | None) -> bool:
-    """Whether a run that says it is running is: its process lives, or its file gave a sign from another machine."""
+def is_written(folder: Path, attempt: dict[str, Any] | None, seen: Seen) -> bool:
+    """Whether a run that says it is running is: its process lives, or it gives signs from another machine."""
     alive = is_alive(attempt) if attempt else False
-    if alive is None and time_ns:  # on another machine; while it trains it gives a sign every few seconds
-        return gave_sign(time_ns / 1e9)
+    if attempt and alive is None and seen != NEVER:  # on another machine, or before the last boot of this one; while it
+        # trains it gives a sign every few seconds, and holds its lock, of which a copy elsewhere says nothing
+        left = is_namesake(attempt) and is_left(folder)
+        return not left and gave_sign(seen[1] / 1e9)
     return bool(alive)
 
 

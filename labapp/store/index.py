@@ -159,7 +159,7 @@ class _Archive:
             old = labelled(old, Path(folder), labels)
         if old.linked != linked:
             old = replace(old, linked=linked)
-        return old if old.problem else old.known()
+        return old if old.problem else old.known(self.root)
 
     def _listed(self, same: bool) -> Listing:
         runs = [entry for entry in self.rows.values() if not entry.problem]

@@ -101,7 +101,7 @@ class Run:
         """One of STATUSES, or "interrupted" when run.json says running but the process that wrote it is gone."""
         record = self.record
         latest = record.attempts[-1] if record.attempts else None
-        if record.status == "running" and not is_written(latest, self.seen[1]):
+        if record.status == "running" and not is_written(self.path, latest, self.seen):
             return "interrupted"
         return record.status
 
