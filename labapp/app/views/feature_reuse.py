@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app.views import feature_reuse_more
 from labapp.config import LabError, listed
 from labapp.store import Run
 
@@ -96,6 +97,7 @@ def _body(archive: app.OpenArchive) -> None:
         app.show_probed(archive, many, NAMES, "Which features {} reuses", app.playable(_picture, "reuse-step"))
     else:
         _one_source(archive)
+    feature_reuse_more.draw(archive)
 
 
 def _one_source(archive: app.OpenArchive) -> None:
