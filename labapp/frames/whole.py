@@ -15,6 +15,7 @@ OF_STEPS = {  # quantity: the column of `steps` that holds it
     "train_accuracy": "accuracy",
     "learning_rate": "learning_rate",
     "images_per_second": "images_per_second",
+    "seconds": "seconds",
     "grad_norm": "grad_norm",
 }
 OF_TOTALS = ("grad_norm", "grad_norm_used", "loss_scale", "skipped")

@@ -13,6 +13,7 @@ FURTHER = {
     "images_per_second": Caption(
         "images a second", "1/s", meaning="Images of the batch over the time of the step, recording included."
     ),
+    "seconds": Caption("time since the beginning", "s", meaning="Seconds of training up to the end of the step."),
     "grad_norm": Caption(
         "norm of the whole gradient",
         "‖∂L/∂θ‖",
