@@ -53,6 +53,7 @@ MAY_USE = {
     "altair": {"charts"},
     "matplotlib": {"figures"},
     "seaborn": {"figures"},
+    "vl_convert": {"figures"},
     "tyro": {"commands"},
     "rich": {"commands"},
     "filelock": {"store"},
@@ -178,3 +179,9 @@ def test_the_one_door_to_torch_opens_inside_functions_only(path):
 def test_the_laboratory_works_without_the_screen(module):
     code = f"import labapp.{module}, sys; sys.exit(int('streamlit' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("path", sorted((LAB / "app").rglob("*.py")), ids=relative)
+def test_charts_come_onto_pages_with_their_downloads(path):
+    drawn = "altair_chart" in path.read_text()
+    assert drawn == (relative(path) == "labapp/app/drawn.py"), "draw it by app.chart"

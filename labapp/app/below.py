@@ -15,6 +15,7 @@ import streamlit as st
 from labapp import charts, frames, palette
 from labapp.app.archive import OpenArchive, look_again_if_gone
 from labapp.app.controls import PLAY, say_steps, step_slider
+from labapp.app.drawn import chart
 from labapp.app.probed import applying, measured_steps, probed, unmeasured
 from labapp.app.tables import layer_table, styles, token
 from labapp.config import LabError
@@ -60,14 +61,22 @@ def _tabs(archive: OpenArchive, parts: dict[str, Draw], key: str) -> None:
                     st.error(palette.sentence(error))
 
 
-def picture(quantity: str, words: str, chart: Any = None, key: str = "", about: str = "") -> None:
+def picture(
+    quantity: str,
+    words: str,
+    drawn: charts.Chart | None = None,
+    key: str = "",
+    table: pd.DataFrame | None = None,
+    about: str = "",
+) -> None:
     """A picture: name, meaning, one line with its number, and the chart.
 
     Args:
         quantity: Its name in `palette.QUANTITIES`.
         words: What is to be seen, with the number; also what a screen reader says of the chart.
-        chart: None where there is nothing to draw, which `words` say.
+        drawn: The chart; None where there is nothing to draw, which `words` say.
         key: Of the chart.
+        table: What is drawn.
         about: What comes behind the name: which run and layer.
     """
     caption = palette.quantity(quantity)
@@ -75,12 +84,12 @@ def picture(quantity: str, words: str, chart: Any = None, key: str = "", about: 
     with st.container(gap=None):
         st.markdown(f"**{palette.markdown(name)}**", help=caption.meaning or None)
         st.caption(palette.sentence(words))
-    if chart is not None:
-        st.altair_chart(chart, key=key, alt=f"{name}: {words}")
+    if drawn is not None and table is not None:
+        chart(drawn, key, f"{name}: {words}", table)
 
 
 def checkpointed(
-    archive: OpenArchive, names: Sequence[str], key: str, draw: Callable[[Sequence[Run], int], None], what: str = ""
+    archive: OpenArchive, names: Sequence[str], key: str, draw: Callable[[Sequence[Run], int], None]
 ) -> None:
     """Draw what was measured at a checkpoint, chosen by a slider; offer to measure what was not, or say why not.
 
@@ -89,10 +98,7 @@ def checkpointed(
         names: The quantities, the first of which decides which checkpoints there are.
         key: Of the slider, behind `SLIDERS`; part of the page's address.
         draw: Draws these runs at this checkpoint.
-        what: What is said, in one line, above all.
     """
-    if what:
-        st.caption(what)
     able = [run for run in archive.chosen if applying(run, names)]
     have = probed(able, names)
     steps = sorted({step for run in have for step in run.probes().get(names[0], [])})
@@ -143,8 +149,8 @@ def recorded(
     ends = (float(fine.min()), float(fine.max())) if len(fine) else (0.0, 1.0)
     span = charts.log_span(values) if palette.quantity(quantity).log else ends
     with place:
-        chart = charts.signal_chart(at, styles(archive.chosen), quantity, span, even=even)
-        picture(quantity, f"{from_to(at)}, at step {step:,}", chart, f"more-{quantity}")
+        drawn = charts.signal_chart(at, styles(archive.chosen), quantity, span, even=even)
+        picture(quantity, f"{from_to(at)}, at step {step:,}", drawn, f"further-{quantity}", at)
 
 
 def extremes(rows: pd.DataFrame, value: str = "value") -> tuple[Any, Any] | None:

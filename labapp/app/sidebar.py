@@ -5,12 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from labapp.app.archive import choose
+from labapp.app.drawn import CORNER
 from labapp.app.legend import legend
 from labapp.app.running import PACE, show_running
 
 
 def draw_sidebar() -> None:
     """Draw the sidebar."""
+    st.html(CORNER)
     with st.sidebar:
         top = st.empty()
         archive = choose()

@@ -89,8 +89,9 @@ def cells(bad: pd.DataFrame, sides: dict[str, Any], tooltip: Sequence[alt.Toolti
     colours = {name: mark.colour for name, mark in palette.MARKS.items()} | {NO_VALUE: palette.MUTED}
     names = [name for name in colours if (bad["mark"] == name).any()]
     scale = alt.Scale(domain=names, range=[colours[name] for name in names])
-    fill = alt.Color("mark:N", scale=scale, legend=_legend(names, symbolType="square"), sort=None)
-    stroke = alt.Stroke("mark:N", scale=scale, legend=None, sort=None)
+    legend = _legend(names, symbolType="square")  # of both channels: Vega makes them one
+    fill = alt.Color("mark:N", scale=scale, legend=legend, sort=None)
+    stroke = alt.Stroke("mark:N", scale=scale, legend=legend, sort=None)
     return [alt.Chart(bad).mark_rect(**mark).encode(**sides, color=fill, stroke=stroke, tooltip=list(tooltip))]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from labapp import palette
 
-Chart = alt.LayerChart | alt.FacetChart
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 PALE = 0.12  # opacity of runs out of focus
 NUMBER = ".3~g"  # of tooltips: three significant digits
 MARGIN = 42  # pixels for the labels of a vertical axis, so that charts above each other share their left edge

@@ -12,8 +12,9 @@ from labapp.figures.cells import frame_columns, heatmap, matrix
 from labapp.figures.lines import curve, dots, profile, trace
 from labapp.figures.paper import STYLE, UNDATED, WIDTH, colormap, colour_bar, legend, paper
 from labapp.figures.shares import shares
+from labapp.figures.vega import drawn
 
 __all__ = [
-    "STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "curve", "dots", "frame_columns", "heatmap", "legend",
-    "matrix", "paper", "profile", "shares", "trace",
+    "STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "curve", "dots", "drawn", "frame_columns", "heatmap",
+    "legend", "matrix", "paper", "profile", "shares", "trace",
 ]  # fmt: skip

@@ -92,7 +92,7 @@ def full(tmp_path_factory):
     """An archive of the runs of `full_record`."""
     root = tmp_path_factory.mktemp("full") / "runs"
     full_record.recorded(root)
-    full_record.probed(root, [*ASKED, "by_depth"])
+    full_record.probed(root, [*ASKED, "similarity", "by_depth", "feature_reuse"])
     return root
 
 

@@ -52,6 +52,7 @@ DRAWN = {
 NO_VALUES = {
     *("dots", "shares", "frame_columns"),  # what theory expects is finite, shares are of whole numbers, and frames
     *("STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "legend", "paper"),
+    "drawn",  # a chart, see tests/charts
 }
 
 

@@ -82,9 +82,7 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.markdown("**Parameters by part**", help=PARTS)
-        st.altair_chart(
-            charts.parts_chart(parts), key="parts", alt=f"Share of the parameters by part, for {listed(names)}"
-        )
+        app.chart(charts.parts_chart(parts), "parts", f"Share of the parameters by part, for {listed(names)}", parts)
     with right:
         _stages(run)
     _published(run, frames.sizes(table)["parameters"])
@@ -197,7 +195,7 @@ def _measured(archive: app.OpenArchive, run: Run) -> None:
         step = there["level_gradients"][-1]
         levels = frames.pyramid(run, step, app.probe)
         st.caption(palette.sentence(f"Gradient norm of each level at each stage, at step {step:,}."))
-        st.altair_chart(charts.pyramid_chart(levels), key="pyramid", alt="Gradient norm of each level at each stage")
+        app.chart(charts.pyramid_chart(levels), "pyramid", "Gradient norm of each level at each stage", levels)
     if "accepted_sizes" in there:
         st.markdown(
             f"**Images it takes.** {palette.sentence(accepted(app.readable(run, 'accepted_sizes', frames.PLAN)))}"
@@ -245,9 +243,8 @@ def _growth(run: Run) -> None:
     added = listed(map(str, sorted(layers["channels_new"].unique())))
     share = f"; transitions keep {palette.percent(kept.mean())}" if len(kept) else ""
     st.caption(palette.sentence(f"Every layer adds {added} channels{share}."))
-    st.altair_chart(
-        charts.growth_chart(table, run.experiment.family), key="growth", alt="Channels behind each part of the net"
-    )
+    drawn = charts.growth_chart(table, run.experiment.family)
+    app.chart(drawn, "growth", "Channels behind each part of the net", table)
 
 
 if __name__ == "__main__":

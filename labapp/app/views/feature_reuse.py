@@ -94,7 +94,9 @@ def page() -> None:
 def _body(archive: app.OpenArchive) -> None:
     many = [run for run in archive.chosen if run.experiment.family not in ONE_SOURCE]
     if many:
-        app.show_probed(archive, many, NAMES, "Which features {} reuses", app.playable(_picture, "reuse-step"))
+        draw = app.playable(_picture, "reuse-step")
+        if not app.show_probed(archive, many, NAMES, "Which features {} reuses", draw):
+            return
     else:
         _one_source(archive)
     feature_reuse_more.draw(archive)
@@ -227,17 +229,21 @@ def _triangles(cells: pd.DataFrame, who: str, weighting: str, scale: str) -> Non
                 name if pd.isna(chance) else f"{name}; chance alone: ±{palette.percent(chance)} from net to net"
             )
         )
-        st.altair_chart(charts.linear_bar(domain), key=f"bar-{who}-{weighting}", alt=f"Colours of {name}")
+        bar = charts.linear_bar(domain)
+        app.colour_bar(bar, f"bar-{who}-{weighting}", f"Colours of {name}")
     blocks = sorted(cells["block"].unique())
     for at in range(0, len(blocks), ACROSS):
         row = blocks[at : at + ACROSS]
         for block, column in zip(row, st.columns(min(ACROSS, len(blocks))), strict=False):
             own = shown[shown["block"] == block]
             with column:
-                st.altair_chart(
-                    charts.reuse_chart(own, domain, unit, title=f"block {block}" if len(blocks) > 1 else "all blocks"),
-                    key=f"reuse-{who}-{block}",
-                    alt=f"{name} of each source for each target in block {block} of {who}",
+                title = f"block {block}" if len(blocks) > 1 else "all blocks"
+                app.chart(
+                    charts.reuse_chart(own, domain, unit, title=title),
+                    f"reuse-{who}-{block}",
+                    f"{name} of each source for each target in block {block} of {who}",
+                    own,
+                    scale=bar,
                 )
 
 

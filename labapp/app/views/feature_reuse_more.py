@@ -54,7 +54,7 @@ def _deleted(runs: Sequence[Run], step: int) -> None:
                 below.picture("loss_change", "no two blocks in a row have one shape", about=about)
                 continue
             chart = charts.signal_chart(own, looks, "loss_change", span, even=0.0, told=TOLD, height=280)
-            below.picture("loss_change", lesion_words(own), chart, f"lesions-{lesion}", about)
+            below.picture("loss_change", lesion_words(own), chart, f"lesions-{lesion}", own, about)
 
 
 def lesion_words(rows: pd.DataFrame) -> str:
@@ -84,7 +84,7 @@ def _reordered(runs: Sequence[Run], step: int) -> None:
     chart = charts.curve_chart(
         rows, looks, "loss_reordered", "kendall_tau", "Kendall's τ with the trained order", ORDERS, even=0.0, height=300
     )
-    below.picture("loss_reordered", order_words(rows), chart, "orders")
+    below.picture("loss_reordered", order_words(rows), chart, "orders", rows)
 
 
 def order_words(rows: pd.DataFrame) -> str:

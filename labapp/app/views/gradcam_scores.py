@@ -172,10 +172,8 @@ def _agreement(surveys: Sequence[Any], view: View) -> list[background.Job]:
             help="Spearman's rank correlation of two nets' maps, mean over the images; hovering gives its interval.",
         )  # fmt: skip
         names = [each.name for each in surveys]
-        st.altair_chart(
-            charts.agreement_chart(job.value, order=names), key="agreement",
-            alt="Rank correlation of the maps of every pair of nets",
-        )  # fmt: skip
+        drawn = charts.agreement_chart(job.value, order=names)
+        app.chart(drawn, "agreement", "Rank correlation of the maps of every pair of nets", job.value)
     return [job]
 
 
@@ -190,8 +188,6 @@ def _drift(
             "When does the map take its form?", anchor=False,
             help="Spearman's ρ of a checkpoint's map with the last one's; 1 where the net looks as in the end.",
         )  # fmt: skip
-        st.altair_chart(
-            charts.drift_chart(job.value, app.styles(runs)), key="drift",
-            alt="Rank correlation of each checkpoint's map with the last one's",
-        )  # fmt: skip
+        drawn = charts.drift_chart(job.value, app.styles(runs))
+        app.chart(drawn, "drift", "Rank correlation of each checkpoint's map with the last one's", job.value)
     return [job]

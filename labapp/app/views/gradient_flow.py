@@ -156,16 +156,18 @@ def _picture(archive: app.OpenArchive) -> None:
     # over all steps, so that the axis stands still while they play
     span = charts.log_span([*table["value"], *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:
-        st.altair_chart(
+        app.chart(
             charts.profile_chart(profile, looks, quantity, relative, theory, span),
-            key="profile",
-            alt=f"{charts.axis_title(quantity, relative)} against relative depth at step {step}",
+            "profile",
+            f"{charts.axis_title(quantity, relative)} against relative depth at step {step:,}",
+            profile,
         )
     with right:
-        st.altair_chart(
+        app.chart(
             charts.slope_chart(frames.thinned(slopes), looks, step),
-            key="slope",
-            alt=f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
+            "slope",
+            f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
+            slopes,
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
@@ -205,18 +207,20 @@ def _heatmaps(table: pd.DataFrame, runs: pd.DataFrame, quantity: str, relative: 
     cells = frames.gradient_heatmap(table)
     domain = charts.colour_domain([*cells["value"], *cells["extreme"]], relative)
     st.subheader("Every layer at every step", anchor=False, help=CELLS)
-    st.altair_chart(
-        charts.scale_chart(quantity, domain, relative), key="scale-bar", alt="The colour scale of the heatmaps"
-    )
+    bar = charts.scale_chart(quantity, domain, relative)
+    app.colour_bar(bar, "scale-bar", "The colour scale of the heatmaps")
     names = [run for run in runs["run"] if (cells["run"] == run).any()]
     across = min(3, len(names))
     for at in range(0, len(names), across):
         for run, column in zip(names[at : at + across], st.columns(across), strict=False):
             with column:
-                st.altair_chart(
-                    charts.heatmap_chart(cells[cells["run"] == run], quantity, domain, relative),
-                    key=f"heatmap-{run}",
-                    alt=f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
+                own = cells[cells["run"] == run]
+                app.chart(
+                    charts.heatmap_chart(own, quantity, domain, relative),
+                    f"heatmap-{run}",
+                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
+                    own,
+                    scale=bar,
                 )
 
 

@@ -53,7 +53,7 @@ def _whole(archive: app.OpenArchive) -> None:
             told = whole_words(rows, quantity)
             few = rows.empty or (quantity in ("loss_scale", "skipped") and _constant(rows))
             chart = None if few else charts.curve_chart(rows, looks, quantity)
-            below.picture(quantity, told, chart, f"whole-{quantity}")
+            below.picture(quantity, told, chart, f"whole-{quantity}", rows)
 
 
 def whole_words(rows: pd.DataFrame, quantity: str) -> str:
@@ -114,7 +114,7 @@ def _split(runs: Sequence[Run], step: int, looks: pd.DataFrame) -> None:
     numbers = rows[["value", "low", "high"]].astype(float)
     low, top = min(0.0, float(numbers.min().min())), max(1.0, float(numbers.max().max()))
     chart = charts.signal_chart(rows, looks, "shortcut_share", (low, top), even=100.0, interval=True, told=SPLIT)
-    below.picture("shortcut_share", words, chart, "more-split")
+    below.picture("shortcut_share", words, chart, "further-split", rows)
 
 
 def _jacobians(runs: Sequence[Run], step: int) -> None:
@@ -137,7 +137,7 @@ def _jacobians(runs: Sequence[Run], step: int) -> None:
             )
         with column:
             chart = charts.signal_chart(own, looks, quantity, charts.log_span(own["value"]), even=1.0, told=JACOBIAN)
-            below.picture(quantity, words, chart, f"more-{quantity}")
+            below.picture(quantity, words, chart, f"further-{quantity}", own)
 
 
 def _paths(archive: app.OpenArchive) -> None:
@@ -153,7 +153,7 @@ def _lengths(runs: Sequence[Run], step: int) -> None:
             chart = charts.curve_chart(
                 own, looks, quantity, "length", "branches that a path goes through", told, height=280
             )
-            below.picture(quantity, path_words(own, quantity), chart, f"more-{quantity}")
+            below.picture(quantity, path_words(own, quantity), chart, f"further-{quantity}", own)
 
 
 def path_words(rows: pd.DataFrame, quantity: str) -> str:
@@ -205,7 +205,7 @@ def _cosines(runs: Sequence[Run], step: int) -> None:
         told={"examples": "images with a gradient"},
         height=280,
     )
-    below.picture("gradient_cosine", words, chart, "more-shattering")
+    below.picture("gradient_cosine", words, chart, "further-shattering", rows)
 
 
 def _line(runs: Sequence[Run], step: int) -> None:
@@ -215,7 +215,7 @@ def _line(runs: Sequence[Run], step: int) -> None:
     chart = charts.curve_chart(
         rows, looks, "autocorrelation", "distance", "distance, as a share of the line", told, even=0.0, height=240
     )
-    below.picture("autocorrelation", line_words(rows), chart, "more-line")
+    below.picture("autocorrelation", line_words(rows), chart, "further-line", rows)
 
 
 def line_words(rows: pd.DataFrame) -> str:

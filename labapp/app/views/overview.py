@@ -180,10 +180,8 @@ def _picture(archive: app.OpenArchive) -> None:
     else:
         with st.container(gap=None):
             names = listed(table["run"])
-            st.altair_chart(charts.loss_chart(curves, looks), key="loss", alt=f"Training loss over steps of {names}")
-            st.altair_chart(
-                charts.accuracy_chart(curves, looks), key="accuracy", alt=f"Test accuracy over steps of {names}"
-            )
+            app.chart(charts.loss_chart(curves, looks), "loss", f"Training loss over steps of {names}", curves)
+            app.chart(charts.accuracy_chart(curves, looks), "accuracy", f"Test accuracy over steps of {names}", curves)
     _table(table, looks)
 
 

@@ -32,7 +32,7 @@ def _pictures(archive: app.OpenArchive) -> None:
             rows = table[table["quantity"] == quantity]
             with column:
                 chart = None if rows.empty else charts.curve_chart(rows, looks, quantity)
-                below.picture(quantity, words(rows, quantity), chart, f"how-{quantity}")
+                below.picture(quantity, words(rows, quantity), chart, f"how-{quantity}", rows)
 
 
 def words(rows: pd.DataFrame, quantity: str) -> str:

@@ -67,8 +67,8 @@ def page() -> None:
 
 def _body(archive: app.OpenArchive) -> None:
     what = "What the layers of {} represent"
-    app.show_probed(archive, archive.chosen, NAMES, what, app.playable(_picture, "probe-step"))
-    representation_more.draw(archive)
+    if app.show_probed(archive, archive.chosen, NAMES, what, app.playable(_picture, "probe-step")):
+        representation_more.draw(archive)
 
 
 def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
@@ -137,12 +137,10 @@ def _similarity(
     if cells.empty:
         st.caption("The similarity of these layers was not measured at this step.")
         return
-    st.altair_chart(charts.linear_bar((0.0, 1.0)), key="similarity-bar", alt="The colours of CKA, from 0 to 1")
-    st.altair_chart(
-        charts.similarity_chart(cells, f"layer of {whose}", f"layer of {names[other.id] if other else whose}"),
-        key="similarity",
-        alt=f"CKA of the layers of {what}",
-    )
+    bar = charts.linear_bar((0.0, 1.0))
+    app.colour_bar(bar, "similarity-bar", "The colours of CKA, from 0 to 1")
+    drawn = charts.similarity_chart(cells, f"layer of {whose}", f"layer of {names[other.id] if other else whose}")
+    app.chart(drawn, "similarity", f"CKA of the layers of {what}", cells, scale=bar)
 
 
 def _worry(cells: pd.DataFrame) -> str:
@@ -167,10 +165,11 @@ def _by_depth(depth: pd.DataFrame, looks: pd.DataFrame) -> None:
                 st.caption(palette.sentence(f"No value{where}: {listed(said)}." if said else f"No value{where}."))
             if usable.empty:
                 continue
-            st.altair_chart(
+            app.chart(
                 charts.signal_chart(rows, looks, quantity, (0.0, float(usable.max())), interval=True, height=175),
-                key=f"depth-{quantity}",
-                alt=f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+                f"depth-{quantity}",
+                f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+                rows,
             )
 
 

@@ -39,7 +39,7 @@ def _collapse(archive: app.OpenArchive) -> None:
             percent = palette.quantity(quantity).unit.startswith("%")
             words = collapse_words(own, palette.percent if percent else palette.number)
             chart = charts.curve_chart(own, looks, quantity, told=TOLD, checkpoints=True, height=190)
-            below.picture(quantity, words, chart, f"collapse-{quantity}")
+            below.picture(quantity, words, chart, f"collapse-{quantity}", own)
     if lack := [run for run in able if run not in have]:
         app.unmeasured(archive, lack, ["neural_collapse"], "", primary=False)
 
@@ -70,7 +70,7 @@ def _layers(runs: Sequence[Run], step: int) -> None:
         rows = table[table["quantity"] == quantity]
         with column:
             chart = charts.signal_chart(rows, looks, "nc1", span, height=280)
-            below.picture("nc1", below.from_to(rows), chart, f"layers-{quantity}", of)
+            below.picture("nc1", below.from_to(rows), chart, f"layers-{quantity}", rows, of)
 
 
 def _directions(archive: app.OpenArchive) -> None:
@@ -82,4 +82,4 @@ def _participation(runs: Sequence[Run], step: int) -> None:
     rows, looks = frames.across_depth(runs, step, app.probe, quantities=(quantity,)), app.styles(runs)
     known = rows["value"].dropna()
     chart = charts.signal_chart(rows, looks, quantity, (0.0, float(known.max()) if len(known) else 1.0), height=280)
-    below.picture(quantity, below.from_to(rows), chart, f"layers-{quantity}")
+    below.picture(quantity, below.from_to(rows), chart, f"layers-{quantity}", rows)

@@ -145,10 +145,11 @@ def _multiple(
         return
     band = frames.healthy_band(totals) if quantity == "update_ratio" else None
     even = 1.0 if quantity.endswith("_ratio") and quantity != "update_ratio" else None
-    st.altair_chart(
+    app.chart(
         charts.signal_chart(rows, looks, quantity, span, band, even, theory[theory["quantity"] == quantity]),
-        key=f"signal-{quantity}",
-        alt=f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+        f"signal-{quantity}",
+        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+        rows,
     )
 
 

@@ -46,7 +46,7 @@ def _lives(archive: app.OpenArchive) -> None:
     shown = frames.longest(own)
     few = "" if len(shown) == len(own) else f"; drawn are the {len(shown):,} longest"
     chart = charts.lifetimes_chart(shown, frames.judged_steps(run), (min(depths, default=1), max(depths, default=1)))
-    below.picture("lifetimes", lives(own) + few, chart, "lives", name)
+    below.picture("lifetimes", lives(own) + few, chart, "lives", shown, name)
 
 
 def lives(spans: pd.DataFrame) -> str:
@@ -92,7 +92,7 @@ def _histogram(run: Run, layer: str, of: str, about: str) -> None:
             "histograms", f"not recorded of this layer; a recorder takes them with {DISTRIBUTIONS['histograms']}"
         )
         return
-    below.picture("histograms", magnitude_words(bins), charts.histogram_chart(bins), "histogram", about)
+    below.picture("histograms", magnitude_words(bins), charts.histogram_chart(bins), "histogram", bins, about)
 
 
 def magnitude_words(bins: pd.DataFrame) -> str:
@@ -121,7 +121,7 @@ def _spread(run: Run, layer: str, of: str, about: str) -> None:
         f"at step {last.step:,} half of the values lie from {palette.number(last.lower)} to "
         f"{palette.number(last.upper)}, all from {palette.number(last.minimum)} to {palette.number(last.maximum)}"
     )
-    below.picture("spreads", words, charts.spread_chart(rows), "spread", about)
+    below.picture("spreads", words, charts.spread_chart(rows), "spread", rows, about)
 
 
 def _weights(archive: app.OpenArchive) -> None:
@@ -152,4 +152,4 @@ def _nonfinite(archive: app.OpenArchive) -> None:
     )
     cells = frames.gradient_heatmap(own)
     domain = charts.colour_domain(cells["value"])
-    below.picture("nonfinite", words, charts.heatmap_chart(cells, "nonfinite", domain), "ill", name)
+    below.picture("nonfinite", words, charts.heatmap_chart(cells, "nonfinite", domain), "ill", cells, name)

@@ -1,0 +1,67 @@
+"""How does a chart come onto a page? With what it shows in words, and a menu that downloads it."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from labapp import charts
+
+MEDIA = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
+# The menu stands in the corner of its chart, takes no line of the page, and is read out as "Download".
+CORNER = """<style>
+[class*="st-key-chart-"] { position: relative; }
+[class*="st-key-menu-"] { position: absolute; right: 0; top: 0; width: auto; z-index: 2; opacity: 0.5; }
+[class*="st-key-menu-"]:hover, [class*="st-key-menu-"]:focus-within { opacity: 1; }
+[class*="st-key-menu-"] button p { position: absolute; clip-path: inset(50%); width: 1px; overflow: hidden; }
+</style>"""
+
+
+def chart(drawn: charts.Chart, key: str, alt: str, table: pd.DataFrame, scale: charts.Chart | None = None) -> None:
+    """Draw a chart as wide as its place, with a menu that downloads it as a picture and its table as CSV.
+
+    Args:
+        drawn: From `labapp.charts`.
+        key: Names the chart on its page, and the files.
+        alt: What is to be seen, for those who do not see it; the title of the files.
+        table: What is drawn, a row a measurement.
+        scale: The bar of its colours, which the page draws once for several charts; files have it above the chart.
+    """
+    with st.container(key=f"chart-{key}", gap=None):
+        st.altair_chart(drawn, key=key, alt=alt)
+        menu = st.popover("Download", icon=":material/download:", type="tertiary", key=f"menu-{key}", on_change="rerun")
+        if menu.open:
+            with menu:
+                _files(drawn, key, alt, table, scale)
+
+
+def colour_bar(drawn: charts.Chart, key: str, alt: str) -> None:
+    """Draw the bar of colours of the charts below it; it is in their files."""
+    st.altair_chart(drawn, key=key, alt=alt)
+
+
+def _files(drawn: charts.Chart, key: str, alt: str, table: pd.DataFrame, scale: charts.Chart | None) -> None:
+    name = re.sub(r"[^\w.+-]+", "-", key).strip("-")
+    for form in MEDIA:
+        st.download_button(
+            form.upper(),
+            partial(_picture, drawn, form, alt, scale),
+            file_name=f"{name}.{form}",
+            mime=MEDIA[form],
+            key=f"{form}-{key}",
+            on_click="ignore",
+            width="stretch",
+        )
+    st.download_button(
+        "CSV", partial(charts.as_csv, table), file_name=f"{name}.csv", mime="text/csv",
+        key=f"csv-{key}", on_click="ignore", width="stretch",
+    )  # fmt: skip
+
+
+def _picture(drawn: charts.Chart, form: str, alt: str, scale: charts.Chart | None) -> bytes:
+    from labapp import figures  # matplotlib is not for every page
+
+    return figures.drawn(charts.alone(drawn, alt, scale), form)
