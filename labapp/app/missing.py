@@ -72,10 +72,10 @@ def begin_starter(root: str) -> None:
         launch.begin_starter(root)
 
 
-def start(arguments: list[str], root: Path) -> None:
+def start(arguments: list[str], root: Path, *, queued: bool = False, title: str = "") -> None:
     """Start the laboratory and look at the archive again; a refusal is shown as its sentence."""
     try:
-        launch.start(arguments, root)
+        launch.start(arguments, root, queued=queued, title=title)
     except LabError as error:
         st.error(palette.sentence(error))
     else:
@@ -89,7 +89,7 @@ def empty(archive: OpenArchive) -> None:
         st.error(palette.sentence(archive.refused))
         return
     jobs = launch.launches(archive.root)
-    running = [job for job in jobs if job.status == "running"]
+    running = [job for job in jobs if job.status in launch.UNENDED]
     with st.container(horizontal_alignment="center"):
         st.space("large")
         st.image(PICTURE, width=520, alt="A plain net and a residual net, and the gradient on its way back")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -20,7 +21,7 @@ PACE = 2.0  # seconds between looks at something that is still running
 
 
 def show_running(place: DeltaGenerator, root: Path, runs: Sequence[Run]) -> None:
-    """A bar for every run in progress; nothing where none is."""
+    """A bar for every run in progress, and what waits for its turn; nothing where none is."""
     st.session_state["_seen"] = _state(root, runs)
     if launch.running(root) or any(run.status == "running" for run in runs):
         with place.container():
@@ -29,6 +30,8 @@ def show_running(place: DeltaGenerator, root: Path, runs: Sequence[Run]) -> None
 
 def job_name(job: launch.Launch) -> str:
     """What a launch is called in a sentence."""
+    if job.title:
+        return job.title
     return "Starter comparison" if job.arguments[0] == "starter" else f"{job.arguments[0].capitalize()} command"
 
 
@@ -41,30 +44,69 @@ def _bars() -> None:
         return
     if _state(here, runs) != st.session_state.get("_seen"):
         st.rerun()
+    writing = set()
     for run, name in zip(runs, frames.names(runs), strict=True):
         if run.status == "running":
-            done, steps = run.progress
-            st.progress(
-                min(1.0, done / max(1, steps)),
-                text=palette.sentence(f"{name} · step {done:,} of {steps:,}{_left(run)}"),
-            )
-    for job in launch.running(here):
-        share, words = how_far(job.tail(40))
-        if share is not None:
-            st.progress(share, text=palette.sentence(f"{job_name(job)}{words}"))
-        with st.container(horizontal=True, vertical_alignment="center"):
-            since = time.strftime("%H:%M", time.localtime(job.started))
-            st.caption(
-                palette.sentence(f"{job_name(job).split()[0]}{'' if share is not None else words}"),
-                help=f"Since {since}",
-            )
-            if not is_read_only() and st.button(
-                "Stop", icon=":material/stop_circle:", key=f"stop-{job.id}", type="tertiary"
-            ):
-                try:
-                    launch.stop(job)
-                except LabError as error:  # it belongs to another user, or runs on another machine
-                    st.error(palette.sentence(error))
+            job = launch.launch_of(run)
+            writing.add(job.id if job else "")
+            _bar(run, name, job)
+    there = launch.running(here)
+    for job in there:
+        if job.status == "running" and job.id not in writing:
+            _job(job)
+    _queue([job for job in reversed(there) if job.status == "waiting"])
+
+
+def _bar(run: Run, name: str, job: launch.Launch | None) -> None:
+    """How far a run is, and a button that stops it, wherever it was started."""
+    done, steps = run.progress
+    st.progress(
+        min(1.0, done / max(1, steps)),
+        text=palette.sentence(f"{name} · step {done:,} of {steps:,}{_left(run)}"),
+    )
+    if is_read_only():
+        return
+    reason = launch.why_not_stopped(run)
+    told = f"The step is made whole, then run {run.id} ends; it can be resumed from there. Twice: at once"
+    _stop_button(job.id if job else run.id, reason or told, partial(launch.stop_run, run), disabled=bool(reason))
+
+
+def _job(job: launch.Launch) -> None:
+    """A launch that no run shows yet, or that does something else."""
+    share, words = how_far(job.tail(40))
+    if share is not None:
+        st.progress(share, text=palette.sentence(f"{job_name(job)}{words}"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        since = time.strftime("%H:%M", time.localtime(job.started))
+        short = job_name(job) if job.title else job_name(job).split()[0]
+        st.caption(palette.sentence(f"{short}{'' if share is not None else words}"), help=f"Since {since}")
+        if not is_read_only():
+            _stop_button(job.id, "", partial(launch.stop, job))
+
+
+def _queue(jobs: Sequence[launch.Launch]) -> None:
+    """What waits for its turn, in its order."""
+    if jobs:
+        st.caption(f"Waiting for a core: {len(jobs):,}", help="Each begins by itself, also when this app is closed")
+    for place, job in enumerate(jobs, start=1):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(palette.sentence(f"{place}. {job_name(job)}"))
+            if not is_read_only():
+                _stop_button(job.id, "Takes it out of the queue", partial(launch.stop, job), label="Remove")
+
+
+def _stop_button(
+    key: str, told: str, act: Callable[[], object], *, label: str = "Stop", disabled: bool = False
+) -> None:
+    icon = ":material/close:" if label == "Remove" else ":material/stop_circle:"
+    pressed = st.button(
+        label, icon=icon, key=f"stop-{key}", type="tertiary", disabled=disabled, help=palette.sentence(told) or None
+    )
+    if pressed:
+        try:
+            act()
+        except LabError as error:  # it belongs to another user, or runs on another machine
+            st.error(palette.sentence(error))
 
 
 def _state(root: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:

@@ -24,7 +24,8 @@ from labapp.config import LabError, first_line, listed, nearest, sentence
 from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
-from labapp.store.machine import gave_sign, is_alive
+from labapp.store.lease import is_left
+from labapp.store.machine import gave_sign, is_alive, is_namesake
 from labapp.store.parquet import require_bounded, verify, write_table
 from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
@@ -93,8 +94,10 @@ class Run:
 
     def _is_written(self, record: Record) -> bool:
         alive = is_alive(record.attempts[-1]) if record.attempts else False
-        if alive is None and self._seen:  # on another machine; while it trains it gives a sign every few seconds
-            return gave_sign(self._seen[1] / 1e9)
+        if alive is None and self._seen:  # on another machine, or before the last boot of this one; while it trains
+            # it gives a sign every few seconds, and holds its lock, of which a copy elsewhere says nothing
+            left = is_namesake(record.attempts[-1]) and is_left(self.path)
+            return not left and gave_sign(self._seen[1] / 1e9)
         return bool(alive)
 
     @property

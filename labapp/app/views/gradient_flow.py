@@ -130,7 +130,7 @@ def _picture(archive: app.OpenArchive) -> None:
     controls = st.container()
     left, right = st.columns([3, 2], gap="medium")
     with controls:
-        step = app.step_slider(steps, "step")
+        step = app.step_slider(steps, "step", live=archive.live)
         app.say_steps(frames.standing(table, step), step)
     slopes = frames.gradient_slope(table)
     profile = frames.gradient_profile(table, step)

@@ -105,7 +105,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     steps = sorted(int(step) for step in table["step"].unique())
     step = app.step_slider(
-        steps, "step", begin=frames.middle_step(table)
+        steps, "step", begin=frames.middle_step(table), live=archive.live
     )  # at the end a rate may have annealed to zero
     app.say_steps(frames.standing(table, step), step)
     at = frames.at_step(table, step)
