@@ -19,7 +19,7 @@ from labapp.app.running import PACE, job_name
 from labapp.config import READING, LabError, is_read_only
 
 
-def show(draw: Callable[[OpenArchive], None]) -> None:
+def show(draw: Callable[[OpenArchive], object]) -> None:
     """A page: `draw` where there are runs to show, else what to do first; then what could not be read."""
     archive = opened()
     if not archive.listing.entries:
