@@ -18,12 +18,8 @@ from typing import Any
 
 from labapp import frames
 from labapp.config import LabError
-from labapp.store import Entry, KeptNumbers, Listing, Run
+from labapp.store import NUMBERS, Entry, KeptNumbers, Listing, Run
 
-NUMBERS = (
-    *("accuracy", "best_accuracy", "loss", "slope_start", "slope_end", "ratio_start", "ratio_end"),
-    *("recorder_cost", "cpu_cost"),
-)
 LIVE = 10.0  # seconds after which a run that is being written is looked at again
 PATIENCE = 600.0  # seconds without anybody asking, after which it stops
 SAVED = 30.0  # seconds between two times that what is known is written down

@@ -26,7 +26,7 @@ from labapp.store.index import AGE, Listing, forget, look
 from labapp.store.labels import Labels
 from labapp.store.machine import process_identity
 from labapp.store.mending import Fault, check, mend
-from labapp.store.numbers import KeptNumbers
+from labapp.store.numbers import NUMBERS, KeptNumbers
 from labapp.store.record import STATUSES, Record
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
@@ -36,6 +36,7 @@ from labapp.store.writer import RunWriter
 __all__ = [
     "AGE",
     "FIELDS",
+    "NUMBERS",
     "QUANTITIES",
     "SETTINGS",
     "STATUSES",

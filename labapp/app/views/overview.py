@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
-from labapp.app.views import experiment, overview_more
+from labapp.app.views import experiment, library, overview_more
 from labapp.config import listed
 from labapp.store import Run
 
@@ -162,6 +162,7 @@ def page() -> None:
     with st.container(horizontal=True):  # here also while no run is chosen
         experiment.button(archive.root)
         app.starter_button(archive.root)
+    library.show(archive)
     app.broken(archive)
 
 
