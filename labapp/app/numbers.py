@@ -3,8 +3,9 @@
     numbers = numbers_of(listing)
     numbers.number(entry, "accuracy"), numbers.missing
 
-One thread for the whole app reads the tables of runs whose numbers are not known yet or have changed, newest first, and
-rests as long as it works, so that pages stay quick. What it found is kept beside the archive's index.
+One thread for the whole app reads the tables of runs whose numbers are not known yet or have changed, newest first. It
+rests as long as it works, so that pages stay quick, and much longer while something trains in that archive. What it
+found is kept beside the archive's index.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from labapp.store import NUMBERS, Entry, KeptNumbers, Listing, Run
 LIVE = 10.0  # seconds after which a run that is being written is looked at again
 PATIENCE = 600.0  # seconds without anybody asking, after which it stops
 SAVED = 30.0  # seconds between two times that what is known is written down
+WHILE_TRAINING = 20  # times as long a rest as a piece of work
 ARCHIVES = 8
 
 
@@ -117,6 +119,7 @@ def _work() -> None:
         if busy is None:
             break
         changed.add(busy)
-        time.sleep(time.monotonic() - began)
+        training = any(entry.status == "running" for entry in busy.listing.entries)
+        time.sleep((time.monotonic() - began) * (WHILE_TRAINING if training else 1))
     for each in changed:
         each.save()
