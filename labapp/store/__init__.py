@@ -18,6 +18,7 @@ Crash-safe, readable while written. Any tool that reads Parquet can read it, and
 from labapp.store.archive import broken_runs, find_run, list_runs, remove_run
 from labapp.store.files import alone
 from labapp.store.machine import process_identity
+from labapp.store.matrices import UNKNOWN, Matrices
 from labapp.store.mending import Fault, check, mend
 from labapp.store.record import STATUSES, Record
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
@@ -29,7 +30,9 @@ __all__ = [
     "QUANTITIES",
     "STATUSES",
     "TABLES",
+    "UNKNOWN",
     "Fault",
+    "Matrices",
     "Record",
     "ResumePoint",
     "Run",

@@ -26,6 +26,7 @@ from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.lease import is_left
 from labapp.store.machine import gave_sign, is_alive, is_namesake
+from labapp.store.matrices import Matrices, read_matrices
 from labapp.store.parquet import require_bounded, verify, write_table
 from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
@@ -179,6 +180,10 @@ class Run:
         if not len(found):
             _ = self.record  # a run removed meanwhile is not an empty one
         return found.to_pandas()
+
+    def matrices(self, columns: Sequence[str], since: int | None = None) -> Matrices:
+        """Quantities of every layer as matrices of step × layer, from the step `since` on."""
+        return read_matrices(self._table("layers"), columns, since)
 
     def _table(self, name: str) -> Table:
         table = self._tables.setdefault(name, Table(self.path / name, TABLES.get(name, NOTHING)))
