@@ -129,7 +129,7 @@ def _joined(blocks: Sequence[Matrices], columns: Sequence[str]) -> Matrices:
     there = np.zeros((len(steps), len(places)), bool)
     values = {name: np.full(there.shape, np.nan, np.float32) for name in columns}
     for block in blocks:
-        at = np.ix_(np.searchsorted(steps, block.steps), [column[place] for place in block.places])
+        at = np.ix_(np.searchsorted(steps, block.steps), np.array([column[place] for place in block.places], int))
         for name in columns:
             values[name][at] = np.where(block.there, block.columns[name], values[name][at])
         there[at] |= block.there
