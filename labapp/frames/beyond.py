@@ -57,6 +57,27 @@ def measured(grid: Grid, quantity: str, run: Run, values: Values | None = None) 
     return there | (lacking & (grid.steps >= since)[:, None])
 
 
+def measured_rows(table: pd.DataFrame, quantity: str, run: Run) -> pd.Series:
+    """`measured`, of the rows of a `layers` table.
+
+    Args:
+        table: Of one run: step, layer, nonfinite, the quantity; of a quantity of weights also update_ratio.
+        quantity: Which.
+        run: Whose.
+    """
+    there, ill = table[quantity].notna(), table["nonfinite"] > 0
+    if quantity not in OF_WEIGHTS:
+        return there | ill
+    known = there.groupby(table["layer"]).transform("any")
+    if not known.all():  # of a run that was never healthy, the layers that have parameters
+        weighty = {layer["path"] for layer in run.layers_info if layer.get("parameters") and "#" not in layer["path"]}
+        known |= table["layer"].isin(weighty) & ill.groupby(table["layer"]).transform("all")
+    if quantity == "weight_grad_norm":  # where no gradient came, the update is finite
+        known &= ill | table["update_ratio"].isna()
+    since = min([*table["step"][ill], *events(run)["step"]], default=np.inf)  # before, NaN is 0 ÷ 0 or not known
+    return there | (known & (table["step"] >= since))
+
+
 def events(run: Run) -> pd.DataFrame:
     """The run's table of what was not finite; empty where nothing was, or an older recorder wrote none."""
     there = "divergence" in run.tables()

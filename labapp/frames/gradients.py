@@ -65,6 +65,11 @@ def _panel(run: Run, who: dict[str, Any], grid: Grid, quantity: str, kinds: list
     return Panel(who, chosen.steps, chosen.layers, there, {"value": value}, {})
 
 
+def of_layers_that_have(panels: Iterable[Panel]) -> list[Panel]:
+    """The panels, of layers that ever had the quantity; of others NaN says only that they were ill."""
+    return [panel.of_layers(np.flatnonzero((~np.isnan(panel.columns["value"])).any(0))) for panel in panels]
+
+
 def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:
     """A `layer_table` at one step: the value against depth.
 

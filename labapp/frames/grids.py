@@ -158,6 +158,19 @@ class Panel:
             table.insert(place, name, self.who[name])
         return table
 
+    def of_layers(self, at: NDArray[np.int64]) -> Panel:
+        """The same of some layers, by their places."""
+        return replace(
+            self,
+            layers=self.layers.take(at).reset_index(drop=True),
+            measured=self.measured[:, at],
+            columns={name: each[:, at] for name, each in self.columns.items()},
+        )
+
+    def where(self, kept: Values) -> Panel:
+        """The same without the measurements that are not kept; (T, n) bool."""
+        return replace(self, measured=self.measured & kept)
+
     @property
     def recorded(self) -> NDArray[np.int64]:
         """The places in `steps` at which anything was measured."""
@@ -233,12 +246,12 @@ def concatenated(parts: Sequence[pd.DataFrame], also: Iterable[str] = ()) -> pd.
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def span(panels: Iterable[Panel]) -> tuple[float, float] | None:
-    """The least and the greatest positive finite value at any step; None where there is none."""
+def span(panels: Iterable[Panel], positive: bool = True) -> tuple[float, float] | None:
+    """The least and the greatest finite value at any step, of positive ones alone or of all; None where none is."""
     ends = []
     for panel in panels:
         value = panel.columns["value"]
-        good = panel.measured & np.isfinite(value) & (value > 0)
+        good = panel.measured & np.isfinite(value) & ((value > 0) | (not positive))
         if good.any():
             ends += [float(value.min(where=good, initial=np.inf)), float(value.max(where=good, initial=-np.inf))]
     return (min(ends), max(ends)) if ends else None
