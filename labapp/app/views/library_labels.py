@@ -46,7 +46,7 @@ def _label(archive: app.OpenArchive, entries: Sequence[Entry]) -> None:
         return
     labels: Labels = archive.listing.by_id[one].labels
     usual = "Empty: the name that the lab gives. Its folder and its address stay as they are"
-    st.text_input("Name", labels.name, key=f"name-{one}", placeholder=archive.names[one], help=usual)
+    st.text_input("Name", labels.name, key=f"name-{one}", placeholder="As the lab calls it", help=usual)
     st.multiselect(
         "Tags", sorted({*known, *labels.tags}), list(labels.tags), key=f"tags-{one}", accept_new_options=True,
         placeholder="Choose or type tags",
