@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from labapp import frames
-from labapp.config import LabError
 from labapp.store import NUMBERS, Entry, KeptNumbers, Listing, Run
 
 LIVE = 10.0  # seconds after which a run that is being written is looked at again
@@ -75,7 +74,7 @@ class ArchiveNumbers:
             if self._is_missing(entry):
                 try:
                     self.learn(entry, frames.summary(Run(self.listing.root / entry.id)))
-                except (LabError, OSError, ValueError, TypeError, KeyError):  # told on the page when the run is chosen
+                except Exception:  # whatever a record holds: a page tells of it when the run is chosen
                     self._failed[entry.id] = entry.seen
                 if time.monotonic() - self._saved > SAVED:
                     self.save()
@@ -114,7 +113,8 @@ def _work() -> None:
     changed = set()
     while True:
         began = time.monotonic()
-        wanted = [each for each in _archives.values() if began - each.wanted < PATIENCE]
+        with _lock:
+            wanted = [each for each in _archives.values() if began - each.wanted < PATIENCE]
         busy = next((each for each in reversed(wanted) if each.read_next()), None)
         if busy is None:
             break
