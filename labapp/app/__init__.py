@@ -10,12 +10,24 @@ from labapp.app.probed import measured_steps, probe, readable, say_untrusted, sh
 from labapp.app.resuming import resume_buttons
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
-from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles
+from labapp.app.tables import (
+    by_depth,
+    compared_steps,
+    course,
+    curves,
+    described,
+    layer_table,
+    overview,
+    rows,
+    signals,
+    styles,
+)
 from labapp.app.theory import say_theory
 from labapp.config import roots
 
 __all__ = [
-    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "chart", "choice", "colour_bar", "curves", "described",
+    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice", "colour_bar",
+    "compared_steps", "course", "curves", "described",
     "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen",
     "of_step", "opened", "overview", "playable", "playing", "probe", "readable", "resume_buttons",
     "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed",

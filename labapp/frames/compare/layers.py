@@ -30,6 +30,7 @@ COLUMNS = [
     *("quantity", "step", *PLACE, "of", "a", "b", "ratio", "low", "high", "difference", "least", "most"),
     *("runs_a", "runs_b", "lost_a", "lost_b", "note"),
 ]
+RECTIFIED = "rectified"  # a norm in a plain net, the end of a block in a residual one: the same place of another kind
 _ROUNDED = 1e-6  # of a relative depth, as it is kept
 
 
@@ -62,7 +63,7 @@ def by_depth(
     """
     about = OF_LAYERS[require(quantity)]
     read = read or read_compared
-    tables = [[_places(read(run, quantity), where) for run in each.runs] for each in (a, b)]
+    tables = [[_places(read(run, quantity), where, about.place) for run in each.runs] for each in (a, b)]
     taken = compared_steps(tables[0], tables[1])
     if step is not None:
         taken = taken[taken["step"] == step]
@@ -100,10 +101,11 @@ def require(quantity: str) -> str:
     return quantity
 
 
-def _places(table: pd.DataFrame, where: str) -> pd.DataFrame:
+def _places(table: pd.DataFrame, where: str, place: str) -> pd.DataFrame:
     """The rows that are asked for."""
     if not where:
-        return table[table["usual"]]
+        usual = table[table["usual"]]
+        return usual.assign(kind=RECTIFIED) if place == RECTIFIED else usual
     if (table["kind"] == where).any():
         return table[table["kind"] == where]
     wanted = {name for name in table["layer"].unique() if fnmatch.fnmatchcase(name, where)}
