@@ -242,10 +242,9 @@ def _layers(a: Side, b: Side, at: Any, found: Mapping[str, pd.DataFrame]) -> Non
 
 
 def _say_matching(rows: pd.DataFrame) -> None:
-    alone = int((rows["of"] != "both").sum())
-    words = (
-        ["Layers are matched by name."] if not alone else ["The nets differ, so layers are matched by relative depth."]
-    )
+    words = ["Layers are matched by name."]
+    if (rows["of"] != "both").any() or rows["layer"].str.contains(" / ", regex=False).any():
+        words = ["The nets differ, so layers are matched by relative depth."]
     reasons = rows.loc[rows["note"] != "", "note"].value_counts()
     words += [f"{count} of {len(rows)} places: {reason}." for reason, count in reasons.items()]
     st.caption(palette.sentence(" ".join(words)))

@@ -113,7 +113,7 @@ def _places(table: pd.DataFrame, where: str, place: str) -> pd.DataFrame:
 
 
 def _same_layers(tables: Iterable[pd.DataFrame]) -> bool:
-    return len({tuple(sorted(table["layer"].unique())) for table in tables}) == 1
+    return len({tuple(sorted(table["layer"].unique())) for table in tables if len(table)}) == 1
 
 
 def _layers(table: pd.DataFrame) -> pd.DataFrame:
@@ -125,7 +125,7 @@ def _grid(tables: Sequence[Sequence[pd.DataFrame]], by_name: bool) -> tuple[pd.D
     """The places at which sides are compared, and whether they are the same layers."""
     sides = [_layers(pd.concat(own)).assign(of=name) for own, name in zip(tables, "AB", strict=True)]
     if by_name:
-        return sides[0].assign(of="both").reset_index(drop=True), True
+        return (sides[0] if len(sides[0]) else sides[1]).assign(of="both").reset_index(drop=True), True
     grid = pd.concat([each[~on_shortcut(each["layer"])] if len(each) else each for each in sides])
     grid = grid.groupby(["relative_depth", "kind"], as_index=False, sort=True).agg(
         layer=("layer", lambda names: " / ".join(dict.fromkeys(names))), of=("of", lambda of: "".join(sorted(set(of))))
@@ -140,7 +140,7 @@ def _read_at(
     layers = _layers(table)
     rows, columns = np.unique(table["step"].to_numpy(int)), {name: at for at, name in enumerate(layers["layer"])}
     values = np.ma.masked_all((len(rows) + 1, len(columns) + 1))  # the last of each is what is not there
-    at = np.searchsorted(rows, table["step"].to_numpy(int)), table["layer"].map(columns).to_numpy()
+    at = np.searchsorted(rows, table["step"].to_numpy(int)), table["layer"].map(columns).to_numpy(int)
     values[at] = np.ma.array(table["value"].to_numpy(float), mask=False)
     values = values[np.where(steps >= 0, np.searchsorted(rows, steps), len(rows))]
     if by_name:
