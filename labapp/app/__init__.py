@@ -21,6 +21,7 @@ from labapp.app.tables import (
     rows,
     signals,
     styles,
+    summary,
 )
 from labapp.app.theory import say_theory
 from labapp.config import roots
@@ -31,6 +32,6 @@ __all__ = [
     "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen",
     "of_step", "opened", "overview", "playable", "playing", "probe", "readable", "resume_buttons",
     "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed",
-    "signals", "start", "starter_button", "step_slider", "styles", "svg_address", "swatch", "unmeasured",
-    "unpaired",
+    "signals", "start", "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch",
+    "unmeasured", "unpaired",
 ]  # fmt: skip

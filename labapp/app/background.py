@@ -37,7 +37,7 @@ class Job:
     def __init__(self, work: Work, quick: bool) -> None:
         self.share, self.message = 0.0, "waiting"
         self.fault = ""
-        self.wanted = time.monotonic()
+        self.wanted, self.waiting = time.monotonic(), 0  # when somebody asked last; how many wait right now
         self._quick, self._work = quick, work
         self._answer: Any = None
         self._future: Future[None] = (_QUICK if quick else _SLOW).submit(self._do)
@@ -85,7 +85,7 @@ class Job:
         self.share, self.message = share, message
         while not self._quick and _BUSY:
             time.sleep(0.005)
-        if time.monotonic() - self.wanted > PATIENCE:
+        if not self.waiting and time.monotonic() - self.wanted > PATIENCE:
             raise _Abandoned
 
 
@@ -103,14 +103,21 @@ def ask(key: Hashable, work: Work, *, quick: bool = True) -> Job:
 
 
 def wait(jobs: Iterable[Job], seconds: float) -> bool:
-    """Give jobs so many seconds; whether all are done."""
+    """Give jobs so many seconds; whether all are done. None is given up meanwhile, however busy the machine is."""
     end = time.monotonic() + seconds
-    waiting = list(jobs)
-    while (waiting := [job for job in waiting if not job.done]) and time.monotonic() < end:
-        for job in waiting:
-            job.wanted = time.monotonic()
-        time.sleep(0.01)
-    return not waiting
+    jobs = list(jobs)
+    with _LOCK:
+        for job in jobs:
+            job.waiting += 1
+    try:
+        while not all(job.done for job in jobs) and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        with _LOCK:
+            for job in jobs:
+                job.wanted = time.monotonic()
+                job.waiting -= 1
+    return all(job.done for job in jobs)
 
 
 _JOBS: OrderedDict[Hashable, Job] = OrderedDict()

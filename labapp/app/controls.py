@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from labapp.config import listed
 
 FRAMES = 40  # pictures in a play over all steps
 PLAY = 0.4  # seconds between two of them
+LONGEST = 40  # signs of what an address asks for that are shown
 Thing = TypeVar("Thing")
 
 
@@ -28,9 +30,16 @@ def playable(draw: Callable[..., None], key: str, live: bool = False) -> Callabl
 
 
 def step_slider(
-    steps: Sequence[int], key: str, label: str = "Step", begin: int | None = None, hold: bool = False
+    steps: Sequence[int],
+    key: str,
+    label: str = "Step",
+    begin: int | None = None,
+    hold: bool = False,
+    live: bool = False,
 ) -> int:
     """A slider over steps, and a button that plays them.
+
+    An address that asks for a step that is none gets the nearest one, and a sentence.
 
     Args:
         steps: In ascending order, at least one.
@@ -38,32 +47,84 @@ def step_slider(
         label: What stands above it.
         begin: The step to begin with; the first one when left out.
         hold: Whether a play has to wait, because the present step is not drawn yet.
+        live: Whether more steps are to come: then the slider goes with the last one until somebody moves it, and a
+            toggle beside it says so.
     """
     state, flag, steps = st.session_state, f"_playing-{key}", list(steps)
-    now = playing(key)
+    follow = f"follow-{key}"
+    now, following = playing(key), live and _follows(key, follow)
+    if isinstance(state.get(key), tuple):  # two of them in the address
+        state[key] = state[key][0]
     if now and not hold:
         at = steps.index(state[key]) if state.get(key) in steps else 0
         last = len(steps) - 1
         after = 0 if at == last else min(at + max(1, len(steps) // FRAMES), last)
         state[key] = steps[after]
         state[flag] = after < last
+    elif following:
+        state[key] = steps[-1]
     elif key in state and state[key] not in steps:
         wanted = state[key]
         state[key] = min(steps, key=lambda step: abs(step - wanted))
+    elif key not in state:
+        _find_asked(steps, key, label)
     if len(steps) < 2:
         st.caption(palette.sentence(f"{label} {steps[0]:,}, the only one"))
         return steps[0]
-    if key not in state and key not in st.query_params and begin is not None:
-        state[key] = begin
     with st.container(horizontal=True, vertical_alignment="bottom"):
         icon = ":material/pause:" if now else ":material/play_arrow:"
-        pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}")
-        step = st.select_slider(label, steps, key=key, bind="query-params", format_func=lambda at: f"{at}")
+        pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}", on_click=_let_go, args=(key,))
+        step = st.select_slider(
+            label, steps, value=begin, key=key, bind="query-params", format_func=lambda at: f"{at}",
+            on_change=_let_go, args=(key,),
+        )  # fmt: skip
+        if live:
+            st.toggle(
+                "Follow latest", key=follow, bind="query-params",
+                help="The slider goes with the last recorded step while a run trains; moving it lets go",
+            )  # fmt: skip
+    if sentence := state.get(f"_asked-{key}"):
+        st.caption(palette.sentence(sentence))
     if pressed:
         state[flag] = not now
-    if now != playing(key):
-        st.rerun()  # the whole page, because the pace is set where the fragment is called
+    if now != playing(key) or isinstance(step, tuple) or (following and not now and step != steps[-1]):
+        # the whole page, because the pace is set where the fragment is called; or what an address said once is over
+        st.rerun()
     return int(step)
+
+
+def _follows(key: str, follow: str) -> bool:
+    """Whether a slider goes with the last step: as its toggle or the address says; else until a step is asked for."""
+    state, address = st.session_state, st.query_params
+    if follow not in state:
+        state[follow] = address[follow] == "true" if follow in address else key not in state and key not in address
+    elif state[follow]:
+        state[follow] = True  # said once more, so that it stands in the address, where a first value does not
+    return bool(state[follow])
+
+
+def _let_go(key: str) -> None:
+    """Somebody takes hold of a slider."""
+    st.session_state[f"follow-{key}"] = False
+    st.session_state.pop(f"_asked-{key}", None)
+
+
+def _find_asked(steps: list[int], key: str, label: str) -> None:
+    """Where the address asks for what is no step of these, take the nearest and keep a sentence that says so."""
+    asked = st.query_params.get_all(key)
+    if not asked or (len(asked) == 1 and asked[0] in map(str, steps)):
+        return
+    word = ", ".join(asked) if len(", ".join(asked)) <= LONGEST else f"{', '.join(asked)[:LONGEST]}…"
+    number = re.fullmatch(r"-?[0-9]{1,15}", asked[0])
+    if number:
+        nearest = min(steps, key=lambda step: abs(step - int(number[0])))
+    else:
+        nearest = steps[-1] if re.fullmatch(r"[0-9]+", asked[0]) else steps[0]
+    st.session_state[key] = nearest
+    why = "was not recorded" if number and len(asked) == 1 and int(number[0]) >= 0 else "is none"
+    st.session_state[f"_asked-{key}"] = (
+        f"The address asks for {label.lower()} '{word}', which {why}; shown is {label.lower()} {nearest:,}."
+    )
 
 
 def of_step(run: str, own: int, step: int) -> str:

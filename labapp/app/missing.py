@@ -19,10 +19,10 @@ from labapp.app.running import PACE, job_name
 from labapp.config import READING, LabError, is_read_only
 
 
-def show(draw: Callable[[OpenArchive], None]) -> None:
+def show(draw: Callable[[OpenArchive], object]) -> None:
     """A page: `draw` where there are runs to show, else what to do first; then what could not be read."""
     archive = opened()
-    if not archive.runs:
+    if not archive.listing.entries:
         empty(archive)
         return
     if archive.chosen:
@@ -35,7 +35,7 @@ def show(draw: Callable[[OpenArchive], None]) -> None:
 def none_chosen(archive: OpenArchive) -> None:
     """Say that no run is chosen, and where to choose."""
     st.title("No run is chosen.", anchor=False)
-    st.caption(palette.sentence(f"Choose some of the {len(archive.runs)} runs in the sidebar."))
+    st.caption(palette.sentence(f"Choose some of the {len(archive.listing.entries):,} runs in the sidebar."))
 
 
 def broken(archive: OpenArchive) -> None:
@@ -72,10 +72,10 @@ def begin_starter(root: str) -> None:
         launch.begin_starter(root)
 
 
-def start(arguments: list[str], root: Path) -> None:
+def start(arguments: list[str], root: Path, *, queued: bool = False, title: str = "") -> None:
     """Start the laboratory and look at the archive again; a refusal is shown as its sentence."""
     try:
-        launch.start(arguments, root)
+        launch.start(arguments, root, queued=queued, title=title)
     except LabError as error:
         st.error(palette.sentence(error))
     else:
@@ -89,7 +89,7 @@ def empty(archive: OpenArchive) -> None:
         st.error(palette.sentence(archive.refused))
         return
     jobs = launch.launches(archive.root)
-    running = [job for job in jobs if job.status == "running"]
+    running = [job for job in jobs if job.status in launch.UNENDED]
     with st.container(horizontal_alignment="center"):
         st.space("large")
         st.image(PICTURE, width=520, alt="A plain net and a residual net, and the gradient on its way back")

@@ -17,8 +17,8 @@ UNFINISHED = ("interrupted", "stopped", "failed", "diverged")
 
 def resume_buttons(archive: OpenArchive) -> None:
     """A button for every chosen run that ended before its time; below them what became of the last tries."""
-    named = zip(archive.runs, frames.names(archive.runs), strict=True)
-    broken = [(run, name) for run, name in named if run in archive.chosen and run.status in UNFINISHED]
+    named = zip(archive.chosen, frames.names(archive.chosen), strict=True)
+    broken = [(run, name) for run, name in named if run.status in UNFINISHED]
     if not broken or is_read_only():
         return
     with st.container(horizontal=True):
@@ -37,8 +37,8 @@ def _button(archive: OpenArchive, run: Run, name: str) -> None:
     """One run's button, disabled where the run cannot go on; its tooltip says from where it goes on, or why not."""
     reason = why_not_resumed(run)
     points = [point.step for point in resume_points(run.path) if not point.problem]
-    if any(job.status == "running" for job in _jobs(archive, run)):
-        reason = f"{name} is just being resumed"
+    if unended := [job.status for job in _jobs(archive, run) if job.status in launch.UNENDED]:
+        reason = f"{name} waits for its turn" if "waiting" in unended else f"{name} is just being resumed"
     elif points:
         told = (
             f"Goes on at step {points[0]:,} of {run.experiment.steps:,}, where its state was kept last, and ends as if "
@@ -55,7 +55,7 @@ def _button(archive: OpenArchive, run: Run, name: str) -> None:
         help=palette.sentence(reason or told),
     )
     if pressed:
-        start(["resume", word(run)], archive.root)
+        start(["resume", word(run)], archive.root, queued=True, title=name)
 
 
 def _jobs(archive: OpenArchive, run: Run) -> list[launch.Launch]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -14,62 +14,103 @@ from labapp import frames, palette
 from labapp.app import launch
 from labapp.app.archive import asked
 from labapp.config import LabError, is_read_only
-from labapp.store import Run, list_runs
+from labapp.store import AGE, Entry, Listing, Run, look
 
 PACE = 2.0  # seconds between looks at something that is still running
 
 
-def show_running(place: DeltaGenerator, root: Path, runs: Sequence[Run]) -> None:
-    """A bar for every run in progress; nothing where none is."""
-    st.session_state["_seen"] = _state(root, runs)
-    if launch.running(root) or any(run.status == "running" for run in runs):
+def show_running(place: DeltaGenerator, listing: Listing) -> None:
+    """A bar for every run in progress, and what waits for its turn; nothing where none is."""
+    st.session_state["_seen"] = _state(listing)
+    if launch.running(listing.root) or any(entry.status == "running" for entry in listing.entries):
         with place.container():
             st.fragment(_bars, run_every=PACE)()
 
 
 def job_name(job: launch.Launch) -> str:
     """What a launch is called in a sentence."""
+    if job.title:
+        return job.title
     return "Starter comparison" if job.arguments[0] == "starter" else f"{job.arguments[0].capitalize()} command"
 
 
 def _bars() -> None:
     """The bars, drawn again until nothing is left running; the whole page when a run began or ended."""
     try:
-        here = asked()
-        runs = list_runs(here)
+        listing = look(asked(), AGE)
     except LabError:  # refused, or gone
         return
-    if _state(here, runs) != st.session_state.get("_seen"):
+    if _state(listing) != st.session_state.get("_seen"):
         st.rerun()
-    for run, name in zip(runs, frames.names(runs), strict=True):
-        if run.status == "running":
-            done, steps = run.progress
-            st.progress(
-                min(1.0, done / max(1, steps)),
-                text=palette.sentence(f"{name} · step {done:,} of {steps:,}{_left(run)}"),
-            )
-    for job in launch.running(here):
-        share, words = how_far(job.tail(40))
-        if share is not None:
-            st.progress(share, text=palette.sentence(f"{job_name(job)}{words}"))
-        with st.container(horizontal=True, vertical_alignment="center"):
-            since = time.strftime("%H:%M", time.localtime(job.started))
-            st.caption(
-                palette.sentence(f"{job_name(job).split()[0]}{'' if share is not None else words}"),
-                help=f"Since {since}",
-            )
-            if not is_read_only() and st.button(
-                "Stop", icon=":material/stop_circle:", key=f"stop-{job.id}", type="tertiary"
-            ):
-                try:
-                    launch.stop(job)
-                except LabError as error:  # it belongs to another user, or runs on another machine
-                    st.error(palette.sentence(error))
+    writing = set()
+    names = frames.called(listing)
+    for entry in listing.entries:
+        if entry.status == "running":
+            run = listing.run(entry)
+            job = launch.launch_of(run)
+            writing.add(job.id if job else "")
+            _bar(run, entry, names[entry.id].run, job)
+    there = launch.running(listing.root)
+    for job in there:
+        if job.status == "running" and job.id not in writing:
+            _job(job)
+    _queue([job for job in reversed(there) if job.status == "waiting"])
 
 
-def _state(root: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
+def _bar(run: Run, entry: Entry, name: str, job: launch.Launch | None) -> None:
+    """How far a run is, and a button that stops it, wherever it was started."""
+    st.progress(
+        min(1.0, entry.step / max(1, entry.steps)),
+        text=palette.sentence(f"{name} · step {entry.step:,} of {entry.steps:,}{_left(entry)}"),
+    )
+    if is_read_only():
+        return
+    reason = launch.why_not_stopped(run)
+    told = f"The step is made whole, then run {run.id} ends; it can be resumed from there. Twice: at once"
+    _stop_button(job.id if job else run.id, reason or told, partial(launch.stop_run, run), disabled=bool(reason))
+
+
+def _job(job: launch.Launch) -> None:
+    """A launch that no run shows yet, or that does something else."""
+    share, words = how_far(job.tail(40))
+    if share is not None:
+        st.progress(share, text=palette.sentence(f"{job_name(job)}{words}"))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        since = time.strftime("%H:%M", time.localtime(job.started))
+        short = job_name(job) if job.title else job_name(job).split()[0]
+        st.caption(palette.sentence(f"{short}{'' if share is not None else words}"), help=f"Since {since}")
+        if not is_read_only():
+            _stop_button(job.id, "", partial(launch.stop, job))
+
+
+def _queue(jobs: Sequence[launch.Launch]) -> None:
+    """What waits for its turn, in its order."""
+    if jobs:
+        st.caption(f"Waiting for a core: {len(jobs):,}", help="Each begins by itself, also when this app is closed")
+    for place, job in enumerate(jobs, start=1):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(palette.sentence(f"{place}. {job_name(job)}"))
+            if not is_read_only():
+                _stop_button(job.id, "Takes it out of the queue", partial(launch.stop, job), label="Remove")
+
+
+def _stop_button(
+    key: str, told: str, act: Callable[[], object], *, label: str = "Stop", disabled: bool = False
+) -> None:
+    icon = ":material/close:" if label == "Remove" else ":material/stop_circle:"
+    pressed = st.button(
+        label, icon=icon, key=f"stop-{key}", type="tertiary", disabled=disabled, help=palette.sentence(told) or None
+    )
+    if pressed:
+        try:
+            act()
+        except LabError as error:  # it belongs to another user, or runs on another machine
+            st.error(palette.sentence(error))
+
+
+def _state(listing: Listing) -> tuple[object, list[tuple[str, str]]]:
     """The status of every run and of the latest launches, to tell whether something began or ended."""
-    return [(run.id, run.status) for run in runs] + [(job.id, job.status) for job in launch.launches(root)[:20]]
+    return listing.standing, [(job.id, job.status) for job in launch.launches(listing.root)[:20]]
 
 
 def how_far(lines: Sequence[str]) -> tuple[float | None, str]:
@@ -87,6 +128,6 @@ def how_far(lines: Sequence[str]) -> tuple[float | None, str]:
     return None, ""
 
 
-def _left(run: Run) -> str:
-    done, steps = run.progress
-    return f" · {palette.duration(run.seconds / done * (steps - done))} left" if 0 < done < steps else ""
+def _left(entry: Entry) -> str:
+    done, steps = entry.step, entry.steps
+    return f" · {palette.duration(entry.seconds / done * (steps - done))} left" if 0 < done < steps else ""

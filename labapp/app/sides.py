@@ -24,12 +24,11 @@ _LONGEST = 60  # signs of an id that a sentence shows
 def pick_sides(archive: OpenArchive) -> tuple[list[list[Run]], list[str]]:
     """Ask for the two sides; the runs of each that can be read, and sentences about what was asked for and cannot."""
     state = st.session_state
-    here = {run.id: run for run in archive.runs}
+    here = archive.listing.by_id
     wanted = wanted_sides(archive)
-    offered = archive.runs if len(here) <= OPTIONS else archive.chosen
-    options = dict.fromkeys([run.id for run in offered])
-    options |= dict.fromkeys(name for ids in wanted.values() for name in ids if name in here)
-    labels = dict(zip(options, frames.names([here[name] for name in options]), strict=True))
+    offered = list(here) if len(here) <= OPTIONS else [run.id for run in archive.chosen]
+    offered += [name for ids in wanted.values() for name in ids if name in here]
+    labels = {name: archive.names.get(name, name) for name in offered}
     sentences: list[str] = []
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for letter in LETTERS:
@@ -46,7 +45,7 @@ def pick_sides(archive: OpenArchive) -> tuple[list[list[Run]], list[str]]:
     for letter in LETTERS:
         gone = [name for name in wanted[letter] if name not in here]
         sentences += [_missing(gone, archive)] if gone else []
-        fine, unreadable = _readable([here[name] for name in wanted[letter] if name in here])
+        fine, unreadable = _readable([archive.listing.run(here[name]) for name in wanted[letter] if name in here])
         sentences += unreadable
         found.append(fine)
         said = wanted[letter] or [""]

@@ -52,7 +52,7 @@ def ratio_chart(rows: pd.DataFrame, colour: str, quantity: str, height: int = 42
         base.mark_point(filled=True, size=26, color=colour, opacity=1),
         base.mark_point(size=140, opacity=0).encode(tooltip=tooltip),  # a small point is hard to hit
     ]
-    beyond = marks(marked(shown, log=not signed), "relative_depth:Q", alt.value(colour), words, tooltip)  # type: ignore[arg-type]
+    beyond = marks(marked(shown, log=not signed), "relative_depth:Q", alt.value(colour), words, tooltip)
     return layered(layers, beyond, "shape", height=height).properties(width="container")
 
 
@@ -127,5 +127,5 @@ def difference_chart(course: pd.DataFrame, colour: str, quantity: str, height: i
         base.mark_point(filled=True, size=24, color=colour, opacity=1),
         base.mark_point(size=90, opacity=0).encode(tooltip=tooltip),
     ]
-    beyond = marks(marked(shown), "step:Q", alt.value(colour), title, tooltip)  # type: ignore[arg-type]
+    beyond = marks(marked(shown), "step:Q", alt.value(colour), title, tooltip)
     return layered(layers, beyond, "shape", height=height).properties(width="container")

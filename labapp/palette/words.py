@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Caption:
-    """How a column is captioned: its name in a sentence, its unit, whether its axis is logarithmic, what it means."""
-
-    name: str
-    unit: str = ""
-    log: bool = False
-    meaning: str = ""
-
-    @property
-    def title(self) -> str:
-        """The title of an axis: "training loss (nats)"."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
-
+from labapp.palette.caption import Caption
+from labapp.palette.further import FURTHER
 
 QUANTITIES = {
     "step": Caption("step", "optimizer updates"),
@@ -104,21 +89,7 @@ QUANTITIES = {
         "towards the input. The band is the 95 % interval, which allows for neighbouring layers deviating together.",
     ),
     "ratio": Caption("first / last layer", "ratio of gradient norms", True),
-    "output_mean": Caption("mean of the outputs", "mean of h"),
-    "dead_channels": Caption("dead channels", "channels"),
-    "nonfinite": Caption("values that are not finite", "values"),
-    "branch_norm": Caption("what the branch adds", "‖branch‖", True),
-    "shortcut_norm": Caption("what the shortcut carries", "‖shortcut‖", True),
-    "branch_grad_norm": Caption("gradient by the branch", "‖∂L/∂x by the branch‖", True),
-    "shortcut_grad_norm": Caption("gradient by the shortcut", "‖∂L/∂x by the shortcut‖", True),
-    "branch_shortcut_grad_cosine": Caption("agreement of the two gradients", "cosine"),
-    "gradient_signal_to_noise": Caption("signal ÷ noise of the gradient", "ratio", True),
-    "test_loss": Caption("test loss", "nats", True),
-    "train_accuracy": Caption("accuracy on the batch", "%"),
-    "grad_norm": Caption("norm of the whole gradient", "‖∂L/∂θ‖", True),
-    "learning_rate": Caption("learning rate", "", True),
-    "images_per_second": Caption("speed", "images a second"),
-}
+} | FURTHER
 
 KINDS = {  # of layers, in the words of the controls
     "conv": "convolutions",

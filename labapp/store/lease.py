@@ -1,20 +1,28 @@
-"""How does a writer know that a run is still its own?
+"""How does a writer know that a run is still its own, and a reader that its writer is gone?
 
 It holds a lock as long as it lives, which the system lifts when its process dies. On a disk that knows no locks, or
 where another machine gave the run up for lost, the token of the latest attempt in run.json tells: a writer that finds
-another's there has lost the run and writes nothing more.
+another's there has lost the run and writes nothing more. On a disk of this machine a lock that nobody holds tells at
+once that its writer is gone, also where its process cannot be looked up: before the last boot, in another container.
 """
 
 import contextlib
+import functools
 import json
+import os
 import secrets
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+import psutil
+from filelock import FileLock, Timeout, lock_descriptor
 
 from labapp.config import LabError
 
 LOCK = ".writer.lock"
+LOCAL = {  # kinds of disks that belong to one machine at a time, so that its locks are all there are
+    *("ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "jfs", "bcachefs", "tmpfs", "overlay"),
+    *("apfs", "hfs", "ufs"),
+}  # fmt: skip
 _HELD: dict[Path, FileLock] = {}  # by this process; a writer that was dropped without an end is followed by another
 
 
@@ -94,3 +102,29 @@ class Lease:
     def _look(self) -> tuple[int, ...]:
         about = (self.path / "run.json").stat()
         return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def is_left(path: Path) -> bool:
+    """Whether a run that says it is being written has certainly no writer any more; False where that is unknown.
+
+    Looking takes the lock for a moment where nobody has it, and changes no file.
+    """
+    try:
+        if not _is_local(str(path.resolve().parent)):
+            return False
+        handle = os.open(path / LOCK, os.O_RDONLY)  # not there: an older lab, or a writer that is about to take it
+    except OSError:
+        return False
+    try:
+        return lock_descriptor(handle, blocking=False)
+    except (NotImplementedError, OSError):
+        return False
+    finally:
+        os.close(handle)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_local(folder: str) -> bool:
+    """Whether a folder lies on a disk of this machine alone."""
+    around = [disk for disk in psutil.disk_partitions(all=True) if Path(folder).is_relative_to(disk.mountpoint)]
+    return bool(around) and max(around, key=lambda disk: len(disk.mountpoint)).fstype.lower() in LOCAL

@@ -103,7 +103,7 @@ def is_here(process: Mapping[str, Any]) -> bool:
     """Whether the process of a note is one of this machine; a note of an older lab has the machine's name alone."""
     if process.get("machine"):
         return process["machine"] == this_machine()
-    return process.get("host") == socket.gethostname()
+    return is_namesake(process)
 
 
 def send_signal(process: Mapping[str, Any], number: signal.Signals) -> bool:
@@ -114,7 +114,7 @@ def send_signal(process: Mapping[str, Any], number: signal.Signals) -> bool:
     """
     pid = _number(process)
     if not is_here(process):
-        raise LabError(f"process {pid} runs on {process.get('host')}, not on this machine; stop it there")
+        raise LabError(_elsewhere(process))
     handle = None
     try:
         with contextlib.suppress(
@@ -133,11 +133,43 @@ def send_signal(process: Mapping[str, Any], number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        raise LabError(f"process {pid} belongs to another user, who alone can stop it") from None
+        raise LabError(_SOMEBODYS.format(pid)) from None
     finally:
         if handle is not None:
             os.close(handle)
     return True
+
+
+_SOMEBODYS = "process {} belongs to another user, who alone can stop it"
+
+
+def _elsewhere(process: Mapping[str, Any]) -> str:
+    return f"process {_number(process)} runs on {process.get('host')}, not on this machine; stop it there"
+
+
+def why_not_told(process: Mapping[str, Any]) -> str:
+    """Why the process of a note cannot be signalled from here, in a sentence; "" where nothing is in the way."""
+    pid = _number(process)
+    if not is_here(process):
+        return _elsewhere(process)
+    return _SOMEBODYS.format(pid) if is_alive(process) is not False and _is_hidden(pid) else ""
+
+
+def is_namesake(process: Mapping[str, Any]) -> bool:
+    """Whether the process of a note ran on a machine of this one's name; this one, before it was booted again, say."""
+    return process.get("host") == socket.gethostname()
+
+
+def ending_signal(process: Mapping[str, Any]) -> signal.Signals:
+    """What asks the process of a note to end in order: Ctrl-C, or a termination where it was told to ignore that.
+
+    A command that a script began in the background ignores Ctrl-C from its start.
+    """
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        said = Path(f"/proc/{_number(process)}/status").read_text().splitlines()
+        ignored = int(next(line for line in said if line.startswith("SigIgn:")).split()[1], 16)
+        return signal.SIGTERM if ignored >> (signal.SIGINT - 1) & 1 else signal.SIGINT
+    return signal.SIGINT
 
 
 def process_identity(pid: int) -> str | None:

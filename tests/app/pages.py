@@ -44,7 +44,7 @@ def settled(app: AppTest) -> AppTest:
 def ended(job: launch.Launch) -> launch.Launch:
     """A launch when it no longer runs."""
     end = time.monotonic() + 60
-    while launch.load(job.path).status == "running" and time.monotonic() < end:
+    while launch.load(job.path).status in launch.UNENDED and time.monotonic() < end:
         time.sleep(0.1)
     return launch.load(job.path)
 

@@ -99,6 +99,35 @@ def test_a_question_that_nobody_waits_for_is_given_up_and_can_be_asked_again(key
     assert again.value == "done"
 
 
+def test_whoever_waits_is_not_given_up_however_slowly_it_goes(key, monkeypatch):
+    """A busy machine may leave the one who waits asleep for longer than the patience lasts."""
+    begun, asleep = threading.Event(), threading.Event()
+    monkeypatch.setattr(background, "time", Sleepy(asleep))
+
+    def work(tell):
+        begun.set()
+        asleep.wait(10)
+        tell(0.5, "…")
+        return "done"
+
+    job = background.ask((key, 7), work, quick=False)
+    begun.wait(10)
+    monkeypatch.setattr(background, "PATIENCE", -1.0)  # over at any moment
+    assert background.wait([job], 10)
+    assert job.value == "done"
+
+
+class Sleepy:
+    """A clock of which `sleep` tells that somebody sleeps."""
+
+    def __init__(self, asleep):
+        self.asleep, self.monotonic = asleep, time.monotonic
+
+    def sleep(self, seconds):
+        self.asleep.set()
+        time.sleep(seconds)
+
+
 def test_the_oldest_answers_are_forgotten(key, monkeypatch):
     monkeypatch.setattr(background, "KEPT", 3)
     jobs = [background.ask((key, "kept", number), lambda tell: None) for number in range(5)]

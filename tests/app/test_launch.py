@@ -26,7 +26,7 @@ def nothing_left(tmp_path):
     for job in launch.running(tmp_path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(job.supervisor["pid"], signal.SIGKILL)
-    while any(launch.load(job.path).status == "running" for job in launch.launches(tmp_path)):
+    while any(launch.load(job.path).status in launch.UNENDED for job in launch.launches(tmp_path)):
         time.sleep(0.05)
 
 
@@ -39,7 +39,7 @@ def wait_until(condition, seconds=PATIENT):
 
 
 def ended(job):
-    wait_until(lambda: launch.load(job.path).status != "running")
+    wait_until(lambda: launch.load(job.path).status not in launch.UNENDED)
     return launch.load(job.path)
 
 
@@ -77,13 +77,13 @@ def test_another_app_sees_the_launch_and_can_stop_it(tmp_path):
     """What is known of a launch lies in the archive, not in the process that began it."""
     job = launch.start(["train", *TINY, "--steps", "1000000"], tmp_path)
     wait_until(lambda: list_runs(tmp_path))
-    children, launch._children = launch._children, []  # as after a restart
+    kept, launch.children[:] = launch.children[:], []  # as after a restart
     try:
         (seen,) = launch.running(tmp_path)
         assert (seen.id, seen.arguments[0]) == (job.id, "train")
         assert launch.stop(seen, wait=PATIENT).status == "stopped"
     finally:
-        launch._children = children
+        launch.children[:] = kept
 
 
 def test_a_second_starter_is_refused_while_one_runs(tmp_path):

@@ -123,7 +123,7 @@ def test_no_file_of_a_launch_has_two_writers(tmp_path):
     assert (launch.load(job.path).status, launch.load(job.path).returncode) == ("failed", 2)
     names = {path.name.removeprefix(job.id) for path in job.path.parent.iterdir()}
     assert names == {".json", ".log", ".supervisor.json", ".child.json", ".end.json"}
-    assert set(read(job.path)) == {"arguments", "root", "started"}
+    assert set(read(job.path)) == {"arguments", "root", "started", "title"}
 
 
 def test_many_writers_of_one_file_leave_a_whole_one(tmp_path):

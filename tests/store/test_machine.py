@@ -1,6 +1,7 @@
 """Is a process known again, and is a later one with its number not taken for it?"""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +11,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labapp.store.machine import is_alive, process_identity, this_process
+from labapp.store import Run, lease
+from labapp.store.machine import (
+    SILENCE,
+    ending_signal,
+    is_alive,
+    noted,
+    process_identity,
+    this_process,
+    why_not_told,
+)
+from tests.store.examples import edit
 
 
 def test_this_process_is_alive_and_its_record_says_which_it_is() -> None:
@@ -69,3 +80,64 @@ def test_a_process_that_ended_has_no_identity() -> None:
     assert process_identity(-1) is None
     for process in ("then/1", None, "Mon Jan  1 00:00:00 2024"):
         assert is_alive(this_process() | {"process": process}) is False
+
+
+SLEEP = "import signal, sys, time; signal.signal(signal.SIGINT, {}); print(flush=True); time.sleep(600)"
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="reads /proc")
+@pytest.mark.parametrize(
+    ("handler", "number"),
+    [
+        ("signal.SIG_IGN", signal.SIGTERM),
+        ("signal.default_int_handler", signal.SIGINT),
+        ("signal.SIG_DFL", signal.SIGINT),
+    ],
+)
+def test_a_command_that_ignores_ctrl_c_is_asked_to_terminate(handler: str, number: signal.Signals) -> None:
+    """As one that a script began with `&`."""
+    with subprocess.Popen([sys.executable, "-c", SLEEP.format(handler)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert ending_signal(noted(process.pid)) == number
+        assert why_not_told(noted(process.pid)) == ""
+        process.kill()
+    assert ending_signal(noted(process.pid)) == signal.SIGINT  # gone
+
+
+HOLD = """
+import json, sys, time
+from pathlib import Path
+from labapp.config import Experiment
+from labapp.store import RunWriter
+writer = RunWriter.create(sys.argv[1], Experiment(), run_id="run")
+print(flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("disk", ["local", "shared", "of another machine", "without a lock"])
+def test_a_run_of_an_earlier_boot_is_interrupted_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str
+) -> None:
+    """Its lock tells, wherever nobody but this machine can hold it; else signs do, for ten minutes."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        path = tmp_path / "run"
+        about = Run(path).attempts[-1] | {"machine": "another boot/pid:[1]"}
+        if disk == "of another machine":
+            about["host"] = "another"
+        edit(path, attempts=[about])
+        if disk == "shared":
+            monkeypatch.setattr(lease, "LOCAL", set())
+            lease._is_local.cache_clear()
+        if disk == "without a lock":
+            (path / lease.LOCK).unlink()
+        assert Run(path).status == "running"
+        process.kill()
+    assert Run(path).status == ("interrupted" if disk == "local" else "running")
+    silent = time.time() - 2 * SILENCE
+    os.utime(path / "run.json", (silent, silent))
+    assert Run(path).status == "interrupted"
+    lease._is_local.cache_clear()

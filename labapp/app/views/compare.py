@@ -90,7 +90,8 @@ def page() -> None:
 
 def _live(archive: app.OpenArchive) -> bool:
     wanted = {name for ids in sides.wanted_sides(archive).values() for name in ids}
-    return any(run.status == "running" for run in archive.runs if run.id in wanted)
+    there = archive.listing.by_id
+    return any(archive.listing.run(there[name]).status == "running" for name in wanted if name in there)
 
 
 def _picture(archive: app.OpenArchive, live: bool) -> None:

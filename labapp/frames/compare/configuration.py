@@ -6,7 +6,7 @@ import pandas as pd
 
 from labapp.config import BELONGS_TO, FAMILIES, listed
 from labapp.frames.compare.sides import Side
-from labapp.frames.runs import asked_for, settings
+from labapp.frames.naming import asked_for, settings
 
 CONFIGURATION = ["setting", "a", "b"]
 _FAMILY = {  # what two families have each of its own, where they share all else

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from labapp.config import LabError, listed
-from labapp.frames.runs import names, settings
+from labapp.frames.naming import settings
+from labapp.frames.runs import names
 from labapp.store import Run
 
 

@@ -124,6 +124,7 @@ def test_the_form_starts_a_real_run(open_page, record, tmp_path):
     (job,) = launch.launches(tmp_path)
     assert ended(job).status == "finished", job.tail()
     app.button(key="look").click().run()
+    app.button(key="offer").click().run()
     assert not app.exception
     assert "residual-8" in set(app.dataframe[0].value["run"])
     run = next(run for run in list_runs(tmp_path) if run.name == "residual-8")
