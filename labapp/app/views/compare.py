@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,13 +10,12 @@ import streamlit as st
 
 from labapp import app, charts, frames, palette
 from labapp.app import sides
+from labapp.app.views import compare_layers
 from labapp.config import listed
 from labapp.frames import compare
 from labapp.frames.compare import Side
 
-ACROSS = 3  # small multiples in a row
 GRADIENT = "output_grad_norm"  # of which the page's answer tells
-USUAL = "where it is usually read"
 MEANING = f"""
 Two runs, or two groups of them, side by side: every ratio is B ÷ A, so that 1 is no difference.
 
@@ -144,7 +141,7 @@ def _compared(heading: Any, a: Side, b: Side) -> None:
         st.title(palette.sentence(answer(a, b, differing, first)), help=MEANING, anchor=False)
         sides.say_left_out((a, b))
         app.say_divergence(list(dict.fromkeys((*a.runs, *b.runs))))
-    _layers(a, b, at, {quantity: rows for quantity, rows in found.items() if len(rows)})
+    compare_layers.draw(a, b, at, {quantity: rows for quantity, rows in found.items() if len(rows)})
 
 
 def _configuration(differing: pd.DataFrame, a: Side, b: Side) -> None:
@@ -185,15 +182,11 @@ def _curves(a: Side, b: Side) -> None:
                 st.caption(palette.sentence(f"A and B have no {name} at a common step."))
                 continue
             app.chart(
-                charts.difference_chart(course, _colour(b), quantity),
+                charts.difference_chart(course, compare_layers.colour_of(b), quantity),
                 f"difference-{quantity}",
                 f"{name.capitalize()} of B minus that of A over steps",
                 course,
             )
-
-
-def _colour(side: Side) -> str:
-    return palette.colour(side.runs[0].experiment.family)
 
 
 def _say_steps(a: Side, b: Side, at: Any) -> None:
@@ -207,106 +200,6 @@ def _say_steps(a: Side, b: Side, at: Any) -> None:
     words += [f"Left out, not recorded within {100 * frames.TOLERANCE:g} % of it: {listed(gone)}."] if gone else []
     if words:
         st.caption(palette.sentence(" ".join(words)))
-
-
-def _layers(a: Side, b: Side, at: Any, found: Mapping[str, pd.DataFrame]) -> None:
-    if not found:
-        st.caption("Neither side recorded a quantity of its layers that both have.")
-        return
-    titles = {palette.quantity(quantity).name.capitalize(): quantity for quantity in found}
-    kinds = sorted({kind for run in (*a.runs, *b.runs) for info in run.layers_info if (kind := info.get("kind"))})
-    places = {USUAL: ""} | {palette.KINDS[kind]: kind for kind in palette.KINDS if kind in kinds}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        quantity = app.choice("Quantity", titles, "quantity")
-        where = app.choice("Layers", places, "layers-compared", width=260)
-    rows = app.by_depth(a, b, quantity, at, where) if where else found[quantity]
-    colour = _colour(b)
-    about = palette.quantity(quantity)
-    if rows.empty:
-        st.caption(
-            palette.sentence(f"{about.name.capitalize()} was not recorded at {palette.KINDS.get(where, where)}.")
-        )
-    else:
-        _say_matching(rows)
-        app.chart(
-            charts.ratio_chart(rows, colour, quantity),
-            "ratio",
-            f"{about.name.capitalize()} of B over that of A, layer by layer, at step {at.step}",
-            rows,
-        )
-    others = [name for name in found if name != quantity]
-    for start in range(0, len(others), ACROSS):
-        for name, column in zip(others[start : start + ACROSS], st.columns(ACROSS), strict=False):
-            with column:
-                _multiple(found[name], colour, name)
-    _table(a, b, at, found)
-
-
-def _say_matching(rows: pd.DataFrame) -> None:
-    words = ["Layers are matched by name."]
-    if (rows["of"] != "both").any() or rows["layer"].str.contains(" / ", regex=False).any():
-        words = ["The nets differ, so layers are matched by relative depth."]
-    reasons = rows.loc[rows["note"] != "", "note"].value_counts()
-    words += [f"{count} of {len(rows)} places: {reason}." for reason, count in reasons.items()]
-    st.caption(palette.sentence(" ".join(words)))
-
-
-def _multiple(rows: pd.DataFrame, colour: str, quantity: str) -> None:
-    about = palette.quantity(quantity)
-    with st.container(gap=None):
-        st.markdown(f"**{palette.markdown(about.name.capitalize())}**", help=about.meaning or None)
-        st.caption(palette.sentence(_below(rows)))
-    app.chart(
-        charts.ratio_chart(rows, colour, quantity, 220, legend=False),
-        f"ratio-{quantity}",
-        f"{about.name.capitalize()} of B beside that of A, layer by layer",
-        rows,
-    )
-
-
-def _below(rows: pd.DataFrame) -> str:
-    """A picture in one line: its range, and what it is of."""
-    if rows["ratio"].isna().all():
-        known = rows["difference"].dropna()
-        return f"B − A, {_range(known, '')}" if len(known) else f"no number: {rows['note'].iloc[0]}"
-    return f"B ÷ A, {_range(rows['ratio'].dropna(), '×')}"
-
-
-def _range(values: pd.Series, unit: str) -> str:
-    ends = [f"{palette.number(value)}{unit}" for value in (values.min(), values.max())]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-
-
-def _table(a: Side, b: Side, at: Any, found: Mapping[str, pd.DataFrame]) -> None:
-    """The layer of the largest difference in each quantity."""
-    table = compare.largest(
-        a, b, int(at.step), tuple(found), compare=lambda _a, _b, quantity, _step, read=None: found[quantity]
-    )
-    names: Any = [palette.quantity(name).name for name in table["quantity"]]
-    bounds: Any = [_interval(row) for row in app.rows(table)]
-    st.subheader("Where they differ most", anchor=False)
-    number = partial(st.column_config.NumberColumn, format="%.3g")
-    st.dataframe(
-        table.assign(name=names, interval=bounds)[["name", "ratio", "interval", "median", "a", "b", "layer", "note"]],
-        hide_index=True,
-        key="largest",
-        placeholder="–",
-        alt="Of each quantity the layer in which B and A differ most",
-        column_config={
-            "name": st.column_config.TextColumn("Quantity"),
-            "ratio": number("B ÷ A", help="At the layer where it is furthest from 1"),
-            "interval": st.column_config.TextColumn("95 %", help="Welch's, over the runs; needs two a side"),
-            "median": number("Median layer", help="Median of B ÷ A over the layers"),
-            "a": number("A"),
-            "b": number("B"),
-            "layer": st.column_config.TextColumn("Layer"),
-            "note": st.column_config.TextColumn("Note"),
-        },
-    )
-
-
-def _interval(row: Any) -> str | None:
-    return None if math.isnan(row.low) else f"{palette.number(row.low)} to {palette.number(row.high)}"
 
 
 if __name__ == "__main__":
