@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from labapp.frames.beyond import measured
+from labapp.frames.beyond import measured_rows
 from labapp.frames.compare.quantities import OF_LAYERS
-from labapp.frames.gradients import LAYER
+from labapp.frames.grids import LAYER
 from labapp.frames.signals import response_kind
 from labapp.frames.slopes import on_shortcut
 from labapp.store import Run
@@ -58,7 +58,7 @@ def read_compared(run: Run, quantity: str, recorded: pd.DataFrame | None = None)
     if about.place == "rectified":  # of outputs that are NaN it cannot be said how many are above zero
         table["value"] = table["value"].mask(table["output_std"].isna() & ill)
     rows = table.assign(**{quantity: table["value"]}, usual=_usual(table, run, about.place))
-    there = measured(rows, quantity, run)
+    there = measured_rows(rows, quantity, run)
     if ever := _EVER.get(about.place, "") or (quantity if quantity in _AT_TIMES else ""):
         there &= table.groupby("layer")[ever].transform("count") > 0
     rows = rows[there]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from labapp import palette
+from labapp.app import compared
 from labapp.app.views import compare
 from labapp.frames.compare import CONFIGURATION, Side, by_depth, side, telling
 from labapp.store import Run, list_runs
@@ -134,12 +135,10 @@ def test_what_is_drawn_is_what_was_measured(probed, open_page):
 @pytest.mark.parametrize("quantity", ["dead_share", "zero_fraction", "update_ratio", "output_std", "forward_ratio"])
 def test_a_page_reads_two_steps_and_gives_what_all_of_them_give(probed, quantity):
     """Of a large run a page reads the step that is shown and the first one, not the whole table."""
-    from labapp.app import tables
-
     a, b = (side([run for run in list_runs(probed) if run.name == name]) for name in ("plain-8", "residual-8"))
-    for at in tables.compared_steps(a.runs, b.runs).itertuples():
+    for at in compared.compared_steps(a.runs, b.runs).itertuples():
         whole = by_depth(a, b, quantity, at.step)
-        found = tables.by_depth(a, b, quantity, at)
+        found = compared.by_depth(a, b, quantity, at)
         pd.testing.assert_frame_equal(found, whole.reset_index(drop=True), check_dtype=bool(len(whole)))
 
 
