@@ -183,7 +183,9 @@ def panels_of(table: pd.DataFrame) -> list[Panel]:
     for _, own in table.groupby("run", sort=False, observed=True):
         steps, row = np.unique(own["step"].to_numpy(int), return_inverse=True)
         kinds = (
-            own[LAYER[1:]].drop_duplicates(["layer", "depth"]).sort_values("depth", kind="stable", ignore_index=True)
+            own[[name for name in LAYER[1:] if name in own]]
+            .drop_duplicates(["layer", "depth"])
+            .sort_values("depth", kind="stable", ignore_index=True)
         )
         place = pd.MultiIndex.from_frame(kinds[["layer", "depth"]])
         column = place.get_indexer(pd.MultiIndex.from_frame(own[["layer", "depth"]]))
