@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -19,10 +21,10 @@ _EVER = {"rectified": "dead_channels", "blocks": "shortcut_norm"}
 _AT_TIMES = ("gradient_signal_to_noise",)
 
 
-def read_recorded(run: Run) -> pd.DataFrame:
-    """The `layers` table of a run, with every column that comparing any quantity asks for."""
+def read_recorded(run: Run, steps: Sequence[int] | None = None) -> pd.DataFrame:
+    """The `layers` table of a run, at some steps or all, with every column that comparing any quantity asks for."""
     parts = [about.part or name for name, about in OF_LAYERS.items()]
-    return run.layers(columns=list(dict.fromkeys([*LAYER, "output_std", *parts])))
+    return run.layers(columns=list(dict.fromkeys([*LAYER, "output_std", *parts])), steps=steps)
 
 
 def read_compared(run: Run, quantity: str, recorded: pd.DataFrame | None = None) -> pd.DataFrame:
