@@ -98,7 +98,8 @@ def _body(archive: app.OpenArchive) -> None:
 def _picture(archive: app.OpenArchive) -> None:
     app.look_again_if_gone(archive.chosen)
     top = st.container()
-    table = app.signals(archive.chosen)
+    with app.reading(archive.chosen):
+        table = app.signals(archive.chosen)
     if table.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption("The chosen runs have recorded no layers; `labapp train --record every` does.")
@@ -112,6 +113,7 @@ def _picture(archive: app.OpenArchive) -> None:
     with top:
         st.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
         app.say_divergence(archive.chosen)
+        app.names_on_phones(archive.chosen)
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
     rates = table["rate"].fillna(1.0)
@@ -140,7 +142,8 @@ def _multiple(
     about = palette.quantity(quantity)
     with st.container(gap=None):
         st.markdown(f"**{palette.markdown(about.name.capitalize())}**", help=about.meaning)
-        st.caption(palette.sentence(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals)))
+        words = ABSENT[quantity] if rows.empty else _below(rows, quantity, totals)
+        st.caption(palette.sentence(words))
     if rows.empty or span is None:
         return
     band = frames.healthy_band(totals) if quantity == "update_ratio" else None
@@ -148,7 +151,7 @@ def _multiple(
     app.chart(
         charts.signal_chart(rows, looks, quantity, span, band, even, theory[theory["quantity"] == quantity]),
         f"signal-{quantity}",
-        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}: {words}",
         rows,
     )
 
