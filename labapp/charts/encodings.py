@@ -17,7 +17,7 @@ NUMBER = ".3~g"  # of tooltips: three significant digits
 MARGIN = 42  # pixels for the labels of a vertical axis, so that charts above each other share their left edge
 FLUSH = 14  # pixels from an axis' ends within which a label keeps inside it: the page cuts what is outside
 INSET = 6  # pixels from the ends of an axis of steps, so that marks there are whole though what is outside is cut
-PHONE = 420  # pixels of a plot's width, below which it has no legend: the page has one that folds
+PHONE = 340  # pixels of a plot's width, below which it has no legend: the page has one that folds
 ROWS = 3  # of a legend at most; the sidebar names the runs as well
 SHAPE = alt.Shape("shape:N", scale=None, legend=None)  # of the column that `shaped` adds
 
@@ -122,10 +122,9 @@ def dotted(expected: pd.DataFrame, styles: pd.DataFrame, title: str, focus: alt.
     base = alt.Chart(expected).encode(x="relative_depth:Q", y="value:Q")
     line = base.mark_line(strokeWidth=4.2, strokeDash=[0, 7], strokeCap="round", clip=True)
     words = [word for word in of_layer(title)[:-1] if word.shorthand != "step:Q"]
+    strength = alt.value(0.6) if focus is None else unless(focus, 0.6)
     return [
-        line.encode(
-            color=colour_of(styles), detail="run:N", opacity=alt.value(0.6) if focus is None else unless(focus, 0.6)
-        ),
+        line.encode(color=colour_of(styles, focus is not None), detail="run:N", opacity=strength),
         base.mark_point(size=60, opacity=0, clip=True).encode(
             tooltip=[*words, alt.Tooltip("value:Q", title=f"{title}, by theory", format=NUMBER)]
         ),
