@@ -33,6 +33,7 @@ HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, 
 
 def show(archive: app.OpenArchive) -> None:
     """Draw the table of all runs, and what can be done with the chosen ones."""
+    st.session_state.pop("_by_table", None)  # the page is drawn with what was chosen
     st.subheader("All runs", anchor=False)
     numbers = numbers_of(archive.listing)
     for run in archive.chosen:  # worked out for this page anyway
@@ -51,7 +52,7 @@ def _table() -> None:
     except LabError:  # gone meanwhile
         return
     if st.session_state.pop("_by_table", False):
-        st.rerun()  # everything that shows the chosen runs
+        st.rerun()  # this part alone was drawn, and everything else shows the chosen runs too
     numbers = numbers_of(listing)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input(
