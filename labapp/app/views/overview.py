@@ -10,7 +10,7 @@ import streamlit as st
 
 from labapp import app, charts, frames, palette
 from labapp.app import below
-from labapp.app.views import experiment, overview_more
+from labapp.app.views import experiment, library, overview_more
 from labapp.config import listed
 from labapp.store import Run
 
@@ -163,6 +163,7 @@ def page() -> None:
     with st.container(horizontal=True):  # here also while no run is chosen
         experiment.button(archive.root)
         app.starter_button(archive.root)
+    library.show(archive)
     app.broken(archive)
 
 
