@@ -40,7 +40,7 @@ def level_gradients(pyramid: Pyramid, images: Tensor, *, directions: int = 4, se
             directions.
         Source: Lin et al. 2017, *Feature Pyramid Networks* (arXiv 1612.03144).
         Batch norm: Running statistics, where there are none held ones; images do not mix.
-        Sampling: Two test images, four random directions of one seed: the square has a relative error of about √(2/4) or less.
+        Sampling: Two test images, four random directions of one seed: the square has a relative error of some √(2/4).
         Fails: The pyramid is new on the net's weights, and scales with its own first weights.
     """
     if directions < 1:

@@ -19,8 +19,8 @@ weight_norm:
 
 weight_grad_norm:
     Meaning: How strongly the loss pulls at the layer's weights.
-    Formula: $\lVert \partial L / \partial w \rVert_2$, when the backward pass has ended, before any clipping, loss scale
-        taken off.
+    Formula: $\lVert \partial L / \partial w \rVert_2$, when the backward pass has ended, before any clipping, loss
+        scale taken off.
     Source: Glorot & Bengio 2010, *Understanding the difficulty of training deep feedforward neural networks*, §4.
     Fails: NaN where no gradient reached the weights, or two forward passes cannot be told apart; it grows with the
         number of weights, so compare a layer with itself.
@@ -45,15 +45,15 @@ output_std:
     Source: He, Zhang, Ren & Sun 2015, *Deep Residual Learning* (arXiv 1512.03385), §4.2 and Fig. 7.
     Batch norm: Read behind it, before rectifier and addition, as in Fig. 7; with γ = 1 a batch norm makes it 1. Pages
         read it at the layer itself where the norm stands in front, or there is none.
-    Fails: At a convolution and behind a norm it means different things, so such layers are not compared. It
-        says nothing of how a response is spread over channels.
+    Fails: At a convolution and behind a norm it means different things, so such layers are not compared. It says
+        nothing of how a response is spread over channels.
 
 zero_fraction:
     Meaning: Which share of the values the rectifier behind the layer silences.
     Formula: $\#\{h \le 0\} \,/\, n$ at a place that feeds a rectifier, or is one.
     Source: Glorot, Bordes & Bengio 2011, *Deep Sparse Rectifier Neural Networks*, §3.
-    Fails: Exists only where all h ≤ 0 give 0 (ReLU, ReLU6), not for GELU or leaky ReLU. NaN where h is
-        NaN, which is neither above zero nor below.
+    Fails: Exists only where all h ≤ 0 give 0 (ReLU, ReLU6), not for GELU or leaky ReLU. NaN where h is NaN, which is
+        neither above zero nor below.
 
 dead_channels, dead_share:
     Meaning: How many channels say nothing at all in this batch, so that no gradient comes back through them.
@@ -88,14 +88,15 @@ branch_norm, shortcut_norm, forward_ratio:
 
 branch_grad_norm, shortcut_grad_norm, backward_ratio:
     Meaning: How much of the gradient at a block's input comes back through its branch and how much past it.
-    Formula: $\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \left(1 + \frac{\partial F}{\partial x}\right)$,
-        norms of the two parts, and the branch's over the shortcut's.
+    Formula: $\frac{\partial L}{\partial x} = \frac{\partial L}{\partial y} \left(1 + \frac{\partial F}{\partial
+        x}\right)$, norms of the two parts, and the branch's over the shortcut's.
     Source: He, Zhang, Ren & Sun 2016, *Identity Mappings in Deep Residual Networks* (arXiv 1603.05027), eq. 5.
     Fails: The two parts may cancel, see the cosine between them. NaN where the paths cannot be told apart.
 
 branch_shortcut_grad_cosine:
     Meaning: Whether the two parts of a block's gradient help or work against each other.
-    Formula: $\frac{\langle g_F, g_s \rangle}{\lVert g_F \rVert \, \lVert g_s \rVert}$, of the whole batch as one vector.
+    Formula: $\frac{\langle g_F, g_s \rangle}{\lVert g_F \rVert \, \lVert g_s \rVert}$, of the whole batch as one
+        vector.
     Source: He et al. 2016 (arXiv 1603.05027), eq. 5, whose bracket is 1 + ∂F/∂x.
     Fails: NaN where one part is zero or the paths cannot be told apart.
 
