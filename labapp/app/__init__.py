@@ -7,6 +7,7 @@ from labapp.app.drawn import chart, colour_bar
 from labapp.app.legend import svg_address, swatch
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
 from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
+from labapp.app.questions import warm
 from labapp.app.resuming import resume_buttons
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
@@ -20,5 +21,5 @@ __all__ = [
     "of_step", "opened", "overview", "playable", "playing", "probe", "readable", "resume_buttons",
     "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed",
     "signals", "start", "starter_button", "step_slider", "styles", "svg_address", "swatch", "unmeasured",
-    "unpaired",
+    "unpaired", "warm",
 ]  # fmt: skip

@@ -34,11 +34,11 @@ class _Abandoned(Exception):  # noqa: N818 - not an error
 class Job:
     """A question that was asked, and its answer when there is one."""
 
-    def __init__(self, work: Work, quick: bool) -> None:
+    def __init__(self, work: Work, quick: bool, patient: bool = False) -> None:
         self.share, self.message = 0.0, "waiting"
         self.fault = ""
         self.wanted, self.waiting = time.monotonic(), 0  # when somebody asked last; how many wait right now
-        self._quick, self._work = quick, work
+        self._quick, self._work, self._patient = quick, work, patient
         self._answer: Any = None
         self._future: Future[None] = (_QUICK if quick else _SLOW).submit(self._do)
 
@@ -85,16 +85,23 @@ class Job:
         self.share, self.message = share, message
         while not self._quick and _BUSY:
             time.sleep(0.005)
-        if not self.waiting and time.monotonic() - self.wanted > PATIENCE:
+        if not self.waiting and not self._patient and time.monotonic() - self.wanted > PATIENCE:
             raise _Abandoned
 
 
-def ask(key: Hashable, work: Work, *, quick: bool = True) -> Job:
-    """A question and its job, at once; asked again by the same key it is the same job."""
+def ask(key: Hashable, work: Work, *, quick: bool = True, patient: bool = False) -> Job:
+    """A question and its job, at once; asked again by the same key it is the same job.
+
+    Args:
+        key: What tells it from other questions.
+        work: What answers it.
+        quick: Whether a page shows the answer at once; else it stands back.
+        patient: Whether it is never given up.
+    """
     with _LOCK:
         job = _JOBS.pop(key, None)
         if job is None or (job.done and job.fault.startswith("given up")):
-            job = Job(work, quick)
+            job = Job(work, quick, patient)
         _JOBS[key] = job  # the latest stands last
         while len(_JOBS) > KEPT:
             _JOBS.popitem(last=False)

@@ -6,7 +6,10 @@ Each function asks in the background and returns a job; the same question again 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +17,47 @@ import pandas as pd
 
 from labapp import frames
 from labapp.app import background
-from labapp.config import LabError
+from labapp.config import LabError, is_trusted
 from labapp.store import Run
 
 if TYPE_CHECKING:
     from labapp.probes.explanations import LayerMap, Look, Sample, Survey
 
 IMAGES = 128  # of the test set, for a mean with an interval
+WARM = "LABAPP_WARM"  # 0: torch is loaded when the first question is asked
+STRIP = 12  # images to choose from
+PATIENCE = 60.0  # seconds for one of the first answers
+AFTER = 2.0  # seconds after the first page, whose charts come through the same process
+
+
+def warm(runs: Sequence[Run]) -> background.Job | None:
+    """Load what every question needs: torch, the images and nets of some runs; once, after the first page is there.
+
+    Questions that are asked meanwhile go first. It writes nothing and asks for nobody's code.
+    """
+    if os.environ.get(WARM) == "0":
+        return None
+
+    def work(tell: Any) -> None:
+        time.sleep(AFTER)
+        from labapp.probes import explanations  # noqa: F401 - for whoever asks next
+
+        for run in runs:
+            tell(0.5, "loading the nets")
+            if is_trusted(run.experiment.net) and run.checkpoints():
+                with contextlib.suppress(LabError):  # whoever asks is told
+                    _first_question(run)
+
+    return background.ask(("warm",), work, quick=False, patient=True)
+
+
+def _first_question(run: Run) -> None:
+    """What the Grad-CAM page asks about a run when nobody has chosen anything yet."""
+    images = strip(run, 0, STRIP)
+    if background.wait([images], PATIENCE) and images.value:
+        sample = images.value[0]
+        target = "predicted" if sample.label is None else "true"
+        background.wait([look(run, run.checkpoints()[-1], sample, "gradcam", target)], PATIENCE)
 
 
 def image_set(run: Run) -> tuple[Any, ...]:
