@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -16,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from labapp import frames
-from labapp.app import background
-from labapp.config import LabError, is_trusted
+from labapp.app import background, launch
+from labapp.app.launch.trial import trained, trial_of
+from labapp.config import Experiment, LabError, is_trusted
+from labapp.frames import costs
 from labapp.store import Run
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 IMAGES = 128  # of the test set, for a mean with an interval
 WARM = "LABAPP_WARM"  # 0: torch is loaded when the first question is asked
 STRIP = 12  # images to choose from
+CALM = 1.5  # seconds for which a form stays as it is before a few steps are timed
+IDLE = 5.0  # seconds after which a timing that no form asks for is given up
 PATIENCE = 60.0  # seconds for one of the first answers
 AFTER = 2.0  # seconds after the first page, whose charts come through the same process
 
@@ -48,7 +53,7 @@ def warm(runs: Sequence[Run]) -> background.Job | None:
                 with contextlib.suppress(LabError):  # whoever asks is told
                     _first_question(run)
 
-    return background.ask(("warm",), work, quick=False, patient=True)
+    return background.ask(("warm",), work, quick=False, patience=math.inf)
 
 
 def _first_question(run: Run) -> None:
@@ -58,6 +63,32 @@ def _first_question(run: Run) -> None:
         sample = images.value[0]
         target = "predicted" if sample.label is None else "true"
         background.wait([look(run, run.checkpoints()[-1], sample, "gradcam", target)], PATIENCE)
+
+
+def size(experiment: Experiment, images: tuple[int, int, int] | None) -> background.Job:
+    """Multiply-adds of one image, parameters and recorded places of the net of an experiment, three numbers."""
+
+    def work(tell: Any) -> tuple[int, int, int]:
+        from labapp.probes import explanations
+
+        return explanations.size_of(experiment, images)
+
+    return background.ask(("size", costs.net_key(experiment), images), work)
+
+
+def trial(experiment: Experiment) -> background.Job:
+    """What a few steps of an experiment take, a `costs.Pace`; in a process of its own."""
+    short = trial_of(experiment)
+
+    def work(tell: Any) -> costs.Pace | None:
+        until = time.monotonic() + CALM
+        while time.monotonic() < until:  # somebody may be typing
+            tell(0.0, f"timing {short.steps} steps of {short.name}")
+            time.sleep(0.1)
+        with trained(short, launch.arguments_for(short), launch.environment(), tell) as run:
+            return costs.pace(run, least=1)
+
+    return background.ask(("trial", short), work, quick=False, patience=IDLE)
 
 
 def image_set(run: Run) -> tuple[Any, ...]:
