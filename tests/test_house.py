@@ -33,7 +33,10 @@ MAY_IMPORT = {
     "diagnostics": {"config", "nets", "recording"},  # of recording only hooks and places, see below
     "probes": {"config", "store", "imagesets", "nets", "diagnostics"},
     "training": {"config", "store", "nets", "imagesets", "recording"},
-    "commands": {"config", "store", "nets", "recording", "training", "probes", "figures", "palette", "__version__"},
+    "commands": {
+        *("config", "store", "nets", "recording", "training", "probes", "figures", "palette", "__version__"),
+        "frames",  # what a page and a command both say
+    },
     "__main__": {"commands"},
     # the reading room
     "palette": set(),

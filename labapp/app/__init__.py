@@ -11,7 +11,7 @@ from labapp.app.questions import warm
 from labapp.app.resuming import resume_buttons
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
-from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles
+from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles, summary
 from labapp.app.theory import say_theory
 from labapp.config import roots
 
@@ -20,6 +20,6 @@ __all__ = [
     "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen",
     "of_step", "opened", "overview", "playable", "playing", "probe", "readable", "resume_buttons",
     "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed",
-    "signals", "start", "starter_button", "step_slider", "styles", "svg_address", "swatch", "unmeasured",
-    "unpaired", "warm",
+    "signals", "start", "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch",
+    "unmeasured", "unpaired", "warm",
 ]  # fmt: skip

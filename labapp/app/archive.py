@@ -6,30 +6,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import streamlit as st
 
 from labapp import frames
+from labapp.app.picking import pick
 from labapp.app.tables import problems, summary, token
 from labapp.config import LabError, listed, roots, under_roots
-from labapp.store import Run, broken_runs, list_runs
+from labapp.store import AGE, Entry, Listing, Run, look
 
-AT_FIRST = 6  # runs chosen when nobody has chosen yet: the newest
 _OUTSIDE = "{} is a link out of the folders that this app may open, so it is left alone"
 
 
 @dataclass(frozen=True)
 class OpenArchive:
-    """The archive's folder, its runs (newest first), those chosen, and sentences about what cannot be read."""
+    """What lies in the archive, the runs that are chosen, and sentences about what cannot be read."""
 
-    root: Path
-    runs: tuple[Run, ...]
+    listing: Listing
+    names: Mapping[str, str]  # of every run, by its id
     chosen: tuple[Run, ...]
     broken: tuple[str, ...]
     refused: str = ""  # why the folder that was asked for is not opened
+
+    @property
+    def root(self) -> Path:
+        """The archive's folder."""
+        return self.listing.root
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, newest first."""
+        return self.listing.runs
 
     @property
     def live(self) -> bool:
@@ -45,20 +55,36 @@ def opened() -> OpenArchive:
 def choose() -> OpenArchive:
     """Ask for the archive's folder and the runs to show, and keep the answer for `opened`."""
     _ask()
-    root, runs, broken, refused = roots()[0], list[Run](), list[str](), ""
+    listing, broken, refused = Listing.empty(roots()[0]), list[str](), ""
+    outside: tuple[Entry, ...] = ()
     try:
-        root = asked()
-        runs, broken = list_runs(root), [sentence for _, sentence in broken_runs(root)]
+        listing = Listing.empty(asked())
+        listing, outside = look_inside(listing.root)
     except LabError as error:
-        broken = [str(error)] if os.access(root, os.F_OK) else []
+        broken = [str(error)] if os.access(listing.root, os.F_OK) else []
         refused = _refusal()
-    outside = [run for run in runs if run.path.is_symlink() and _leads_out(run.path)]
-    broken += [_OUTSIDE.format(run.path) for run in outside]
-    runs = [run for run in runs if run not in outside]
-    chosen, unreadable = _readable(_picker(runs))
-    archive = OpenArchive(root, tuple(runs), tuple(chosen), (*broken, *unreadable), refused)
+    names = {name: each.run for name, each in frames.called(listing).items()}
+    broken += [sentence for _, sentence in listing.broken]
+    broken += [_OUTSIDE.format(listing.root / entry.id) for entry in outside]
+    broken += [entry.labels_problem for entry in listing.entries if entry.labels_problem]
+    wanted, missing = pick(listing, names, bool(refused))
+    chosen, unreadable = _readable([listing.run(entry) for entry in wanted])
+    archive = OpenArchive(listing, names, tuple(chosen), (*missing, *broken, *unreadable), refused)
     st.session_state["_archive"] = archive
     return archive
+
+
+def look_inside(root: Path) -> tuple[Listing, tuple[Entry, ...]]:
+    """What lies in an archive, without runs that lead out of what may be opened; and those.
+
+    Raises:
+        LabError: There is no archive, or it cannot be read.
+    """
+    listing = look(root, AGE)
+    outside = tuple(entry for entry in listing.entries if entry.linked and _leads_out(listing.root / entry.id))
+    if not outside:
+        return listing, ()
+    return replace(listing, entries=tuple(entry for entry in listing.entries if entry not in outside)), outside
 
 
 def asked() -> Path:
@@ -94,31 +120,6 @@ def _ask() -> None:
         bind="query-params",
         help=f"A folder of runs. `labapp train` and `labapp starter` write into it; the app only reads.{more}",
     )
-
-
-def _picker(runs: list[Run]) -> list[Run]:
-    by_id = {run.id: run for run in runs}
-    known = st.session_state.setdefault("_known", set(by_id))
-    fresh = [name for name in by_id if name not in known]  # appeared since the page was opened: shown at once
-    known.update(by_id)
-    first: list[str] | None = list(by_id)[:AT_FIRST]
-    if "runs" in st.session_state:
-        before = list(st.session_state["runs"])
-        now = [*(name for name in before if name in by_id), *(name for name in fresh if name not in before)]
-        if now != before:
-            st.session_state["runs"], first = now, None  # Streamlit wants one of the two
-    labels = dict(zip(by_id, frames.names(runs), strict=True))  # part of the page's address; new runs change none
-    picked = st.multiselect(
-        "Runs",
-        list(by_id),
-        default=first,
-        format_func=lambda name: labels.get(name, name),
-        key="runs",
-        bind="query-params",
-        placeholder="Choose runs",
-        filter_mode="contains",
-    )
-    return [by_id[name] for name in picked if name in by_id]
 
 
 def _readable(runs: list[Run]) -> tuple[list[Run], list[str]]:

@@ -19,10 +19,10 @@ from labapp.app.running import PACE, job_name
 from labapp.config import READING, LabError, is_read_only
 
 
-def show(draw: Callable[[OpenArchive], None]) -> None:
+def show(draw: Callable[[OpenArchive], object]) -> None:
     """A page: `draw` where there are runs to show, else what to do first; then what could not be read."""
     archive = opened()
-    if not archive.runs:
+    if not archive.listing.entries:
         empty(archive)
         return
     if archive.chosen:
@@ -35,7 +35,7 @@ def show(draw: Callable[[OpenArchive], None]) -> None:
 def none_chosen(archive: OpenArchive) -> None:
     """Say that no run is chosen, and where to choose."""
     st.title("No run is chosen.", anchor=False)
-    st.caption(palette.sentence(f"Choose some of the {len(archive.runs)} runs in the sidebar."))
+    st.caption(palette.sentence(f"Choose some of the {len(archive.listing.entries):,} runs in the sidebar."))
 
 
 def broken(archive: OpenArchive) -> None:

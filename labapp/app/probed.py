@@ -73,8 +73,8 @@ def show_probed(
     names: Sequence[str],
     what: str,
     draw: Callable[[OpenArchive, Sequence[Run]], None],
-) -> None:
-    """Draw the runs that were measured; below them, or instead, what was not.
+) -> bool:
+    """Draw the runs that were measured; below them, or instead, what was not. Whether any was.
 
     Args:
         archive: The archive that the app shows.
@@ -90,6 +90,7 @@ def show_probed(
         draw(archive, have)
     if lack:
         unmeasured(archive, lack, names, what.format(listed(frames.names(lack))), primary=not have)
+    return bool(have)
 
 
 def unmeasured(

@@ -17,8 +17,8 @@ UNFINISHED = ("interrupted", "stopped", "failed", "diverged")
 
 def resume_buttons(archive: OpenArchive) -> None:
     """A button for every chosen run that ended before its time; below them what became of the last tries."""
-    named = zip(archive.runs, frames.names(archive.runs), strict=True)
-    broken = [(run, name) for run, name in named if run in archive.chosen and run.status in UNFINISHED]
+    named = zip(archive.chosen, frames.names(archive.chosen), strict=True)
+    broken = [(run, name) for run, name in named if run.status in UNFINISHED]
     if not broken or is_read_only():
         return
     with st.container(horizontal=True):

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,15 +14,15 @@ from labapp import frames, palette
 from labapp.app import launch
 from labapp.app.archive import asked
 from labapp.config import LabError, is_read_only
-from labapp.store import Run, list_runs
+from labapp.store import AGE, Entry, Listing, Run, look
 
 PACE = 2.0  # seconds between looks at something that is still running
 
 
-def show_running(place: DeltaGenerator, root: Path, runs: Sequence[Run]) -> None:
+def show_running(place: DeltaGenerator, listing: Listing) -> None:
     """A bar for every run in progress, and what waits for its turn; nothing where none is."""
-    st.session_state["_seen"] = _state(root, runs)
-    if launch.running(root) or any(run.status == "running" for run in runs):
+    st.session_state["_seen"] = _state(listing)
+    if launch.running(listing.root) or any(entry.status == "running" for entry in listing.entries):
         with place.container():
             st.fragment(_bars, run_every=PACE)()
 
@@ -38,31 +37,31 @@ def job_name(job: launch.Launch) -> str:
 def _bars() -> None:
     """The bars, drawn again until nothing is left running; the whole page when a run began or ended."""
     try:
-        here = asked()
-        runs = list_runs(here)
+        listing = look(asked(), AGE)
     except LabError:  # refused, or gone
         return
-    if _state(here, runs) != st.session_state.get("_seen"):
+    if _state(listing) != st.session_state.get("_seen"):
         st.rerun()
     writing = set()
-    for run, name in zip(runs, frames.names(runs), strict=True):
-        if run.status == "running":
+    names = frames.called(listing)
+    for entry in listing.entries:
+        if entry.status == "running":
+            run = listing.run(entry)
             job = launch.launch_of(run)
             writing.add(job.id if job else "")
-            _bar(run, name, job)
-    there = launch.running(here)
+            _bar(run, entry, names[entry.id].run, job)
+    there = launch.running(listing.root)
     for job in there:
         if job.status == "running" and job.id not in writing:
             _job(job)
     _queue([job for job in reversed(there) if job.status == "waiting"])
 
 
-def _bar(run: Run, name: str, job: launch.Launch | None) -> None:
+def _bar(run: Run, entry: Entry, name: str, job: launch.Launch | None) -> None:
     """How far a run is, and a button that stops it, wherever it was started."""
-    done, steps = run.progress
     st.progress(
-        min(1.0, done / max(1, steps)),
-        text=palette.sentence(f"{name} · step {done:,} of {steps:,}{_left(run)}"),
+        min(1.0, entry.step / max(1, entry.steps)),
+        text=palette.sentence(f"{name} · step {entry.step:,} of {entry.steps:,}{_left(entry)}"),
     )
     if is_read_only():
         return
@@ -109,9 +108,9 @@ def _stop_button(
             st.error(palette.sentence(error))
 
 
-def _state(root: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
+def _state(listing: Listing) -> tuple[object, list[tuple[str, str]]]:
     """The status of every run and of the latest launches, to tell whether something began or ended."""
-    return [(run.id, run.status) for run in runs] + [(job.id, job.status) for job in launch.launches(root)[:20]]
+    return listing.standing, [(job.id, job.status) for job in launch.launches(listing.root)[:20]]
 
 
 def how_far(lines: Sequence[str]) -> tuple[float | None, str]:
@@ -129,6 +128,6 @@ def how_far(lines: Sequence[str]) -> tuple[float | None, str]:
     return None, ""
 
 
-def _left(run: Run) -> str:
-    done, steps = run.progress
-    return f" · {palette.duration(run.seconds / done * (steps - done))} left" if 0 < done < steps else ""
+def _left(entry: Entry) -> str:
+    done, steps = entry.step, entry.steps
+    return f" · {palette.duration(entry.seconds / done * (steps - done))} left" if 0 < done < steps else ""

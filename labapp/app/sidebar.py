@@ -8,6 +8,7 @@ from labapp.app.archive import choose
 from labapp.app.drawn import CORNER
 from labapp.app.legend import legend
 from labapp.app.running import PACE, show_running
+from labapp.store import forget
 
 
 def draw_sidebar() -> None:
@@ -17,5 +18,12 @@ def draw_sidebar() -> None:
         top = st.empty()
         archive = choose()
         st.fragment(legend, run_every=PACE if archive.live else None)(archive.chosen)
-        st.button("Look for new runs", icon=":material/refresh:", type="tertiary", key="look")
-        show_running(top, archive.root, archive.runs)
+        st.button(
+            "Look for new runs",
+            icon=":material/refresh:",
+            type="tertiary",
+            key="look",
+            on_click=forget,
+            args=(archive.root,),
+        )
+        show_running(top, archive.listing)

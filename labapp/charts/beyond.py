@@ -27,7 +27,7 @@ def marked(rows: pd.DataFrame, value: str = "value", log: bool = False) -> pd.Da
 
 
 def marks(
-    bad: pd.DataFrame, x: Any, colour: alt.Color, title: str, tooltip: Sequence[alt.Tooltip], **encodings: Any
+    bad: pd.DataFrame, x: Any, colour: Any, title: str, tooltip: Sequence[alt.Tooltip], **encodings: Any
 ) -> list[alt.Chart]:
     """Marks at the edges of the plot: infinite values at the upper one, the others at the lower one.
 

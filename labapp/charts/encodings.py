@@ -123,9 +123,27 @@ def noted(rows: pd.DataFrame) -> list[alt.Tooltip]:
     return [alt.Tooltip("note:N", title="note")] if said else []
 
 
+def typed(values: pd.Series) -> str:
+    """The type of a column in an encoding: Q of numbers, N of words."""
+    return "Q" if pd.api.types.is_numeric_dtype(values) else "N"
+
+
 def focus_on_runs() -> alt.Parameter:
     """The runs that were clicked in the legend."""
     return alt.selection_point(fields=["run"], bind="legend")
+
+
+def zoom_along() -> alt.Parameter:
+    """Zooms and moves a chart along its horizontal axis, with the shift key held; a double click shows all again.
+
+    Without the key the wheel, or a finger, scrolls the page and not the chart.
+    """
+    return alt.selection_interval(
+        bind="scales",
+        encodings=["x"],
+        zoom="wheel![event.shiftKey]",
+        translate="[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!",
+    )
 
 
 def unless(focus: alt.Parameter, shown: float = 1.0, pale: float = PALE) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -23,6 +24,7 @@ from labapp.charts.encodings import (
     of_layer,
     positive,
     shaped,
+    typed,
 )
 
 WHOLE = ("zero_fraction", "linear_probe")  # drawn from 0 to 100 %
@@ -42,6 +44,7 @@ def signal_chart(
     even: float | None = None,
     theory: pd.DataFrame | None = None,
     interval: bool = False,
+    told: Mapping[str, str] | None = None,
     height: int = 250,
 ) -> Chart:
     """One signal against relative depth, with a line for each run.
@@ -55,6 +58,7 @@ def signal_chart(
         even: A value to draw a rule at.
         theory: From `frames.expected`, of the same quantity.
         interval: Whether to shade from low to high; for linear axes.
+        told: What hovering tells besides: columns and their titles.
         height: In pixels.
     """
     about = palette.quantity(quantity)
@@ -76,8 +80,9 @@ def signal_chart(
         for field, title in zip(("part", "whole"), PARTS.get(quantity, ()), strict=False)
     ]
     if interval:
-        ends = (("low", "95 % interval from"), ("high", "to"))
+        ends = (("low", "from" if told else "95 % interval from"), ("high", "to"))
         tooltip += [alt.Tooltip(f"{field}:Q", title=title, format=NUMBER) for field, title in ends]
+    tooltip += [alt.Tooltip(f"{field}:{typed(shown[field])}", title=title) for field, title in (told or {}).items()]
     tooltip += noted(shown)
     base = alt.Chart(shown.assign(value=shown["value"].where(fine))).encode(x=x, y=y)
     if theory is not None and len(theory):
@@ -91,8 +96,8 @@ def signal_chart(
     layers.append(base.mark_line(strokeWidth=1.6).encode(color=colour_of(styles), strokeDash=dash_of(styles)))
     layers.append(base.mark_point(filled=True, size=26, opacity=1).encode(color=colour_of(styles), shape=SHAPE))
     layers.append(base.mark_point(size=140, opacity=0).encode(tooltip=tooltip))  # a small point is hard to hit
-    told = [*of_layer(about.title)[:-1], *noted(shown)]
-    beyond = marks(marked(shown, log=about.log), "relative_depth:Q", colour_of(styles), about.title, told)
+    where = [*of_layer(about.title)[:-1], *noted(shown)]
+    beyond = marks(marked(shown, log=about.log), "relative_depth:Q", colour_of(styles), about.title, where)
     return layered(layers, beyond, "shape", height=height).properties(width="container")
 
 
@@ -104,8 +109,9 @@ def _vertical(
     if not about.log:
         top = max(5.0, 100 * span[1]) if percent else span[1] or 1.0
         top = 100.0 if quantity in WHOLE else top
+        low = min(0.0, span[0]) * (100 if percent else 1)
         axis = alt.Axis(tickCount=5, minExtent=MARGIN, maxExtent=MARGIN)
-        return alt.Y("value:Q", title=title, axis=axis, scale=alt.Scale(domain=[0, top], nice=True)), []
+        return alt.Y("value:Q", title=title, axis=axis, scale=alt.Scale(domain=[low, top], nice=True)), []
     options = log_axis([*span, *(band or ())], minExtent=MARGIN, maxExtent=MARGIN)
     y = alt.Y("value:Q", title=title, **options)
     if band is None:

@@ -6,7 +6,7 @@
     labapp starter
     labapp explain RUN --index 3
     labapp probe RUN
-    labapp runs list | show RUN | check [RUN] | remove RUN
+    labapp runs list | show RUN | compare A B | check [RUN] | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
 imported where it is used: `labapp runs list` does without torch.
@@ -28,6 +28,7 @@ import labapp
 from labapp import palette
 from labapp.commands.app import app
 from labapp.commands.check import runs_check
+from labapp.commands.compare import runs_compare
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Root, parse
@@ -138,6 +139,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "probe": probe_runs,
     "runs list": runs_list,
     "runs show": runs_show,
+    "runs compare": runs_compare,
     "runs check": runs_check,
     "runs remove": runs_remove,
 }

@@ -96,6 +96,7 @@ def _unknown(word: str, name: str) -> str:
     if not word.startswith("-"):
         return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
     known = ["--root", "--runs", "--help"]
+    known += ["--fail-on", "--step", "--json"] * (name == "runs compare")
     if name in ("train", "resume"):
         known += ["--probe", "--keep-every", *["--from-start", "--trust"] * (name == "resume")]
     if name == "train":

@@ -17,6 +17,18 @@ The functions that read files take `read=`, so that the app can pass cached read
 from labapp.frames.architecture import layers as architecture
 from labapp.frames.architecture import parts, pyramid, sizes
 from labapp.frames.beyond import STATES, states_of
+from labapp.frames.channels import dead_spans, judged_steps, longest, read_dead_spans
+from labapp.frames.checkpoints import (
+    NC,
+    along_line,
+    collapse,
+    lesions,
+    paths,
+    reordered,
+    shattering,
+    shortcut_shares,
+    singular_values,
+)
 from labapp.frames.comparisons import besides, comparable, difference, finals
 from labapp.frames.divergence import divergence, evidence, read_divergence
 from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
@@ -25,9 +37,13 @@ from labapp.frames.gradients import (
     gradient_profile,
     gradient_ratio,
     layer_table,
+    of_layers_that_have,
     read_layers,
 )
 from labapp.frames.heatmap import gradient_heatmap
+from labapp.frames.library import differing, folded, library
+from labapp.frames.magnitudes import layers_with, magnitudes, spread
+from labapp.frames.naming import called, usual_of
 from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import (
@@ -41,7 +57,7 @@ from labapp.frames.reuse import (
     scaled,
     spread_of_untrained,
 )
-from labapp.frames.runs import IDENTITY, describe, names, usual_of
+from labapp.frames.runs import IDENTITY, describe, names
 from labapp.frames.signals import (
     FROM_ZERO,
     SIGNALS,
@@ -57,6 +73,7 @@ from labapp.frames.slopes import gradient_slope, over_seeds
 from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
+from labapp.frames.whole import OF_STEPS, OF_TOTALS, read_whole_steps, whole_steps
 from labapp.probes.catalogue import PLAN
 
 __all__ = [
@@ -66,6 +83,9 @@ __all__ = [
     "IDENTITY",
     "LAYER",
     "MARKS",
+    "NC",
+    "OF_STEPS",
+    "OF_TOTALS",
     "PLAN",
     "SCALES",
     "SIGNALS",
@@ -74,26 +94,38 @@ __all__ = [
     "TOLERANCE",
     "UPDATES",
     "across_depth",
+    "along_line",
     "architecture",
     "at_step",
     "beside",
     "besides",
+    "called",
+    "collapse",
     "comparable",
     "curves",
+    "dead_spans",
     "describe",
     "difference",
+    "differing",
     "divergence",
     "ends",
     "evidence",
     "expected",
     "expected_gradient",
     "finals",
+    "folded",
     "gradient_heatmap",
     "gradient_profile",
     "gradient_ratio",
     "gradient_slope",
     "healthy_band",
+    "judged_steps",
     "layer_table",
+    "layers_with",
+    "lesions",
+    "library",
+    "longest",
+    "magnitudes",
     "medians",
     "middle_step",
     "missed",
@@ -101,27 +133,36 @@ __all__ = [
     "names",
     "near",
     "observations",
+    "of_layers_that_have",
     "over_seeds",
     "overview",
     "pair_similarity",
     "pairs",
     "parts",
+    "paths",
     "preference",
     "preference_of_untrained",
     "published",
     "published_words",
     "pyramid",
     "read_curves",
+    "read_dead_spans",
     "read_divergence",
     "read_layers",
     "read_signals",
+    "read_whole_steps",
     "record",
+    "reordered",
     "reuse",
     "reuse_steps",
     "scaled",
     "self_similarity",
+    "shattering",
+    "shortcut_shares",
     "signals",
+    "singular_values",
     "sizes",
+    "spread",
     "spread_of_untrained",
     "standing",
     "states_of",
@@ -131,4 +172,5 @@ __all__ = [
     "totals",
     "unexpected",
     "usual_of",
+    "whole_steps",
 ]

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from labapp.config import BELONGS_TO, FOREIGN, Experiment
-from labapp.frames.runs import ALWAYS_SAID, asked_for, settings
+from labapp.frames.naming import ALWAYS_SAID, asked_for, settings
 
 _OF_THE_NET = {"family", "net", "depth", "form", *ALWAYS_SAID}  # a run's name says them
 _OF_TRAINING = {

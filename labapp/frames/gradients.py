@@ -50,6 +50,13 @@ def read_layers(run: Run, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame
     return table.sort_values(["step", "depth"], kind="stable", ignore_index=True)
 
 
+def of_layers_that_have(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a `layer_table` of layers that ever had the quantity; of others NaN says only that they were ill."""
+    if table.empty:
+        return table
+    return table[table["value"].notna().groupby([table["run"], table["layer"]], observed=True).transform("any")]
+
+
 def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:
     """A `layer_table` at one step: the value against depth.
 

@@ -88,11 +88,17 @@ def ends(cells: pd.DataFrame) -> tuple[float, float]:
     return at(rows.min(), columns.min()), at(rows.max(), columns.max())
 
 
-def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks: int = MARKS) -> pd.DataFrame:
+def across_depth(
+    runs: Sequence[Run],
+    step: int,
+    read: Read | None = None,
+    marks: int = MARKS,
+    quantities: Sequence[str] = BY_DEPTH,
+) -> pd.DataFrame:
     """Dimension and separability of each layer's features.
 
     Returns:
-        The columns of `IDENTITY` and `LAYER`, then quantity (of `BY_DEPTH`), value, low, high, note, state (of
+        The columns of `IDENTITY` and `LAYER`, then quantity (of `quantities`), value, low, high, note, state (of
         `STATES`); each run at its measured step that stands for `step`, see `steps`, or left out.
     """
     parts = []
@@ -101,7 +107,7 @@ def across_depth(runs: Sequence[Run], step: int, read: Read | None = None, marks
         if at is None:
             continue
         table = (read or Run.probe)(run, "by_depth", at)
-        table = table[table["quantity"].isin(BY_DEPTH)]
+        table = table[table["quantity"].isin(quantities)]
         share = max(2, marks // max(1, len(runs)))
         thin = [spaced(part, share) for _, part in table.groupby("quantity", sort=False)]
         parts += [part.assign(step=at, **who) for part in thin]

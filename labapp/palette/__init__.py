@@ -1,5 +1,6 @@
 """Which colour, line, word and unit stands for what, on screen and on paper alike?"""
 
+from labapp.palette.caption import Caption
 from labapp.palette.colours import (
     ACCENT,
     DASHES,
@@ -14,7 +15,7 @@ from labapp.palette.colours import (
 from labapp.palette.marks import ALARM, MARKS, Mark, beyond
 from labapp.palette.numbers import SUPERSCRIPT, duration, log_ticks, number, percent, short, tick_label
 from labapp.palette.text import expression, markdown, sentence, visible
-from labapp.palette.words import KINDS, METHODS, NORMS, QUANTITIES, WEIGHTINGS, Caption, kind, quantity
+from labapp.palette.words import KINDS, METHODS, NORMS, QUANTITIES, WEIGHTINGS, kind, quantity
 
 __all__ = [
     "ACCENT", "ALARM", "DASHES", "DIVERGING", "FAMILIES", "KINDS", "MARKERS", "MARKS", "METHODS", "MUTED", "NORMS",

@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Caption:
-    """How a column is captioned: its name in a sentence, its unit, whether its axis is logarithmic, what it means."""
-
-    name: str
-    unit: str = ""
-    log: bool = False
-    meaning: str = ""
-
-    @property
-    def title(self) -> str:
-        """The title of an axis: "training loss (nats)"."""
-        return f"{self.name} ({self.unit})" if self.unit else self.name
-
+from labapp.palette.caption import Caption
+from labapp.palette.further import FURTHER
 
 QUANTITIES = {
     "step": Caption("step", "optimizer updates"),
@@ -104,7 +89,7 @@ QUANTITIES = {
         "towards the input. The band is the 95 % interval, which allows for neighbouring layers deviating together.",
     ),
     "ratio": Caption("first / last layer", "ratio of gradient norms", True),
-}
+} | FURTHER
 
 KINDS = {  # of layers, in the words of the controls
     "conv": "convolutions",

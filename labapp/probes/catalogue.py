@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from labapp.config import FAMILIES, FOREIGN, Experiment, LabError, listed, nearest
 
@@ -41,6 +42,7 @@ class ProbeSpec:
         cheap: For the nets of which families it, or the part of it that asks for weights alone, is made in moments:
             `labapp train` does it at every checkpoint, and the app by itself.
         page: Of the app, which shows it.
+        asked: Whether that page measures it only when it is asked to; the starter measures what it shows at once.
     """
 
     name: str
@@ -53,27 +55,13 @@ class ProbeSpec:
     otherwise: str = ""
     cheap: tuple[str, ...] = ()
     page: str = ""
+    asked: bool = False
 
 
+_PLANNED: dict[str, Any] = {"when": "plan", "cheap": FAMILIES, "page": "Architecture"}
 _LISTED = (
-    ProbeSpec(
-        "architecture",
-        "Architecture",
-        "What does each layer hold, make and see?",
-        "probes.plan",
-        "plan",
-        cheap=FAMILIES,
-        page="Architecture",
-    ),
-    ProbeSpec(
-        "stages",
-        "Stages",
-        "What does the net hand on at each resolution?",
-        "probes.plan",
-        "plan",
-        cheap=FAMILIES,
-        page="Architecture",
-    ),
+    ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", **_PLANNED),
+    ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", **_PLANNED),
     ProbeSpec(
         "growth",
         "Growth and compression",
@@ -84,23 +72,8 @@ _LISTED = (
         cheap=FAMILIES,
         page="Architecture",
     ),
-    ProbeSpec(
-        "stacks",
-        "Stacks of 3×3",
-        "Why small kernels in a stack and not a large one?",
-        when="plan",
-        cheap=FAMILIES,
-        page="Architecture",
-    ),
-    ProbeSpec(
-        "accepted_sizes",
-        "Image sizes",
-        "Which image sizes does the net take?",
-        "probes.plan",
-        "plan",
-        cheap=FAMILIES,
-        page="Architecture",
-    ),
+    ProbeSpec("stacks", "Stacks of 3×3", "Why small kernels in a stack and not a large one?", **_PLANNED),
+    ProbeSpec("accepted_sizes", "Image sizes", "Which image sizes does the net take?", "probes.plan", **_PLANNED),
     ProbeSpec(
         "feature_reuse",
         "Feature reuse",
@@ -143,10 +116,24 @@ _LISTED = (
         page="Representation",
     ),
     ProbeSpec(
-        "neural_collapse", "Neural collapse", "Are features one point a class?", "probes.representation", "few", 512
+        "neural_collapse",
+        "Neural collapse",
+        "Are features one point a class?",
+        "probes.representation",
+        "few",
+        512,
+        page="Representation",
+        asked=True,
     ),
     ProbeSpec(
-        "shattering", "Shattered gradients", "Do the gradients of two images agree?", "probes.gradients", "ends", 32
+        "shattering",
+        "Shattered gradients",
+        "Do the gradients of two images agree?",
+        "probes.gradients",
+        "ends",
+        32,
+        page="Gradient flow",
+        asked=True,
     ),
     ProbeSpec(
         "autocorrelation",
@@ -155,6 +142,8 @@ _LISTED = (
         "probes.gradients",
         "ends",
         2,
+        page="Gradient flow",
+        asked=True,
     ),
     ProbeSpec(
         "path_gradients",
@@ -165,9 +154,18 @@ _LISTED = (
         16,
         ("residual",),
         otherwise="path lengths speak of sums of paths, which only residual nets have",
+        page="Gradient flow",
+        asked=True,
     ),
     ProbeSpec(
-        "lesions", "Lesions", "How badly does the net take the loss of a block?", "probes.gradients", "last", 256
+        "lesions",
+        "Lesions",
+        "How badly does the net take the loss of a block?",
+        "probes.gradients",
+        "last",
+        256,
+        page="Feature reuse",
+        asked=True,
     ),
     ProbeSpec(
         "permutations",
@@ -178,6 +176,8 @@ _LISTED = (
         256,
         ("plain", "residual", "vgg"),
         otherwise="layers of a dense net read different numbers of channels, so none can change places",
+        page="Feature reuse",
+        asked=True,
     ),
     ProbeSpec(
         "gradient_split",
@@ -188,6 +188,8 @@ _LISTED = (
         32,
         ("residual",),
         otherwise="equations (4) and (5) of He 2016 speak of residual nets with preactivation",
+        page="Gradient flow",
+        asked=True,
     ),
     ProbeSpec(
         "singular_values",
@@ -198,6 +200,8 @@ _LISTED = (
         2,
         ("plain", "residual"),
         otherwise="only blocks of residual and plain nets have a square Jacobian",
+        page="Gradient flow",
+        asked=True,
     ),
     ProbeSpec(
         "level_gradients",
@@ -256,8 +260,8 @@ def is_cheap(name: str, experiment: Experiment) -> bool:
 
 
 def shown() -> list[str]:
-    """The quantities that a page of the app shows."""
-    return [name for name, spec in CATALOGUE.items() if spec.page]
+    """The quantities that the pages of the app show without being asked to."""
+    return [name for name, spec in CATALOGUE.items() if spec.page and not spec.asked]
 
 
 def command(names: Iterable[str], run_id: str) -> list[str]:

@@ -6,7 +6,10 @@
     runs/<id>/evals/          held-out loss and accuracy after so many steps
     runs/<id>/probes/         <quantity>.step-00000300.parquet, one table a checkpoint and quantity
     runs/<id>/checkpoints/    step-00000300.safetensors, and the training state beside it (.pt)
+    runs/<id>/labels.json     the name, the tags and the note that somebody gave it           `labels`
     runs/<id>/_resume/        the same two files, of a moment ago: from there an interrupted training goes on
+
+    runs/.index.parquet       what a list of runs needs, a cache that may be deleted          `index`
 
     with RunWriter.create("runs", experiment) as writer:
         writer.write("steps", {"step": [0], "loss": [2.3]})
@@ -15,10 +18,15 @@
 Crash-safe, readable while written. Any tool that reads Parquet can read it, and finds each row once.
 """
 
-from labapp.store.archive import broken_runs, find_run, list_runs, remove_run
+from labapp.store.archive import broken_runs, find_run, label_run, list_runs, remove_run
+from labapp.store.entries import Entry
 from labapp.store.files import alone
+from labapp.store.finding import FIELDS, SETTINGS, Condition, Question, question, value_of
+from labapp.store.index import AGE, Listing, forget, look
+from labapp.store.labels import Labels
 from labapp.store.machine import process_identity
 from labapp.store.mending import Fault, check, mend
+from labapp.store.numbers import KeptNumbers
 from labapp.store.record import STATUSES, Record
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
@@ -27,10 +35,19 @@ from labapp.store.space import disk_use
 from labapp.store.writer import RunWriter
 
 __all__ = [
+    "AGE",
+    "FIELDS",
     "QUANTITIES",
+    "SETTINGS",
     "STATUSES",
     "TABLES",
+    "Condition",
+    "Entry",
     "Fault",
+    "KeptNumbers",
+    "Labels",
+    "Listing",
+    "Question",
     "Record",
     "ResumePoint",
     "Run",
@@ -40,10 +57,15 @@ __all__ = [
     "check",
     "disk_use",
     "find_run",
+    "forget",
+    "label_run",
     "list_runs",
+    "look",
     "mend",
     "process_identity",
+    "question",
     "remove_run",
     "resume_points",
+    "value_of",
     "why_not_resumed",
 ]

@@ -1,24 +1,27 @@
 """Which runs lie in an archive, and how is one found or removed?"""
 
-import os
 import secrets
 import shutil
 from pathlib import Path
+from typing import Any
 
 from labapp.config import LabError, listed, nearest, require_writing
-from labapp.store.files import folders, sentences
+from labapp.store.files import sentences
+from labapp.store.index import forget, look, run_folders
+from labapp.store.labels import Labels, write_labels
 from labapp.store.run import Run
 from labapp.store.schema import TABLES
+
+SAID = 20  # ids that a sentence names
 
 
 def list_runs(root: str | Path) -> list[Run]:
     """The readable runs of an archive, newest first."""
-    runs = [found for path in _run_folders(root) if isinstance(found := _opened(path), Run)]
-    return sorted(runs, key=lambda run: (run.started, run.id), reverse=True)
+    return list(look(root).runs)
 
 
 def find_run(word: str | Path, root: str | Path) -> Run:
-    """A run by its id, its folder, or its net's name where only one run has it.
+    """A run by its id, its folder, or the name of its net or that it was given, where only one run has it.
 
     Raises:
         LabError: If there is none, or more than one of that name.
@@ -26,26 +29,29 @@ def find_run(word: str | Path, root: str | Path) -> Run:
     for path in (Path(root) / word, Path(word)):
         if path.is_dir():
             return Run(path)
-    there = list_runs(root)
-    same = [run for run in there if run.name == word]
+    there = look(root)
+    same = [entry for entry in there.entries if word in (entry.name, entry.labels.name)]
+    if len(same) > SAID:
+        few = [*(entry.id for entry in same[:SAID]), f"{len(same) - SAID} others"]
+        raise LabError(f"{len(same)} runs are a {word}; give one of {listed(few, 'or')}")
     if len(same) > 1:
-        raise LabError(f"{len(same)} runs are a {word}; give one of {listed((run.id for run in same), 'or')}")
+        raise LabError(f"{len(same)} runs are a {word}; give one of {listed((entry.id for entry in same), 'or')}")
     if not same:
-        known = [name for run in there for name in (run.id, run.name)]
+        known = {name for entry in there.entries for name in (entry.id, entry.name, entry.labels.name) if name}
         near = nearest(word, known) or "; `labapp runs list` shows them"
         raise LabError(f"there is no run '{word}' in {root}{near}")
-    return same[0]
+    return there.run(same[0])
 
 
 def broken_runs(root: str | Path) -> list[tuple[Path, str]]:
     """The folders of an archive that cannot be read as runs, each with the reason."""
-    return [(path, found) for path in _run_folders(root) if isinstance(found := _opened(path), str)]
+    return list(look(root).broken)
 
 
 def remove_run(root: str | Path, run_id: str) -> None:
     """Delete a run, readable or not; one that is being written is refused."""
     require_writing(f"removing run '{run_id}'")
-    names = [folder.name for folder in _run_folders(root)]
+    names = run_folders(root)
     if run_id not in names:
         raise LabError(
             f"{root} holds no run '{run_id}'{nearest(run_id, names) or '; `labapp runs list` shows the runs'}"
@@ -60,7 +66,19 @@ def remove_run(root: str | Path, run_id: str) -> None:
             raise LabError(f"{path} holds nothing that the lab wrote, so it is left alone")
         gone = path.with_name(f".removed-{run_id}-{secrets.token_hex(4)}")
         path.rename(gone)  # for every reader at once
+        forget(root)
         gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)
+
+
+def label_run(root: str | Path, run_id: str, **words: Any) -> Labels:
+    """Give a run a name, tags or a note: `words` are those of `labels.write_labels`; also one that is being written."""
+    names = run_folders(root)
+    if run_id not in names:
+        near = nearest(run_id, names) or "; `labapp runs list` shows the runs"
+        raise LabError(f"{root} holds no run '{run_id}'{near}")
+    after = write_labels(Path(root) / run_id, **words)
+    forget(root)
+    return after
 
 
 def _opened(path: Path) -> Run | str:
@@ -68,16 +86,3 @@ def _opened(path: Path) -> Run | str:
         return Run(path)
     except LabError as error:
         return str(error)
-
-
-def _run_folders(root: str | Path) -> list[Path]:
-    root = Path(root)
-    try:
-        os.scandir(root).close()
-    except FileNotFoundError:
-        raise LabError(f"there is no archive at {root}; `labapp starter` makes one, --root names another") from None
-    except NotADirectoryError:
-        raise LabError(f"{root} is a file, not an archive; --root names a folder of runs") from None
-    except OSError as error:
-        raise LabError(f"the archive {root} cannot be read: {error.strerror}") from None
-    return [root / name for name in folders(root)]

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import math
+import random
 import re
 import threading
-from collections import OrderedDict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,8 +77,10 @@ def digest(contents: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
-KNOWN = 1000  # records that are kept
-_known: OrderedDict[Path, tuple[tuple[int, ...], Record]] = OrderedDict()  # the latest of each run: a live one has many
+KNOWN = 16 * 2**20  # bytes of run.json whose records are kept: some hundred runs of deep nets
+_known: dict[Path, tuple[tuple[int, ...], Record]] = {}  # the latest of each run: a live one has many
+_paths: list[Path] = []  # their keys, to take any of them
+_size: Counter[str] = Counter()
 _keeping = threading.Lock()
 
 
@@ -92,11 +95,22 @@ def read_record(path: Path, seen: tuple[int, ...]) -> Record:
     if kept is None or kept[0] != seen:
         kept = seen, _read(path, seen)
         with _keeping:
-            _known[path] = kept
-            _known.move_to_end(path)
-            while len(_known) > KNOWN:
-                _known.popitem(last=False)
+            _keep(path, kept)
     return kept[1]
+
+
+def _keep(path: Path, kept: tuple[tuple[int, ...], Record]) -> None:
+    """Keep to what may be kept. Any of them goes: were it the oldest, going through one more would read all again."""
+    if path in _known:
+        _paths.remove(path)
+        _size["held"] -= _known.pop(path)[0][-1]
+    while _paths and _size["held"] + kept[0][-1] > KNOWN:
+        place = random.randrange(len(_paths))
+        _paths[place], _paths[-1] = _paths[-1], _paths[place]
+        _size["held"] -= _known.pop(_paths.pop())[0][-1]
+    _paths.append(path)
+    _known[path] = kept
+    _size["held"] += kept[0][-1]
 
 
 def _read(path: Path, seen: tuple[int, ...]) -> Record:

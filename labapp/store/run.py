@@ -13,19 +13,18 @@ import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from labapp.config import LabError, first_line, listed, nearest, sentence
+from labapp.config import Experiment, LabError, first_line, listed, nearest, sentence
 from labapp.store.checkpoints import checkpoint_problems, weights_name
+from labapp.store.entries import NEVER, is_written
 from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
-from labapp.store.lease import is_left
-from labapp.store.machine import gave_sign, is_alive, is_namesake
 from labapp.store.parquet import require_bounded, verify, write_table
 from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
@@ -41,15 +40,28 @@ class Run:
     Attributes:
         path: Its folder.
         id: The folder's name.
-        experiment: What was run.
+        seen: The run.json that `record` was read from: its inode, time and size.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.id = self.path.name
-        self._seen: tuple[int, ...] | None = None
+        self.seen = NEVER
         self._tables: dict[str, Table] = {}
-        self.experiment = self.record.experiment
+        self._experiment = self.record.experiment
+
+    @classmethod
+    def of(cls, path: Path, experiment: Experiment) -> Self:
+        """A run that an index knows: its run.json is read when something else than the experiment is asked for."""
+        self = cls.__new__(cls)
+        self.path, self.id = path, path.name
+        self.seen, self._tables, self._experiment = NEVER, {}, experiment
+        return self
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self._experiment
 
     @property
     def record(self) -> Record:
@@ -58,9 +70,9 @@ class Run:
         try:
             about = path.stat()
             seen = (about.st_ino, about.st_mtime_ns, about.st_size)
-            if seen != self._seen:
+            if seen != self.seen:
                 self._record = read_record(path.absolute(), seen)
-                self._seen = seen
+                self.seen = seen
         except (FileNotFoundError, NotADirectoryError):
             if self.path.is_dir():
                 raise LabError(
@@ -88,17 +100,10 @@ class Run:
     def status(self) -> str:
         """One of STATUSES, or "interrupted" when run.json says running but the process that wrote it is gone."""
         record = self.record
-        if record.status == "running" and not self._is_written(record):
+        latest = record.attempts[-1] if record.attempts else None
+        if record.status == "running" and not is_written(self.path, latest, self.seen):
             return "interrupted"
         return record.status
-
-    def _is_written(self, record: Record) -> bool:
-        alive = is_alive(record.attempts[-1]) if record.attempts else False
-        if alive is None and self._seen:  # on another machine, or before the last boot of this one; while it trains
-            # it gives a sign every few seconds, and holds its lock, of which a copy elsewhere says nothing
-            left = is_namesake(record.attempts[-1]) and is_left(self.path)
-            return not left and gave_sign(self._seen[1] / 1e9)
-        return bool(alive)
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -145,7 +150,7 @@ class Run:
     def version(self) -> str:
         """A string that changes whenever something is added to the run, as a key for caches."""
         _ = self.record
-        token = [*map(str, self._seen or ())]
+        token = [*map(str, self.seen)]
         for name in folders(self.path):
             for folder in (self.path / name, self.path / name / FRESH):
                 if folder.is_dir():

@@ -9,18 +9,6 @@ from tests.app.pages import ended, go
 GRADIENTS = "gradient_flow"
 
 
-def test_the_picker_finds_every_run_and_the_address_keeps_the_choice(archive, open_page):
-    app = open_page(archive)
-    picker = app.multiselect(key="runs")
-    assert len(picker.options) == 5
-    one = next(run.id for run in list_runs(archive) if run.name == "dense-40")
-    picker.set_value([one]).run()
-    assert app.title[0].value.startswith("dense-40 reaches 96 %")
-    label = next(option for option in picker.options if option.startswith("dense-40"))
-    again = open_page(archive, runs=label)
-    assert again.title[0].value == app.title[0].value
-
-
 def test_the_picker_tells_repetitions_apart_and_keeps_the_first_ones_name(open_page, record, tmp_path):
     small = {"recorded": (0,), "steps": 2}
     runs = [record(tmp_path, run_id=f"plain-20-{name}", **small) for name in ("aa", "bb", "x-bb")]
@@ -59,22 +47,6 @@ def test_no_run_chosen(archive, open_page):
     assert app.title[0].value == "No run is chosen."
     go(app, GRADIENTS)
     assert app.title[0].value == "No run is chosen."
-
-
-def test_a_new_run_is_chosen_when_it_appears(archive, open_page, record):
-    app = open_page(archive)
-    fresh = record(archive, family="residual", depth=110, recorded=(0, 10))
-    app.button(key="look").click().run()
-    assert fresh.id in app.multiselect(key="runs").value
-    assert len(app.multiselect(key="runs").value) == 6
-
-
-def test_the_first_run_of_an_archive_is_chosen_when_it_appears(open_page, record, tmp_path):
-    app = open_page(tmp_path)
-    record(tmp_path)
-    app.run()
-    assert not app.exception
-    assert app.title[0].value.startswith("plain-20 reaches")
 
 
 def test_a_run_that_was_removed_is_no_longer_chosen(archive, open_page):

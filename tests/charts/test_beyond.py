@@ -95,6 +95,14 @@ DRAWN = {  # chart: of values, and the marks that each of ILL has there
     "reuse_chart": (lambda v: charts.reuse_chart(triangle(v), (0, 1), "nats"), LINEAR),
     "agreement_chart": (lambda v: charts.agreement_chart(maps(v, "rank correlation")), UNKNOWN),
     "drift_chart": (lambda v: charts.drift_chart(maps(v, "formed"), LOOKS), LINEAR),
+    "curve_chart": (lambda v: charts.curve_chart(table(v).assign(step=PLACES), LOOKS, "path_norm"), LOG),
+    "curve_chart, linear": (lambda v: charts.curve_chart(table(v).assign(step=PLACES), LOOKS, "nc3"), LINEAR),
+    "spread_chart": (
+        lambda v: charts.spread_chart(
+            table(v, minimum=v, lower=0.1, median=0.2, upper=0.3, maximum=v).assign(step=PLACES)
+        ),
+        LINEAR,
+    ),
     "pyramid_chart": (
         lambda v: charts.pyramid_chart(
             pd.DataFrame(
@@ -106,8 +114,9 @@ DRAWN = {  # chart: of values, and the marks that each of ILL has there
 }
 NO_VALUES = {  # what draws whole numbers alone, or nothing that was measured
     *("parts_chart", "growth_chart"),  # of an architecture: parameters and channels
+    *("lifetimes_chart", "histogram_chart"),  # steps and channels; counts, whose bins of zero and NaN stand apart
     *("scale_chart", "linear_bar"),  # colours over the span of finite values
-    *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span"),  # no charts
+    *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span", "symmetric_axis"),  # no charts
     *("Chart", "alone", "as_csv"),  # files of them, see test_files
 }
 

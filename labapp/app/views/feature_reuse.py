@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app.views import feature_reuse_more
 from labapp.config import LabError, listed
 from labapp.store import Run
 
@@ -93,9 +94,12 @@ def page() -> None:
 def _body(archive: app.OpenArchive) -> None:
     many = [run for run in archive.chosen if run.experiment.family not in ONE_SOURCE]
     if many:
-        app.show_probed(archive, many, NAMES, "Which features {} reuses", app.playable(_picture, "reuse-step"))
+        draw = app.playable(_picture, "reuse-step")
+        if not app.show_probed(archive, many, NAMES, "Which features {} reuses", draw):
+            return
     else:
         _one_source(archive)
+    feature_reuse_more.draw(archive)
 
 
 def _one_source(archive: app.OpenArchive) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app.views import gradient_flow_more
 from labapp.config import listed
 
 GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
@@ -103,7 +104,12 @@ def _theory(run: str, theory: Mapping[str, float]) -> str:
 
 def page() -> None:
     """Draw the page."""
-    app.show(lambda archive: app.playable(_picture, "step", archive.live)(archive))
+    app.show(_body)
+
+
+def _body(archive: app.OpenArchive) -> None:
+    app.playable(_picture, "step", archive.live)(archive)
+    gradient_flow_more.draw(archive)
 
 
 def _picture(archive: app.OpenArchive) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
-from labapp.app.views import experiment
+from labapp.app.views import experiment, overview_more
 from labapp.config import listed
 from labapp.store import Run
 
@@ -152,10 +152,12 @@ def published(runs: Sequence[Run], table: pd.DataFrame) -> str:
 def page() -> None:
     """Draw the page."""
     archive = app.opened()
-    if not archive.runs:
+    if not archive.listing.entries:
         app.empty(archive)
         return
     st.fragment(_picture, run_every=app.PACE if archive.live else None)(archive)
+    if archive.chosen:
+        overview_more.draw(archive)
     app.resume_buttons(archive)
     with st.container(horizontal=True):  # here also while no run is chosen
         experiment.button(archive.root)

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app.views import representation_more
 from labapp.config import LabError, listed
 from labapp.store import Run
 
@@ -66,7 +67,8 @@ def page() -> None:
 
 def _body(archive: app.OpenArchive) -> None:
     what = "What the layers of {} represent"
-    app.show_probed(archive, archive.chosen, NAMES, what, app.playable(_picture, "probe-step"))
+    if app.show_probed(archive, archive.chosen, NAMES, what, app.playable(_picture, "probe-step")):
+        representation_more.draw(archive)
 
 
 def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:

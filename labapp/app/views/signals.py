@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app.views import signals_more
 from labapp.config import listed
 
 ACROSS = 3  # small multiples in a row
@@ -86,7 +87,12 @@ def _branch(at: pd.DataFrame) -> str:
 
 def page() -> None:
     """Draw the page."""
-    app.show(lambda archive: app.playable(_picture, "step", archive.live)(archive))
+    app.show(_body)
+
+
+def _body(archive: app.OpenArchive) -> None:
+    app.playable(_picture, "step", archive.live)(archive)
+    signals_more.draw(archive)
 
 
 def _picture(archive: app.OpenArchive) -> None:

@@ -127,6 +127,7 @@ def test_the_form_starts_a_real_run(open_page, record, tmp_path):
     assert sorted(job.title for job in jobs) == ["residual-8, seed 2", "residual-8, seed 3"]
     assert [ended(job).status for job in jobs] == ["finished"] * 2, jobs[0].tail()
     app.button(key="look").click().run()
+    app.button(key="offer").click().run()
     assert not app.exception
     assert len(app.multiselect(key="runs").options) == 3
     runs = [run.experiment for run in list_runs(tmp_path) if run.name == "residual-8"]

@@ -1,0 +1,126 @@
+"""What was measured of every run of an archive, without a page that waits for it?
+
+    numbers = numbers_of(listing)
+    numbers.number(entry, "accuracy"), numbers.missing
+
+One thread for the whole app reads the tables of runs whose numbers are not known yet or have changed, newest first, and
+rests as long as it works, so that pages stay quick. What it found is kept beside the archive's index.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labapp import frames
+from labapp.config import LabError
+from labapp.store import Entry, KeptNumbers, Listing, Run
+
+NUMBERS = (
+    *("accuracy", "best_accuracy", "loss", "slope_start", "slope_end", "ratio_start", "ratio_end"),
+    *("recorder_cost", "cpu_cost"),
+)
+LIVE = 10.0  # seconds after which a run that is being written is looked at again
+PATIENCE = 600.0  # seconds without anybody asking, after which it stops
+SAVED = 30.0  # seconds between two times that what is known is written down
+ARCHIVES = 8
+
+
+class ArchiveNumbers:
+    """The numbers of one archive, and what is still to be read of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.kept = KeptNumbers(root, NUMBERS)
+        self.listing = Listing.empty(root)
+        self.wanted = 0.0
+        self._read: dict[str, float] = {}  # when a run was last looked at
+        self._failed: dict[str, object] = {}  # what cannot be read, as it was when that was found
+        self._order: tuple[object, list[Entry]] = None, []
+        self._saved = time.monotonic()
+
+    def number(self, entry: Entry, column: str) -> float:
+        """One number of a run, NaN where it is not known or there is none."""
+        return self.kept.number(entry, column)
+
+    @property
+    def missing(self) -> int:
+        """How many runs are still to be read."""
+        return sum(map(self._is_missing, self.listing.entries))
+
+    @property
+    def version(self) -> int:
+        """Another number whenever more is known."""
+        return self.kept.changed
+
+    def _is_missing(self, entry: Entry) -> bool:
+        if self.kept.is_current(entry) or self._failed.get(entry.id) == entry.seen:
+            return False
+        known = self.kept.of(entry) is not None
+        return not (known and entry.status == "running" and time.monotonic() - self._read.get(entry.id, 0.0) < LIVE)
+
+    def learn(self, entry: Entry, found: Mapping[str, Any]) -> None:
+        """Keep the numbers of a run that somebody worked out."""
+        self._read[entry.id] = time.monotonic()
+        self.kept.keep(entry, {name: found[name] for name in NUMBERS})
+
+    def read_next(self) -> bool:
+        """Read one more run; False where none is left."""
+        if self._order[0] is not self.listing:
+            self._order = self.listing, list(self.listing.entries[::-1])
+        left = self._order[1]
+        while left:
+            entry = left.pop()  # the newest
+            if self._is_missing(entry):
+                try:
+                    self.learn(entry, frames.summary(Run(self.listing.root / entry.id)))
+                except (LabError, OSError, ValueError, TypeError, KeyError):  # told on the page when the run is chosen
+                    self._failed[entry.id] = entry.seen
+                if time.monotonic() - self._saved > SAVED:
+                    self.save()
+                return True
+        return False
+
+    def save(self) -> None:
+        """Write down what is known."""
+        self._saved = time.monotonic()
+        self.kept.save(self.listing.by_id)
+
+
+def numbers_of(listing: Listing) -> ArchiveNumbers:
+    """What is known of the runs of an archive now; more is being read from here on."""
+    key = str(listing.root)
+    with _lock:
+        found = _archives.pop(key, None) or ArchiveNumbers(listing.root)
+        _archives[key] = found
+        while len(_archives) > ARCHIVES:
+            _archives.popitem(last=False)
+        found.listing, found.wanted = listing, time.monotonic()
+        global _thread
+        if (_thread is None or not _thread.is_alive()) and found.missing:
+            _thread = threading.Thread(target=_work, name="labapp-numbers", daemon=True)
+            _thread.start()
+    return found
+
+
+_archives: OrderedDict[str, ArchiveNumbers] = OrderedDict()
+_lock = threading.Lock()
+_thread: threading.Thread | None = None
+
+
+def _work() -> None:
+    """Read until nothing is left, or nobody asks any more; a live run is looked at again when a page asks."""
+    changed = set()
+    while True:
+        began = time.monotonic()
+        wanted = [each for each in _archives.values() if began - each.wanted < PATIENCE]
+        busy = next((each for each in reversed(wanted) if each.read_next()), None)
+        if busy is None:
+            break
+        changed.add(busy)
+        time.sleep(time.monotonic() - began)
+    for each in changed:
+        each.save()

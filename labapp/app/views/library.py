@@ -1,0 +1,190 @@
+"""Which runs are there, and which of them are to be shown?
+
+The table of all runs below the Overview: found by words and conditions, folded over seeds, chosen by their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from labapp import app, frames, palette
+from labapp.app.archive import asked, look_inside
+from labapp.app.numbers import NUMBERS, ArchiveNumbers, numbers_of
+from labapp.app.picking import chosen, take
+from labapp.app.views.library_filters import conditions
+from labapp.app.views.library_labels import act
+from labapp.config import LabError
+from labapp.store import Entry, Listing, Question, question
+
+KEY = "all"
+SHOWN = {"accuracy": "Test accuracy", "loss": "Training loss", "slope_end": "Slope, end", "recorder_cost": "Recording"}
+MOST_SETTINGS = 8  # columns of settings in which the runs differ
+MANY = 500  # rows above which a table that changes is drawn less often
+PACE = 10.0  # seconds between two such drawings
+HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, `width=8,16`, `status!=finished`,
+`tag=good`, `accuracy>0.9`, `started>2026-01-31` ask for one field; quotes keep words together."""
+
+
+def show(archive: app.OpenArchive) -> None:
+    """Draw the table of all runs, and what can be done with the chosen ones."""
+    st.subheader("All runs", anchor=False)
+    numbers = numbers_of(archive.listing)
+    for run in archive.chosen:  # worked out for this page anyway
+        entry = archive.listing.by_id.get(run.id)
+        if entry is not None and entry.seen == run.seen and not numbers.kept.is_current(entry):
+            numbers.learn(entry, app.summary(run))
+    live = numbers.missing or any(entry.status == "running" for entry in archive.listing.entries)
+    pace = app.PACE if len(archive.listing.entries) <= MANY else PACE
+    st.fragment(_table, run_every=pace if live else None)()
+    act(archive)
+
+
+def _table() -> None:
+    try:
+        listing, _ = look_inside(asked())
+    except LabError:  # gone meanwhile
+        return
+    if chosen() != st.session_state.get("_said_here"):
+        before = st.session_state.get("_said_here")
+        st.session_state["_said_here"] = chosen()
+        if before is not None and st.session_state.pop("_by_table", False):
+            st.rerun()  # everything that shows the chosen runs
+    numbers = numbers_of(listing)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        words = st.text_input(
+            "Search",
+            key="q",
+            bind="query-params",
+            placeholder="residual depth>=56 tag=good",
+            help=HELP,
+            icon=":material/search:",
+        )
+        more = conditions(listing, NUMBERS)
+        fold = st.toggle(
+            "Fold seeds",
+            key="fold",
+            bind="query-params",
+            help="Repetitions of an experiment in one row, with the mean of their test accuracies and its 95 % "
+            "interval over the seeds (Student's t)",
+        )
+    sought = _sought(str(words), more)
+    found = _found(listing, sought, numbers)
+    _say(listing, found, sought, numbers)
+    if found:
+        (_nets if fold else _runs)(listing, found, numbers)
+
+
+def _sought(words: str, more: Question) -> Question:
+    try:
+        typed = question(words, NUMBERS)
+    except LabError as error:
+        st.warning(palette.sentence(f"This search is not understood: {error}."), icon=":material/search_off:")
+        typed = Question()
+    return Question(typed.words, (*typed.conditions, *more.conditions))
+
+
+def _found(listing: Listing, sought: Question, numbers: ArchiveNumbers) -> list[Entry]:
+    """The runs that fit, newest first; kept, as long as nothing changed."""
+    key = (listing, sought, numbers.version if sought.conditions else 0)
+    kept = st.session_state.get("_found")
+    if kept is None or kept[0] != key:
+        called = frames.called(listing)
+        fit = [entry for entry in listing.entries if sought.fits(entry, called[entry.id].run, numbers.number)]
+        kept = st.session_state["_found"] = key, fit if sought else list(listing.entries)
+    return kept[1]
+
+
+def _say(listing: Listing, found: Sequence[Entry], sought: Question, numbers: ArchiveNumbers) -> None:
+    """How many runs fit, and what is not known of them yet."""
+    count = len(listing.entries)
+    words = f"{len(found):,} of {count:,} runs fit." if sought else f"{count:,} {'run' if count == 1 else 'runs'}."
+    if not found:
+        words = f"None of the {count:,} runs fits; search for less, or take a filter back."
+    if missing := numbers.missing:
+        words += f" The numbers of {missing:,} are still being read."
+    st.caption(palette.sentence(words))
+
+
+def _runs(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None:
+    """One row a run."""
+    called = frames.called(listing)
+    own = [name for name in frames.differing(found) if name not in ("seed", "data", "device", "devices")]
+    settings = own[:MOST_SETTINGS]
+    key = (listing, found, numbers.version)
+    kept = st.session_state.get("_rows")
+    if kept is None or kept[0][0] is not listing or kept[0][1] is not found or kept[0][2] != numbers.version:
+        table = frames.library(found, called, list(SHOWN), numbers.number, settings)
+        table = table.assign(accuracy=100 * table["accuracy"], recorder_cost=100 * table["recorder_cost"])
+        kept = st.session_state["_rows"] = key, table.assign(progress=100 * table["progress"])
+    table = kept[1]
+    columns = ["run", "tags", "status", "progress", *SHOWN, *settings, "seed", "started", "seconds", "note", "run_id"]
+    empty: dict[str, Any] = {"tags": not any(map(len, table["tags"])), "note": not table["note"].any()}
+    empty |= {"progress": (table["progress"] == 100).all(), "recorder_cost": table["recorder_cost"].isna().all()}
+    _draw(table[[name for name in columns if not empty.get(name)]], [[entry.id] for entry in found], settings)
+
+
+def _nets(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None:
+    """One row an experiment, its seeds folded."""
+    called = frames.called(listing)
+    table = frames.folded(frames.library(found, called, ["accuracy"], numbers.number, []))
+    interval: Any = [_interval(row) for row in app.rows(table)]
+    shown = table.assign(run=table["net"], accuracy=100 * table["accuracy"], interval=interval)
+    _draw(shown[["run", "runs", "seeds", "finished", "accuracy", "interval"]], table["ids"].tolist(), [])
+
+
+def _interval(row: Any) -> str | None:
+    return None if pd.isna(row.low) else f"{palette.percent(row.low)} to {palette.percent(row.high)}"
+
+
+def _draw(table: pd.DataFrame, ids: list[list[str]], settings: Sequence[str]) -> None:
+    """The table itself, with the rows of chosen runs marked."""
+    now = set(chosen())
+    rows = [place for place, each in enumerate(ids) if now.issuperset(each)]
+    state: Any = st.session_state
+    drawn = state[KEY]["selection"]["rows"] if KEY in state else None
+    if drawn is None or list(drawn) != rows:
+        state[KEY] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    st.dataframe(
+        table,
+        key=KEY,
+        hide_index=True,
+        placeholder="–",
+        on_select=lambda: _take_rows(ids, rows),
+        selection_mode="multi-row",
+        height=min(36 * (len(table) + 1) + 2, 460),
+        alt="All runs that fit the search: choose rows to show those runs",
+        column_config={
+            "run": text("Run", pinned=True),
+            "tags": st.column_config.ListColumn("Tags"),
+            "status": text("Status"),
+            "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%"),
+            "accuracy": number(SHOWN["accuracy"], format="%.1f %%", help="Held-out images, at the last evaluation"),
+            "interval": text("95 % interval", help="Of the mean over seeds; none for one seed"),
+            "loss": number(SHOWN["loss"], format="%.3g", help="Mean over the last tenth of the steps, in nats"),
+            "slope_end": number(SHOWN["slope_end"], format="%.3f", help="Gradient slope at the last recorded step"),
+            "recorder_cost": number(SHOWN["recorder_cost"], format="%.1f %%", help="Time spent in the recorder"),
+            "seed": number("Seed", format="%d"),
+            "seeds": number("Seeds", help="A seed that ran twice counts once"),
+            "runs": number("Runs"),
+            "finished": number("Finished", help="Only finished runs count in the mean"),
+            "started": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
+            "seconds": number("Time", format="%.0f s", help="Of all attempts, evaluation included"),
+            "note": text("Note"),
+            "run_id": text("Id", help="Its folder in the archive"),
+            **{name: st.column_config.Column(name.replace("_", " ").capitalize()) for name in settings},
+        },
+    )
+
+
+def _take_rows(ids: list[list[str]], before: Sequence[int]) -> None:
+    """Choose what was chosen and what rows were added, without those that were taken back."""
+    now = [row for row in st.session_state[KEY]["selection"]["rows"] if row < len(ids)]
+    gone = {name for row in set(before) - set(now) for name in ids[row]}
+    added = [name for row in now if row not in set(before) for name in ids[row]]
+    st.session_state["_by_table"] = True
+    take([*(name for name in chosen() if name not in gone), *added])

@@ -1,0 +1,61 @@
+"""Which channels died, when, and which came back?"""
+
+from __future__ import annotations
+
+import altair as alt
+import pandas as pd
+
+from labapp import palette
+from labapp.charts.colours import ON_CANVAS
+from labapp.charts.encodings import Chart, of_run, zoom_along
+
+
+def lifetimes_chart(spans: pd.DataFrame, steps: tuple[int, int], depths: tuple[int, int], height: int = 300) -> Chart:
+    """A bar for each time in which a channel was dead, from the step at which it died to that at which it came back.
+
+    A layer has a band of the vertical axis, which its channels share; a ring is where a channel came back.
+
+    Args:
+        spans: From `frames.dead_spans`, of one run.
+        steps: The first and the last recorded step.
+        depths: Of the first and the last layer that can have dead channels.
+        height: In pixels.
+    """
+    family = palette.colour(str(spans["family"].iloc[0]) if len(spans) else "")
+    shown = spans.assign(
+        low=spans["depth"] - 0.5 + spans["channel"] / spans["channels"],
+        high=spans["depth"] - 0.5 + (spans["channel"] + 1) / spans["channels"],
+        middle=spans["depth"] - 0.5 + (spans["channel"] + 0.5) / spans["channels"],
+        ended=[f"came back at step {end:,}" if back else "to the end" for end, back in zip(
+            spans["end"], spans["back"], strict=True)],
+    )  # fmt: skip
+    tooltip = [
+        alt.Tooltip("layer:N", title="layer"),
+        alt.Tooltip("depth:Q", title="depth"),
+        *of_run(),
+        alt.Tooltip("channel:Q", title="channel"),
+        alt.Tooltip("channels:Q", title="of channels"),
+        alt.Tooltip("step:Q", title="dead from step"),
+        alt.Tooltip("ended:N", title="until"),
+    ]
+    x = alt.X(
+        "step:Q", title=palette.quantity("step").title, scale=alt.Scale(domain=list(steps), nice=False),
+        axis=alt.Axis(tickCount=6),
+    )  # fmt: skip
+    y = alt.Y(
+        "low:Q", title="layer, by depth", scale=alt.Scale(domain=[depths[0] - 0.5, depths[1] + 0.5], nice=False),
+        axis=alt.Axis(tickCount=6, grid=False),
+    )  # fmt: skip
+    base = alt.Chart(shown)
+    bars = base.mark_rect(strokeWidth=0.6, stroke=family, color=family, clip=True).encode(
+        x=x, x2="end:Q", y=y, y2="high:Q", opacity=alt.condition("datum.back", alt.value(0.55), alt.value(1.0)),
+        tooltip=tooltip,
+    )  # fmt: skip
+    back = (
+        alt.Chart(shown[shown["back"].astype(bool)])
+        .mark_point(filled=False, size=22, color=palette.MUTED, opacity=1, clip=True)
+        .encode(x="end:Q", y="middle:Q", tooltip=tooltip)
+    )
+    return (
+        alt.layer(bars, back, usermeta=ON_CANVAS).properties(height=height, width="container").add_params(zoom_along())
+    )
