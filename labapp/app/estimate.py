@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import streamlit as st
 
@@ -16,7 +15,7 @@ from labapp import palette
 from labapp.app import background, launch, questions
 from labapp.app.archive import opened
 from labapp.app.tables import token
-from labapp.config import Experiment, LabError
+from labapp.config import Experiment, LabError, listed
 from labapp.frames import costs
 from labapp.store import Run
 
@@ -26,20 +25,26 @@ MADE = ("cluttered-digits", "digits")  # image sets that need no files
 WIDEST = 8.0  # times: where runs of other nets differ more than that, a few steps are timed
 
 
-def draw(wanted: Sequence[Experiment], root: Path) -> None:
+def draw(wanted: Sequence[Experiment]) -> None:
     """The estimate of these trainings; looked at again until it is there."""
-    _, waiting = say(wanted, opened().runs)
-    st.fragment(_sentence, run_every=PACE if waiting else None)(wanted, root)
+    _, waiting = say(wanted, _finished())
+    st.fragment(_sentence, run_every=PACE if waiting else None)(wanted)
 
 
-def _sentence(wanted: Sequence[Experiment], root: Path) -> None:
-    words, _ = say(wanted, opened().runs)
+def _finished() -> list[Run]:
+    """The newest runs of the archive that have finished."""
+    listing = opened().listing
+    return [listing.run(entry) for entry in listing.entries if entry.status == "finished"][:MOST]
+
+
+def _sentence(wanted: Sequence[Experiment]) -> None:
+    words, _ = say(wanted, _finished())
     st.caption(palette.sentence(words), help="Measured, never sure: what else the machine does is not known")
 
 
 def say(wanted: Sequence[Experiment], runs: Sequence[Run]) -> tuple[str, bool]:
-    """The estimate in a sentence, and whether a better one is on its way."""
-    paces = [pace for run in _asked(runs) if (pace := _pace(*token(run))) is not None]
+    """The estimate in a sentence by finished runs, and whether a better one is on its way."""
+    paces = [pace for run in runs if (pace := _pace(*token(run))) is not None]
     found: list[costs.Cost] = []
     for experiment in dict.fromkeys(each.but(seed=0) for each in wanted):
         cost, pending = _cost(experiment, runs, paces)
@@ -49,13 +54,9 @@ def say(wanted: Sequence[Experiment], runs: Sequence[Run]) -> tuple[str, bool]:
     return in_words(found, launch.at_once()), False
 
 
-def _asked(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if run.status == "finished"][:MOST]
-
-
 def _cost(experiment: Experiment, runs: Sequence[Run], paces: Sequence[costs.Pace]) -> tuple[costs.Cost | str, bool]:
     """What one training will take, or a sentence why that is not told (yet)."""
-    if len(costs.witnesses(experiment, paces)) >= costs.LEAST:
+    if costs.are_enough(experiment, costs.witnesses(experiment, paces)):
         size = next((pace.size for pace in paces if costs.same_net(pace.experiment, experiment)), None)
         if size is None:
             job = questions.size(experiment, _images(experiment, runs))
@@ -93,7 +94,7 @@ def in_words(found: Sequence[costs.Cost], at_once: int) -> str:
     """What trainings will take: "About 4 to 9 min and 12 MB on the disk, by 3 runs of this net on this machine"."""
     whole = costs.together(found, at_once)
     several = f" for {len(found)} runs, {min(at_once, len(found))} at a time," if len(found) > 1 else ""
-    sources = ", ".join(dict.fromkeys(cost.by for cost in found))
+    sources = listed(dict.fromkeys(cost.by for cost in found))
     return f"About {span(whole.low, whole.high)}{several} and {room(whole.room)} on the disk, by {sources}."
 
 

@@ -1,9 +1,10 @@
 """How long will a training take, and how much room, by those that this machine has finished?
 
 A step's time is taken to grow with the multiply-adds of its images, an evaluation's with those of one image. Where two
-or more runs of the same net are there, they are asked; else those of its family, else all. What they say differs, and
-how much is the answer's uncertainty: an 80 % prediction interval of Student's t for one more run, on the logarithm,
-because rates differ by factors. Of a short timing the interval is that of the quickest and the slowest step.
+or more runs of the same net are there, they are asked; else two or more nets of its family, else all nets. What they
+say differs, and how much is the answer's uncertainty: an 80 % prediction interval of Student's t for one more run, or
+net, on the logarithm, because rates differ by factors. Of a short timing the interval is that of the quickest and the
+slowest step.
 """
 
 from __future__ import annotations
@@ -128,20 +129,28 @@ def net_key(experiment: Experiment) -> tuple[Any, ...]:
 
 
 def witnesses(experiment: Experiment, paces: Sequence[Pace]) -> list[Pace]:
-    """The trainings that say most about another one: of its net, else of its family, else all."""
+    """The trainings that say most about another one: of its net, else two nets of its family, else all."""
     device = experiment.device  # "auto" is this machine's usual one
     alike = [pace for pace in paces if device in (pace.experiment.device, "auto") or pace.experiment.device == "auto"]
-    for fits in (
-        [pace for pace in alike if same_net(pace.experiment, experiment)],
-        [pace for pace in alike if pace.experiment.family == experiment.family],
-    ):
-        if len(fits) >= LEAST:
-            return fits
-    return alike
+    same = [pace for pace in alike if same_net(pace.experiment, experiment)]
+    if len(same) >= LEAST:
+        return same
+    family = [pace for pace in alike if pace.experiment.family == experiment.family]
+    return family if _nets(family) >= LEAST else alike
+
+
+def _nets(paces: Sequence[Pace]) -> int:
+    return len({net_key(pace.experiment) for pace in paces})
+
+
+def are_enough(experiment: Experiment, asked: Sequence[Pace]) -> bool:
+    """Whether trainings differ in what there is to be told: seeds of one net say nothing of how nets differ."""
+    same = all(same_net(pace.experiment, experiment) for pace in asked)
+    return (len(asked) if same else _nets(asked)) >= LEAST
 
 
 def expected(experiment: Experiment, size: Size, paces: Sequence[Pace]) -> Cost | None:
-    """What a training will take, by others; None where fewer than two say anything.
+    """What a training will take, by others; None where they are not enough.
 
     Args:
         experiment: The training.
@@ -149,13 +158,17 @@ def expected(experiment: Experiment, size: Size, paces: Sequence[Pace]) -> Cost 
         paces: Of other trainings on this machine.
     """
     asked = witnesses(experiment, paces)
-    if len(asked) < LEAST:
+    if not are_enough(experiment, asked):
         return None
-    logs = [math.log(_seconds(experiment, size, each, each.step)) for each in asked]
+    same = all(same_net(each.experiment, experiment) for each in asked)
+    told: dict[object, list[float]] = {}  # of one net each run; else each net, by the mean of its runs
+    for number, each in enumerate(asked):
+        seconds = _seconds(experiment, size, each, each.step)
+        told.setdefault(number if same else net_key(each.experiment), []).append(math.log(seconds))
+    logs = [statistics.fmean(each) for each in told.values()]
     reach = float(student.ppf((1 + COVERED) / 2, len(logs) - 1)) * statistics.stdev(logs) * math.sqrt(1 + 1 / len(logs))
     middle = statistics.fmean(logs)
-    same = all(same_net(each.experiment, experiment) for each in asked)
-    whose = "of this net" if same else "of other nets"
+    whose = "of this net" if same else f"of {len(logs)} nets"
     by = f"{len(asked)} runs {whose} on this machine"
     return Cost(math.exp(middle - reach), math.exp(middle + reach), _room(experiment, size, asked), by)
 

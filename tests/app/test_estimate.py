@@ -128,6 +128,6 @@ def test_the_estimate_in_words():
     )
     other = cost._replace(by="a timing of 8 steps")
     assert estimate.in_words([cost, cost, other], 2) == (
-        "About 6 to 14 min for 3 runs, 2 at a time, and 36 MB on the disk, by 3 runs of this net on this machine, a "
-        "timing of 8 steps."
+        "About 6 to 14 min for 3 runs, 2 at a time, and 36 MB on the disk, by 3 runs of this net on this machine "
+        "and a timing of 8 steps."
     )

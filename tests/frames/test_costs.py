@@ -39,7 +39,7 @@ def test_time_grows_with_the_multiply_adds_of_other_nets_and_so_do_evaluations()
     cost = costs.expected(RESIDUAL.but(eval_every=100), NET._replace(multiply_adds=3e6), others)
     assert cost is not None
     assert cost.low == pytest.approx(3 * (0.1 * 300 + 2.0 * 5))
-    assert cost.by == "2 runs of other nets on this machine"
+    assert cost.by == "2 runs of 2 nets on this machine"
 
 
 def test_the_interval_is_that_of_one_more_run_on_the_logarithm() -> None:
@@ -69,6 +69,14 @@ def test_those_that_are_most_alike_are_asked() -> None:
     assert costs.witnesses(RESIDUAL, [*both, family, others]) == both
     assert costs.witnesses(RESIDUAL, [same, family, others]) == [same, family]
     assert costs.witnesses(RESIDUAL, [same, others]) == [same, others]
+    seeds = [family, family._replace(experiment=family.experiment.but(seed=1))]
+    assert costs.expected(RESIDUAL, NET, seeds) is None  # of one other net, which does not say how nets differ
+    told = costs.expected(RESIDUAL, NET, [*seeds, pace(4.0, RESIDUAL.but(depth=110))])
+    alone = costs.expected(RESIDUAL, NET, [family, pace(4.0, RESIDUAL.but(depth=110))])
+    assert told is not None
+    assert alone is not None
+    assert (told.low, told.high) == pytest.approx((alone.low, alone.high))  # a net counts once
+    assert told.by == "3 runs of 2 nets on this machine"
     assert costs.expected(RESIDUAL, NET, [same]) is None
     on_gpu = pace(0.1, RESIDUAL.but(device="cuda"))
     assert costs.witnesses(RESIDUAL.but(device="cpu"), [on_gpu, *both]) == both

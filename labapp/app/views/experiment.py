@@ -97,20 +97,20 @@ def _dialog(root: Path) -> None:
     if fault:
         st.error(palette.sentence(fault))
     else:
-        _last_look(wanted, root)
+        _last_look(wanted)
     many = f"Start {len(wanted)}" if len(wanted) > 1 else "Start"
     if st.button(many, type="primary", icon=":material/play_arrow:", key="form-start", disabled=bool(fault)):
         _start(wanted, root)
 
 
-def _last_look(wanted: Sequence[Experiment], root: Path) -> None:
+def _last_look(wanted: Sequence[Experiment]) -> None:
     """What will run, and what it will take."""
     for experiment in wanted[:1]:
         st.caption(palette.sentence(f"Will run: `labapp {' '.join(launch.arguments_for(experiment))}`"))
     if len(wanted) > 1:
         st.caption(palette.sentence(f"and {len(wanted) - 1} more like it, {launch.at_once()} at a time."))
     st.caption(palette.sentence(several.in_words(wanted)))
-    estimate.draw(wanted, root)
+    estimate.draw(wanted)
 
 
 def _start(wanted: Sequence[Experiment], root: Path) -> None:
