@@ -30,6 +30,7 @@ page = st.navigation(
             st.Page("app/views/overview.py", title="Overview", icon=":material/show_chart:", default=True),
             st.Page("app/views/gradient_flow.py", title="Gradient flow", icon=":material/stacked_line_chart:"),
             st.Page("app/views/signals.py", title="Signals", icon=":material/sensors:"),
+            st.Page("app/views/compare.py", title="Compare", icon=":material/compare_arrows:"),
         ],
         "Inside": [
             st.Page("app/views/gradcam.py", title="Grad-CAM", icon=":material/center_focus_strong:"),

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from labapp.config import Experiment
 from labapp.store import Run, RunWriter
 
 RecordRun = Callable[..., Run]
 
+settings.register_profile("labapp", deadline=None)  # how long an example takes is no property of the code
+settings.load_profile("labapp")
 os.environ["COLUMNS"] = "160"  # what a command prints is wrapped at the same place in every terminal, and in none
 # The same kernels on a busy machine as on a quiet one: what the tests are must not hang on a timing.
 os.environ.setdefault("LABAPP_KERNELS", "compiled")

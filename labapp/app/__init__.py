@@ -1,6 +1,7 @@
 """What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
 from labapp.app.archive import OpenArchive, look_again_if_gone, opened
+from labapp.app.compared import by_depth, compared_steps, course
 from labapp.app.controls import choice, of_step, playable, playing, say_steps, step_slider
 from labapp.app.diverged import say_divergence
 from labapp.app.drawn import chart, colour_bar
@@ -11,13 +12,14 @@ from labapp.app.questions import warm
 from labapp.app.resuming import resume_buttons
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
-from labapp.app.tables import curves, described, layer_table, overview, rows, signals, styles, summary
+from labapp.app.tables import curves, described, layers, overview, rows, signals, styles, summary
 from labapp.app.theory import say_theory
 from labapp.config import roots
 
 __all__ = [
-    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "chart", "choice", "colour_bar", "curves", "described",
-    "draw_sidebar", "empty", "layer_table", "look_again_if_gone", "measured_steps", "none_chosen",
+    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice", "colour_bar",
+    "compared_steps", "course", "curves", "described",
+    "draw_sidebar", "empty", "layers", "look_again_if_gone", "measured_steps", "none_chosen",
     "of_step", "opened", "overview", "playable", "playing", "probe", "readable", "resume_buttons",
     "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed",
     "signals", "start", "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch",

@@ -17,7 +17,7 @@ from labapp.app.archive import OpenArchive, look_again_if_gone
 from labapp.app.controls import PLAY, say_steps, step_slider
 from labapp.app.drawn import chart
 from labapp.app.probed import applying, measured_steps, probed, unmeasured
-from labapp.app.tables import layer_table, styles, token
+from labapp.app.tables import layers, styles, token
 from labapp.config import LabError
 from labapp.probes.catalogue import why_not
 from labapp.store import Run
@@ -135,19 +135,19 @@ def recorded(
         absent: What is said where no run has it.
         even: A value to draw a rule at.
     """
-    table = frames.of_layers_that_have(layer_table(archive.chosen, quantity, kinds))
-    if table.empty:
+    panels = frames.of_layers_that_have(layers(archive.chosen, quantity, kinds))
+    moments = frames.moments(panels)
+    if moments.empty:
         picture(quantity, absent)
         return
-    steps = sorted(int(at) for at in table["step"].unique())
+    steps = sorted(int(at) for at in moments["step"].unique())
     place = st.container()
-    step = step_slider(steps, f"{SLIDERS}{quantity}", begin=frames.middle_step(table))
-    say_steps(frames.standing(table, step), step)
-    at = frames.gradient_profile(table, step)
-    values = table["value"].astype(float)
-    fine = values[values.abs() < float("inf")]
-    ends = (float(fine.min()), float(fine.max())) if len(fine) else (0.0, 1.0)
-    span = charts.log_span(values) if palette.quantity(quantity).log else ends
+    step = step_slider(steps, f"{SLIDERS}{quantity}", begin=frames.middle_step(moments))
+    standing = frames.standing(moments, step)
+    say_steps(standing, step)
+    at = frames.gradient_profile(frames.rows_at(panels, standing), step)
+    log = palette.quantity(quantity).log
+    span = frames.span(panels, positive=log) or ((0.1, 1.0) if log else (0.0, 1.0))
     with place:
         drawn = charts.signal_chart(at, styles(archive.chosen), quantity, span, even=even)
         picture(quantity, f"{from_to(at)}, at step {step:,}", drawn, f"further-{quantity}", at)

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import frames, palette
+from labapp.app import grids
 from labapp.store import Run
 
 
@@ -25,16 +26,14 @@ def curves(runs: Sequence[Run], marks: int = frames.MARKS) -> pd.DataFrame:
     return frames.curves(runs, read=lambda run: _curves(*token(run)), marks=marks)
 
 
-def layer_table(runs: Sequence[Run], quantity: str, kinds: tuple[str, ...], relative: bool = False) -> pd.DataFrame:
-    """`frames.layer_table`, cached."""
-    return frames.layer_table(
-        runs, quantity, kinds, relative, read=lambda run, what, which: _layers(*token(run), what, which)
-    )
+def layers(runs: Sequence[Run], quantity: str, kinds: tuple[str, ...], relative: bool = False) -> list[frames.Panel]:
+    """`frames.layer_panels`, from grids that are kept."""
+    return frames.layer_panels(runs, quantity, kinds, relative, grids.read)
 
 
-def signals(runs: Sequence[Run]) -> pd.DataFrame:
-    """`frames.signals`, cached."""
-    return frames.signals(runs, read=lambda run: _signals(*token(run)))
+def signals(runs: Sequence[Run]) -> dict[str, list[frames.Panel]]:
+    """`frames.signal_panels`, from grids that are kept."""
+    return frames.signal_panels(runs, grids.read)
 
 
 def described(runs: Sequence[Run]) -> pd.DataFrame:
@@ -92,13 +91,3 @@ def _evidence(path: str, version: str) -> dict[str, Any]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _curves(path: str, version: str) -> pd.DataFrame:
     return frames.read_curves(Run(path))
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _layers(path: str, version: str, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame:
-    return frames.read_layers(Run(path), quantity, kinds)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _signals(path: str, version: str) -> pd.DataFrame:
-    return frames.read_signals(Run(path))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.beyond import events
-from labapp.frames.gradients import LAYER
+from labapp.frames.grids import LAYER
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.thinning import joined
 from labapp.store import Run

@@ -14,7 +14,7 @@ import pandas as pd
 
 from labapp.config import Experiment, LabError
 from labapp.frames import theory
-from labapp.frames.gradients import LAYER
+from labapp.frames.grids import LAYER
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.signals import response_kind
 from labapp.frames.thinning import joined

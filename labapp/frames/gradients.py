@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from labapp.frames.beyond import OF_WEIGHTS, measured, states_of
-from labapp.frames.runs import IDENTITY, identities
+from labapp.frames.grids import Grid, Panel, ReadGrid, all_rows, read_grid
+from labapp.frames.runs import identities
 from labapp.frames.steps import at_near_step
-from labapp.frames.thinning import MARKS, joined, thinned
+from labapp.frames.thinning import MARKS, thinned
 from labapp.store import Run
-
-LAYER = ["step", "layer", "kind", "depth", "relative_depth", "stage", "block"]  # what a table says about its layer
 
 
 def layer_table(
@@ -21,7 +21,7 @@ def layer_table(
     quantity: str = "output_grad_norm",
     kinds: Iterable[str] = ("conv",),
     relative: bool = False,
-    read: Callable[[Run, str, tuple[str, ...]], pd.DataFrame] | None = None,
+    read: ReadGrid | None = None,
 ) -> pd.DataFrame:
     """One quantity of every layer at every recorded step.
 
@@ -29,32 +29,45 @@ def layer_table(
         The columns of `IDENTITY` and `LAYER`, then value (`relative`: divided by the last layer's at the same step);
         one row a (run, step, layer), layers of the given kinds only.
     """
-    read = read or read_layers
-    parts = []
-    for run, who in zip(runs, identities(runs), strict=True):
-        table = read(run, quantity, tuple(kinds))
-        if relative and len(table):
-            last = table[table["depth"] == table["depth"].max()].groupby("step")["value"].first()
-            with np.errstate(divide="ignore", invalid="ignore"):
-                table = table.assign(value=table["value"] / table["step"].map(last))
-        parts.append(table.assign(**who))
-    return joined(parts, [*IDENTITY, *LAYER, "value"])
+    return all_rows(layer_panels(runs, quantity, kinds, relative, read))
 
 
-def read_layers(run: Run, quantity: str, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """One quantity of a run: the columns of `LAYER`, then value; one row a measurement, which may be NaN."""
-    columns = dict.fromkeys([*LAYER, "nonfinite", quantity, *(["update_ratio"] if quantity in OF_WEIGHTS else [])])
-    table = run.layers(columns=list(columns), where=[("kind", "in", list(kinds))])
-    table = table[measured(table, quantity, run)]
-    table = table[[*LAYER, quantity]].rename(columns={quantity: "value"})
-    return table.sort_values(["step", "depth"], kind="stable", ignore_index=True)
+def layer_panels(
+    runs: Sequence[Run],
+    quantity: str = "output_grad_norm",
+    kinds: Iterable[str] = ("conv",),
+    relative: bool = False,
+    read: ReadGrid | None = None,
+) -> list[Panel]:
+    """`layer_table` as one panel a run."""
+    kinds, read = list(kinds), read or read_grid
+    return [
+        _panel(run, who, read(run, quantities_for(quantity)), quantity, kinds, relative)
+        for run, who in zip(runs, identities(runs), strict=True)
+    ]
 
 
-def of_layers_that_have(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a `layer_table` of layers that ever had the quantity; of others NaN says only that they were ill."""
-    if table.empty:
-        return table
-    return table[table["value"].notna().groupby([table["run"], table["layer"]], observed=True).transform("any")]
+def quantities_for(quantity: str) -> list[str]:
+    """What has to be read to tell where a quantity was measured."""
+    return list(dict.fromkeys([quantity, "nonfinite", *(["update_ratio"] if quantity in OF_WEIGHTS else [])]))
+
+
+def _panel(run: Run, who: dict[str, Any], grid: Grid, quantity: str, kinds: list[str], relative: bool) -> Panel:
+    chosen = grid.of_layers(np.flatnonzero(grid.layers["kind"].isin(kinds)))
+    there, value = measured(chosen, quantity, run), chosen.columns[quantity]
+    if relative and there.any():
+        depth = chosen.layers["depth"].to_numpy()
+        last = np.full(len(value), np.nan, value.dtype)  # of the deepest layers the first that has a value at that step
+        for at in np.flatnonzero(depth == depth[there.any(0)].max())[::-1]:
+            last = np.where(there[:, at], value[:, at], last)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = value / last[:, None]
+    return Panel(who, chosen.steps, chosen.layers, there, {"value": value}, {})
+
+
+def of_layers_that_have(panels: Iterable[Panel]) -> list[Panel]:
+    """The panels, of layers that ever had the quantity; of others NaN says only that they were ill."""
+    return [panel.of_layers(np.flatnonzero((~np.isnan(panel.columns["value"])).any(0))) for panel in panels]
 
 
 def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.beyond import states_of
-from labapp.frames.gradients import LAYER
+from labapp.frames.grids import LAYER
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.steps import Read, near, near_step
 from labapp.frames.thinning import MARKS, joined, spaced

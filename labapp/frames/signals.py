@@ -6,31 +6,33 @@ rectifier silences, how far its weights move, and how a residual block divides i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from labapp.frames.beyond import measured, states_of
-from labapp.frames.gradients import LAYER
+from labapp.frames.grids import LAYER, Grid, Panel, ReadGrid, Values, all_rows, read_grid, rows_at
 from labapp.frames.runs import IDENTITY, identities
 from labapp.frames.slopes import on_shortcut
 from labapp.frames.steps import at_near_step
-from labapp.frames.thinning import MARKS, joined, thinned
+from labapp.frames.thinning import MARKS, thinned
 from labapp.store import Run
 
 SIGNALS = ("output_std", "zero_fraction", "dead_share", "update_ratio", "forward_ratio", "backward_ratio")
 FROM_ZERO = ("zero_fraction", "dead_share")  # shares, whose zero is a value; of the others 0 is a state
 UPDATES = (1e-4, 1e-2)  # of a layer that learns at a healthy pace; around 1e-3, a rule of thumb (Karpathy, CS231n)
 ALIKE = 1.25  # rates that share a band: it is two decades wide, of which this is a twentieth
-_RECORDED = (
+RECORDED = (
     *("output_std", "zero_fraction", "dead_channels", "update_ratio", "nonfinite"),
     *("branch_norm", "shortcut_norm", "branch_grad_norm", "shortcut_grad_norm"),
 )
+_MORE = ("value", "part", "whole", "rate")
 _WORDS = ["layer", "kind", "block", "quantity"]
 
 
-def signals(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = None) -> pd.DataFrame:
+def signals(runs: Sequence[Run], read: ReadGrid | None = None) -> pd.DataFrame:
     """All signals of all runs at every recorded step.
 
     Returns:
@@ -38,64 +40,76 @@ def signals(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = No
         the ratio of, NaN for others), rate (the learning rate in force over the full one, NaN where it was not written
         down); one row a (run, step, layer, quantity).
     """
-    read = read or read_signals
-    parts = [read(run).assign(**who) for run, who in zip(runs, identities(runs), strict=True)]
-    table = joined(parts, [*IDENTITY, *LAYER, "quantity", "value", "part", "whole", "rate"])
-    return table.astype(dict.fromkeys(_WORDS, object))
+    return signal_rows(signal_panels(runs, read))
 
 
-def read_signals(run: Run) -> pd.DataFrame:
-    """The signals of a run: the columns of `LAYER`, then quantity, value, part, whole, rate.
+def signal_panels(runs: Sequence[Run], read: ReadGrid | None = None) -> dict[str, list[Panel]]:
+    """`signals` as one panel a quantity and run.
 
     output_std: standard deviation of the outputs where a layer's response is read (`response_kind`), shortcuts left
     out; zero_fraction: share of values that the rectifier sets to zero, dead_share: channels without a positive value
     in the batch over all channels, both at the last place before the rectifier; update_ratio: ‖Δw‖/‖w‖ of layers with
     weights; forward_ratio: norm of a residual block's branch over that of its shortcut, backward_ratio: the same of the
-    two parts of ∂L/∂x. One row a measurement, which may be NaN.
+    two parts of ∂L/∂x.
     """
-    table = run.layers(columns=[*LAYER, *_RECORDED])
-    kind = table["kind"]
-    shortcut = on_shortcut(table["layer"])
-    channels = table["layer"].map(_channels(run)).astype(float)
+    read = read or read_grid
+    found = [_panels(run, who, read(run, RECORDED)) for run, who in zip(runs, identities(runs), strict=True)]
+    return {quantity: [panels[quantity] for panels in found] for quantity in SIGNALS}
+
+
+def signal_rows(panels: Mapping[str, Sequence[Panel]], standing: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The rows of `signal_panels`, as `signals` has them: of all steps, or of one step a run (`frames.standing`)."""
+    parts = [
+        (all_rows(own, _MORE) if standing is None else rows_at(own, standing, _MORE)).assign(quantity=quantity)
+        for quantity, own in panels.items()
+    ]
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    return table[[*IDENTITY, *LAYER, "quantity", *_MORE]].astype(dict.fromkeys(_WORDS, object))
+
+
+def _panels(run: Run, who: dict[str, Any], grid: Grid) -> dict[str, Panel]:
+    layers, values = grid.layers, grid.columns
+    shortcut = on_shortcut(layers["layer"]).to_numpy(bool)
+    channels = layers["layer"].map(_channels(run)).to_numpy(float)[None, :]
     # of blocks; asked at all steps, because a value that is not finite leaves no trace in the quantity itself
     split, rectified, judged = (
-        table[name].notna().groupby(table["layer"]).transform("any")
+        pd.Series((~np.isnan(values[name])).any(0)).groupby(layers["layer"]).transform("any").to_numpy(bool)
         for name in ("shortcut_norm", "zero_fraction", "dead_channels")
     )
-    lost = table["output_std"].isna() & (table["nonfinite"] > 0)
+    lost = grid.there & np.isnan(values["output_std"]) & (values["nonfinite"] > 0)
     places = {
-        "output_std": (kind == response_kind(run)) & ~shortcut,
+        "output_std": (layers["kind"] == response_kind(run)).to_numpy() & ~shortcut,
         "zero_fraction": rectified,
         "dead_share": judged,
-        "update_ratio": kind.isin(["conv", "linear"]),
+        "update_ratio": layers["kind"].isin(["conv", "linear"]).to_numpy(),
         "forward_ratio": split,
         "backward_ratio": split,
     }
-    numbers = {
-        "dead_share": ("dead_channels", channels),
-        "forward_ratio": ("branch_norm", table["shortcut_norm"]),
-        "backward_ratio": ("branch_grad_norm", table["shortcut_grad_norm"]),
+    ratios = {
+        "dead_share": ("dead_channels", np.broadcast_to(channels, lost.shape)),
+        "forward_ratio": ("branch_norm", values["shortcut_norm"]),
+        "backward_ratio": ("branch_grad_norm", values["shortcut_grad_norm"]),
     }
-    parts = []
-    for quantity in SIGNALS:
-        part, whole = numbers.get(quantity, (quantity, None))
-        rows = table.assign(part=table[part].astype(float), whole=1.0 if whole is None else whole.astype(float))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rows["value"] = rows["part"] / rows["whole"]
-        if quantity in FROM_ZERO:  # of outputs that are NaN it cannot be said how many are above zero
-            rows[["value", "part", "whole"]] = rows[["value", "part", "whole"]].mask(lost)
-        rows = rows[places[quantity] & measured(rows.assign(**{quantity: rows["value"]}), quantity, run)]
-        if quantity in FROM_ZERO:
-            rows = _once_a_depth(rows)
-        if whole is None:
-            rows = rows.assign(part=np.nan, whole=np.nan)
-        parts.append(rows.assign(quantity=quantity))
     rates = run.steps(columns=["step", "learning_rate"]).drop_duplicates("step", keep="last").set_index("step")
     shares = (rates["learning_rate"].astype(float) / run.experiment.learning_rate).round(6)  # kept as float32
-    found = joined(parts, [*LAYER, "quantity", "value", "part", "whole"])
-    found = found.assign(rate=found["step"].map(shares).astype(float))
-    found = found.sort_values(["quantity", "step", "depth"], kind="stable", ignore_index=True)
-    return found.astype(dict.fromkeys(_WORDS, "category"))  # a tenth of the memory, and of the time to copy it
+    rate = pd.Series(grid.steps).map(shares).to_numpy(float)
+    found = {}
+    for quantity, place in places.items():
+        name, whole = ratios.get(quantity, (quantity, None))
+        at = np.flatnonzero(place)
+        part = values[name][:, at]
+        own = {"value": part, "part": np.broadcast_to(np.float32(np.nan), part.shape)}
+        own["whole"] = own["part"]
+        if whole is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                own = {"value": part / whole[:, at], "part": part, "whole": whole[:, at]}
+        if quantity in FROM_ZERO:  # of outputs that are NaN it cannot be said how many are above zero
+            own = {column: np.where(lost[:, at], np.nan, each) for column, each in own.items()}
+        there = measured(grid.of_layers(at), quantity, run, own["value"])
+        if quantity in FROM_ZERO:
+            there = _once_a_depth(layers.take(at), there)
+        found[quantity] = Panel(who, grid.steps, layers.take(at).reset_index(drop=True), there, own, {"rate": rate})
+    return found
 
 
 def response_kind(run: Run) -> str:
@@ -176,7 +190,13 @@ def _channels(run: Run) -> dict[str, int]:
     return {layer["path"]: layer["shape"][0] for layer in run.layers_info if layer.get("shape")}
 
 
-def _once_a_depth(rows: pd.DataFrame) -> pd.DataFrame:
+def _once_a_depth(layers: pd.DataFrame, there: Values) -> Values:
     """Of a block and its last layer, which feed the same rectifier, the layer, since both have the same values."""
-    order = rows.assign(_block=rows["kind"] == "block").sort_values(["step", "depth", "_block"], kind="stable")
-    return order.drop_duplicates(["step", "depth"]).drop(columns="_block")
+    kept = there.copy()
+    order = layers.reset_index(drop=True).assign(_block=lambda rows: rows["kind"] == "block")
+    for _, same in order.groupby("depth", sort=False):
+        taken = np.zeros(len(there), bool)
+        for at in same.sort_values("_block", kind="stable").index:
+            kept[:, at] &= ~taken
+            taken |= there[:, at]
+    return kept

@@ -52,13 +52,13 @@ def spaced(table: pd.DataFrame, rows: int) -> pd.DataFrame:
         return table
     value = next((name for name in ("value", "loss", "slope") if name in table), None)
     bad = np.zeros(len(table), bool) if value is None else ~np.isfinite(table[value].to_numpy(float))
-    kept = _evenly(np.flatnonzero(bad), rows // 2)
+    kept = evenly(np.flatnonzero(bad), rows // 2)
     return table.iloc[
-        np.union1d(kept, _evenly(np.flatnonzero(~bad) if len(kept) else np.arange(len(table)), rows - len(kept)))
+        np.union1d(kept, evenly(np.flatnonzero(~bad) if len(kept) else np.arange(len(table)), rows - len(kept)))
     ]
 
 
-def _evenly(places: np.ndarray, most: int) -> np.ndarray:
+def evenly(places: np.ndarray, most: int) -> np.ndarray:
     """At most so many of the places, the first and the last among them."""
     if len(places) <= most:
         return places

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.comparisons import comparable
-from labapp.frames.gradients import gradient_ratio, read_layers
+from labapp.frames.gradients import gradient_ratio, layer_panels
 from labapp.frames.runs import IDENTITY, describe, identities
 from labapp.frames.slopes import gradient_slope
 from labapp.frames.thinning import MARKS, joined, means, spaced
@@ -53,8 +53,8 @@ def summary(run: Run) -> dict[str, Any]:
     done, asked = run.progress
     losses = run.steps(columns=["step", "loss"])
     tests = held_out(run)["accuracy"].to_numpy(float)
-    gradients = read_layers(run, "output_grad_norm", ("conv",))
-    ends = gradients[gradients["step"].isin([gradients["step"].min(), gradients["step"].max()])].assign(run="")
+    panel = layer_panels([run])[0]
+    ends = panel.rows(panel.recorded[[0, -1]] if len(panel.recorded) > 1 else panel.recorded).assign(run="")
     slopes = gradient_slope(ends)
     ratios = gradient_ratio(ends)
     last = losses["loss"].tail(max(1, len(losses) // 10))

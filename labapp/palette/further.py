@@ -53,6 +53,34 @@ FURTHER = {
         True,
         "NaN and infinite values among a layer's outputs and their gradients.",
     ),
+    "dead_channels": Caption(
+        "dead channels", "channels", meaning="Channels without a single positive value in the whole batch, counted."
+    ),
+    "branch_norm": Caption(
+        "what the branch adds",
+        "‖branch‖",
+        True,
+        "Euclidean norm, over the whole batch, of what a residual block's branch adds to its shortcut.",
+    ),
+    "shortcut_norm": Caption(
+        "what the shortcut carries",
+        "‖shortcut‖",
+        True,
+        "Euclidean norm, over the whole batch, of what a residual block's shortcut carries on.",
+    ),
+    "branch_grad_norm": Caption(
+        "gradient through the branch",
+        "‖∂L/∂x by branch‖",
+        True,
+        "Norm of the part of the gradient at a block's input that comes back through its branch.",
+    ),
+    "shortcut_grad_norm": Caption(
+        "gradient through the shortcut",
+        "‖∂L/∂x by shortcut‖",
+        True,
+        "Norm of the part of the gradient at a block's input that comes back through its shortcut.",
+    ),
+    "test_loss": Caption("test loss", "nats", True, "Mean cross-entropy of the held-out images."),
     "branch_shortcut_grad_cosine": Caption(
         "cosine of branch and shortcut, backward",
         "cosine",

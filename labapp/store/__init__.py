@@ -25,6 +25,7 @@ from labapp.store.finding import FIELDS, SETTINGS, Condition, Question, question
 from labapp.store.index import AGE, Listing, forget, look
 from labapp.store.labels import Labels
 from labapp.store.machine import process_identity
+from labapp.store.matrices import UNKNOWN, Matrices
 from labapp.store.mending import Fault, check, mend
 from labapp.store.numbers import KeptNumbers
 from labapp.store.record import STATUSES, Record
@@ -41,12 +42,14 @@ __all__ = [
     "SETTINGS",
     "STATUSES",
     "TABLES",
+    "UNKNOWN",
     "Condition",
     "Entry",
     "Fault",
     "KeptNumbers",
     "Labels",
     "Listing",
+    "Matrices",
     "Question",
     "Record",
     "ResumePoint",

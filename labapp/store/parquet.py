@@ -1,6 +1,7 @@
 """How is a table written as one Parquet file, and what does its footer say?"""
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -117,6 +118,14 @@ def _steps(fragment: ds.ParquetFileFragment) -> list[tuple[int, int]]:
     groups = (fragment.metadata.row_group(group) for group in range(fragment.metadata.num_row_groups))
     found = (group.column(names.index("step")).statistics for group in groups)
     return [(each.min, each.max) for each in found if each and each.has_min_max]
+
+
+def steps_of_groups(file: pq.ParquetFile) -> list[tuple[float, float]]:
+    """The smallest and the largest step of each row group of a file with steps; infinite where it does not say."""
+    step = file.schema_arrow.names.index("step")
+    groups = (file.metadata.row_group(group).column(step) for group in range(file.metadata.num_row_groups))
+    known = (group.statistics for group in groups)
+    return [(each.min, each.max) if each and each.has_min_max else (-math.inf, math.inf) for each in known]
 
 
 def joined(schema: pa.Schema, more: pa.Schema) -> pa.Schema:

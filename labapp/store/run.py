@@ -25,6 +25,7 @@ from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.entries import NEVER, is_written
 from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
+from labapp.store.matrices import Matrices, read_matrices
 from labapp.store.parquet import require_bounded, verify, write_table
 from labapp.store.parts import FRESH
 from labapp.store.record import NAME, Record, read_record
@@ -185,16 +186,17 @@ class Run:
             _ = self.record  # a run removed meanwhile is not an empty one
         return found.to_pandas()
 
+    def matrices(self, columns: Sequence[str], since: int | None = None) -> Matrices:
+        """Quantities of every layer as matrices of step × layer, from the step `since` on."""
+        return read_matrices(self._table("layers"), columns, since)
+
     def _table(self, name: str) -> Table:
         table = self._tables.setdefault(name, Table(self.path / name, TABLES.get(name, NOTHING)))
         table.last = self.record.parts.get(name)  # read before the parts are: there may be more of them by then
         return table
 
     def layers(
-        self,
-        columns: Sequence[str] | None = None,
-        where: RowFilter = None,
-        steps: Steps = None,
+        self, columns: Sequence[str] | None = None, where: RowFilter = None, steps: Steps = None
     ) -> pd.DataFrame:
         """One row a (step, layer). Columns: step, layer, kind, depth, relative_depth, stage, block, and QUANTITIES."""
         return self.table("layers", columns, where, steps)

@@ -86,7 +86,7 @@ class Table:
             except parquet.UNREADABLE:  # one of them is damaged: find it, keep the others
                 read += [table for piece in group if (table := self._rows(piece, schema, wanted, limit)) is not None]
         for piece in pieces:
-            _unchanged(piece)
+            unchanged(piece)
         return pa.concat_tables(read) if read else schema.empty_table().select(wanted)
 
     def _rows(
@@ -97,8 +97,8 @@ class Table:
         except FileNotFoundError:
             raise
         except parquet.UNREADABLE as error:
-            _unchanged(piece)
-            self._note(piece.part, error)
+            unchanged(piece)
+            self.note(piece.part, error)
             return None
 
     def pieces(self) -> list[Piece]:
@@ -127,7 +127,7 @@ class Table:
             except FileNotFoundError:
                 raise
             except parquet.UNREADABLE as error:
-                self._note(part, error)
+                self.note(part, error)
             else:
                 opened.append((part, fragment, seen))
                 if text := _DAMAGED.get((str(part.path.absolute()), seen[1])):
@@ -159,7 +159,7 @@ class Table:
         schema = piece.fragment.physical_schema
         rows, told = self._rows(piece, schema, schema.names, None), piece.fragment.metadata.num_rows
         if rows is not None and len(rows) != told:
-            self._note(piece.part, OSError(f"it has {len(rows)} rows where its footer says {told}"))
+            self.note(piece.part, OSError(f"it has {len(rows)} rows where its footer says {told}"))
 
     def schema(self, pieces: Sequence[Piece]) -> pa.Schema:
         """All columns that any of the parts has; of a table without parts, the known ones."""
@@ -175,7 +175,8 @@ class Table:
                 f"table '{self.folder.name}' of run '{self.folder.parent.name}' has no column '{name}'{near}"
             )
 
-    def _note(self, part: Part, error: Exception) -> None:
+    def note(self, part: Part, error: Exception) -> None:
+        """Remember what reading a file said, for every reader in this process."""
         text = f"{self.folder.name}/{part.name} is damaged and was left out ({first_line(error)})"
         self.problems[part.name] = _DAMAGED[str(part.path.absolute()), part.path.stat().st_mtime_ns] = text
 
@@ -198,7 +199,7 @@ def _seen(path: Path) -> tuple[int, int]:
     return about.st_ino, about.st_mtime_ns
 
 
-def _unchanged(piece: Piece) -> None:
+def unchanged(piece: Piece) -> None:
     """FileNotFoundError where a file is no more what was opened: it lost rows that a later attempt replaces."""
     if _seen(piece.part.path) != piece.seen:
         raise FileNotFoundError(piece.part.path)

@@ -18,7 +18,16 @@ from labapp.commands.app import opened
 from labapp.store import Run, list_runs
 from tests.app.pages import MAIN, settled, texts
 
-PAGES = ("overview", "gradient_flow", "signals", "gradcam", "feature_reuse", "representation", "architecture")
+PAGES = (
+    "overview",
+    "gradient_flow",
+    "signals",
+    "compare",
+    "gradcam",
+    "feature_reuse",
+    "representation",
+    "architecture",
+)
 PROJECT = MAIN.parent.parent
 
 

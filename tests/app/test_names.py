@@ -10,7 +10,16 @@ from labapp.store import list_runs
 from tests.app import nasty
 from tests.app.pages import settled
 
-PAGES = ("overview", "gradient_flow", "signals", "feature_reuse", "representation", "architecture", "gradcam")
+PAGES = (
+    "overview",
+    "gradient_flow",
+    "signals",
+    "compare",
+    "feature_reuse",
+    "representation",
+    "architecture",
+    "gradcam",
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +66,7 @@ def test_one_hostile_record_spoils_no_page_for_the_runs_beside_it(archive, open_
     app = open_page(archive)
     ids = [run.id for run in list_runs(archive)]
     app.multiselect(key="runs").set_value(ids).run()
-    for page in ("overview", *PAGES[1:4], "architecture", "gradcam"):
+    for page in ("overview", *PAGES[1:5], "architecture", "gradcam"):
         app.switch_page(f"app/views/{page}.py").run()
         assert not app.exception, (page, app.exception[0].stack_trace)
     assert good.id in ids

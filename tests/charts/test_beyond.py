@@ -72,6 +72,13 @@ def maps(values, measure):
     return pd.DataFrame(known | {"mean": values, "images": 9})
 
 
+def compared(ratio, difference):
+    """As `frames.compare.by_depth` and `course` give them."""
+    known = {"a": 1.0, "b": 1.0, "low": 0.5, "high": 2.0, "least": -1.0, "most": 1.0, "note": "why"}
+    runs = {"of": "both", "runs_a": 2, "runs_b": 2}
+    return by_layer(FINE, ratio=ratio, difference=difference, **known | runs).assign(step=PLACES)
+
+
 DRAWN = {  # chart: of values, and the marks that each of ILL has there
     "loss_chart": (lambda v: charts.loss_chart(curves(v), LOOKS), LOG),
     "accuracy_chart": (lambda v: charts.accuracy_chart(curves(FINE, v), LOOKS), LINEAR),
@@ -90,6 +97,12 @@ DRAWN = {  # chart: of values, and the marks that each of ILL has there
         ),
         LINEAR,
     ),
+    "ratio_chart": (lambda v: charts.ratio_chart(compared(v, np.nan), "#000000", "output_std"), LOG),
+    "ratio_chart, of either sign": (
+        lambda v: charts.ratio_chart(compared(np.nan, v), "#000000", "output_mean", legend=False),
+        LINEAR,
+    ),
+    "difference_chart": (lambda v: charts.difference_chart(compared(1.0, v), "#000000", "loss"), LINEAR),
     "heatmap_chart": (lambda v: charts.heatmap_chart(cells(v), "output_grad_norm", (-1, 1)), LOG),
     "similarity_chart": (lambda v: charts.similarity_chart(pairs(v), "one", "two"), UNKNOWN),
     "reuse_chart": (lambda v: charts.reuse_chart(triangle(v), (0, 1), "nats"), LINEAR),

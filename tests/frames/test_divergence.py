@@ -166,8 +166,10 @@ def test_a_rectifier_has_no_weights_in_a_diverged_run_either(tmp_path):
     """Of a run that was never healthy, the parameters tell which layers have weights."""
     nan = np.nan
     run = write(tmp_path, [0], nonfinite=[[4] * 3], weight_norm=[[nan] * 3], status="diverged")
-    table = pd.DataFrame({"step": 0, "layer": [*LAYERS, "relu", "stem#2"], "nonfinite": 4.0, "weight_norm": nan})
-    assert measured(table, "weight_norm", run).tolist() == [True, True, True, False, False]
+    layers = pd.DataFrame({"layer": [*LAYERS, "relu", "stem#2"]})
+    ill = {"nonfinite": np.full((1, 5), 4.0), "weight_norm": np.full((1, 5), nan)}
+    grid = frames.Grid(np.array([0]), layers, ill, np.ones((1, 5), bool), 5, 1)
+    assert measured(grid, "weight_norm", run).tolist() == [[True, True, True, False, False]]
 
 
 def test_losses_that_nobody_wrote_are_missing(tmp_path):

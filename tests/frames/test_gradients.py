@@ -36,12 +36,12 @@ def test_a_residual_nets_missing_numbers_stay_nan(record, tmp_path):
 def test_readers_can_be_replaced(record, tmp_path):
     run, calls = record(tmp_path), []
 
-    def read(run, quantity, kinds):
-        calls.append((run.id, quantity, kinds))
-        return frames.read_layers(run, quantity, kinds)
+    def read(run, quantities):
+        calls.append((run.id, *quantities))
+        return frames.read_grid(run, quantities)
 
     frames.layer_table([run], "weight_grad_norm", ["conv"], read=read)
-    assert calls == [(run.id, "weight_grad_norm", ("conv",))]
+    assert calls == [(run.id, "weight_grad_norm", "nonfinite", "update_ratio")]
 
 
 # profile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from labapp.config import listed
 
 GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
 SCALES = {"absolute": False, "relative to last layer": True}
+SLOPES = 600  # steps at which lines are fitted, of all runs together
 MEANING = """
 **Gradient at a layer's output**, ‖∂L/∂h‖: the Euclidean norm, over the whole batch, of the mean loss's gradient with
 respect to the layer's output h. **Slope**: least squares of log₁₀ of that norm over the layer's depth; 10^(−slope) is
@@ -116,9 +117,10 @@ def _picture(archive: app.OpenArchive) -> None:
     app.look_again_if_gone(archive.chosen)
     top = st.container()
     quantity, relative, kind = _controls(archive)
-    table = app.layer_table(archive.chosen, quantity, (kind,), relative)
+    panels = app.layers(archive.chosen, quantity, (kind,), relative)
+    moments = frames.moments(panels)
     runs, looks = app.described(archive.chosen), app.styles(archive.chosen)
-    if table.empty:
+    if moments.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption(
             palette.sentence(
@@ -126,17 +128,18 @@ def _picture(archive: app.OpenArchive) -> None:
             )
         )
         return
-    steps = sorted(int(step) for step in table["step"].unique())
+    steps = sorted(int(step) for step in moments["step"].unique())
     controls = st.container()
     left, right = st.columns([3, 2], gap="medium")
     with controls:
         step = app.step_slider(steps, "step", live=archive.live)
-        app.say_steps(frames.standing(table, step), step)
-    slopes = frames.gradient_slope(table)
-    profile = frames.gradient_profile(table, step)
+        standing = frames.standing(moments, step)
+        app.say_steps(standing, step)
+    slopes = frames.gradient_slope(frames.sampled(panels, SLOPES, standing))
+    profile = frames.gradient_profile(frames.rows_at(panels, standing), step)
     at = profile[["run", "step"]].drop_duplicates()
     what = "gradient" if quantity == "output_grad_norm" else "weights' gradient"
-    expected = frames.expected_gradient(frames.gradient_profile(table, 0), frames.expected(archive.chosen))
+    expected = frames.expected_gradient(_begun(panels, moments), frames.expected(archive.chosen))
     theory = expected[:0] if step or quantity != "output_grad_norm" else expected
     with top:
         grown = frames.over_seeds(frames.gradient_slope(theory.assign(step=0)), runs)[0]
@@ -154,7 +157,8 @@ def _picture(archive: app.OpenArchive) -> None:
         )
         app.say_divergence(archive.chosen)
     # over all steps, so that the axis stands still while they play
-    span = charts.log_span([*table["value"], *(expected["value"] if quantity == "output_grad_norm" else ())])
+    ends = frames.span(panels) or ()
+    span = charts.log_span([*ends, *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:
         app.chart(
             charts.profile_chart(profile, looks, quantity, relative, theory, span),
@@ -164,14 +168,14 @@ def _picture(archive: app.OpenArchive) -> None:
         )
     with right:
         app.chart(
-            charts.slope_chart(frames.thinned(slopes), looks, step),
+            charts.slope_chart(slopes, looks, step),
             "slope",
             f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
             slopes,
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
-    _heatmaps(table, runs, quantity, relative)
+    _heatmaps(panels, runs, quantity, relative)
 
 
 def _theory_in_words(
@@ -203,8 +207,13 @@ def _controls(archive: app.OpenArchive) -> tuple[str, bool, str]:
     return GRADIENTS[gradient], SCALES[scale], kind
 
 
-def _heatmaps(table: pd.DataFrame, runs: pd.DataFrame, quantity: str, relative: bool) -> None:
-    cells = frames.gradient_heatmap(table)
+def _begun(panels: Sequence[frames.Panel], moments: pd.DataFrame) -> pd.DataFrame:
+    """The profile at step 0 of the runs that recorded it."""
+    return frames.gradient_profile(frames.rows_at(panels, frames.standing(moments, 0)), 0)
+
+
+def _heatmaps(panels: Sequence[frames.Panel], runs: pd.DataFrame, quantity: str, relative: bool) -> None:
+    cells = frames.gradient_heatmap(panels)
     domain = charts.colour_domain([*cells["value"], *cells["extreme"]], relative)
     st.subheader("Every layer at every step", anchor=False, help=CELLS)
     bar = charts.scale_chart(quantity, domain, relative)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -98,27 +100,29 @@ def _body(archive: app.OpenArchive) -> None:
 def _picture(archive: app.OpenArchive) -> None:
     app.look_again_if_gone(archive.chosen)
     top = st.container()
-    table = app.signals(archive.chosen)
-    if table.empty:
+    panels = app.signals(archive.chosen)
+    moments = frames.moments(panel for own in panels.values() for panel in own)
+    if moments.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
         st.caption("The chosen runs have recorded no layers; `labapp train --record every` does.")
         return
-    steps = sorted(int(step) for step in table["step"].unique())
+    steps = sorted(int(step) for step in moments["step"].unique())
     step = app.step_slider(
-        steps, "step", begin=frames.middle_step(table), live=archive.live
+        steps, "step", begin=frames.middle_step(moments), live=archive.live
     )  # at the end a rate may have annealed to zero
-    app.say_steps(frames.standing(table, step), step)
-    at = frames.at_step(table, step)
+    standing = frames.standing(moments, step)
+    app.say_steps(standing, step)
+    at = frames.at_step(frames.signal_rows(panels, standing), step)
     with top:
         st.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
         app.say_divergence(archive.chosen)
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
-    rates = table["rate"].fillna(1.0)
-    edges = [share * edge for share in (rates[rates > 0].min(), rates.max()) for edge in frames.UPDATES]
+    edges = [share * edge for share in _rates(panels) for edge in frames.UPDATES]
     spans = {
-        name: charts.log_span([*rows["value"], *(edges if name == "update_ratio" else ())])
-        for name, rows in table.groupby("quantity", sort=False)
+        name: charts.log_span([*(frames.span(own) or ()), *(edges if name == "update_ratio" else ())])
+        for name, own in panels.items()
+        if any(panel.measured.any() for panel in own)
     }
     theory = frames.expected(archive.chosen)
     theory = theory[theory["run"].isin(at.loc[at["step"] == 0, "run"])]
@@ -127,6 +131,13 @@ def _picture(archive: app.OpenArchive) -> None:
         for quantity, column in zip(frames.SIGNALS[start : start + ACROSS], st.columns(ACROSS), strict=False):
             with column:
                 _multiple(at[at["quantity"] == quantity], looks, quantity, spans.get(quantity), totals, theory)
+
+
+def _rates(panels: Mapping[str, Sequence[frames.Panel]]) -> list[float]:
+    """The least and the greatest share of the full learning rate that was ever in force; 1 where none is known."""
+    known = [panel.also["rate"] for own in panels.values() for panel in own]
+    rates = np.nan_to_num(np.concatenate(known), nan=1.0)
+    return [float(end) for end in (rates[rates > 0].min(initial=np.inf), rates.max()) if np.isfinite(end)]
 
 
 def _multiple(

@@ -134,22 +134,20 @@ def _weights(archive: app.OpenArchive) -> None:
 
 
 def _nonfinite(archive: app.OpenArchive) -> None:
-    table = app.layer_table(archive.chosen, "nonfinite", tuple(palette.KINDS))
-    ill = table[table["value"] > 0]
-    if ill.empty:
-        steps = table["step"].nunique()
+    panels = app.layers(archive.chosen, "nonfinite", tuple(palette.KINDS))
+    ill = {str(panel.who["run"]): panel for panel in panels if (panel.columns["value"] > 0).any()}
+    if not ill:
+        steps = frames.moments(panels)["step"].nunique()
         words = f"none in {steps:,} recorded steps" if steps else "the chosen runs have recorded no layers"
         below.picture("nonfinite", words)
         return
-    runs = {name: name for name in dict.fromkeys(ill["run"])}
-    name = app.choice("Run", runs, "ill-run", width=230)
-    own = ill[ill["run"] == name]
-    first = app.rows(own.sort_values(["step", "depth"], kind="stable"))[0]
+    name = app.choice("Run", {name: name for name in ill}, "ill-run", width=230)
+    own = ill[name].where(ill[name].columns["value"] > 0)
+    first = app.rows(own.rows(own.recorded[:1]))[0]
     words = (
         f"first at step {first.step:,}, in {first.layer} ({int(first.value):,} values); in all "
-        f"{own['layer'].nunique():,} layers "
-        f"and {own['step'].nunique():,} recorded steps"
+        f"{own.measured.any(0).sum():,} layers and {len(own.recorded):,} recorded steps"
     )
-    cells = frames.gradient_heatmap(own)
+    cells = frames.gradient_heatmap([own])
     domain = charts.colour_domain(cells["value"])
     below.picture("nonfinite", words, charts.heatmap_chart(cells, "nonfinite", domain), "ill", cells, name)

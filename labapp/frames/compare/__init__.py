@@ -10,20 +10,21 @@ A difference has an interval where both sides have two runs or more, Welch's ove
 of ratios on the logarithm. What cannot be compared is NaN, and its row says why.
 """
 
-from labapp.frames.compare.configuration import configuration, in_words, repeated
+from labapp.frames.compare.configuration import CONFIGURATION, configuration, in_words, repeated
 from labapp.frames.compare.contrast import contrast
 from labapp.frames.compare.judging import Verdict, judge
 from labapp.frames.compare.layers import by_depth
 from labapp.frames.compare.moments import compared_steps
 from labapp.frames.compare.quantities import OF_LAYERS, OF_RUNS, SCALES, SHOWN
-from labapp.frames.compare.reading import read_compared, read_recorded
+from labapp.frames.compare.reading import VALUES, read_compared, read_recorded
 from labapp.frames.compare.rules import Rule, parse_rule
 from labapp.frames.compare.series import course, ends, read_series
 from labapp.frames.compare.sides import Side, side
 from labapp.frames.compare.summary import largest
+from labapp.frames.compare.telling import telling
 
 __all__ = [
-    "OF_LAYERS", "OF_RUNS", "SCALES", "SHOWN", "Rule", "Side", "Verdict", "by_depth", "compared_steps",
-    "configuration", "contrast", "course", "ends", "in_words", "judge", "largest", "parse_rule", "read_compared",
-    "read_recorded", "read_series", "repeated", "side",
+    "CONFIGURATION", "OF_LAYERS", "OF_RUNS", "SCALES", "SHOWN", "VALUES", "Rule", "Side", "Verdict", "by_depth",
+    "compared_steps", "configuration", "contrast", "course", "ends", "in_words", "judge", "largest", "parse_rule",
+    "read_compared", "read_recorded", "read_series", "repeated", "side", "telling",
 ]  # fmt: skip

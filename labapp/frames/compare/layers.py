@@ -30,6 +30,7 @@ COLUMNS = [
     *("quantity", "step", *PLACE, "of", "a", "b", "ratio", "low", "high", "difference", "least", "most"),
     *("runs_a", "runs_b", "lost_a", "lost_b", "note"),
 ]
+RECTIFIED = "rectified"  # a norm in a plain net, the end of a block in a residual one: the same place of another kind
 _ROUNDED = 1e-6  # of a relative depth, as it is kept
 
 
@@ -62,7 +63,7 @@ def by_depth(
     """
     about = OF_LAYERS[require(quantity)]
     read = read or read_compared
-    tables = [[_places(read(run, quantity), where) for run in each.runs] for each in (a, b)]
+    tables = [[_places(read(run, quantity), where, about.place) for run in each.runs] for each in (a, b)]
     taken = compared_steps(tables[0], tables[1])
     if step is not None:
         taken = taken[taken["step"] == step]
@@ -100,10 +101,11 @@ def require(quantity: str) -> str:
     return quantity
 
 
-def _places(table: pd.DataFrame, where: str) -> pd.DataFrame:
+def _places(table: pd.DataFrame, where: str, place: str) -> pd.DataFrame:
     """The rows that are asked for."""
     if not where:
-        return table[table["usual"]]
+        usual = table[table["usual"]]
+        return usual.assign(kind=RECTIFIED) if place == RECTIFIED else usual
     if (table["kind"] == where).any():
         return table[table["kind"] == where]
     wanted = {name for name in table["layer"].unique() if fnmatch.fnmatchcase(name, where)}
@@ -111,7 +113,7 @@ def _places(table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _same_layers(tables: Iterable[pd.DataFrame]) -> bool:
-    return len({tuple(sorted(table["layer"].unique())) for table in tables}) == 1
+    return len({tuple(sorted(table["layer"].unique())) for table in tables if len(table)}) == 1
 
 
 def _layers(table: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +125,7 @@ def _grid(tables: Sequence[Sequence[pd.DataFrame]], by_name: bool) -> tuple[pd.D
     """The places at which sides are compared, and whether they are the same layers."""
     sides = [_layers(pd.concat(own)).assign(of=name) for own, name in zip(tables, "AB", strict=True)]
     if by_name:
-        return sides[0].assign(of="both").reset_index(drop=True), True
+        return (sides[0] if len(sides[0]) else sides[1]).assign(of="both").reset_index(drop=True), True
     grid = pd.concat([each[~on_shortcut(each["layer"])] if len(each) else each for each in sides])
     grid = grid.groupby(["relative_depth", "kind"], as_index=False, sort=True).agg(
         layer=("layer", lambda names: " / ".join(dict.fromkeys(names))), of=("of", lambda of: "".join(sorted(set(of))))
@@ -138,7 +140,7 @@ def _read_at(
     layers = _layers(table)
     rows, columns = np.unique(table["step"].to_numpy(int)), {name: at for at, name in enumerate(layers["layer"])}
     values = np.ma.masked_all((len(rows) + 1, len(columns) + 1))  # the last of each is what is not there
-    at = np.searchsorted(rows, table["step"].to_numpy(int)), table["layer"].map(columns).to_numpy()
+    at = np.searchsorted(rows, table["step"].to_numpy(int)), table["layer"].map(columns).to_numpy(int)
     values[at] = np.ma.array(table["value"].to_numpy(float), mask=False)
     values = values[np.where(steps >= 0, np.searchsorted(rows, steps), len(rows))]
     if by_name:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
-from labapp.frames.beyond import measured
+from labapp.frames.beyond import measured_rows
 from labapp.frames.compare.quantities import OF_LAYERS
-from labapp.frames.gradients import LAYER
+from labapp.frames.grids import LAYER
 from labapp.frames.signals import response_kind
 from labapp.frames.slopes import on_shortcut
 from labapp.store import Run
@@ -19,10 +21,10 @@ _EVER = {"rectified": "dead_channels", "blocks": "shortcut_norm"}
 _AT_TIMES = ("gradient_signal_to_noise",)
 
 
-def read_recorded(run: Run) -> pd.DataFrame:
-    """The `layers` table of a run, with every column that comparing any quantity asks for."""
+def read_recorded(run: Run, steps: Sequence[int] | None = None) -> pd.DataFrame:
+    """The `layers` table of a run, at some steps or all, with every column that comparing any quantity asks for."""
     parts = [about.part or name for name, about in OF_LAYERS.items()]
-    return run.layers(columns=list(dict.fromkeys([*LAYER, "output_std", *parts])))
+    return run.layers(columns=list(dict.fromkeys([*LAYER, "output_std", *parts])), steps=steps)
 
 
 def read_compared(run: Run, quantity: str, recorded: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -56,7 +58,7 @@ def read_compared(run: Run, quantity: str, recorded: pd.DataFrame | None = None)
     if about.place == "rectified":  # of outputs that are NaN it cannot be said how many are above zero
         table["value"] = table["value"].mask(table["output_std"].isna() & ill)
     rows = table.assign(**{quantity: table["value"]}, usual=_usual(table, run, about.place))
-    there = measured(rows, quantity, run)
+    there = measured_rows(rows, quantity, run)
     if ever := _EVER.get(about.place, "") or (quantity if quantity in _AT_TIMES else ""):
         there &= table.groupby("layer")[ever].transform("count") > 0
     rows = rows[there]
