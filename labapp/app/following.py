@@ -20,11 +20,13 @@ class Following:
         on: Whether it does.
         led: Where it was led since the browser last said that it stands there; the last is where it is led now.
         turn: Of the toggle, which begins anew when the slider was moved.
+        page: What the whole page found when it was drawn last.
     """
 
     on: bool
     led: list[int] = field(default_factory=list)
     turn: int = 0
+    page: object = None
 
 
 def following(key: str) -> Following:
@@ -39,8 +41,10 @@ def following(key: str) -> Following:
 def lead(key: str, step: int) -> None:
     """Move a slider that follows to a step; before it is drawn."""
     state, this = st.session_state, following(key)
+    page, this.page = this.page, state.get("_archive")
     if this.led and state.get(key) == this.led[-1]:
-        this.led = this.led[-1:]
+        if page is this.page:  # else the page is drawn anew by itself perhaps, without a word from the browser
+            this.led = this.led[-1:]
     elif not this.led and key in state:
         this.led = [state[key]]
     if not this.led or this.led[-1] != step:
