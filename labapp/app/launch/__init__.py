@@ -46,7 +46,7 @@ __all__ = [
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 PROJECT = Path(__file__).resolve().parents[3]
 JOBS = "LABAPP_JOBS"  # how many trainings compute at once; one a core where it is not set
-MOST = 50  # that wait; each has a process of ten megabytes
+MOST = 50  # that wait; each has a process of seven megabytes
 
 
 def start(arguments: Sequence[str], root: str | Path, *, queued: bool = False, title: str = "") -> Launch:
