@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from labapp.config import STARTER_RECIPE as RECIPE
 from labapp.config import Experiment, LabError
 from labapp.store import Run, list_runs, look, resume_points, why_not_resumed
 
-RECIPE = {"steps": 300, "batch_size": 64, "learning_rate": 0.1, "schedule": "cosine", "warmup_steps": 100}
 STARTER = (
     Experiment(family="plain", depth=20, width=8, record_every=5, **RECIPE),
     Experiment(family="residual", depth=20, width=8, record_every=5, **RECIPE),
