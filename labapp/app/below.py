@@ -17,6 +17,7 @@ from labapp.app.archive import OpenArchive, look_again_if_gone
 from labapp.app.controls import PLAY, say_steps, step_slider
 from labapp.app.drawn import chart
 from labapp.app.probed import applying, measured_steps, probed, unmeasured
+from labapp.app.reading import reading
 from labapp.app.tables import layers, styles, token
 from labapp.config import LabError
 from labapp.probes.catalogue import why_not
@@ -135,7 +136,8 @@ def recorded(
         absent: What is said where no run has it.
         even: A value to draw a rule at.
     """
-    panels = frames.of_layers_that_have(layers(archive.chosen, quantity, kinds))
+    with reading(archive.chosen):
+        panels = frames.of_layers_that_have(layers(archive.chosen, quantity, kinds))
     moments = frames.moments(panels)
     if moments.empty:
         picture(quantity, absent)

@@ -15,6 +15,11 @@ from labapp.app.archive import look_again_if_gone
 from labapp.app.tables import overview, rows, styles
 from labapp.store import Run
 
+NAMED = 12  # runs that are named on a phone
+ON_PHONES = """<style>@media (min-width: 521px) {
+[data-testid="stLayoutWrapper"]:has(> .st-key-names-on-phones) { display: none; }
+}</style>"""
+
 
 def legend(chosen: Sequence[Run]) -> None:
     """Swatch, name, norm, seed, test accuracy and status of every chosen run; hovering tells its id."""
@@ -31,6 +36,21 @@ def legend(chosen: Sequence[Run]) -> None:
         for row in rows(table)
     )
     st.html(f"<table style='border-collapse:collapse;font-size:.85rem;line-height:1.25;width:100%'>{lines}</table>")
+
+
+def names_on_phones(chosen: Sequence[Run]) -> None:
+    """Swatch and name of every chosen run in lines that fold, on screens too narrow for the sidebar and for legends."""
+    table = styles(chosen)
+    names = "".join(
+        f"<span style='white-space:nowrap'><img width='34' src=\"{swatch(row.colour, row.dash)}\" alt=''> "
+        f"{html.escape(row.run)}</span>"
+        for row in rows(table.head(NAMED))
+    )
+    more = f"<span>and {len(table) - NAMED:,} more</span>" if len(table) > NAMED else ""
+    with st.container(key="names-on-phones"):
+        st.html(
+            f"{ON_PHONES}<div style='display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.85rem'>{names}{more}</div>"
+        )
 
 
 def swatch(colour: str, dash: Sequence[int]) -> str:

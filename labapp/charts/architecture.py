@@ -10,7 +10,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import cells, layered, marked
 from labapp.charts.colours import colour_scale
-from labapp.charts.encodings import NUMBER, Chart, of_run
+from labapp.charts.encodings import NUMBER, Chart, of_run, ticks_along
 
 BAR = 34  # pixels of height of a net's bar
 NAMED = 0.07  # share from which a piece of a bar carries its name
@@ -39,9 +39,7 @@ def parts_chart(parts: pd.DataFrame) -> Chart:
     y = alt.Y(
         "name:N", sort=list(called.values()), title=None, axis=alt.Axis(labelLimit=240, ticks=False, domain=False)
     )
-    x = alt.X(
-        "low:Q", title="share of the parameters (%)", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5)
-    )
+    x = alt.X("low:Q", title="% of the parameters", scale=alt.Scale(domain=[0, 100]), axis=ticks_along(5))
     base = alt.Chart(shown).encode(
         y=y,
         tooltip=[
@@ -74,7 +72,7 @@ def growth_chart(growth: pd.DataFrame, family: str = "dense", height: int = 230)
     """
     hue = palette.colour(family)
     base = alt.Chart(growth).encode(
-        x=alt.X("step:Q", title="part, in order", axis=alt.Axis(tickCount=8)),
+        x=alt.X("step:Q", title="part, in order", axis=ticks_along(8)),
         y=alt.Y("channels:Q", title="channels", scale=alt.Scale(zero=True)),
     )
     tooltip = [

@@ -27,7 +27,13 @@ def marked(rows: pd.DataFrame, value: str = "value", log: bool = False) -> pd.Da
 
 
 def marks(
-    bad: pd.DataFrame, x: Any, colour: Any, title: str, tooltip: Sequence[alt.Tooltip], **encodings: Any
+    bad: pd.DataFrame,
+    x: Any,
+    colour: Any,
+    title: str,
+    tooltip: Sequence[alt.Tooltip],
+    clip: bool = False,
+    **encodings: Any,
 ) -> list[alt.Chart]:
     """Marks at the edges of the plot: infinite values at the upper one, the others at the lower one.
 
@@ -37,6 +43,7 @@ def marks(
         colour: That of the runs.
         title: Of the quantity.
         tooltip: What hovering tells besides the value.
+        clip: Whether what is beside the plot is cut, as where it can be zoomed.
         **encodings: Others, such as opacity.
     """
     found = []
@@ -46,7 +53,7 @@ def marks(
             place = alt.value(EDGE) if top else alt.value(alt.expr(f"height - {EDGE}"))
             found.append(
                 alt.Chart(bad[bad["mark"].isin(names)])
-                .mark_point(filled=True, size=70, opacity=1)
+                .mark_point(filled=True, size=70, opacity=1, clip=clip)
                 .encode(
                     x=x, y=place, color=colour, shape=_shapes(names),
                     tooltip=[*tooltip, alt.Tooltip("mark:N", title=title)], **encodings,
@@ -67,7 +74,7 @@ def _legend(names: list[str], **options: Any) -> alt.Legend:
     return alt.Legend(
         title=None,
         orient="bottom",
-        columns=3,
+        columns=alt.ExprRef("max(1, min(3, floor(width / 110)))"),
         labelExpr=f"{label} : ''",
         labelLimit=320,
         symbolStrokeWidth=0,

@@ -32,7 +32,7 @@ def tiles(table: pd.DataFrame, sides: dict[str, Any], value: str, scale: alt.Sca
     """
     return (
         alt.Chart(table)
-        .mark_rect(strokeWidth=stroke)
+        .mark_rect(strokeWidth=stroke, clip=True)
         .encode(
             **sides,
             color=alt.Color(f"{value}:Q", scale=scale, legend=None),

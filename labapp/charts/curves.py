@@ -12,6 +12,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import layered, marked, marks
 from labapp.charts.encodings import (
+    INSET,
     MARGIN,
     NUMBER,
     SHAPE,
@@ -24,6 +25,7 @@ from labapp.charts.encodings import (
     of_step,
     positive,
     shaped,
+    ticks_along,
     typed,
     zoom_along,
 )
@@ -66,7 +68,8 @@ def curve_chart(
     fine = positive(shown["value"]) if about.log else shown["value"].where(np.isfinite(shown["value"]))
     y = _vertical(about, fine, even)
     along = _along(rows[x], title, checkpoints)
-    across: Any = alt.X(f"{x}:Q", title=along["title"], scale=along["scale"], axis=alt.Axis(tickCount=6))
+    places: dict[str, Any] = {"values": sorted({float(at) for at in rows[x]})} if checkpoints else {}
+    across: Any = alt.X(f"{x}:Q", title=along["title"], scale=along["scale"], axis=ticks_along(6, **places))
     base = alt.Chart(shown.assign(value=fine)).encode(x=across, y=y)
     colour, strength = colour_of(styles), alt.condition("datum.beside", alt.value(BESIDE), alt.value(1.0))
     layers: list[Any] = []
@@ -74,22 +77,28 @@ def curve_chart(
         rule = alt.Chart(pd.DataFrame({"value": [even]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3])
         layers.append(rule.encode(y="value:Q"))
     if "low" in shown and shown["low"].notna().any():
-        shade = base.mark_area(line=False).encode(y=alt.Y("low:Q", title=about.unit or about.name), y2="high:Q")
+        shade = base.mark_area(line=False, clip=True).encode(
+            y=alt.Y("low:Q", title=about.unit or about.name), y2="high:Q"
+        )
         layers.append(shade.encode(color=colour, detail="beside:N", opacity=alt.value(0.14)))
-    lines = base.mark_line(strokeWidth=1.8)
+    lines = base.mark_line(strokeWidth=1.8, clip=True)
+    lines = lines.add_params(zoom_along()) if x == "step" else lines
     layers.append(lines.encode(color=colour, strokeDash=dash_of(styles), detail="beside:N", opacity=strength))
     if len(shown) <= MARKED * max(1, len(styles)):
-        points = base.mark_point(filled=True, size=30)
+        points = base.mark_point(filled=True, size=30, clip=True)
         layers.append(points.encode(color=colour, shape=SHAPE, opacity=strength))
     words = [*of_run(), *([of_step()] if "step" in shown else [])]
-    words += [alt.Tooltip(f"{name}:{typed(shown[name])}", title=name_of) for name, name_of in (told or {}).items()]
+    words += [
+        alt.Tooltip(f"{column}:{typed(shown[column])}", title=name_of) for column, name_of in (told or {}).items()
+    ]
     value = [alt.Tooltip("value:Q", title=about.title, format=NUMBER), *noted(shown)]
     if "low" in shown:
         value += [alt.Tooltip("low:Q", title="from", format=NUMBER), alt.Tooltip("high:Q", title="to", format=NUMBER)]
-    layers.append(base.mark_point(size=120, opacity=0).encode(tooltip=[*words, *value]))  # a line is hard to hit
-    beyond = marks(marked(shown, log=about.log), f"{x}:Q", colour, about.title, [*words, *noted(shown)])
-    drawn = layered(layers, beyond, "shape", height=height).properties(width="container")
-    return drawn.add_params(zoom_along()) if x == "step" else drawn
+    layers.append(
+        base.mark_point(size=120, opacity=0, clip=True).encode(tooltip=[*words, *value])
+    )  # a line is hard to hit
+    beyond = marks(marked(shown, log=about.log), f"{x}:Q", colour, about.title, [*words, *noted(shown)], clip=True)
+    return layered(layers, beyond, "shape", height=height).properties(width="container")
 
 
 def _along(places: pd.Series, title: str, checkpoints: bool) -> dict[str, Any]:
@@ -101,7 +110,7 @@ def _along(places: pd.Series, title: str, checkpoints: bool) -> dict[str, Any]:
     kind: dict[str, Any] = {"type": "symlog", "constant": 1} if checkpoints else {}
     return {
         "title": title or palette.quantity("step").title,
-        "scale": alt.Scale(domain=domain, nice=False, **kind),
+        "scale": alt.Scale(domain=domain, nice=False, padding=INSET, **kind),
     }
 
 

@@ -15,6 +15,10 @@ Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 PALE = 0.12  # opacity of runs out of focus
 NUMBER = ".3~g"  # of tooltips: three significant digits
 MARGIN = 42  # pixels for the labels of a vertical axis, so that charts above each other share their left edge
+FLUSH = 14  # pixels from an axis' ends within which a label keeps inside it: the page cuts what is outside
+INSET = 6  # pixels from the ends of an axis of steps, so that marks there are whole though what is outside is cut
+PHONE = 340  # pixels of a plot's width, below which it has no legend: the page has one that folds
+ROWS = 3  # of a legend at most; the sidebar names the runs as well
 SHAPE = alt.Shape("shape:N", scale=None, legend=None)  # of the column that `shaped` adds
 
 
@@ -49,13 +53,15 @@ def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict
 
 def steps_axis(steps: pd.Series, labelled: bool = True) -> alt.X:
     """The axis of steps; without labels where the chart below has the same axis."""
-    axis = alt.Axis(tickCount=8) if labelled else alt.Axis(tickCount=8, labels=False, ticks=False)
+    axis = ticks_along(8) if labelled else ticks_along(8, labels=False, ticks=False)
     title = palette.quantity("step").title if labelled else None
     return alt.X("step:Q", title=title, axis=axis, scale=_whole(steps))
 
 
 def _whole(steps: pd.Series) -> alt.Scale:
-    return alt.Scale(domain=[float(steps.min()), float(steps.max())], nice=False) if len(steps) else alt.Scale()
+    if steps.empty:
+        return alt.Scale()
+    return alt.Scale(domain=[float(steps.min()), float(steps.max())], nice=False, padding=INSET)
 
 
 def positive(values: pd.Series) -> pd.Series:
@@ -72,27 +78,36 @@ def shaped(table: pd.DataFrame, styles: pd.DataFrame) -> pd.DataFrame:
     return table.assign(shape=table["run"].map(styles.set_index("run")["shape"]))
 
 
-def colour_of(styles: pd.DataFrame, legend: int = 0) -> alt.Color:
-    """The colour of each run, which is its family's; with a legend of at most `legend` pixels, or none if 0."""
+def colour_of(styles: pd.DataFrame, legend: bool = False) -> alt.Color:
+    """The colour of each run, which is its family's; with a legend where the chart is wide enough for one."""
     scale = alt.Scale(domain=list(styles["run"]), range=list(styles["colour"]))
-    return alt.Color("run:N", scale=scale, legend=_legend(styles, legend), sort=None)
+    return alt.Color("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
 
 
-def dash_of(styles: pd.DataFrame, legend: int = 0) -> alt.StrokeDash:
+def dash_of(styles: pd.DataFrame, legend: bool = False) -> alt.StrokeDash:
     """The line style of each run; Vega merges it with `colour_of` into one legend."""
     scale = alt.Scale(domain=list(styles["run"]), range=[dash or [1, 0] for dash in styles["dash"]])
-    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles, legend), sort=None)
+    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
 
 
-def _legend(styles: pd.DataFrame, width: int) -> alt.Legend | None:
-    """A legend of the runs; none where it would need more than three rows, since the sidebar names the runs as well."""
-    columns = width // (60 + 7 * max(map(len, styles["run"]), default=1))  # Vega does not wrap them
-    if not columns or len(styles) > 3 * columns:
-        return None
+def _legend(styles: pd.DataFrame) -> alt.Legend:
+    """A legend of the runs in as many columns as there is room for; of no size where it would need too many rows.
+
+    Vega does not wrap the entries by itself, and what is wider than the chart is cut.
+    """
+    entry = 60 + 7 * max(map(len, styles["run"]), default=1)  # pixels
+    columns = f"max(1, floor(width / {entry}))"
+    room = f"(width >= {max(PHONE, entry)} && {len(styles)} <= {ROWS} * {columns})"
     return alt.Legend(
-        title=None, orient="top", columns=min(columns, len(styles)), labelLimit=300,
-        symbolType="stroke", symbolSize=500, symbolStrokeWidth=2.2,
+        title=None, orient="top", columns=alt.ExprRef(f"{room} ? {columns} : {len(styles)}"), labelLimit=300,
+        symbolType="stroke", symbolSize=alt.ExprRef(f"{room} ? 500 : 0"), symbolStrokeWidth=2.2,
+        labelFontSize=alt.ExprRef(f"{room} ? 12 : 0"), rowPadding=alt.ExprRef(f"{room} ? 2 : 0"),
     )  # fmt: skip
+
+
+def ticks_along(count: int, **options: Any) -> alt.Axis:
+    """A horizontal axis of about so many ticks, whose labels stay inside of its ends."""
+    return alt.Axis(tickCount=count, labelFlush=FLUSH, **options)
 
 
 def dotted(expected: pd.DataFrame, styles: pd.DataFrame, title: str, focus: alt.Parameter | None = None) -> list[Any]:
@@ -107,10 +122,9 @@ def dotted(expected: pd.DataFrame, styles: pd.DataFrame, title: str, focus: alt.
     base = alt.Chart(expected).encode(x="relative_depth:Q", y="value:Q")
     line = base.mark_line(strokeWidth=4.2, strokeDash=[0, 7], strokeCap="round", clip=True)
     words = [word for word in of_layer(title)[:-1] if word.shorthand != "step:Q"]
+    strength = alt.value(0.6) if focus is None else unless(focus, 0.6)
     return [
-        line.encode(
-            color=colour_of(styles), detail="run:N", opacity=alt.value(0.6) if focus is None else unless(focus, 0.6)
-        ),
+        line.encode(color=colour_of(styles, focus is not None), detail="run:N", opacity=strength),
         base.mark_point(size=60, opacity=0, clip=True).encode(
             tooltip=[*words, alt.Tooltip("value:Q", title=f"{title}, by theory", format=NUMBER)]
         ),

@@ -25,11 +25,11 @@ from labapp.charts.encodings import (
     positive,
     shaped,
     steps_axis,
+    ticks_along,
     title_of,
     unless,
+    zoom_along,
 )
-
-LEGEND = 520  # pixels for the legend of the profile
 
 
 def profile_chart(
@@ -46,7 +46,7 @@ def profile_chart(
     `domain` fixes the vertical axis while the step changes. Layers whose value is zero or not finite are marked at the
     edge; what theory expects (`frames.expected_gradient`) stands below the lines, in fine dots.
     """
-    focus, colour = focus_on_runs(), colour_of(styles, LEGEND)
+    focus, colour = focus_on_runs(), colour_of(styles, legend=True)
     title = axis_title(quantity, relative)
     steps = sorted(profile["step"].unique())
     at = f"step {' or '.join(f'{step:,}' for step in steps)}"  # runs may be recorded at different ones
@@ -57,12 +57,12 @@ def profile_chart(
             "relative_depth:Q",
             title=palette.quantity("relative_depth").title,
             scale=alt.Scale(domain=[0, 1], nice=False),
-            axis=alt.Axis(tickCount=6),
+            axis=ticks_along(6),
         ),
         y=alt.Y("value:Q", title=title, **axis),
         opacity=unless(focus),
     )
-    lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash_of(styles, LEGEND))
+    lines = base.mark_line(strokeWidth=2).encode(color=colour, strokeDash=dash_of(styles, legend=True))
     points = base.mark_point(filled=True, size=34).encode(color=colour, shape=SHAPE, tooltip=of_layer(title))
     layers: list[Any] = [lines, points]
     if theory is not None and len(theory):
@@ -83,15 +83,17 @@ def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = N
     Where fewer than two layers have a finite value there is no slope, which is marked.
     """
     base = alt.Chart(slopes).encode(x=steps_axis(slopes["step"]))
-    band = base.mark_area(line=False).encode(
+    band = base.mark_area(line=False, clip=True).encode(
         y=alt.Y("low:Q", title=palette.quantity("slope").title),
         y2="high:Q",
         color=colour_of(styles),
         opacity=alt.value(0.16),
     )
-    lines = base.mark_line(strokeWidth=1.8).encode(y="slope:Q", color=colour_of(styles), strokeDash=dash_of(styles))
+    lines = base.mark_line(strokeWidth=1.8, clip=True).encode(
+        y="slope:Q", color=colour_of(styles), strokeDash=dash_of(styles)
+    )
     fit = [alt.Tooltip("layers:Q", title="layers in the fit"), alt.Tooltip("left_out:Q", title="left out of it")]
-    hits = base.mark_point(size=90, opacity=0).encode(
+    hits = base.mark_point(size=90, opacity=0, clip=True).encode(
         y="slope:Q",
         tooltip=[
             *of_run(),
@@ -103,13 +105,15 @@ def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = N
             *fit,
         ],
     )
-    beyond = marks(marked(slopes, "slope"), "step:Q", colour_of(styles), "slope", [*of_run(), of_step(), *fit])
+    beyond = marks(
+        marked(slopes, "slope"), "step:Q", colour_of(styles), "slope", [*of_run(), of_step(), *fit], clip=True
+    )
     rules = [
         alt.Chart(pd.DataFrame({"slope": [0.0]})).mark_rule(color=palette.MUTED, strokeWidth=1).encode(y="slope:Q")
     ]
     if step is not None:
         here = alt.Chart(pd.DataFrame({"step": [step]}))
-        rules.append(here.mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(x="step:Q"))
+        rules.append(here.mark_rule(color=palette.MUTED, strokeDash=[4, 3], clip=True).encode(x="step:Q"))
     title = title_of("While they train", "below 0 the gradient grows towards the input")
-    drawn = [*rules, band, lines, hits]
+    drawn = [*rules, band, lines.add_params(zoom_along()), hits]
     return layered(drawn, beyond, "shape", height=height).properties(width="container", title=title)

@@ -12,7 +12,7 @@ from labapp import palette
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.beyond import layered
 from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale, tiles
-from labapp.charts.encodings import NUMBER, Chart, axis_title, log_axis, of_run
+from labapp.charts.encodings import FLUSH, NUMBER, Chart, axis_title, log_axis, of_run, ticks_along, zoom_along
 
 APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
 
@@ -41,7 +41,7 @@ def heatmap_chart(
         "step:Q",
         title=palette.quantity("step").title,
         scale=alt.Scale(nice=False),
-        axis=alt.Axis(tickCount=6, grid=False),
+        axis=ticks_along(6, grid=False),
     )
     y = alt.Y("depth_start:Q", title="layer", scale=alt.Scale(nice=False), axis=alt.Axis(tickCount=6, grid=False))
     place = [
@@ -56,24 +56,22 @@ def heatmap_chart(
     ]
     sides = {"x": x, "x2": "step_end:Q", "y": y, "y2": "depth_end:Q"}
     finite = tiles(shown[shown["state"] == "finite"], sides, "value", colour_scale(domain, relative), stroke=1.2)
-    layers = [finite.encode(tooltip=[*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends])]
+    told = [*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends]
+    layers = [finite.add_params(zoom_along()).encode(tooltip=told)]
     far = (shown["extreme"] - shown["value"]).abs() > APART * (domain[1] - domain[0])
     spikes = shown[far & (shown["state"] == "finite")]
     if len(spikes):
         strips = tiles(spikes, sides | {"x": alt.X("third:Q")}, "extreme", colour_scale(domain, relative), stroke=0)
-        layers.append(
-            strips.encode(tooltip=[*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends])
-        )
+        layers.append(strips.encode(tooltip=told))
     bad = shown[shown["state"] != "finite"].assign(mark=lambda rows: rows["state"])
-    beyond = beyond_cells(bad, sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=0.8)
-    return layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(
-        width="container", title=str(cells["run"].iloc[0])
-    )
+    beyond = beyond_cells(bad, sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=0.8, clip=True)
+    whole = layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS)
+    return whole.properties(width="container", title=str(cells["run"].iloc[0]))
 
 
 def scale_chart(quantity: str, domain: tuple[float, float], relative: bool = False) -> alt.Chart:
     """The colour bar that all heatmaps of a page share."""
-    ticks = log_axis([10 ** domain[0], 10 ** domain[1]], nice=False)
+    ticks = log_axis([10 ** domain[0], 10 ** domain[1]], nice=False, labelFlush=FLUSH)
     axis = alt.X("low:Q", title=axis_title(quantity, relative), **ticks)
     return colour_bar(domain, axis, colour_scale(domain, relative), height=92, powers=True)
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.colours import ON_CANVAS
-from labapp.charts.encodings import Chart, of_run, zoom_along
+from labapp.charts.encodings import INSET, Chart, of_run, ticks_along, zoom_along
 
 
 def lifetimes_chart(spans: pd.DataFrame, steps: tuple[int, int], depths: tuple[int, int], height: int = 300) -> Chart:
@@ -39,8 +39,8 @@ def lifetimes_chart(spans: pd.DataFrame, steps: tuple[int, int], depths: tuple[i
         alt.Tooltip("ended:N", title="until"),
     ]
     x = alt.X(
-        "step:Q", title=palette.quantity("step").title, scale=alt.Scale(domain=list(steps), nice=False),
-        axis=alt.Axis(tickCount=6),
+        "step:Q", title=palette.quantity("step").title, scale=alt.Scale(domain=list(steps), nice=False, padding=INSET),
+        axis=ticks_along(6),
     )  # fmt: skip
     y = alt.Y(
         "low:Q", title="layer, by depth", scale=alt.Scale(domain=[depths[0] - 0.5, depths[1] + 0.5], nice=False),
@@ -56,6 +56,5 @@ def lifetimes_chart(spans: pd.DataFrame, steps: tuple[int, int], depths: tuple[i
         .mark_point(filled=False, size=22, color=palette.MUTED, opacity=1, clip=True)
         .encode(x="end:Q", y="middle:Q", tooltip=tooltip)
     )
-    return (
-        alt.layer(bars, back, usermeta=ON_CANVAS).properties(height=height, width="container").add_params(zoom_along())
-    )
+    drawn = alt.layer(bars.add_params(zoom_along()), back, usermeta=ON_CANVAS)
+    return drawn.properties(height=height, width="container")

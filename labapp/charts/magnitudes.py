@@ -13,10 +13,10 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import layered, marked, marks
 from labapp.charts.colours import ON_CANVAS, colour_scale, tiles
-from labapp.charts.encodings import NUMBER, Chart, of_run, of_step, zoom_along
+from labapp.charts.encodings import INSET, NUMBER, Chart, of_run, of_step, ticks_along, zoom_along
 
 APART = {"zero": palette.MARKS["zero"].colour, "NaN or infinite": palette.ALARM}  # bins that have no magnitude
-STEPS: dict[str, Any] = {"title": palette.quantity("step").title, "axis": alt.Axis(tickCount=6, grid=False)}
+STEPS: dict[str, Any] = {"title": palette.quantity("step").title, "axis": ticks_along(6, grid=False)}
 EXTREMES = (("minimum", "least"), ("maximum", "greatest"))
 DECADES = 6  # of a symmetric axis, from its greatest value down to where it becomes linear
 
@@ -55,7 +55,8 @@ def histogram_chart(bins: pd.DataFrame, height: int = 300) -> Chart:
         alt.Tooltip("count:Q", title="values", format=","),
     ]
     largest = float(finite["percent"].max()) if len(finite) else 1.0
-    layers: list[Any] = [tiles(finite, sides, "percent", colour_scale((0.0, largest or 1.0))).encode(tooltip=tooltip)]
+    squares = tiles(finite, sides, "percent", colour_scale((0.0, largest or 1.0)))
+    layers: list[Any] = [squares.add_params(zoom_along()).encode(tooltip=tooltip)]
     apart = shown[shown["apart"] != ""]
     beyond = []
     if len(apart):
@@ -64,14 +65,13 @@ def histogram_chart(bins: pd.DataFrame, height: int = 300) -> Chart:
         legend = alt.Legend(title=None, orient="bottom", symbolType="square", symbolStrokeWidth=0)
         beyond.append(
             alt.Chart(apart.assign(strength=0.15 + 0.85 * apart["share"]))
-            .mark_rect()
+            .mark_rect(clip=True)
             .encode(
                 **sides, color=alt.Color("apart:N", scale=scale, legend=legend, sort=None), tooltip=tooltip,
                 opacity=alt.Opacity("strength:Q", scale=None, legend=None),
             )
         )  # fmt: skip
-    drawn = layered(layers, beyond, "color", height=height, usermeta=ON_CANVAS)
-    return drawn.properties(width="container").add_params(zoom_along())
+    return layered(layers, beyond, "color", height=height, usermeta=ON_CANVAS).properties(width="container")
 
 
 def spread_chart(rows: pd.DataFrame, height: int = 300) -> Chart:
@@ -85,27 +85,29 @@ def spread_chart(rows: pd.DataFrame, height: int = 300) -> Chart:
     five = ["minimum", "lower", "median", "upper", "maximum"]
     shown = rows.assign(**{name: rows[name].astype(float) for name in five})
     fine = shown.assign(**{name: shown[name].where(np.isfinite(shown[name])) for name in five})
-    x = alt.X("step:Q", scale=alt.Scale(nice=False), **STEPS)
+    x = alt.X("step:Q", scale=alt.Scale(nice=False, padding=INSET), **STEPS)
     axis = symmetric_axis(fine[five].to_numpy().ravel())
     tooltip = [alt.Tooltip("layer:N", title="layer"), *of_run(), of_step()]
     numbers = [alt.Tooltip(f"{name}:Q", title=name, format=NUMBER) for name in five]
     base = alt.Chart(fine).encode(x=x)
+    band = base.mark_area(color=hue, opacity=0.3, clip=True)
+    ends = base.mark_line(color=hue, strokeWidth=1, strokeDash=[4, 3], clip=True)
     layers: list[Any] = [
-        base.mark_area(color=hue, opacity=0.3).encode(y=alt.Y("lower:Q", title="value", **axis), y2="upper:Q"),
-        base.mark_line(color=hue, strokeWidth=2).encode(y="median:Q"),
-        *(base.mark_line(color=hue, strokeWidth=1, strokeDash=[4, 3]).encode(y=f"{name}:Q") for name, _ in EXTREMES),
-        base.mark_point(size=120, opacity=0).encode(y="median:Q", tooltip=[*tooltip, *numbers]),
+        band.encode(y=alt.Y("lower:Q", title="value", **axis), y2="upper:Q"),
+        base.mark_line(color=hue, strokeWidth=2, clip=True).encode(y="median:Q").add_params(zoom_along()),
+        *(ends.encode(y=f"{name}:Q") for name, _ in EXTREMES),
+        base.mark_point(size=120, opacity=0, clip=True).encode(y="median:Q", tooltip=[*tooltip, *numbers]),
         *(
-            base.mark_point(size=60, opacity=0).encode(y=f"{name}:Q", tooltip=[*tooltip, *numbers])
+            base.mark_point(size=60, opacity=0, clip=True).encode(y=f"{name}:Q", tooltip=[*tooltip, *numbers])
             for name, _ in EXTREMES
         ),
     ]
     long = pd.concat([shown.assign(value=shown[name], number=word) for name, word in (*EXTREMES, ("median", "median"))])
     beyond = marks(
         marked(long).drop_duplicates(["step", "mark"]), "step:Q", alt.value(hue), "value",
-        [*tooltip, alt.Tooltip("number:N", title="which")],
+        [*tooltip, alt.Tooltip("number:N", title="which")], clip=True,
     )  # fmt: skip
-    return layered(layers, beyond, "shape", height=height).properties(width="container").add_params(zoom_along())
+    return layered(layers, beyond, "shape", height=height).properties(width="container")
 
 
 def symmetric_axis(values: Iterable[float]) -> dict[str, Any]:

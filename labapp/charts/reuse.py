@@ -12,7 +12,7 @@ from labapp import palette
 from labapp.charts.beyond import NO_VALUE, layered
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale
-from labapp.charts.encodings import NUMBER, Chart
+from labapp.charts.encodings import NUMBER, Chart, ticks_along
 
 SHORT = {"transition": "T", "classifier": "C"}  # targets that are framed
 TICKS = {"x": 7, "y": 7}  # labels of an axis at most
@@ -77,7 +77,7 @@ def reuse_chart(
 
 def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Chart:
     """The colour bar that triangles share."""
-    axis = alt.X("low:Q", title=title, scale=alt.Scale(domain=list(domain), nice=False), axis=alt.Axis(tickCount=5))
+    axis = alt.X("low:Q", title=title, scale=alt.Scale(domain=list(domain), nice=False), axis=ticks_along(5))
     return colour_bar(domain, axis, colour_scale(domain, domain[0] < 0), height=62 if title is None else 92)
 
 

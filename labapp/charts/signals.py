@@ -24,6 +24,7 @@ from labapp.charts.encodings import (
     of_layer,
     positive,
     shaped,
+    ticks_along,
     typed,
 )
 
@@ -67,12 +68,12 @@ def signal_chart(
     scaled = rows[numbers].astype(float) * (100 if percent else 1)
     shown = shaped(rows.assign(**{name: scaled[name] for name in numbers}), styles)
     fine = positive(shown["value"]).notna() if about.log else np.isfinite(shown["value"])
-    y, fill = _vertical(about, quantity, span, band, percent)
+    y, fill = _vertical(about, quantity, span, band, percent, max(2, height // 50))
     x = alt.X(
         "relative_depth:Q",
         title="relative depth",
         scale=alt.Scale(domain=[0, 1], nice=False),
-        axis=alt.Axis(tickCount=4),
+        axis=ticks_along(4),
     )
     tooltip = of_layer(about.title)
     tooltip += [
@@ -102,7 +103,12 @@ def signal_chart(
 
 
 def _vertical(
-    about: palette.Caption, quantity: str, span: tuple[float, float], band: tuple[float, float] | None, percent: bool
+    about: palette.Caption,
+    quantity: str,
+    span: tuple[float, float],
+    band: tuple[float, float] | None,
+    percent: bool,
+    ticks: int,
 ) -> tuple[alt.Y, list[Any]]:
     """The vertical axis, and the band to shade behind everything."""
     title = about.unit or about.name
@@ -110,7 +116,7 @@ def _vertical(
         top = max(5.0, 100 * span[1]) if percent else span[1] or 1.0
         top = 100.0 if quantity in WHOLE else top
         low = min(0.0, span[0]) * (100 if percent else 1)
-        axis = alt.Axis(tickCount=5, minExtent=MARGIN, maxExtent=MARGIN)
+        axis = alt.Axis(tickCount=ticks, minExtent=MARGIN, maxExtent=MARGIN)
         return alt.Y("value:Q", title=title, axis=axis, scale=alt.Scale(domain=[low, top], nice=True)), []
     options = log_axis([*span, *(band or ())], minExtent=MARGIN, maxExtent=MARGIN)
     y = alt.Y("value:Q", title=title, **options)

@@ -58,4 +58,5 @@ def _axis(cells: pd.DataFrame, side: str, name: str) -> alt.Axis:
         for place, layer in zip(layers[side], layers[name], strict=True)
     )
     values = [int(place) for place in layers[side]]
-    return alt.Axis(values=values, labelExpr=f"{words} : ''", grid=False, labelAngle=-40 if side == "column" else 0)
+    turned = -40 if side == "column" else 0
+    return alt.Axis(values=values, labelExpr=f"{words} : ''", grid=False, labelAngle=turned, labelOverlap=False)

@@ -22,9 +22,9 @@ from labapp.charts.encodings import (
     shaped,
     steps_axis,
     unless,
+    zoom_along,
 )
 
-LEGEND = 900  # pixels for the legend
 SPIKE = 2.0  # batches of one moment differ by less once a net has begun to learn
 
 
@@ -34,7 +34,7 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
     A point may be the mean of several steps; where the greatest of them is more than `SPIKE` times the mean, an upright
     line leads up to it. A loss that is not finite, or zero, is marked at its step.
     """
-    focus = focus_on_runs()
+    focus, colour = focus_on_runs(), colour_of(styles, legend=True)  # one for all layers, so that legends agree
     train = curves[curves["split"] == "train"]
     bad = marked(_worst(train), "loss", log=True)
     train = train.assign(loss=positive(train["loss"]))
@@ -51,10 +51,10 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
     base = alt.Chart(train).encode(
         x=steps_axis(curves["step"], labelled=False), y=alt.Y("loss:Q", title=palette.quantity("loss").title, **axis)
     )
-    lines = base.mark_line(strokeWidth=1.2).encode(
-        color=colour_of(styles, LEGEND), strokeDash=dash_of(styles, LEGEND), opacity=unless(focus)
+    lines = base.mark_line(strokeWidth=1.2, clip=True).encode(
+        color=colour, strokeDash=dash_of(styles, legend=True), opacity=unless(focus)
     )
-    hits = base.mark_point(size=90, opacity=0).encode(  # a thin line is hard to hit
+    hits = base.mark_point(size=90, opacity=0, clip=True).encode(  # a thin line is hard to hit
         tooltip=[
             *of_run(),
             alt.Tooltip("steps:N", title="step"),
@@ -63,13 +63,13 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
             alt.Tooltip("high:Q", title="greatest", format=NUMBER),
         ]
     )
-    drawn: list[alt.Chart] = [lines, hits]
+    drawn: list[alt.Chart] = [lines.add_params(zoom_along()), hits]
     spikes = train[train["high"] > SPIKE * train["loss"]]
     if len(spikes):
-        rules = alt.Chart(spikes).mark_rule(strokeWidth=1.2)
-        drawn.append(rules.encode(x="step:Q", y="loss:Q", y2="high:Q", color=colour_of(styles), opacity=unless(focus)))
+        rules = alt.Chart(spikes).mark_rule(strokeWidth=1.2, clip=True)
+        drawn.append(rules.encode(x="step:Q", y="loss:Q", y2="high:Q", color=colour, opacity=unless(focus)))
     told = [*of_run(), of_step(), alt.Tooltip("nonfinite:Q", title="losses that are not finite")]
-    beyond = marks(bad, "step:Q", colour_of(styles), "training loss", told, opacity=unless(focus))
+    beyond = marks(bad, "step:Q", colour, "training loss", told, clip=True, opacity=unless(focus))
     return layered(drawn, beyond, "shape", height=height).properties(width="container").add_params(focus)
 
 

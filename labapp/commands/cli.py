@@ -6,7 +6,7 @@
     labapp starter
     labapp explain RUN --index 3
     labapp probe RUN
-    labapp runs list | show RUN | compare A B | check [RUN] | remove RUN
+    labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
 imported where it is used: `labapp runs list` does without torch.
@@ -20,7 +20,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, NoReturn
 
-from rich import box
 from rich.table import Table
 from tyro.conf import Positional, arg
 
@@ -33,11 +32,12 @@ from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Root, parse
 from labapp.commands.probe import probe as probe_runs
-from labapp.commands.progress import console, percent
-from labapp.commands.starter import degradation, final_accuracy, record, summary
+from labapp.commands.progress import console
+from labapp.commands.runs import runs_list, runs_note, runs_rename, runs_tag
+from labapp.commands.starter import degradation, record, summary
 from labapp.commands.training import RunName, resume, train
 from labapp.config import LabError, listed, nearest
-from labapp.store import broken_runs, find_run, list_runs, remove_run, resume_points, why_not_resumed
+from labapp.store import find_run, remove_run, resume_points, why_not_resumed
 from labapp.training.starter import STARTER
 
 JobsOption = Annotated[int | None, arg(metavar="N", help="nets at a time (default: one a core, at most 4)")]
@@ -57,24 +57,6 @@ def starter(root: Root = "runs", jobs: JobsOption = None) -> int:
     screen.print(summary(results))
     screen.print(degradation(results))
     return 1 if any(result.run is None for result in results) else 0
-
-
-def runs_list(root: Root = "runs") -> int:
-    """List the runs of the archive, newest first."""
-    runs, screen = list_runs(root), console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for column in ("run", "steps", "test", "time", "status", "images"):
-        # What has no room is folded, but never a run's name: it is there to be typed or copied.
-        right = column in ("steps", "test", "time")
-        table.add_column(column, overflow="fold", no_wrap=column != "images", justify="right" if right else "left")
-    for run in runs:
-        steps, test = "/".join(map(str, run.progress)), percent(final_accuracy(run, "test"))
-        table.add_row(run.id, steps, test, f"{run.seconds:.0f} s", run.status, run.experiment.imageset)
-    screen.print(f"{len(runs)} runs in {root}\n")
-    screen.print(table)
-    for path, sentence in broken_runs(root):
-        screen.print(f"{path.name}: {sentence}")
-    return 0
 
 
 def runs_show(run: Positional[RunName] = "", root: Root = "runs") -> int:
@@ -141,6 +123,9 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "runs show": runs_show,
     "runs compare": runs_compare,
     "runs check": runs_check,
+    "runs tag": runs_tag,
+    "runs note": runs_note,
+    "runs rename": runs_rename,
     "runs remove": runs_remove,
 }
 

@@ -27,7 +27,7 @@ from labapp.store.labels import Labels
 from labapp.store.machine import process_identity
 from labapp.store.matrices import UNKNOWN, Matrices
 from labapp.store.mending import Fault, check, mend
-from labapp.store.numbers import KeptNumbers
+from labapp.store.numbers import NUMBERS, KeptNumbers
 from labapp.store.record import STATUSES, Record
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
@@ -37,6 +37,7 @@ from labapp.store.writer import RunWriter
 __all__ = [
     "AGE",
     "FIELDS",
+    "NUMBERS",
     "QUANTITIES",
     "SETTINGS",
     "STATUSES",

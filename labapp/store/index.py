@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 import labapp
 from labapp.config import Experiment, LabError, is_read_only
-from labapp.store.entries import COLUMNS, NEVER, Entry, as_table, entry_of, from_table, labelled, look_at
+from labapp.store.entries import COLUMNS, NEVER, Entry, Seen, as_table, entry_of, from_table, labelled, look_at
 from labapp.store.labels import FILE as LABELS
 from labapp.store.parquet import UNREADABLE, require_bounded, verify, write_table
 from labapp.store.run import Run
@@ -35,6 +35,8 @@ WORTH = 50  # runs that were read, in which case it is written anew: fewer are r
 ARCHIVES = 8  # that are kept in memory
 AGE = 2.0  # seconds for which a page believes at most what was found; its parts look at different moments
 SHARE = 20  # and at most so many times what looking took: a small archive is looked at again at once
+WHOLE = 10.0  # seconds after which a page looks at every run again; until then at those that are written, and new ones
+REST = 100  # and at most so many times what that took
 _MADE_BY = hashlib.sha256(
     json.dumps([labapp.__version__, *Experiment.model_fields, *COLUMNS.names]).encode()
 ).hexdigest()
@@ -98,7 +100,7 @@ def forget(root: str | Path) -> None:
     """Look again the next time, whatever age would do: something was changed just now."""
     for (_, absolute), archive in list(_archives.items()):
         if absolute == Path(root).absolute():
-            archive.looked = -float("inf")
+            archive.looked = archive.whole = -float("inf")
 
 
 @dataclass
@@ -107,7 +109,10 @@ class _Archive:
 
     root: Path
     looked: float = -float("inf")
-    took: float = 0.0  # seconds
+    whole: float = -float("inf")  # when every run was looked at
+    took: float = 0.0  # seconds, for every run
+    folder: Seen = NEVER  # the archive's: another when a run came or went
+    there: Mapping[str, bool] = field(default_factory=dict)
     rows: dict[str, Entry] = field(default_factory=dict)
     listing: Listing | None = None
     unsaved: set[str] = field(default_factory=set)
@@ -119,20 +124,29 @@ class _Archive:
             began = time.monotonic()
             if self.listing is not None and began - self.looked < min(age, SHARE * self.took):
                 return self.listing
-            there = run_folders(self.root)
+            folder = look_at(os.fspath(self.root))
+            resting = age > 0 and began - self.whole < min(WHOLE, REST * self.took)
+            if self.listing is not None and resting and folder == self.folder:
+                self.listing = self._refresh(every=False)
+                self.looked = time.monotonic()
+                return self.listing
+            self.folder, self.there = folder, run_folders(self.root)
             if not self.opened:
                 self.rows, self.opened = _load(self.root), True
-            self.listing = self._refresh(there)
-            self.looked = time.monotonic()
+            self.listing = self._refresh(every=True)
+            self.looked = self.whole = time.monotonic()
             self.took = self.looked - began
             return self.listing
 
-    def _refresh(self, there: Mapping[str, bool]) -> Listing:
+    def _refresh(self, every: bool) -> Listing:
         before = self.rows
         now: dict[str, Entry] = {}
         same = True  # who the runs are
-        for name, linked in there.items():
+        for name, linked in self.there.items():
             old = before.get(name)
+            if not every and old is not None and old.written != "running":
+                now[name] = old
+                continue
             entry = self._entry(name, linked, old)
             now[name] = entry
             if entry is not old:

@@ -23,6 +23,10 @@ from labapp.store.parquet import UNREADABLE, require_bounded, verify, write_tabl
 
 FILE = ".numbers.parquet"
 LARGEST = 2**30  # bytes of it
+NUMBERS = (  # of a run's summary that lists show; see `frames.SUMMARY`
+    *("accuracy", "best_accuracy", "loss", "slope_start", "slope_end", "ratio_start", "ratio_end"),
+    *("recorder_cost", "cpu_cost"),
+)
 
 
 class KeptNumbers:

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from labapp.app import questions
 from labapp.commands import cli
 from labapp.config import Experiment
-from labapp.store import list_runs
+from labapp.store import index, list_runs
 from tests.app.pages import MAIN, go, settled
 
 OpenPage = Callable[..., AppTest]
@@ -24,6 +24,8 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
 
     def opened(root: Path, page: str | None = None, **address: str) -> AppTest:
         monkeypatch.setenv("LABAPP_RUNS", str(root))
+        for rest in ("SHARE", "REST"):  # a page looks at once, also on a busy machine
+            monkeypatch.setattr(index, rest, 0)
         monkeypatch.setenv("LABAPP_DATA", "")  # as the entrypoint sets it, for this test alone
         app = AppTest.from_file(str(MAIN), default_timeout=60)
         for name, value in address.items():

@@ -1,5 +1,6 @@
 """What a page shows, as the tests read it off, and what a user does with it."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -86,3 +87,15 @@ def unprobe(root: Path, *names: str) -> None:
     for run in list_runs(root):
         if run.name in names or not names:
             shutil.rmtree(run.path / "probes", ignore_errors=True)
+
+
+def select(app: AppTest, chosen: list[int], key: str = "all") -> AppTest:
+    """Choose rows of a table, as a click on each does in a browser."""
+    states = app._tree.get_widget_states()
+    element = next(each for each in app.dataframe if key in each.proto.id)
+    state = states.widgets.add()
+    state.id = element.proto.id
+    state.string_value = json.dumps({"selection": {"rows": chosen, "columns": [], "cells": []}})
+    app._run(states)
+    assert not app.exception, app.exception[0].stack_trace
+    return app

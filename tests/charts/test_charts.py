@@ -116,16 +116,35 @@ def test_signals_draw_theory_in_their_own_unit(digit_nets):
         assert [row["value"] for row in drawn] == pytest.approx([unit * value for value in own["value"]])
 
 
-def test_a_legend_too_large_for_its_chart_is_left_to_the_sidebar(table):
+def evaluated(expression, width):
+    """What a legend's expression gives at a width, by the rules of Vega's language that legends use."""
+    words = expression.replace("&&", " and ").replace("max(", "maximum(").replace("min(", "minimum(")
+    if "?" in words:
+        words, _, rest = words.partition("?")
+        yes, no = rest.split(":")
+        words = f"({yes}) if ({words}) else ({no})"
+    given = {"width": width, "floor": np.floor, "maximum": max, "minimum": min, "__builtins__": {}}
+    return eval(words, given)  # of this file's own charts
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9, 40])
+@pytest.mark.parametrize("length", [8, 27, 80])
+def test_a_legend_is_never_wider_than_its_chart_nor_of_many_rows(table, count, length):
+    names = [f"{number}".ljust(length, "x") for number in range(count)]
     profile = frames.gradient_profile(table, 0)
-    for length, shown in ((10, True), (80, False)):
-        names = {run: run.ljust(length, "x") for run in profile["run"].unique()}
-        looks = styles_of(list(names.values()))
-        (_, line, _), *_ = layers(
-            charts.profile_chart(profile.assign(run=profile["run"].map(names)), looks, "output_grad_norm")
-        )
-        assert (line["color"]["legend"] is not None) == shown
-        assert line["color"]["legend"] == line["strokeDash"]["legend"]
+    (_, line, _), *_ = layers(charts.profile_chart(profile.assign(run=names[0]), styles_of(names), "output_grad_norm"))
+    legend = line["color"]["legend"]
+    assert legend == line["strokeDash"]["legend"]  # so that Vega makes one of the two
+    for width in (200, 300, 390, 520, 900, 1400):
+        columns = evaluated(legend["columns"]["expr"], width)
+        size = evaluated(legend["labelFontSize"]["expr"], width)
+        assert (size > 0) == (evaluated(legend["symbolSize"]["expr"], width) > 0)
+        if size:
+            assert columns * (60 + 7 * length) <= width
+            assert np.ceil(count / columns) <= 3
+            assert width >= 340  # narrower ones have the page's own, which folds
+        elif width >= 900 and count <= 3 and length < 80:
+            pytest.fail("there would be room")
 
 
 def test_slope_has_its_interval_and_the_marked_step(table, looks):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from labapp import charts, frames, palette
+from tests.charts.test_beyond import DRAWN, FINE, ILL
 
 RUNS = pd.DataFrame(
     {"run": ["plain-8", "residual-8"], "run_id": ["p", "r"], "family": ["plain", "residual"], "place": 0}
@@ -216,3 +217,36 @@ def test_growth_tells_what_each_part_adds():
     assert point["color"] == palette.colour("dense")
     assert {"layer", "part", "channels", "compression"} <= set(fields(encodings))
     assert [row["channels"] for row in shown] == [16, 20, 10]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_layers_agree_whether_runs_have_a_legend(name):
+    """Vega warns of layers of which one disables the legend that another has, and picks either."""
+    spec = DRAWN[name][0](ILL).to_dict()
+    shared = [
+        layer["encoding"][channel]
+        for layer in spec["layer"]
+        for channel in ("color", "strokeDash")
+        if layer["encoding"].get(channel, {}).get("field") == "run"
+    ]
+    assert len({encoding["legend"] is None for encoding in shared}) <= 1
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_chart_zooms_only_with_the_shift_key_so_that_the_page_scrolls(name):
+    zooms = [param for param in DRAWN[name][0](FINE).to_dict().get("params", []) if param.get("bind") == "scales"]
+    for zoom in zooms:
+        assert zoom["select"]["encodings"] == ["x"]
+        assert zoom["select"]["zoom"] == "wheel![event.shiftKey]"
+        assert zoom["select"]["translate"].startswith("[pointerdown[event.shiftKey]")
+    assert len(zooms) <= 1
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_what_a_zoomed_chart_leaves_out_is_cut(name):
+    spec = DRAWN[name][0](ILL).to_dict()
+    if not [param for param in spec.get("params", []) if param.get("bind") == "scales"]:
+        pytest.skip("it is not zoomed")
+    for layer in spec["layer"]:
+        if layer["encoding"].get("x", {}).get("field") in ("step", "end"):
+            assert layer["mark"].get("clip"), layer["mark"]

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from labapp import frames, palette
+from labapp.config import Experiment, LabError
+from labapp.frames import naming
+from labapp.store import label_run
 
 
 def test_names_say_only_what_differs(record, tmp_path):
@@ -46,6 +49,53 @@ def test_names_of_repetitions_end_in_their_folder(record, tmp_path):
     runs = [record(tmp_path, run_id=f"plain-20-{end}") for end in ("first", "second", "other-second")]
     assert frames.names(runs) == ["plain-20", "plain-20 (second)", "plain-20-other-second"]
     assert frames.describe(runs)["net"].tolist() == ["plain-20"] * 3
+
+
+def test_a_given_name_is_said_everywhere_and_changes_no_other_runs_name(record, tmp_path):
+    runs = [record(tmp_path, run_id=f"plain-20-{end}", seed=seed) for seed, end in enumerate(("aa", "bb", "cc", "dd"))]
+    before = frames.names(runs)
+    given = ["mine", "mine", "plain-20 (seed 3)", runs[0].id]
+    for run, name in zip(runs, given, strict=True):
+        label_run(tmp_path, run.id, name=name)
+    assert frames.names(runs) == ["mine", "mine (bb)", "plain-20 (seed 3) (cc)", "plain-20-aa (dd)"]
+    table = frames.describe(runs)
+    assert table["run"].tolist() == frames.names(runs)
+    assert table["net"].tolist() == ["plain-20"] * 4  # still repetitions of one experiment
+    label_run(tmp_path, runs[0].id, name="")
+    assert frames.names(runs[:2]) == [before[0], "mine"]
+    for run in runs:
+        label_run(tmp_path, run.id, name="")
+    assert frames.names(runs) == before
+
+
+def test_what_was_asked_for_is_told_as_by_leaving_out_each_setting_in_turn():
+    """The quick way, which searches once for all runs that are equal in the settings on which others depend."""
+    some = np.random.default_rng(0)
+    values = {
+        "family": ["plain", "residual", "dense", "vgg"], "form": ["cifar", "imagenet"], "depth": [11, 18, 20, 40, 121],
+        "width": [8, 16], "norm": ["none"], "activation": ["tanh"], "block": ["basic", "bottleneck"],
+        "bottleneck": [True, False], "compression": [0.5, 1.0], "dropout": [0.0, 0.2], "imageset": ["cifar10"],
+        "augment": [True, False], "recipe": ["he", "densenet"], "steps": [10, 300, 64_000], "batch_size": [64, 128],
+        "learning_rate": [0.1, 0.05], "nesterov": [True, False], "schedule": ["cosine", "he"], "warmup_steps": [0, 3],
+        "accumulate": [2], "seed": [0, 1], "record_every": [100], "shortcut": ["A", "B"],
+    }  # fmt: skip
+    tried = 0
+    while tried < 60:
+        asked = {name: some.choice(values[name]).item() for name in some.choice(list(values), 6, replace=False)}
+        try:
+            made = Experiment(**Experiment(**asked).model_dump())
+        except LabError:
+            continue
+        tried += 1
+        assert naming.asked_for(made) == naming._search(made), asked
+
+
+def test_names_of_a_large_archive_are_looked_for_once(record, tmp_path, monkeypatch):
+    runs = [record(tmp_path, seed=seed, recorded=(0,), steps=2) for seed in range(3)]
+    frames.names(runs)
+    monkeypatch.setattr(naming, "name_all", None)
+    assert frames.names(runs[:1]) == ["plain-20"]
+    assert frames.describe(runs)["run"].tolist() == frames.names(runs)
 
 
 def test_runs_of_two_archives_and_a_run_that_is_gone_have_names(record, tmp_path):

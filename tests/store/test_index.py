@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from labapp.config import Experiment
+from labapp.config import Experiment, LabError
 from labapp.store import Run, RunWriter, index, label_run, list_runs, look, record
 from labapp.store.parquet import write_table
 from tests.many_runs import many_runs
@@ -89,6 +89,39 @@ def test_only_what_changed_is_read_again(many: Path, monkeypatch: pytest.MonkeyP
     assert [entry.id for entry in listing.entries] == ["one-more", *ids[:5], *ids[6:]]
     assert (listing.by_id[ids[7]].labels.name, listing.by_id[ids[7]].labels.tags) == ("given", ("good",))
     assert indexed(listing) == told(listing)
+
+
+def test_a_page_looks_at_what_is_written_and_at_what_came_and_after_a_rest_at_all(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an archive of thousands a look at each takes a while; one that is being written may not wait for it."""
+    writer = RunWriter.create(many, Experiment(), run_id="live")
+    look(many)  # which writes the index down
+    look(many)
+    archive = index._archives[many, many.absolute()]
+    monkeypatch.setattr(index, "SHARE", 0)
+    monkeypatch.setattr(index, "REST", 1e9)
+    looks: list[str] = []
+    before = index.look_at
+    monkeypatch.setattr(index, "look_at", lambda path: looks.append(path) or before(path))
+    writer.update(progress={"step": 7, "steps": 300})
+    assert look(many, index.AGE).by_id["live"].step == 7
+    assert len(looks) == 3  # the archive's folder, and two files of the run
+    make(many, "new")
+    assert look(many, index.AGE).entries[0].id == "new"
+    finished = look(many).entries[-1].id
+    edit(many / finished, progress={"step": 3, "steps": 21})
+    assert look(many, index.AGE).by_id[finished].step == 21  # not looked at
+    archive.whole -= index.WHOLE
+    assert look(many, index.AGE).by_id[finished].step == 3
+    edit(many / finished, progress={"step": 4, "steps": 21})
+    index.forget(many)
+    assert look(many, index.AGE).by_id[finished].step == 4
+    writer.finish()
+    assert look(many, index.AGE).by_id["live"].status == "finished"
+    shutil.rmtree(many)
+    with pytest.raises(LabError, match="there is no archive"):
+        look(many, index.AGE)
 
 
 def test_who_the_runs_are_is_another_object_only_when_that_changed(many: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app import below
 from labapp.config import LabError, listed
 from labapp.store import Run
 
@@ -82,7 +83,9 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.markdown("**Parameters by part**", help=PARTS)
-        app.chart(charts.parts_chart(parts), "parts", f"Share of the parameters by part, for {listed(names)}", parts)
+        linear = parts[parts["part"] == "linear"]
+        in_linear = below.of_runs(f"{palette.percent(row.share)} of {row.run}" for row in app.rows(linear))
+        app.chart(charts.parts_chart(parts), "parts", f"Parameters by part; in linear layers {in_linear}", parts)
     with right:
         _stages(run)
     _published(run, frames.sizes(table)["parameters"])
@@ -195,7 +198,9 @@ def _measured(archive: app.OpenArchive, run: Run) -> None:
         step = there["level_gradients"][-1]
         levels = frames.pyramid(run, step, app.probe)
         st.caption(palette.sentence(f"Gradient norm of each level at each stage, at step {step:,}."))
-        app.chart(charts.pyramid_chart(levels), "pyramid", "Gradient norm of each level at each stage", levels)
+        ends = [palette.number(levels["gradient_norm"].min()), palette.number(levels["gradient_norm"].max())]
+        said = f"Gradient norm of each level at each stage, from {' to '.join(ends)}"
+        app.chart(charts.pyramid_chart(levels), "pyramid", said, levels)
     if "accepted_sizes" in there:
         st.markdown(
             f"**Images it takes.** {palette.sentence(accepted(app.readable(run, 'accepted_sizes', frames.PLAN)))}"
@@ -244,7 +249,8 @@ def _growth(run: Run) -> None:
     share = f"; transitions keep {palette.percent(kept.mean())}" if len(kept) else ""
     st.caption(palette.sentence(f"Every layer adds {added} channels{share}."))
     drawn = charts.growth_chart(table, run.experiment.family)
-    app.chart(drawn, "growth", "Channels behind each part of the net", table)
+    most = f"{int(table['channels'].max()):,} at most"
+    app.chart(drawn, "growth", f"Channels behind each part of the net, {most}", table)
 
 
 if __name__ == "__main__":

@@ -236,12 +236,13 @@ def _triangles(cells: pd.DataFrame, who: str, weighting: str, scale: str) -> Non
         row = blocks[at : at + ACROSS]
         for block, column in zip(row, st.columns(min(ACROSS, len(blocks))), strict=False):
             own = shown[shown["block"] == block]
+            most = feature_reuse_more.most(own, unit)
             with column:
                 title = f"block {block}" if len(blocks) > 1 else "all blocks"
                 app.chart(
                     charts.reuse_chart(own, domain, unit, title=title),
                     f"reuse-{who}-{block}",
-                    f"{name} of each source for each target in block {block} of {who}",
+                    f"{name} of each source for each target in block {block} of {who}, {most}",
                     own,
                     scale=bar,
                 )

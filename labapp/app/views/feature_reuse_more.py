@@ -71,6 +71,14 @@ def lesion_words(rows: pd.DataFrame) -> str:
     return below.of_runs(said) if said else below.from_to(rows)
 
 
+def most(cells: pd.DataFrame, unit: str) -> str:
+    """The source that a target of a block reads most, in words."""
+    ends = below.extremes(cells, "raw")
+    if ends is None:
+        return "no finite value"
+    return f"at most {palette.number(ends[1].raw)} ({unit}), of {ends[1].source_layer} for {ends[1].target_layer}"
+
+
 def _signed(change: float) -> str:
     return f"+{palette.number(change)}" if change > 0 else palette.number(change)
 

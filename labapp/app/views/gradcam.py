@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 PACE = 0.5  # seconds between looks at a question that is being worked on, and between two checkpoints of a play
 AT_ONCE = 2.0  # seconds for which the page waits for an answer before it shows how far it is
 STRIP = 12  # images to choose from
+THUMB = 56  # pixels of each
 SLIDER = "checkpoint"  # over the checkpoints
 MEANING = """
 **Grad-CAM** at a layer with maps A_k: Σ_k w_k A_k, w_k the mean over places of ∂s_c/∂A_k, s_c the score of the class
@@ -161,15 +162,14 @@ def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:
     if not job.done:
         return None, [job]
     samples = job.value
-    for column, sample, number in zip(
-        st.columns(STRIP, gap="small"), samples, range(first, first + STRIP), strict=False
-    ):
-        with column:
-            st.image(maps.enlarged(sample.picture, 96), alt=f"{sample.name}, class {sample.label}", width="stretch")
-            st.button(
-                str(number), key=f"pick-{number - first}", width="stretch", on_click=_pick, args=(number,),
-                type="primary" if number == index else "secondary",
-            )  # fmt: skip
+    with st.container(horizontal=True, gap="xsmall"):  # which folds where there is no room for all
+        for sample, number in zip(samples, range(first, first + STRIP), strict=False):
+            with st.container(width=THUMB, gap="xxsmall"):
+                st.image(maps.enlarged(sample.picture, 96), alt=f"{sample.name}, class {sample.label}", width="stretch")
+                st.button(
+                    str(number), key=f"pick-{number - first}", width="stretch", on_click=_pick, args=(number,),
+                    type="primary" if number == index else "secondary",
+                )  # fmt: skip
     if int(index) - first >= len(samples):
         one = questions.image(run, int(index))
         background.wait([one], AT_ONCE)

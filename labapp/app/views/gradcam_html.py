@@ -52,7 +52,7 @@ def map_grid(sheet: maps.Sheet, columns: Sequence[str], looks: Sequence[tuple[st
                 f"<div style='{_SMALL}'>{html.escape(cell.below)}</div></td>"
             )
         name = (
-            f"<th scope='row' style='text-align:left;padding-right:12px;font-weight:600;min-width:110px' "
+            f"<th scope='row' style='text-align:left;padding-right:12px;font-weight:600;min-width:min(110px,20vw)' "
             f"title='{html.escape(hover, quote=True)}'><img src=\"{swatch}\" width='34' alt=''><br>"
             f"{html.escape(row.title)}</th>"
         )
@@ -82,7 +82,7 @@ def _stack(below: str, over: str, border: str, opacity: float, side: int, says: 
         parts.append(f"<img src=\"{over}\" alt='' style='{LAYER};opacity:{opacity:g}'>")
     if border:
         parts.append(f"<img src=\"{border}\" alt='' style='{LAYER}'>")
-    return f"<div style='position:relative;width:{side}px;height:{side}px;margin:auto'>{''.join(parts)}</div>"
+    return f"<div style='position:relative;width:min({side}px,22vw);aspect-ratio:1;margin:auto'>{''.join(parts)}</div>"
 
 
 def _bar(sheet: maps.Sheet) -> str:

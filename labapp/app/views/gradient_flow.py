@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app import below
 from labapp.app.views import gradient_flow_more
 from labapp.config import listed
 
@@ -117,7 +118,8 @@ def _picture(archive: app.OpenArchive) -> None:
     app.look_again_if_gone(archive.chosen)
     top = st.container()
     quantity, relative, kind = _controls(archive)
-    panels = app.layers(archive.chosen, quantity, (kind,), relative)
+    with app.reading(archive.chosen):
+        panels = app.layers(archive.chosen, quantity, (kind,), relative)
     moments = frames.moments(panels)
     runs, looks = app.described(archive.chosen), app.styles(archive.chosen)
     if moments.empty:
@@ -143,19 +145,15 @@ def _picture(archive: app.OpenArchive) -> None:
     theory = expected[:0] if step or quantity != "output_grad_norm" else expected
     with top:
         grown = frames.over_seeds(frames.gradient_slope(theory.assign(step=0)), runs)[0]
-        st.title(
-            palette.sentence(
-                answer(
-                    *frames.over_seeds(slopes.merge(at, on=["run", "step"]), runs),
-                    step,
-                    dict(zip(grown["run"], grown["factor"], strict=True)),
-                    what,
-                )
-            ),
-            help=MEANING,
-            anchor=False,
+        words = answer(
+            *frames.over_seeds(slopes.merge(at, on=["run", "step"]), runs),
+            step,
+            dict(zip(grown["run"], grown["factor"], strict=True)),
+            what,
         )
+        st.title(palette.sentence(words), help=MEANING, anchor=False)
         app.say_divergence(archive.chosen)
+        app.names_on_phones(archive.chosen)
     # over all steps, so that the axis stands still while they play
     ends = frames.span(panels) or ()
     span = charts.log_span([*ends, *(expected["value"] if quantity == "output_grad_norm" else ())])
@@ -163,19 +161,27 @@ def _picture(archive: app.OpenArchive) -> None:
         app.chart(
             charts.profile_chart(profile, looks, quantity, relative, theory, span),
             "profile",
-            f"{charts.axis_title(quantity, relative)} against relative depth at step {step:,}",
+            f"{charts.axis_title(quantity, relative)} against relative depth. {words}",
             profile,
         )
     with right:
         app.chart(
             charts.slope_chart(slopes, looks, step),
             "slope",
-            f"Slope of the gradient norm over depth, for {listed(runs['run'])}, while they train",
+            f"Slope of the gradient norm over depth while they train: {_ends(slopes)}",
             slopes,
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
     _heatmaps(panels, runs, quantity, relative)
+
+
+def _ends(slopes: pd.DataFrame) -> str:
+    """The growth a layer at each run's last recorded step, in words."""
+    last = slopes[slopes["step"] == slopes.groupby("run")["step"].transform("max")]
+    return below.of_runs(
+        f"at step {row.step:,} {palette.number(row.factor)}× a layer in {row.run}" for row in app.rows(last)
+    )
 
 
 def _theory_in_words(
@@ -227,10 +233,17 @@ def _heatmaps(panels: Sequence[frames.Panel], runs: pd.DataFrame, quantity: str,
                 app.chart(
                     charts.heatmap_chart(own, quantity, domain, relative),
                     f"heatmap-{run}",
-                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
+                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step: {_span(own)}",
                     own,
                     scale=bar,
                 )
+
+
+def _span(cells: pd.DataFrame) -> str:
+    """The least and the greatest value of a heatmap, and how many cells hold one that is not finite, in words."""
+    low, high = (palette.number(10 ** float(end)) for end in (cells["low"].min(), cells["high"].max()))
+    ill = int((~cells["state"].isin(["finite", "zero"])).sum())
+    return f"from {low} to {high}{f', not finite in {ill:,} of {len(cells):,} cells' if ill else ''}"
 
 
 if __name__ == "__main__":

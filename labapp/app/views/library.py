@@ -6,6 +6,7 @@ The table of all runs below the Overview: found by words and conditions, folded 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,16 +14,17 @@ import streamlit as st
 
 from labapp import app, frames, palette
 from labapp.app.archive import asked, look_inside
-from labapp.app.numbers import NUMBERS, ArchiveNumbers, numbers_of
+from labapp.app.numbers import ArchiveNumbers, numbers_of
 from labapp.app.picking import chosen, take
 from labapp.app.views.library_filters import conditions
 from labapp.app.views.library_labels import act
 from labapp.config import LabError
-from labapp.store import Entry, Listing, Question, question
+from labapp.store import NUMBERS, Entry, Listing, Question, question
 
 KEY = "all"
 SHOWN = {"accuracy": "Test accuracy", "loss": "Training loss", "slope_end": "Slope, end", "recorder_cost": "Recording"}
 MOST_SETTINGS = 8  # columns of settings in which the runs differ
+UNTOLD = ("seed", "data", "device", "devices")  # settings that have a column, or are of no interest
 MANY = 500  # rows above which a table that changes is drawn less often
 PACE = 10.0  # seconds between two such drawings
 HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, `width=8,16`, `status!=finished`,
@@ -48,11 +50,8 @@ def _table() -> None:
         listing, _ = look_inside(asked())
     except LabError:  # gone meanwhile
         return
-    if chosen() != st.session_state.get("_said_here"):
-        before = st.session_state.get("_said_here")
-        st.session_state["_said_here"] = chosen()
-        if before is not None and st.session_state.pop("_by_table", False):
-            st.rerun()  # everything that shows the chosen runs
+    if st.session_state.pop("_by_table", False):
+        st.rerun()  # everything that shows the chosen runs
     numbers = numbers_of(listing)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input(
@@ -109,22 +108,40 @@ def _say(listing: Listing, found: Sequence[Entry], sought: Question, numbers: Ar
     st.caption(palette.sentence(words))
 
 
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows that were drawn last, and of what they were made."""
+
+    listing: Listing
+    found: list[Entry]
+    settings: list[str]
+    ids: list[list[str]]
+    version: int
+    table: pd.DataFrame
+
+
 def _runs(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None:
     """One row a run."""
-    called = frames.called(listing)
-    own = [name for name in frames.differing(found) if name not in ("seed", "data", "device", "devices")]
-    settings = own[:MOST_SETTINGS]
-    key = (listing, found, numbers.version)
-    kept = st.session_state.get("_rows")
-    if kept is None or kept[0][0] is not listing or kept[0][1] is not found or kept[0][2] != numbers.version:
-        table = frames.library(found, called, list(SHOWN), numbers.number, settings)
-        table = table.assign(accuracy=100 * table["accuracy"], recorder_cost=100 * table["recorder_cost"])
-        kept = st.session_state["_rows"] = key, table.assign(progress=100 * table["progress"])
-    table = kept[1]
-    columns = ["run", "tags", "status", "progress", *SHOWN, *settings, "seed", "started", "seconds", "note", "run_id"]
+    last: _Rows | None = st.session_state.get("_rows")
+    if last is None or last.found is not found or last.version != numbers.version or last.listing is not listing:
+        st.session_state["_rows"] = last = _made(listing, found, numbers, last)
+    _draw(last.table, last.ids, last.settings)
+
+
+def _made(listing: Listing, found: list[Entry], numbers: ArchiveNumbers, last: _Rows | None) -> _Rows:
+    version = numbers.version
+    if last is not None and last.found is found:
+        settings, ids = last.settings, last.ids
+    else:
+        settings = [name for name in frames.differing(found) if name not in UNTOLD][:MOST_SETTINGS]
+        ids = [[entry.id] for entry in found]
+    table = frames.library(found, frames.called(listing), list(SHOWN), numbers.number, settings)
+    percent = {name: 100 * table[name] for name in ("accuracy", "recorder_cost", "progress")}
+    table = table.assign(**percent)
     empty: dict[str, Any] = {"tags": not any(map(len, table["tags"])), "note": not table["note"].any()}
     empty |= {"progress": (table["progress"] == 100).all(), "recorder_cost": table["recorder_cost"].isna().all()}
-    _draw(table[[name for name in columns if not empty.get(name)]], [[entry.id] for entry in found], settings)
+    columns = ["run", "tags", "status", "progress", *SHOWN, *settings, "seed", "started", "seconds", "note", "run_id"]
+    return _Rows(listing, found, settings, ids, version, table[[name for name in columns if not empty.get(name)]])
 
 
 def _nets(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None:
@@ -137,7 +154,7 @@ def _nets(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None
 
 
 def _interval(row: Any) -> str | None:
-    return None if pd.isna(row.low) else f"{palette.percent(row.low)} to {palette.percent(row.high)}"
+    return None if pd.isna(row.low) else f"{100 * row.low:.1f} to {100 * row.high:.1f} %"
 
 
 def _draw(table: pd.DataFrame, ids: list[list[str]], settings: Sequence[str]) -> None:
@@ -159,7 +176,7 @@ def _draw(table: pd.DataFrame, ids: list[list[str]], settings: Sequence[str]) ->
         height=min(36 * (len(table) + 1) + 2, 460),
         alt="All runs that fit the search: choose rows to show those runs",
         column_config={
-            "run": text("Run", pinned=True),
+            "run": text("Run"),
             "tags": st.column_config.ListColumn("Tags"),
             "status": text("Status"),
             "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%"),

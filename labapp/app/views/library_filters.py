@@ -30,6 +30,7 @@ def conditions(listing: Listing, measured: Sequence[str]) -> Question:
             key="fields",
             bind="query-params",
             placeholder="Choose fields to filter by",
+            select_all=False,
         )
         for field in fields:
             values = [] if field in measured or field in RANGES else _values(listing.entries, field)

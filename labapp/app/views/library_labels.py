@@ -39,23 +39,32 @@ def _label(archive: app.OpenArchive, entries: Sequence[Entry]) -> None:
             f"Tags for all {len(entries)} chosen runs", known, key="tags-all", accept_new_options=True,
             placeholder="Choose or type tags",
         )  # fmt: skip
-        st.button(
-            "Add tags", key="tag-all", disabled=not tags, on_click=_say_of, args=(archive, ids), kwargs={"add": tags}
-        )
+        st.button("Add tags", key="tag-all", disabled=not tags, on_click=_tag_all, args=(archive, ids))
         st.divider()
     one = st.selectbox("Run", ids, format_func=lambda name: archive.names.get(name, name), key="label-run")
     if one not in archive.listing.by_id:
         return
     labels: Labels = archive.listing.by_id[one].labels
     usual = "Empty: the name that the lab gives. Its folder and its address stay as they are"
-    name = st.text_input("Name", labels.name, key=f"name-{one}", placeholder=archive.names[one], help=usual)
-    own = st.multiselect(
+    st.text_input("Name", labels.name, key=f"name-{one}", placeholder="As the lab calls it", help=usual)
+    st.multiselect(
         "Tags", sorted({*known, *labels.tags}), list(labels.tags), key=f"tags-{one}", accept_new_options=True,
         placeholder="Choose or type tags",
     )  # fmt: skip
-    note = st.text_area("Note", labels.note, key=f"note-{one}")
-    words = {"name": name, "tags": own, "note": note}
-    st.button("Save", key="label-save", type="primary", on_click=_say_of, args=(archive, [one]), kwargs=words)
+    st.text_area("Note", labels.note, key=f"note-{one}")
+    st.button("Save", key="label-save", type="primary", on_click=_save, args=(archive, one, labels))
+
+
+def _save(archive: app.OpenArchive, one: str, before: Labels) -> None:
+    """Write down what was changed here; the rest may have been changed elsewhere."""
+    state = st.session_state
+    now = {"name": state[f"name-{one}"], "tags": state[f"tags-{one}"], "note": state[f"note-{one}"]}
+    changed = {key: value for key, value in now.items() if value != before.model_dump()[key]}
+    _say_of(archive, [one], **changed)
+
+
+def _tag_all(archive: app.OpenArchive, ids: Sequence[str]) -> None:
+    _say_of(archive, ids, add=st.session_state["tags-all"])
 
 
 def _say_of(archive: app.OpenArchive, ids: Sequence[str], **words: object) -> None:

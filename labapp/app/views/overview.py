@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
-from labapp.app.views import experiment, overview_more
+from labapp.app import below
+from labapp.app.views import experiment, library, overview_more
 from labapp.config import listed
 from labapp.store import Run
 
@@ -162,6 +163,7 @@ def page() -> None:
     with st.container(horizontal=True):  # here also while no run is chosen
         experiment.button(archive.root)
         app.starter_button(archive.root)
+    library.show(archive)
     app.broken(archive)
 
 
@@ -170,7 +172,8 @@ def _picture(archive: app.OpenArchive) -> None:
     if not archive.chosen:
         app.none_chosen(archive)
         return
-    table = app.overview(archive.chosen)
+    with app.reading(archive.chosen):
+        table = app.overview(archive.chosen)
     looks = app.styles(archive.chosen)
     st.title(palette.sentence(answer(table)), help=MEANING + published(archive.chosen, table), anchor=False)
     app.say_divergence(archive.chosen)
@@ -178,10 +181,16 @@ def _picture(archive: app.OpenArchive) -> None:
     if curves.empty:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
     else:
+        app.names_on_phones(archive.chosen)
         with st.container(gap=None):
-            names = listed(table["run"])
-            app.chart(charts.loss_chart(curves, looks), "loss", f"Training loss over steps of {names}", curves)
-            app.chart(charts.accuracy_chart(curves, looks), "accuracy", f"Test accuracy over steps of {names}", curves)
+            lost, right = (
+                below.of_runs(f"{number(getattr(row, name))} in {row.run}" for row in app.rows(table))
+                for name, number in (("loss", palette.number), ("accuracy", palette.percent))
+            )
+            app.chart(charts.loss_chart(curves, looks), "loss", f"Training loss over steps, at last {lost}", curves)
+            app.chart(
+                charts.accuracy_chart(curves, looks), "accuracy", f"Test accuracy over steps, at last {right}", curves
+            )
     _table(table, looks)
 
 

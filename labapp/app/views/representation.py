@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import app, charts, frames, palette
+from labapp.app import below
 from labapp.app.views import representation_more
 from labapp.config import LabError, listed
 from labapp.store import Run
@@ -95,6 +96,8 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         help=MEANING,
         anchor=False,
     )
+    with top:
+        app.names_on_phones(have)
     left, right = st.columns([3, 2], gap="medium")
     with left:
         _similarity(archive, cells, run, other, names)
@@ -140,7 +143,11 @@ def _similarity(
     bar = charts.linear_bar((0.0, 1.0))
     app.colour_bar(bar, "similarity-bar", "The colours of CKA, from 0 to 1")
     drawn = charts.similarity_chart(cells, f"layer of {whose}", f"layer of {names[other.id] if other else whose}")
-    app.chart(drawn, "similarity", f"CKA of the layers of {what}", cells, scale=bar)
+    first, last = frames.ends(cells)
+    ends = (
+        f"the first and the last {palette.number(first)}" if other is None else f"the last ones {palette.number(last)}"
+    )
+    app.chart(drawn, "similarity", f"CKA of the layers of {what}: {ends}", cells, scale=bar)
 
 
 def _worry(cells: pd.DataFrame) -> str:
@@ -168,7 +175,7 @@ def _by_depth(depth: pd.DataFrame, looks: pd.DataFrame) -> None:
             app.chart(
                 charts.signal_chart(rows, looks, quantity, (0.0, float(usable.max())), interval=True, height=175),
                 f"depth-{quantity}",
-                f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+                f"{about.title} of every layer against relative depth, {below.from_to(rows)}",
                 rows,
             )
 

@@ -100,7 +100,8 @@ def _body(archive: app.OpenArchive) -> None:
 def _picture(archive: app.OpenArchive) -> None:
     app.look_again_if_gone(archive.chosen)
     top = st.container()
-    panels = app.signals(archive.chosen)
+    with app.reading(archive.chosen):
+        panels = app.signals(archive.chosen)
     moments = frames.moments(panel for own in panels.values() for panel in own)
     if moments.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
@@ -116,6 +117,7 @@ def _picture(archive: app.OpenArchive) -> None:
     with top:
         st.title(palette.sentence(answer(at, step)), help=MEANING, anchor=False)
         app.say_divergence(archive.chosen)
+        app.names_on_phones(archive.chosen)
     looks, totals = app.styles(archive.chosen), frames.totals(at)
     # over all steps, so that the axes stand still while they play
     edges = [share * edge for share in _rates(panels) for edge in frames.UPDATES]
@@ -151,7 +153,8 @@ def _multiple(
     about = palette.quantity(quantity)
     with st.container(gap=None):
         st.markdown(f"**{palette.markdown(about.name.capitalize())}**", help=about.meaning)
-        st.caption(palette.sentence(ABSENT[quantity] if rows.empty else _below(rows, quantity, totals)))
+        words = ABSENT[quantity] if rows.empty else _below(rows, quantity, totals)
+        st.caption(palette.sentence(words))
     if rows.empty or span is None:
         return
     band = frames.healthy_band(totals) if quantity == "update_ratio" else None
@@ -159,7 +162,7 @@ def _multiple(
     app.chart(
         charts.signal_chart(rows, looks, quantity, span, band, even, theory[theory["quantity"] == quantity]),
         f"signal-{quantity}",
-        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
+        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}: {words}",
         rows,
     )
 
