@@ -122,14 +122,14 @@ class Lab:
     def go(self, title: str) -> Lab:
         """Choose a page in the sidebar, and wait until it is drawn."""
         link = self.page.locator('[data-testid="stSidebarNavLink"]').filter(has=self.page.locator(f'[label="{title}"]'))
-        folded = self.page.locator('[data-testid="stSidebar"][aria-expanded="false"]').count()
+        folded = self.page.locator('[data-testid="stSidebar"][data-collapsed="true"]').count()
         if folded:  # as it is on a phone, where it covers the page
             self.page.locator('[data-testid="stExpandSidebarButton"]').click()
         self.after(link.click)
-        if folded and self.page.locator('[data-testid="stSidebar"][aria-expanded="true"]').count():
+        if folded and self.page.locator('[data-testid="stSidebar"][data-collapsed="false"]').count():
             self.page.locator('[data-testid="stSidebar"]').hover()
             self.page.locator('[data-testid="stSidebarCollapseButton"] button').click()
-            self.page.wait_for_selector('[data-testid="stSidebar"][aria-expanded="false"]', state="attached")
+            self.page.wait_for_selector('[data-testid="stSidebar"][data-collapsed="true"]', state="attached")
         return self
 
     def after(self, act: Callable[[], Any]) -> Lab:
