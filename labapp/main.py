@@ -35,6 +35,7 @@ page = st.navigation(
             st.Page("app/views/representation.py", title="Representation", icon=":material/grid_on:"),
             st.Page("app/views/architecture.py", title="Architecture", icon=":material/account_tree:"),
         ],
+        "Help": [st.Page("app/views/method.py", title="Method", icon=":material/functions:")],
     }
 )
 os.environ.setdefault(

@@ -164,7 +164,18 @@ def test_the_lab_can_be_taken_in_at_a_glance():
 
 @pytest.mark.parametrize(
     "module",
-    ["config", "store", "frames", "palette", "charts", "figures", "probes.catalogue", "app", "app.views.gradcam"],
+    [
+        "config",
+        "store",
+        "frames",
+        "palette",
+        "charts",
+        "figures",
+        "probes.catalogue",
+        "frames.method",
+        "app",
+        "app.views.gradcam",
+    ],
 )
 def test_the_reading_room_opens_without_torch(module):
     code = f"import labapp.{module}, sys; sys.exit(int('torch' in sys.modules))"

@@ -10,6 +10,7 @@ from labapp.charts.curves import curve_chart
 from labapp.charts.encodings import Chart, axis_title, log_axis, log_span
 from labapp.charts.files import alone, as_csv
 from labapp.charts.gradients import profile_chart, slope_chart
+from labapp.charts.heads import order_chart, sizes_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
 from labapp.charts.lifetimes import lifetimes_chart
 from labapp.charts.magnitudes import histogram_chart, spread_chart, symmetric_axis
@@ -22,7 +23,7 @@ from labapp.charts.training import accuracy_chart, loss_chart
 __all__ = [
     "Chart", "accuracy_chart", "agreement_chart", "alone", "as_csv", "axis_title", "colour_domain", "curve_chart",
     "difference_chart", "drift_chart", "growth_chart", "heatmap_chart", "histogram_chart", "lifetimes_chart",
-    "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart", "parts_chart", "profile_chart",
-    "pyramid_chart", "ratio_chart", "reuse_chart", "scale_chart", "signal_chart", "similarity_chart", "slope_chart",
-    "spread_chart", "symmetric_axis",
+    "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart", "order_chart", "parts_chart",
+    "profile_chart", "pyramid_chart", "ratio_chart", "reuse_chart", "scale_chart", "signal_chart", "similarity_chart",
+    "sizes_chart", "slope_chart", "spread_chart", "symmetric_axis",
 ]  # fmt: skip

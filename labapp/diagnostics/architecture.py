@@ -34,7 +34,7 @@ LINEAR = (nn.Linear, nn.MultiheadAttention)
 
 
 def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd.DataFrame:
-    """Every layer of a net, in the order of execution.
+    r"""Every layer of a net, in the order of execution.
 
     Columns: layer, kind, depth, stage, block, shape (of the output, channels first: C, H, W), parameters (the layer's
     own; of a block all inside), multiply_adds (likewise; each run of a block by itself), receptive_field and jump
@@ -49,6 +49,17 @@ def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd
 
     Raises:
         LabError: If the net does not take such an image, or hooks do not fire in it.
+
+    Method:
+        Meaning: What each layer holds (parameters), computes (multiply-adds), makes (shape) and sees (receptive field).
+        Formula: Multiply-adds of a convolution: $C_\text{out} H W \cdot C_\text{in} k^2 / \text{groups}$, for one
+            image.
+        Source: He et al. 2015 (arXiv 1512.03385), Tables 1 and 6; Araujo, Norris & Sim 2019, *Computing Receptive
+            Fields of Convolutional Neural Networks*, for the receptive field.
+        Batch norm: Its parameters are counted, its arithmetic is not, as in the papers.
+        Sampling: None: no image but one made-up image to learn the shapes from.
+        Fails: Products of queries, keys and values with each other are not counted, and time on a machine does not
+            follow from multiply-adds alone.
     """
     spots = find_layers(net)
     dtype = inlet(net, image_size).dtype

@@ -63,6 +63,19 @@ def by_depth(
 
     Raises:
         LabError: For an unknown quantity or layer, or labels that do not fit.
+
+    Method:
+        Meaning: How many directions and dimensions features have, and how well a linear classifier tells the classes
+            apart, layer by layer.
+        Formula: Effective rank, participation ratio, intrinsic dimension, probe accuracy and NC1 of the same pooled
+            features (N, D).
+        Source: Roy & Vetterli 2007, Gao et al. 2017, Facco et al. 2017, Alain & Bengio 2016 and Papyan et al. 2020;
+            each has its own card.
+        Batch norm: Running statistics, as the net is used; at a checkpoint before training, which has none yet, those
+            of 128 probe images, held fixed.
+        Sampling: At most 512 test images, and as many training images for NC1; a map counts by its channels' means.
+        Fails: A mean over positions hides what is arranged in space; with few images every dimension comes out too
+            small.
     """
     names = list(quantities)
     for name in names:

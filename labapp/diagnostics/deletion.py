@@ -7,6 +7,16 @@ the trapezoid rule, from 0 to 1, is the score. A faithful map has a small deleti
 Petsiuk, Das, Saenko 2018, *RISE* (arXiv 1806.07421), §4.1. Unchanged by any increasing function of the map. Places of
 equal height go in the order of reading. NaN where the probability says nothing: softmax makes 1 of a single output
 whatever the image shows, and with a batch norm that reads its batch it is a matter of the images beside.
+
+Method:
+    Meaning: Whether the class probability falls fast when the highest places of a map are removed, and rises fast when
+        they are added.
+    Formula: Area under the class probability over the share of places changed, by the trapezoid rule.
+    Source: Petsiuk, Das & Saenko 2018, *RISE* (arXiv 1806.07421), §4.1.
+    Batch norm: Running statistics; NaN where a norm reads its batch.
+    Sampling: Test images; 32 steps a curve.
+    Fails: Images with holes are none that the net has seen, so part of the fall is that. NaN for a net with one output.
+    Command: labapp explain RUN --index 0
 """
 
 from collections.abc import Callable

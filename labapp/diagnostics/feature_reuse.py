@@ -63,7 +63,7 @@ def feature_reuse(
     *,
     batch_size: int = 64,
 ) -> pd.DataFrame:
-    """How much each layer of each block uses each source before it.
+    r"""How much each layer of each block uses each source before it.
 
     Args:
         model: A dense net, the lab's, torchvision's or timm's; for a plain net or VGG see above; a residual net
@@ -79,6 +79,20 @@ def feature_reuse(
 
     Raises:
         LabError: If the net has no such cells, its weights are not finite, or images are needed and missing.
+
+    Method:
+        Meaning: Which earlier features a layer really uses: a cell for each source and target of a block.
+        Formula: Mean over the weights between s and l of $|w|$, of $|w \gamma / \sqrt{\sigma^2 + \varepsilon}|$, of
+            $|w| \, E|a|$ or of $|w \, \partial L / \partial w|$; or the change of L when l alone no longer sees s.
+        Source: Huang et al. 2017 (arXiv 1608.06993), §5 and Fig. 5; Molchanov et al. 2017 (arXiv 1611.06440) for the
+            gradient.
+        Batch norm: Folded in by its running statistics where the weighting says so; of an untrained net those of 128
+            probe images are held.
+        Sampling: Weights alone for the first two; else test images, the same for every run. Nets with new first weights
+            make the null.
+        Fails: Columns differ in fan-in and scale, so compare inside one; what Fig. 5 shows is disputed, so look at the
+            spread over seeds and at the null. In a residual net no weight belongs to one source: only the ablation
+            applies.
     """
     if weighting not in WEIGHTINGS:
         raise LabError(

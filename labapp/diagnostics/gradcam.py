@@ -1,4 +1,4 @@
-"""Which places of an image raise a class score, seen from each layer?
+r"""Which places of an image raise a class score, seen from each layer?
 
     maps = gradcam(model, images)                      # {layer: (N, H, W)}, the net's blocks, its own predictions
     gradcam(model, images, targets=3, layers=["layer3", "layer4"])
@@ -18,6 +18,17 @@ Invariances: a map scales with the class score, and does not change when images 
 ends in global average pooling and one linear layer the Grad-CAM of the last maps is the CAM of Zhou et al. 2016
 divided by the number of places. Maps have the layer's resolution; `labapp.diagnostics.measuring.upsample`
 brings them to the image's.
+
+Method:
+    Meaning: Which places of an image raise a class score, seen from a layer.
+    Formula: $\sum_k w_k A_k$ with $w_k$ the mean over places of $\partial s_c / \partial A_k$; Grad-CAM++ and LayerCAM
+        weigh otherwise.
+    Source: Selvaraju et al. 2017 (arXiv 1610.02391); Chattopadhyay et al. 2018 (arXiv 1710.11063); Jiang et al. 2021,
+        IEEE TIP 30.
+    Batch norm: Running statistics; a map does not change when images join or leave the batch.
+    Sampling: The image that is asked about.
+    Fails: A map shows what the score goes with, not why; first look whether it depends on the weights at all (sanity).
+    Command: labapp explain RUN --index 0
 """
 
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from labapp.config import LabError
 
 
 def growth(net: nn.Module) -> pd.DataFrame:
-    """The channels of the lab's, torchvision's or timm's dense nets, part by part.
+    r"""The channels of the lab's, torchvision's or timm's dense nets, part by part.
 
     Columns: step (from 0), part (stem, layer or transition), block (from 1; a transition belongs to the block before
     it), layer (path), channels_in, channels_new (what a layer adds, what stem and transition make), channels (behind
@@ -23,6 +23,15 @@ def growth(net: nn.Module) -> pd.DataFrame:
 
     Raises:
         LabError: If there is no dense block.
+
+    Method:
+        Meaning: How many channels each layer of a dense net reads and adds, and what transitions keep.
+        Formula: Layer l reads $k_0 + k (l - 1)$ channels and adds k; a transition keeps $\lfloor \theta m \rfloor$ of
+            m.
+        Source: Huang, Liu, van der Maaten & Weinberger 2017 (arXiv 1608.06993), §3.
+        Batch norm: None is read: only the architecture is asked.
+        Sampling: None: read off the convolutions.
+        Fails: Only dense nets grow in this way.
     """
     blocks = [path for path, module in net.named_modules() if type(module).__name__.lstrip("_") == "DenseBlock"]
     if not blocks:

@@ -1,4 +1,4 @@
-"""Does an attribution predict what a small change of the image does to the score?
+r"""Does an attribution predict what a small change of the image does to the score?
 
 E_I[(Σ I·Φ − (s_c(x) − s_c(x − I)))²] over random changes I of the image, Φ the attribution. Yeh et al. 2019, *On the
 (In)fidelity and Sensitivity of Explanations* (arXiv 1901.09392), Definition 2.1, with their noisy baseline I ~ N(0,
@@ -6,6 +6,15 @@ E_I[(Σ I·Φ − (s_c(x) − s_c(x − I)))²] over random changes I of the ima
 
 A map has no scale of its own, so by default Φ is first multiplied by the number that serves it best
 (Σ I·Φ regressed on the change of the score): then the score is unchanged when the map is scaled.
+
+Method:
+    Meaning: Whether an attribution predicts what a small change of the image does to the score.
+    Formula: $E_I \left[ \left( \sum I \Phi - (s_c(x) - s_c(x - I)) \right)^2 \right]$.
+    Source: Yeh et al. 2019 (arXiv 1901.09392), Definition 2.1.
+    Batch norm: Running statistics.
+    Sampling: Random changes of a test image, I ~ N(0, σ²).
+    Fails: A map has no scale of its own, so it is first given the one that serves it best; small changes only.
+    Command: labapp explain RUN --index 0
 """
 
 import torch

@@ -57,7 +57,7 @@ def lesions(
     batch_size: int = 128,
     progress: Callable[[float], None] | None = None,
 ) -> pd.DataFrame:
-    """The net whole, without each block, and with each two neighbours of the same shape exchanged.
+    r"""The net whole, without each block, and with each two neighbours of the same shape exchanged.
 
     Args:
         model: A residual, plain, dense or VGG net, the lab's, torchvision's or timm's.
@@ -69,6 +69,15 @@ def lesions(
     Returns:
         One row a lesion: lesion (none, delete, swap), block (its path), other (of a swap), loss, accuracy, loss_change,
         accuracy_change, reason (why there is no number, else ""). Dense layers are deleted, not swapped.
+
+    Method:
+        Meaning: How much the net loses when a block is deleted, or two neighbours are exchanged.
+        Formula: $L_{\text{without}} - L$ in nats, and the change of the accuracy; a residual block keeps its shortcut.
+        Source: Veit, Wilber & Belongie 2016 (arXiv 1605.06431), §4, Fig. 3 and 5.
+        Batch norm: Running statistics of the whole net, which are not made anew for the net with the lesion.
+        Sampling: At most 256 test images, the same for every lesion.
+        Fails: Blocks that change the shape cannot be left out of a plain net: NaN with the reason. Part of the damage
+            may be that running statistics no longer fit.
     """
     images, labels = require_labelled(images, labels)
     with taken_apart(model, images) as chain, torch.no_grad():
@@ -103,7 +112,7 @@ def permutations(
     seed: int = 0,
     batch_size: int = 128,
 ) -> pd.DataFrame:
-    """The net after random exchanges of blocks, by how far the order is from the trained one (Veit 2016, Fig. 5b).
+    r"""The net after random exchanges of blocks, by how far the order is from the trained one (Veit 2016, Fig. 5b).
 
     Args:
         model: A residual, plain or VGG net.
@@ -122,6 +131,14 @@ def permutations(
 
     Raises:
         LabError: If no two blocks of the net have the same shape.
+
+    Method:
+        Meaning: How the net takes another order of its blocks, the more of them are exchanged.
+        Formula: Loss and accuracy against Kendall's $\tau$ of the order with the trained one.
+        Source: Veit, Wilber & Belongie 2016 (arXiv 1605.06431), §4, Fig. 5b; Kendall 1938, *Biometrika* 30, 81.
+        Batch norm: Running statistics of the trained order.
+        Sampling: At most 256 test images; three random orders for each number of exchanges, of one seed.
+        Fails: Only blocks of one shape change places, so a net with few of them has few orders.
     """
     images, labels = require_labelled(images, labels)
     random = np.random.default_rng(seed)

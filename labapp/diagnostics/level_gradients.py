@@ -24,7 +24,7 @@ from labapp.nets.pyramid import Pyramid
 
 
 def level_gradients(pyramid: Pyramid, images: Tensor, *, directions: int = 4, seed: int = 0) -> pd.DataFrame:
-    """Gradient norms of every level at every stage.
+    r"""Gradient norms of every level at every stage.
 
     Columns: level, stage (name of the map), gradient_norm, through_lateral. One row a pair.
 
@@ -33,6 +33,15 @@ def level_gradients(pyramid: Pyramid, images: Tensor, *, directions: int = 4, se
         images: (N, C, H, W).
         directions: Random directions to average over.
         seed: Of the directions.
+
+    Method:
+        Meaning: Which level of a feature pyramid sends gradient into which stage of the net.
+        Formula: $\lVert \partial P / \partial C \rVert_F / \sqrt{n_P}$, n the entries of the level, from random
+            directions.
+        Source: Lin et al. 2017, *Feature Pyramid Networks* (arXiv 1612.03144).
+        Batch norm: Running statistics, where there are none held ones; images do not mix.
+        Sampling: Two test images, four random directions of one seed: the square has a relative error of some √(2/4).
+        Fails: The pyramid is new on the net's weights, and scales with its own first weights.
     """
     if directions < 1:
         raise LabError(f"directions must be at least 1, not {directions}")

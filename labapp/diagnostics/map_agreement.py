@@ -1,4 +1,4 @@
-"""Do the maps of two nets agree, and from which checkpoint on does a net's map resemble its last one?
+r"""Do the maps of two nets agree, and from which checkpoint on does a net's map resemble its last one?
 
 Between nets, on the same images and classes: Spearman's ρ of their maps, and the overlap |A ∩ B| / |A ∪ B| (IoU) of
 their highest places, by default the top fifth; two random maps of n places overlap q / (2 − q) on average for a share
@@ -7,6 +7,15 @@ map.
 
 All are unchanged by any increasing function of a map, so nets and checkpoints with scores of different size compare.
 Maps of different resolution are laid over the larger of the two first.
+
+Method:
+    Meaning: Whether the maps of two nets agree, and from which checkpoint on a net's map resembles its last one.
+    Formula: Spearman's ρ, and $|A \cap B| / |A \cup B|$ of the highest fifth of the places.
+    Source: Adebayo et al. 2018 (arXiv 1810.03292), §4, for the measures.
+    Batch norm: As in the maps.
+    Sampling: The same test images and classes for all nets.
+    Fails: Two random maps overlap by 0.11 on average; maps of different resolution are laid over the larger first.
+    Command: labapp explain RUN --index 0
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""How much of a map lies on the object?
+r"""How much of a map lies on the object?
 
 Energy inside the mask: Σ_{ij ∈ mask} ReLU(map)_ij / Σ_ij ReLU(map)_ij, the map laid over the image first. Wang et al.
 2020, *Score-CAM* (arXiv 1910.01279), §4.3, who call it the energy-based pointing game and use boxes.
@@ -6,6 +6,15 @@ Energy inside the mask: Σ_{ij ∈ mask} ReLU(map)_ij / Σ_ij ReLU(map)_ij, the 
 The map is enlarged with its sign, so what argues against the class takes from what stands beside it, as in the picture.
 From 0 to 1; unchanged when the map is scaled. A constant map scores the mask's share of the image (`mask_share`),
 which is therefore what a map must beat; a random net's map is the other thing to compare with.
+
+Method:
+    Meaning: How much of a map lies on the object.
+    Formula: $\dfrac{\sum_{\text{mask}} \mathrm{ReLU}(\text{map})}{\sum \mathrm{ReLU}(\text{map})}$.
+    Source: Wang et al. 2020, *Score-CAM* (arXiv 1910.01279), §4.3.
+    Batch norm: As in the map.
+    Sampling: Test images whose mask is known, with a random net and an even map beside.
+    Fails: A constant map scores the mask's share of the image, which is what a map must beat.
+    Command: labapp explain RUN --index 0
 """
 
 import torch

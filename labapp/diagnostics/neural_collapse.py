@@ -34,13 +34,26 @@ TEST = "_test"  # behind the name of a number that is read on test images
 def neural_collapse(
     features: Tensor, labels: Tensor, weight: Tensor | None = None, outputs: Tensor | None = None
 ) -> dict[str, Measured]:
-    """The five numbers, by name; see `labapp.diagnostics.measuring.features.last_features` for a net's.
+    r"""The five numbers, by name; see `labapp.diagnostics.measuring.features.last_features` for a net's.
 
     Args:
         features: (N, D) inputs of the last linear layer.
         labels: (N,) classes.
         weight: (classes, D) of the last linear layer; without it no nc3.
         outputs: (N, classes) of the net; without them no nc4.
+
+    Method:
+        Meaning: How near features and classifier are to one point a class, at the widest equal angles.
+        Formula: NC1 = $\operatorname{tr}(\Sigma_W \Sigma_B^{+}) / C$; NC2: spread of the means' lengths and of their
+            cosines about $-1/(C-1)$; NC3 = $\lVert W / \lVert W \rVert - M / \lVert M \rVert \rVert_F$; NC4: share that
+            the nearest mean puts elsewhere.
+        Source: Papyan, Han & Donoho 2020, PNAS 117, 24652; on test images: Hui, Belkin & Nakkiran 2022 (arXiv
+            2202.08384).
+        Batch norm: Running statistics, as the net is used; at a checkpoint before training, which has none yet, those
+            of 128 probe images, held fixed.
+        Sampling: At most 512 training images, and as many test images under names of their own; classes weigh alike.
+        Fails: Defined on training images whose loss is driven to zero; after a short training nothing has collapsed.
+            NC1 needs more images than classes.
     """
     classes = labels_of(labels, len(features)).to(features.device)
     rows, why = usable(features, 4)

@@ -78,6 +78,17 @@ def observations(table: pd.DataFrame, nulls: Sequence[pd.DataFrame] = ()) -> pd.
         number that equal weights give, NaN if undefined), null, null_low, null_high (mean of untrained nets' numbers
         and the 95 % interval of a further one's, NaN without such nets), reason (why there is no number or no verdict,
         else "").
+
+    Method:
+        Meaning: Whether the four things that Huang et al. read off Fig. 5 are seen in this net, each as a number with a
+            threshold.
+        Formula: 1, 2: $e^{H(p)} / n$ of a column's shares p; 3: share of columns whose least source is 0; 4: Spearman's
+            ρ of the classifier's column with the source's number.
+        Source: Huang et al. 2017 (arXiv 1608.06993), §5; the thresholds are the lab's.
+        Batch norm: As in feature reuse, of which it is made.
+        Sampling: Untrained nets like this one say where numbers lie by chance, with 95 %.
+        Fails: Seen or not depends on thresholds that the paper does not give; of few sources chance alone meets them,
+            so what lies inside the null cannot be told.
     """
     if (table["value"] < 0).any():
         raise LabError("the observations speak of shares, so values must not be negative; ablation has none to offer")

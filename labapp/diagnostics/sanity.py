@@ -14,6 +14,17 @@ so half-way: guided backpropagation hardly changes until the lowest layers are r
 weights* if the interval of that number's mean over the images lies between −½ and ½, *does not* if it lies outside,
 *undecided* if it crosses. ½ is a convention: below it less than a quarter of the variance of the ranks is shared.
 Where an image shows one bright thing on a plain ground, any map that follows the input keeps a high ρ and fails.
+
+Method:
+    Meaning: Whether an explanation depends on what the net has learnt.
+    Formula: Spearman's ρ (and SSIM) of maps of the trained net and of the net whose weights are replaced, layer by
+        layer from the output.
+    Source: Adebayo et al. 2018 (arXiv 1810.03292), §4.
+    Batch norm: Its running statistics belong to its layer and are replaced with it.
+    Sampling: Test images with the class held fixed; the verdict is by the interval of their mean between −½ and ½.
+    Fails: ½ is a convention. Where an image shows one bright thing on a plain ground, any map that follows the input
+        keeps a high ρ.
+    Command: labapp explain RUN --index 0
 """
 
 from collections.abc import Callable, Iterable, Iterator

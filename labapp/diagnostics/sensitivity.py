@@ -1,7 +1,17 @@
-"""How much can an explanation change when the image hardly does?
+r"""How much can an explanation change when the image hardly does?
 
 max over ‖δ‖_∞ ≤ r of ‖Φ(x + δ) − Φ(x)‖ / ‖Φ(x)‖, the maximum taken over random δ, so a lower bound. Yeh et al. 2019
 (arXiv 1901.09392), Definition 3.1. Through captum. 0 is best; unchanged when the map is scaled.
+
+Method:
+    Meaning: How much an explanation can change when the image hardly does.
+    Formula: $\max_{\lVert \delta \rVert_\infty \le r} \dfrac{\lVert \Phi(x + \delta) - \Phi(x) \rVert}{\lVert \Phi(x)
+        \rVert}$.
+    Source: Yeh et al. 2019 (arXiv 1901.09392), Definition 3.1.
+    Batch norm: Running statistics.
+    Sampling: Random δ around a test image, so it is a lower bound.
+    Fails: A map that never changes is best at it, whatever it shows.
+    Command: labapp explain RUN --index 0
 """
 
 from collections.abc import Callable

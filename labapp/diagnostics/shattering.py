@@ -56,7 +56,7 @@ def gradient_cosine(
     target: int = 0,
     train: bool = False,
 ) -> pd.DataFrame:
-    """The cosine between the gradients of different examples, at the image and at each layer.
+    r"""The cosine between the gradients of different examples, at the image and at each layer.
 
     Args:
         model: Any net from images to class scores.
@@ -69,6 +69,17 @@ def gradient_cosine(
     Returns:
         One row a layer, the input first: layer, kind, depth, cosine (mean over pairs), deviation (between pairs, NaN
         for one pair), examples (with a gradient), reason (why there is no number, else "").
+
+    Method:
+        Meaning: Whether the gradients of two images agree, or look like white noise to each other.
+        Formula: Mean over pairs of $\dfrac{\langle g_i, g_j \rangle}{\lVert g_i \rVert \, \lVert g_j \rVert}$, $g_i =
+            \partial s_i / \partial h_l(i)$ the gradient of a class score.
+        Source: Balduzzi et al. 2017 (arXiv 1702.08591), §2; of He's ReLU net it is Π κ₀(ρ), see the theory.
+        Batch norm: Statistics are constants: the running ones, before training those of the images, held fixed. Passing
+            through them would couple the images.
+        Sampling: At most 32 test images, all pairs; every convolution.
+        Fails: Of one class's score; images of a class agree more than others. NaN where fewer than two images have a
+            gradient.
     """
     found = _gradients(model, require_images(images, at_least=2), layers, target, train)
     rows = []
@@ -101,7 +112,7 @@ def gradient_autocorrelation(
     target: int = 0,
     train: bool = False,
 ) -> pd.DataFrame:
-    """The autocorrelation of the gradient along the straight line from one image to another.
+    r"""The autocorrelation of the gradient along the straight line from one image to another.
 
     Args:
         model: Any net from images to class scores.
@@ -116,6 +127,15 @@ def gradient_autocorrelation(
     Returns:
         One row a layer and lag: layer, kind, depth, lag (steps), distance (share of the line), autocorrelation, points,
         reason (why there is no number, else "").
+
+    Method:
+        Meaning: How fast the gradient changes on the way from one image to another.
+        Formula: $\dfrac{\sum_t \langle g_t, g_{t+\tau} \rangle}{\sum_t \lVert g_t \rVert^2}$ of centred gradients at
+            equal steps along the line.
+        Source: Balduzzi et al. 2017 (arXiv 1702.08591), §2 and Fig. 2.
+        Batch norm: Statistics are constants: the running ones, before training those of the points, held fixed.
+        Sampling: 64 points between the first two probe images; lags up to 24.
+        Fails: One line of one pair of images; in a linear net nothing is left to correlate: NaN.
     """
     if image.shape != other.shape or image.ndim != 3:
         raise LabError(

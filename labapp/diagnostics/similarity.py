@@ -47,7 +47,7 @@ def similarity(
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> pd.DataFrame:
-    """CKA of all pairs of layers.
+    r"""CKA of all pairs of layers.
 
     Columns: layer, kind, depth, relative_depth, stage, block, the same with other_ before it, cka, low, high (the 95 %
     interval), images, batches, features, other_features (values an image), estimator, note. One row a pair.
@@ -66,6 +66,19 @@ def similarity(
 
     Raises:
         LabError: For an unknown estimator or layer, for nets that cannot see the same images, or for too few images.
+
+    Method:
+        Meaning: Which layers tell the same images apart in the same way: of one net, of two, or of two checkpoints.
+        Formula: $\mathrm{CKA} = \dfrac{\mathrm{HSIC}(K, L)}{\sqrt{\mathrm{HSIC}(K, K) \, \mathrm{HSIC}(L, L)}}$, K and
+            L the Gram matrices of two layers' features.
+        Source: Kornblith et al. 2019 (arXiv 1905.00414); the minibatch estimate: Nguyen, Raghu & Kornblith 2021 (arXiv
+            2010.15327).
+        Batch norm: Running statistics, as the net is used; at a checkpoint before training, which has none yet, those
+            of 128 probe images, held fixed.
+        Sampling: Batches of test images, the unbiased estimate; the interval is a bootstrap over batches, expanded for
+            their small number.
+        Fails: Dominated by the directions of largest variance: rescaling single features changes it. Two layers can be
+            alike in CKA and differ in what they can tell apart.
     """
     if estimator not in ESTIMATORS:
         raise LabError(f"unknown estimator '{estimator}'; there are {' and '.join(ESTIMATORS)}")

@@ -56,7 +56,7 @@ def spatial_order(
     batch_size: int = 128,
     seed: int = 0,
 ) -> SpatialOrder:
-    """Accuracy and change of the output when the positions of the last feature map are permuted.
+    r"""Accuracy and change of the output when the positions of the last feature map are permuted.
 
     Args:
         model: Any net from images to class scores.
@@ -68,6 +68,16 @@ def spatial_order(
 
     Raises:
         LabError: If labels do not fit, or the net has no map with more than one position.
+
+    Method:
+        Meaning: Whether the net's decision depends on where things stand in its last feature map.
+        Formula: Mean of $\lVert f(x) - f_\pi(x) \rVert / \lVert f(x) \rVert$, and the share of decisions that change,
+            when the positions of the last map are permuted.
+        Source: Lin, Chen & Yan 2014 (arXiv 1312.4400), §3.2.
+        Batch norm: Running statistics; images do not mix.
+        Sampling: Test images and random permutations of one seed.
+        Fails: Looks at the last map alone: a net with global average pooling gives 0 however much its convolutions read
+            positions.
     """
     if repeats < 1:
         raise LabError(f"repeats must be at least 1, not {repeats}")
@@ -160,6 +170,14 @@ def accepted_sizes(model: nn.Module, sizes: Iterable[int], *, in_channels: int =
 
     Columns: size (pixels a side), accepted, positions (of the last feature map; 0 if it has one or none), note (why
     not). One row a size.
+
+    Method:
+        Meaning: Which image sizes the net takes without an error.
+        Formula: One made-up image a size is passed through the net.
+        Source: Lin, Chen & Yan 2014, *Network in Network* (arXiv 1312.4400), §3.2: average pooling takes any size.
+        Batch norm: Running statistics, which do not matter to the question.
+        Sampling: The sizes asked for, one image of zeros each.
+        Fails: That a size is taken does not say that the net knows anything at that size.
     """
     parameter = next(model.parameters(), torch.empty(0))
     rows = []

@@ -17,6 +17,14 @@ def stacks(channels: int = 64) -> pd.DataFrame:
 
     Columns: stack, layers, kernel, receptive_field (positions a side), weights (from C to C channels, without bias;
     also the multiply-adds a position), activations. One row a stack.
+
+    Method:
+        Meaning: What a stack of 3×3 convolutions costs beside one kernel that sees as much.
+        Formula: n layers of $9 C^2$ weights see $1 + 2n$ positions a side; one kernel needs $(1 + 2n)^2 C^2$.
+        Source: Simonyan & Zisserman 2014 (arXiv 1409.1556), §2.3.
+        Batch norm: None is read: only the architecture is asked.
+        Sampling: None: arithmetic.
+        Fails: Counts weights, not what the rectifiers between the layers of the stack add.
     """
     if channels < 1:
         raise LabError(f"channels must be at least 1, not {channels}")

@@ -85,10 +85,20 @@ def gradient_profile(table: pd.DataFrame, step: int, marks: int = MARKS) -> pd.D
 
 
 def gradient_ratio(table: pd.DataFrame) -> pd.DataFrame:
-    """How much larger is the first layer's value than the last one's?
+    r"""How much larger is the first layer's value than the last one's?
 
     Returns:
         run, step, first, last (values of the layers of least and greatest depth), ratio (first / last).
+
+    Method:
+        Meaning: How much larger the gradient is at the first layer than at the last.
+        Formula: $\lVert \partial L / \partial h_1 \rVert \, / \, \lVert \partial L / \partial h_L \rVert$, of
+            convolutions.
+        Source: Glorot & Bengio 2010, §4; He et al. 2015 (arXiv 1512.03385), §4.1.
+        Batch norm: As in the gradients, of which it is made.
+        Sampling: Two layers of one step, so it is the more uncertain the fewer seeds there are.
+        Fails: Two layers stand for all; the slope uses every layer.
+        Command: labapp train --record every
     """
     if table.empty:
         return pd.DataFrame(columns=["run", "step", "first", "last", "ratio"])

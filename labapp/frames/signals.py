@@ -157,7 +157,7 @@ def medians(at: pd.DataFrame, quantity: str) -> pd.DataFrame:
 
 
 def totals(at: pd.DataFrame) -> pd.DataFrame:
-    """How many channels are dead, and how many layers move at a healthy pace for the learning rate in force?
+    r"""How many channels are dead, and how many layers move at a healthy pace for the learning rate in force?
 
     An update is the rate times a direction, so a schedule that lowers the rate lowers the updates: they are judged
     after dividing by the share of the full rate that is in force. At a rate of zero there is nothing to judge.
@@ -166,6 +166,17 @@ def totals(at: pd.DataFrame) -> pd.DataFrame:
         run, dead, channels (of all layers before a rectifier), healthy, layers (with weights, that can be judged;
         healthy ones have an update ratio inside `UPDATES`), rate (the share of the full rate in force; NaN where it was
         not written down: then judged as it is).
+
+    Method:
+        Meaning: How many layers move at a healthy pace for the learning rate in force.
+        Formula: $10^{-4} \le \dfrac{\lVert \Delta w \rVert}{\lVert w \rVert} \Big/ \dfrac{\text{rate}}{\text{full
+            rate}} \le 10^{-2}$.
+        Source: A rule of thumb around 10⁻³ (Karpathy, *CS231n*).
+        Batch norm: Weights in front of a batch norm have no scale of their own, so their ratio says how fast they turn.
+        Sampling: One recorded step; layers with weights.
+        Fails: A convention, not a law: the right pace goes with optimizer and depth. At a rate of zero there is nothing
+            to judge.
+        Command: labapp train --record every
     """
     rows = []
     for run, own in at.groupby("run", sort=False, observed=True):

@@ -20,6 +20,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>$~|&]|(?<![^\W_])_|_(?![^\W_])|^\s*(?:[#>+-]|=
 # read where the escapes of Markdown were taken off already: emoji and icons of Streamlit, addresses
 _LATER = re.compile(r":(?=[\w+/-]+[:\[])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=\w)(?=@\w)", re.IGNORECASE)
 _CODE = re.compile(r"(?<!`)`[^`]+`(?!`)")
+_CODE_OR_FORMULA = re.compile(rf"{_CODE.pattern}|\$[^$]+\$")
 
 
 def visible(words: object) -> str:
@@ -34,10 +35,13 @@ def markdown(words: object) -> str:
     return _MARKUP.sub(lambda found: re.sub(r"(?=[^\w\s]|_)", r"\\", found[0], count=1), text)
 
 
-def sentence(words: object) -> str:
-    """A sentence of the lab as Markdown: `code` stays code, and all else is text."""
+def sentence(words: object, formulas: bool = False) -> str:
+    """A sentence of the lab as Markdown: `code` stays code, and all else is text.
+
+    With `formulas` what stands between dollars is a formula too; for sentences in which nobody's names stand.
+    """
     text, parts, at = visible(words), [], 0
-    for code in _CODE.finditer(text):
+    for code in (_CODE_OR_FORMULA if formulas else _CODE).finditer(text):
         parts += [markdown(text[at : code.start()]), code[0]]
         at = code.end()
     return "".join([*parts, markdown(text[at:])])

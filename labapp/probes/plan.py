@@ -22,7 +22,16 @@ def architecture(given: Given) -> pd.DataFrame:
 
 
 def stages(given: Given) -> pd.DataFrame:
-    """Columns: stage, channels, height, width, stride (pixels; 0 for the logits). One row a map."""
+    """Columns: stage, channels, height, width, stride (pixels; 0 for the logits). One row a map.
+
+    Method:
+        Meaning: Which feature maps the net hands on, one a resolution, as a detector or a pyramid would take them.
+        Formula: The last map of each stride $2^k$, with its channels, height, width and stride in pixels.
+        Source: Lin et al. 2017, *Feature Pyramid Networks* (arXiv 1612.03144), §3; He et al. 2015, Table 1.
+        Batch norm: None is read: only the architecture is asked.
+        Sampling: None: no image but one made-up image to learn the shapes from.
+        Fails: A net without spatial maps (a transformer) has one stage or none.
+    """
     backbone = stages_of(given.net)
     rows = []
     for name, made in backbone.eval()(given.test.images[:1]).items():

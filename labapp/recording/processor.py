@@ -1,10 +1,20 @@
-"""How much processor time does recording take, whatever else the machine does meanwhile?
+r"""How much processor time does recording take, whatever else the machine does meanwhile?
 
 Wall time also counts waiting for a core that another process has. Processor time of the thread that trains does not.
 A clock of processor time costs ten times one of wall time (half a microsecond against 0.04), too much for every hook;
 so whole steps are compared: each recorded step with the step after it, if that one is not recorded. What a recorded
 step takes more is what recording costs, in hooks or by what it does to caches. Steps side by side do the same work on
 other images, so the differences scatter, and the mean has its interval.
+
+Method:
+    Meaning: What recording adds to the processor time of training.
+    Formula: Mean of $t_\text{recorded} - t_\text{next}$ over that of an idle step, with its 95 % interval.
+    Source: Measured by the recorder itself; Student 1908, *Biometrika* 6, 1, for the interval.
+    Batch norm: Not concerned.
+    Sampling: Recorded steps whose next step is not recorded.
+    Fails: Processor time leaves out waiting; wall time, told beside it, includes other programs. NaN where every step
+        is recorded.
+    Command: labapp train --record every
 """
 
 import math

@@ -10,11 +10,6 @@ from labapp.recording.change import Change
 from labapp.recording.row import Row
 from labapp.recording.sums import Sums
 
-QUANTITIES = (
-    *("weight_norm", "weight_grad_norm", "update_ratio", "output_mean", "output_std", "zero_fraction", "dead_channels"),
-    *("output_grad_norm", "nonfinite", "branch_norm", "shortcut_norm", "branch_grad_norm", "shortcut_grad_norm"),
-    *("branch_shortcut_grad_cosine", "gradient_signal_to_noise"),
-)
 FIVE = ("minimum", "lower", "median", "upper", "maximum")
 
 
@@ -22,23 +17,7 @@ def layer_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int
     """The `layers` table: one row a (step, layer).
 
     step, layer (the module's path; ``path#2`` for its second call in a forward), kind, depth, relative_depth, stage,
-    block, then `QUANTITIES`, NaN where one does not apply:
-
-    ============================  ==============================================================================
-    weight_norm                   ‖w‖₂ of the layer's weights before the step
-    weight_grad_norm              ‖∂L/∂w‖₂ when the backward pass has ended, before any clipping, unscaled
-    update_ratio                  ‖Δw‖₂ / ‖w‖₂: what the optimizer did, over the weights before it
-    output_mean, output_std       over all values of the output h of the batch (population standard deviation)
-    zero_fraction                 share of h ≤ 0 at a place that feeds a rectifier or is one (0 for all h ≤ 0: ReLU,
-                                  ReLU6; not Hardtanh, whose zero is no silence)
-    dead_channels                 channels at such a place with no h > 0 in the whole batch; both NaN where h is NaN
-    output_grad_norm              ‖∂L/∂h‖₂ over the whole batch, L the loss given to ``backward``
-    nonfinite                     NaN and infinite values among h and ∂L/∂h
-    branch_norm, shortcut_norm    ‖F(x)‖₂ and ‖shortcut(x)‖₂, the two summands of a residual block
-    branch_grad_norm, …           norms of the two parts of ∂L/∂x, one through each path, and the cosine between
-                                  them: ∂L/∂x = ∂L/∂y·(1 + ∂F/∂x) taken apart (He et al. 2016, eq. 5)
-    gradient_signal_to_noise      ‖ḡ‖² over the summed variance of the micro-batches' weight gradients
-    ============================  ==============================================================================
+    block, then the quantities, NaN where one does not apply; what each means stands in `recording.quantities`.
     """
     chosen = [rows[i] for i in shown]
     steps = len(landed)
@@ -62,7 +41,7 @@ def _narrow(values: Any) -> np.ndarray:
 
 
 def quantities(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]) -> dict[str, np.ndarray]:
-    """(steps, shown rows) for each of `QUANTITIES`, in float64."""
+    """(steps, shown rows) for each quantity, in float64."""
     chosen = [rows[i] for i in shown]
     tables = np.zeros((len(landed), len(rows), WIDTH))
     counts = np.zeros((3, len(landed), len(rows)))

@@ -1,7 +1,39 @@
-"""What is written down of a training besides its layers, and who is told?
+r"""What is written down of a training besides its layers, and who is told?
 
 A `Logbook` stands between the loop and the archive: it turns each step and evaluation into a row, notices when the
 loss is no longer finite, and lets the recorder's rows pass through on their way, for the ratio that it shows.
+
+Everywhere:
+    Sampling: Every step of the training, of the images of its batch; with several processes their mean.
+
+loss, train_accuracy:
+    Meaning: How well the net does on the batch that it is about to learn from, before the weights move.
+    Formula: $-\log p_c$ of the true class c, in nats, its mean over the batch; and the share classified correctly.
+    Source: Goodfellow, Bengio & Courville 2016, *Deep Learning*, §6.2.2.
+    Batch norm: In training mode, with the statistics of the batch.
+    Fails: Of one batch, so it is noisy: pages take means over stretches of steps. Augmentation is in it.
+
+accuracy, test_loss:
+    Meaning: How well the net does on held-out images.
+    Formula: Share of the test images that are classified correctly, and their mean cross-entropy in nats.
+    Source: Goodfellow, Bengio & Courville 2016, *Deep Learning*, §5.2.
+    Batch norm: In evaluation mode, with running statistics.
+    Sampling: All test images of the run, every so many steps and at the end.
+    Fails: Of N images the error is uncertain by √(p(1−p)/N), 1 % for 2,000 images at 75 %; over seeds it varies more.
+
+learning_rate:
+    Meaning: What the optimizer multiplies its direction by in this step.
+    Formula: The schedule's value, after the warm-up.
+    Source: He et al. 2015 (arXiv 1512.03385), §4.2, for a schedule with a warm-up.
+    Batch norm: Not concerned.
+    Fails: Of the first group of parameters, where an optimizer has several.
+
+seconds, images_per_second:
+    Meaning: How long the training took until now, and how fast this step was.
+    Formula: Images of the batch over the time of the step, recording included.
+    Source: The machine's monotonic clock.
+    Batch norm: Not concerned.
+    Fails: Goes with what else the machine does; what recording adds is told by its own measure.
 """
 
 import math

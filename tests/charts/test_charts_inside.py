@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from labapp import charts, frames, palette
-from tests.charts.test_beyond import DRAWN, FINE, ILL
+from tests.charts.test_beyond import DRAWN, ILL
+from tests.charts.test_charts import layers
 
 RUNS = pd.DataFrame(
     {"run": ["plain-8", "residual-8"], "run_id": ["p", "r"], "family": ["plain", "residual"], "place": 0}
@@ -232,21 +233,37 @@ def test_layers_agree_whether_runs_have_a_legend(name):
     assert len({encoding["legend"] is None for encoding in shared}) <= 1
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_a_chart_zooms_only_with_the_shift_key_so_that_the_page_scrolls(name):
-    zooms = [param for param in DRAWN[name][0](FINE).to_dict().get("params", []) if param.get("bind") == "scales"]
-    for zoom in zooms:
+def zooms(spec):
+    return [param for param in spec.get("params", []) if param.get("bind") == "scales"]
+
+
+def test_charts_over_steps_zoom_only_with_the_shift_key_so_that_the_page_scrolls():
+    specs = {name: draw(ILL).to_dict() for name, (draw, _) in DRAWN.items()}
+    zoomed = {name: spec for name, spec in specs.items() if zooms(spec)}
+    assert {"loss_chart", "slope_chart", "heatmap_chart", "curve_chart", "spread_chart"} <= set(zoomed)
+    for spec in zoomed.values():
+        (zoom,) = zooms(spec)
         assert zoom["select"]["encodings"] == ["x"]
         assert zoom["select"]["zoom"] == "wheel![event.shiftKey]"
         assert zoom["select"]["translate"].startswith("[pointerdown[event.shiftKey]")
-    assert len(zooms) <= 1
+        for layer in spec["layer"]:  # what is zoomed out of the plot is cut
+            if layer["encoding"].get("x", {}).get("field") in ("step", "end"):
+                assert layer["mark"].get("clip"), layer["mark"]
 
 
-@pytest.mark.parametrize("name", DRAWN)
-def test_what_a_zoomed_chart_leaves_out_is_cut(name):
-    spec = DRAWN[name][0](ILL).to_dict()
-    if not [param for param in spec.get("params", []) if param.get("bind") == "scales"]:
-        pytest.skip("it is not zoomed")
-    for layer in spec["layer"]:
-        if layer["encoding"].get("x", {}).get("field") in ("step", "end"):
-            assert layer["mark"].get("clip"), layer["mark"]
+def test_sizes_that_a_net_takes_are_filled_and_the_others_crossed():
+    table = pd.DataFrame({"size": [16, 32], "accepted": [False, True], "positions": [0, 4], "note": ["why", ""]})
+    (_, squares, rows), (_, crosses, _) = layers(charts.sizes_chart(table, "vgg"))
+    assert [row["strength"] > 0 for row in rows] == [False, True]
+    assert [row["sign"] for row in rows] == ["×", ""]
+    assert [tip["field"] for tip in squares["tooltip"]] == ["size", "verdict", "positions", "note"]
+    assert crosses["text"]["field"] == "sign"
+
+
+def test_the_order_of_positions_is_two_points_of_which_the_second_has_an_interval():
+    table = pd.DataFrame([{"accuracy": 0.8, "accuracy_permuted": 0.5, "low": 0.4, "high": 0.6}])
+    (_, rule, rows), (_, points, _) = layers(charts.order_chart(table, "vgg"))
+    assert [row["accuracy"] for row in rows] == [80, 50]
+    assert [(row["low"], row["high"]) for row in rows] == [(None, None), (40, 60)]
+    assert (rule["x"]["field"], rule["x2"]["field"]) == ("low", "high")
+    assert points["x"]["scale"]["domain"] == [0, 100]

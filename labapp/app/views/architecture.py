@@ -202,14 +202,18 @@ def _measured(archive: app.OpenArchive, run: Run) -> None:
         said = f"Gradient norm of each level at each stage, from {' to '.join(ends)}"
         app.chart(charts.pyramid_chart(levels), "pyramid", said, levels)
     if "accepted_sizes" in there:
-        st.markdown(
-            f"**Images it takes.** {palette.sentence(accepted(app.readable(run, 'accepted_sizes', frames.PLAN)))}"
-        )
+        sizes = app.readable(run, "accepted_sizes", frames.PLAN)
+        words = accepted(sizes)
+        st.markdown(f"**Images it takes.** {palette.sentence(words)}")
+        if len(sizes):
+            app.chart(charts.sizes_chart(sizes, run.experiment.family), "sizes", f"Images it takes: {words}", sizes)
     if "spatial_order" in there:
         step = there["spatial_order"][-1]
-        st.markdown(
-            f"**Order of positions.** {palette.sentence(order(app.readable(run, 'spatial_order', step), step))}"
-        )
+        moved = app.readable(run, "spatial_order", step)
+        words = order(moved, step)
+        st.markdown(f"**Order of positions.** {palette.sentence(words)}")
+        if len(moved) and moved[["accuracy", "accuracy_permuted"]].notna().all(axis=None):
+            app.chart(charts.order_chart(moved, run.experiment.family), "order", words, moved)
     if missing:
         app.unmeasured(archive, [run], missing, "", primary=False)
 

@@ -39,7 +39,7 @@ def draw(a: Side, b: Side, at: Any, found: Mapping[str, pd.DataFrame]) -> None:
     kinds = sorted({kind for run in (*a.runs, *b.runs) for info in run.layers_info if (kind := info.get("kind"))})
     places = {USUAL: ""} | {palette.KINDS[kind]: kind for kind in palette.KINDS if kind in kinds}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        quantity = app.choice("Quantity", titles, "quantity")
+        quantity = app.choice("Quantity", titles, "signal")
         where = app.choice("Layers", places, "layers-compared", width=260)
     rows = app.by_depth(a, b, quantity, at, where) if where else found[quantity]
     colour = colour_of(b)

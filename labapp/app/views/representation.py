@@ -15,6 +15,7 @@ from labapp.store import Run
 
 NAMES = ("similarity", "by_depth")
 ITSELF = "itself"
+SLIDER = 330  # pixels, so that it stands beside the choices where there is room and below them on a phone
 MEANING = """
 **CKA** (linear, unbiased; Kornblith et al. 2019, Nguyen et al. 2021): how alike two layers arrange the same images, 1
 when one's features are a rotation and scaling of the other's, 0 when they have nothing in common. Few images for many
@@ -80,7 +81,7 @@ def _picture(archive: app.OpenArchive, have: Sequence[Run]) -> None:
         run = app.choice("Layers of", {names[run.id]: run for run in have}, "of", width=210)
         others = {names[other.id]: other for other in have if other != run and _same_images(run, other)}
         other = app.choice("compared with", {ITSELF: None, **others}, "with", width=210)
-        with st.container():
+        with st.container(width=SLIDER):
             steps = run.probes()["by_depth"]
             step = app.step_slider(steps, "probe-step", "Checkpoint", begin=steps[-1])
     app.say_steps(frames.standing(app.measured_steps(have, "by_depth"), step), step)

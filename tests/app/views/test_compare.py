@@ -108,7 +108,7 @@ def test_the_address_holds_ids_and_opens_the_same_page_elsewhere(archive, open_p
 def test_nonsense_in_the_address_is_a_sentence_and_the_rest_is_shown(archive, open_page):
     known = named(archive, "plain-20").id
     nonsense = "*b* <img src=x onerror=a()> " + "x" * 3000
-    app = open_page(archive, "compare", a=[nonsense, known], b="../..", step="soon", quantity="none")
+    app = open_page(archive, "compare", a=[nonsense, known], b="../..", step="soon", signal="none")
     said = " ".join(warning.value for warning in app.warning)
     assert "which this page was to compare, is not in" in said
     assert "<img" not in said.replace("\\<img", "")
@@ -124,7 +124,7 @@ def test_what_is_drawn_is_what_was_measured(probed, open_page):
     table = by_depth(side([plain]), side([residual]), "output_grad_norm", 2)
     shown = drawn(app, 4).set_index("layer")["value"]
     assert shown.to_dict() == pytest.approx(table.set_index("layer")["ratio"].to_dict(), rel=1e-9)
-    app.selectbox(key="quantity").set_value("Size of an update").run()
+    app.selectbox(key="signal").set_value("Size of an update").run()
     app.selectbox(key="layers-compared").set_value("normalisations").run()
     table = by_depth(side([plain]), side([residual]), "update_ratio", 2, "norm")
     assert drawn(app, 4).set_index("layer")["value"].to_dict() == pytest.approx(
