@@ -14,8 +14,6 @@ from tests.browser.lab import Lab, chromium, opened, served, why_none
 from tests.conftest import record_run
 from tests.training.small import small
 
-collect_ignore_glob: list[str] = []
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without a browser its tests are skipped, and say why; with one, each may take as long as a busy machine needs."""

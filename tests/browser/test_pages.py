@@ -32,11 +32,12 @@ def test_every_page_at_every_size(size, theme, open_lab, probed_nets, request):
 
 
 # Charts of which a part lies beyond their place: a legend or labels that are cut.
-CUT = """() => [...document.querySelectorAll('[data-testid="stMain"] [data-testid="stVegaLiteChart"]')].flatMap(chart => {
+CUT = """() => [...document.querySelectorAll('[data-testid="stMain"] [data-testid="stVegaLiteChart"]')]
+.flatMap(chart => {
   const drawn = chart.querySelector('canvas, svg.marks');
   if (!drawn || !chart.offsetParent) return [];
-  const inner = drawn.getBoundingClientRect(), outer = chart.getBoundingClientRect();
-  return inner.right > outer.right + 1 ? [chart.getAttribute('aria-label') + ': ' + inner.right + ' > ' + outer.right] : [];
+  const inner = drawn.getBoundingClientRect().right, outer = chart.getBoundingClientRect().right;
+  return inner > outer + 1 ? [`${chart.getAttribute('aria-label')}: ${inner} > ${outer}`] : [];
 })"""
 # Charts, pictures and buttons of which nobody who does not see them can tell what they are.
 UNNAMED = """() => [
@@ -57,7 +58,7 @@ def test_every_control_is_reached_by_keyboard(open_lab, probed_nets):
     lab = open_lab(probed_nets).visit("gradient_flow")
     wanted = lab.page.evaluate(
         """() => { const found = [...document.querySelectorAll(
-             '[data-testid="stMain"] :is(button, input, select, a[href], [role="slider"])')]
+             '[data-testid="stMain"] :is(button, input, select, a[href])')]
                .filter(each => each.offsetParent && !each.disabled && each.tabIndex >= 0
                                && !each.closest('[data-testid="stElementToolbar"]'));
              found.forEach((each, at) => each.dataset.labAt = at); return found.length; }"""
@@ -84,5 +85,4 @@ def test_the_menu_of_a_chart_opens_by_keyboard_and_downloads(open_lab, probed_ne
         with lab.page.expect_download() as download:
             lab.ask(form).press("Enter")
         assert download.value.suggested_filename == f"profile.{form.lower()}"
-        with open(download.value.path(), "rb") as file:
-            assert file.read().startswith(magic)
+        assert download.value.path().read_bytes().startswith(magic)
