@@ -42,19 +42,22 @@ def _bars() -> None:
         return
     if _state(listing) != st.session_state.get("_seen"):
         st.rerun()
-    writing = set()
+    writing, training, starting, waiting = set(), st.container(), st.container(), st.container()  # each keeps its place
     names = frames.called(listing)
     for entry in listing.entries:
         if entry.status == "running":
             run = listing.run(entry)
             job = launch.launch_of(run)
             writing.add(job.id if job else "")
-            _bar(run, entry, names[entry.id].run, job)
+            with training:
+                _bar(run, entry, names[entry.id].run, job)
     there = launch.running(listing.root)
     for job in there:
         if job.status == "running" and job.id not in writing:
-            _job(job)
-    _queue([job for job in reversed(there) if job.status == "waiting"])
+            with starting:
+                _job(job)
+    with waiting:
+        _queue([job for job in reversed(there) if job.status == "waiting"])
 
 
 def _bar(run: Run, entry: Entry, name: str, job: launch.Launch | None) -> None:
