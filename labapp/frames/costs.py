@@ -44,8 +44,8 @@ class Pace(NamedTuple):
         quickest: Of the quickest step.
         slowest: Of the slowest one.
         evaluation: Seconds of an evaluation, with the writing of a checkpoint now and then.
-        kept: Bytes of one checkpoint.
-        noted: Bytes of the record of one place at one step.
+        kept: Bytes of a checkpoint.
+        noted: Bytes of all tables for each place and recorded step.
     """
 
     experiment: Experiment
@@ -89,9 +89,13 @@ def pace(run: Run, least: int = 10) -> Pace | None:
     if took.empty or not math.isfinite(took.mean()):
         return None
     rest = max(0.0, run.seconds - float(took.mean()) * chosen.steps)
-    room, marks = disk_use(run), recorded(chosen) * size.places
-    kept = room.get("checkpoints", 0) / max(1, len(run.checkpoints()))
-    noted = room.get("layers", 0) / marks if marks else 0.0
+    tables = {name: count for name, count in disk_use(run).items() if name in run.tables()}
+    marks = recorded(chosen) * size.places
+    noted = sum(tables.values()) / marks if marks else 0.0
+    kept = 0.0
+    if run.checkpoints():  # of the last one, because before the first step there is no momentum
+        files = run.checkpoint_path(), run.state_path()
+        kept = float(sum(path.stat().st_size for path in files if path))
     ends = float(took.min()), float(took.max())
     return Pace(chosen, size, float(took.mean()), *ends, rest / evaluations(chosen), kept, noted)
 
