@@ -21,7 +21,7 @@ Own = tuple[tuple[str, str, int], ...]  # the runs of a side: path, version and 
 
 def compared_steps(a: Sequence[Run], b: Sequence[Run]) -> pd.DataFrame:
     """`frames.compare.compared_steps` of the steps at which the runs of two sides recorded their layers, cached."""
-    return compare.compared_steps(*([_recorded_steps(*token(run)) for run in runs] for runs in (a, b)))
+    return _compared_steps(*(tuple(token(run) for run in runs) for runs in (a, b)))
 
 
 def by_depth(a: compare.Side, b: compare.Side, quantity: str, at: Any, where: str = "") -> pd.DataFrame:
@@ -36,6 +36,11 @@ def by_depth(a: compare.Side, b: compare.Side, quantity: str, at: Any, where: st
 def course(a: compare.Side, b: compare.Side, quantity: str) -> pd.DataFrame:
     """`frames.compare.course`, cached run by run."""
     return compare.course(a, b, quantity, read=lambda run, what: _series(*token(run), what))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _compared_steps(a: tuple[tuple[str, str], ...], b: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+    return compare.compared_steps(*([_recorded_steps(*run) for run in runs] for runs in (a, b)))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
