@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections import OrderedDict
 
 import psutil
 import pytest
 
-from labapp.app import launch
+from labapp.app import background, launch, questions
 from labapp.commands.app import opened
 from labapp.store import Run, list_runs
 from tests.app.pages import MAIN, settled, texts
@@ -98,6 +99,16 @@ def hostile(trained, tmp_path, monkeypatch):
     for job in launch.running(root):
         launch.stop(job, wait=60)
     assert not mark.exists(), "the code was executed"
+
+
+def test_no_code_is_loaded_ahead_that_nobody_trusts(hostile, monkeypatch):
+    monkeypatch.setenv(questions.WARM, "1")
+    monkeypatch.setattr(questions, "AFTER", 0.0)
+    monkeypatch.setattr(background, "_JOBS", OrderedDict())
+    job = questions.warm([hostile])
+    assert job is not None
+    assert background.wait([job], 120)
+    assert (job.fault, list(background._JOBS)) == ("", [("warm",)])
 
 
 @pytest.mark.parametrize("page", PAGES)
