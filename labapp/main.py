@@ -21,9 +21,7 @@ import streamlit as st  # noqa: E402
 
 from labapp import app  # noqa: E402
 
-st.set_page_config(
-    page_title="labapp", page_icon=str(PROJECT / "labapp/app/icon.svg"), layout="wide", initial_sidebar_state=340
-)
+st.set_page_config(page_title="labapp", page_icon=str(PROJECT / "labapp/app/icon.svg"), layout="wide")
 page = st.navigation(
     {
         "Runs": [
