@@ -1,6 +1,7 @@
 """The front door: `streamlit run labapp/main.py`.
 
 Sets up the window, the sidebar beside every page and the pages themselves; what a page shows is in `labapp/app/views/`.
+When the first page is there, torch is loaded behind it.
 With LABAPP_STARTER=1 an archive without runs gets the starter comparison, and an interrupted one goes on.
 """
 
@@ -20,9 +21,7 @@ import streamlit as st  # noqa: E402
 
 from labapp import app  # noqa: E402
 
-st.set_page_config(
-    page_title="labapp", page_icon=str(PROJECT / "labapp/app/icon.svg"), layout="wide", initial_sidebar_state=340
-)
+st.set_page_config(page_title="labapp", page_icon=str(PROJECT / "labapp/app/icon.svg"), layout="wide")
 page = st.navigation(
     {
         "Runs": [
@@ -47,3 +46,4 @@ if os.environ.get("LABAPP_STARTER") == "1":  # as `make app` says
     app.begin_starter(os.environ.get("LABAPP_RUNS", "runs"))
 app.draw_sidebar()
 page.run()
+app.warm(app.opened().chosen)

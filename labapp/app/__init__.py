@@ -8,6 +8,7 @@ from labapp.app.drawn import chart, colour_bar
 from labapp.app.legend import names_on_phones, svg_address, swatch
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
 from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
+from labapp.app.questions import warm
 from labapp.app.reading import reading
 from labapp.app.resuming import resume_buttons
 from labapp.app.running import PACE
@@ -23,4 +24,5 @@ __all__ = [
     "overview", "playable", "playing", "probe", "readable", "reading", "resume_buttons", "roots", "rows",
     "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start",
     "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unmeasured", "unpaired",
+    "warm",
 ]  # fmt: skip

@@ -118,7 +118,8 @@ def _ask() -> None:
         value=str(os.environ.get("LABAPP_RUNS") or folders[0]),
         key="archive",
         bind="query-params",
-        help=f"A folder of runs. `labapp train` and `labapp starter` write into it; the app only reads.{more}",
+        help="A folder of runs. `labapp train` and `labapp starter` write into it; the app adds an index, and what you "
+        f"say of runs.{more}",
     )
 
 

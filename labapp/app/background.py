@@ -34,11 +34,11 @@ class _Abandoned(Exception):  # noqa: N818 - not an error
 class Job:
     """A question that was asked, and its answer when there is one."""
 
-    def __init__(self, work: Work, quick: bool) -> None:
+    def __init__(self, work: Work, quick: bool, patience: float | None = None) -> None:
         self.share, self.message = 0.0, "waiting"
         self.fault = ""
         self.wanted, self.waiting = time.monotonic(), 0  # when somebody asked last; how many wait right now
-        self._quick, self._work = quick, work
+        self._quick, self._work, self._patience = quick, work, patience
         self._answer: Any = None
         self._future: Future[None] = (_QUICK if quick else _SLOW).submit(self._do)
 
@@ -85,16 +85,24 @@ class Job:
         self.share, self.message = share, message
         while not self._quick and _BUSY:
             time.sleep(0.005)
-        if not self.waiting and time.monotonic() - self.wanted > PATIENCE:
+        patience = PATIENCE if self._patience is None else self._patience
+        if not self.waiting and time.monotonic() - self.wanted > patience:
             raise _Abandoned
 
 
-def ask(key: Hashable, work: Work, *, quick: bool = True) -> Job:
-    """A question and its job, at once; asked again by the same key it is the same job."""
+def ask(key: Hashable, work: Work, *, quick: bool = True, patience: float | None = None) -> Job:
+    """A question and its job, at once; asked again by the same key it is the same job.
+
+    Args:
+        key: What tells it from other questions.
+        work: What answers it.
+        quick: Whether a page shows the answer at once; else it stands back.
+        patience: Seconds without anybody asking, after which it is given up; `PATIENCE` when left out.
+    """
     with _LOCK:
         job = _JOBS.pop(key, None)
         if job is None or (job.done and job.fault.startswith("given up")):
-            job = Job(work, quick)
+            job = Job(work, quick, patience)
         _JOBS[key] = job  # the latest stands last
         while len(_JOBS) > KEPT:
             _JOBS.popitem(last=False)

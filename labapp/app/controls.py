@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import frames, palette
+from labapp.app.following import following, lead, let_go, moved, toggle
 from labapp.app.running import PACE
 from labapp.config import listed
 
@@ -51,8 +52,7 @@ def step_slider(
             toggle beside it says so.
     """
     state, flag, steps = st.session_state, f"_playing-{key}", list(steps)
-    follow = f"follow-{key}"
-    now, following = playing(key), live and _follows(key, follow)
+    now, follows = playing(key), live and following(key).on
     if isinstance(state.get(key), tuple):  # two of them in the address
         state[key] = state[key][0]
     if now and not hold:
@@ -61,8 +61,8 @@ def step_slider(
         after = 0 if at == last else min(at + max(1, len(steps) // FRAMES), last)
         state[key] = steps[after]
         state[flag] = after < last
-    elif following:
-        state[key] = steps[-1]
+    elif follows:
+        lead(key, steps[-1])
     elif key in state and state[key] not in steps:
         wanted = state[key]
         state[key] = min(steps, key=lambda step: abs(step - wanted))
@@ -73,40 +73,25 @@ def step_slider(
         return steps[0]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         icon = ":material/pause:" if now else ":material/play_arrow:"
-        pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}", on_click=_let_go, args=(key,))
+        pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}", on_click=let_go, args=(key,))
         step = st.select_slider(
-            label, steps, value=begin, key=key, bind="query-params", format_func=lambda at: f"{at}",
-            on_change=_let_go, args=(key,),
+            label, steps, value=steps[-1] if follows else begin, key=key, bind="query-params",
+            format_func=lambda at: f"{at}", on_change=_moved, args=(key,),
         )  # fmt: skip
         if live:
-            st.toggle(
-                "Follow latest", key=follow, bind="query-params",
-                help="The slider goes with the last recorded step while a run trains; moving it lets go",
-            )  # fmt: skip
+            toggle(key)
     if sentence := state.get(f"_asked-{key}"):
         st.caption(palette.sentence(sentence))
     if pressed:
         state[flag] = not now
-    if now != playing(key) or isinstance(step, tuple) or (following and not now and step != steps[-1]):
-        # the whole page, because the pace is set where the fragment is called; or what an address said once is over
-        st.rerun()
+    if now != playing(key) or isinstance(step, tuple):
+        st.rerun()  # the whole page, because the pace is set where the fragment is called
     return int(step)
 
 
-def _follows(key: str, follow: str) -> bool:
-    """Whether a slider goes with the last step: as its toggle or the address says; else until a step is asked for."""
-    state, address = st.session_state, st.query_params
-    if follow not in state:
-        state[follow] = address[follow] == "true" if follow in address else key not in state and key not in address
-    elif state[follow]:
-        state[follow] = True  # said once more, so that it stands in the address, where a first value does not
-    return bool(state[follow])
-
-
-def _let_go(key: str) -> None:
-    """Somebody takes hold of a slider."""
-    st.session_state[f"follow-{key}"] = False
+def _moved(key: str) -> None:
     st.session_state.pop(f"_asked-{key}", None)
+    moved(key)
 
 
 def _find_asked(steps: list[int], key: str, label: str) -> None:

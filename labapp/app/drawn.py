@@ -16,6 +16,7 @@ CORNER = """<style>
 [class*="st-key-chart-"] { position: relative; }
 [class*="st-key-menu-"] { position: absolute; right: 0; top: 0; width: auto; z-index: 2; opacity: 0.5; }
 [class*="st-key-menu-"]:hover, [class*="st-key-menu-"]:focus-within { opacity: 1; }
+@media (min-width: 768px) { [data-testid="stSidebar"][data-collapsed="false"] { min-width: 340px; } }
 [class*="st-key-menu-"] button p { position: absolute; clip-path: inset(50%); width: 1px; overflow: hidden; }
 </style>"""
 

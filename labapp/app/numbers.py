@@ -22,6 +22,7 @@ from labapp.store import NUMBERS, Entry, KeptNumbers, Listing, Run
 
 LIVE = 10.0  # seconds after which a run that is being written is looked at again
 PATIENCE = 600.0  # seconds without anybody asking, after which it stops
+WORTH = 50  # runs of an archive for which that is done
 SAVED = 30.0  # seconds between two times that what is known is written down
 WHILE_TRAINING = 20  # times as long a rest as a piece of work
 ARCHIVES = 8
@@ -37,6 +38,7 @@ class ArchiveNumbers:
         self._read: dict[str, float] = {}  # when a run was last looked at
         self._failed: dict[str, object] = {}  # what cannot be read, as it was when that was found
         self._order: tuple[object, list[Entry]] = None, []
+        self._counted: tuple[object, list[Entry]] = None, []
         self._saved = time.monotonic()
 
     def number(self, entry: Entry, column: str) -> float:
@@ -45,8 +47,20 @@ class ArchiveNumbers:
 
     @property
     def missing(self) -> int:
-        """How many runs are still to be read."""
-        return sum(map(self._is_missing, self.listing.entries))
+        """How many runs are still to be read, without live ones of which something is known."""
+        return sum(not (entry.status == "running" and self.kept.of(entry)) for entry in self._stale())
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to read now."""
+        return not self._stale()
+
+    def _stale(self) -> list[Entry]:
+        """What is to be read; looked for at most once a second, as a page asks several times."""
+        key = (self.listing, self.version, len(self._failed), int(time.monotonic()))
+        if self._counted[0] != key:
+            self._counted = key, [entry for entry in self.listing.entries if self._is_missing(entry)]
+        return self._counted[1]
 
     @property
     def version(self) -> int:
@@ -82,9 +96,10 @@ class ArchiveNumbers:
         return False
 
     def save(self) -> None:
-        """Write down what is known."""
+        """Write down what is known, where reading it again would take a while."""
         self._saved = time.monotonic()
-        self.kept.save(self.listing.by_id)
+        if len(self.listing.entries) >= WORTH:
+            self.kept.save(self.listing.by_id)
 
 
 def numbers_of(listing: Listing) -> ArchiveNumbers:
@@ -97,7 +112,7 @@ def numbers_of(listing: Listing) -> ArchiveNumbers:
             _archives.popitem(last=False)
         found.listing, found.wanted = listing, time.monotonic()
         global _thread
-        if (_thread is None or not _thread.is_alive()) and found.missing:
+        if (_thread is None or not _thread.is_alive()) and not found.idle:
             _thread = threading.Thread(target=_work, name="labapp-numbers", daemon=True)
             _thread.start()
     return found

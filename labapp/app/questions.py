@@ -6,21 +6,89 @@ Each function asks in the background and returns a job; the same question again 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
+import os
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from labapp import frames
-from labapp.app import background
-from labapp.config import LabError
+from labapp.app import background, launch
+from labapp.app.launch.trial import trained, trial_of
+from labapp.config import Experiment, LabError, is_trusted
+from labapp.frames import costs
 from labapp.store import Run
 
 if TYPE_CHECKING:
     from labapp.probes.explanations import LayerMap, Look, Sample, Survey
 
 IMAGES = 128  # of the test set, for a mean with an interval
+WARM = "LABAPP_WARM"  # 0: torch is loaded when the first question is asked
+STRIP = 12  # images to choose from
+CALM = 1.5  # seconds for which a form stays as it is before a few steps are timed
+IDLE = 5.0  # seconds after which a timing that no form asks for is given up
+PATIENCE = 60.0  # seconds for one of the first answers
+AFTER = 2.0  # seconds after the first page, whose charts come through the same process
+
+
+def warm(runs: Sequence[Run]) -> background.Job | None:
+    """Load what every question needs: torch, the images and nets of some runs; once, after the first page is there.
+
+    Questions that are asked meanwhile go first. It writes nothing and asks for nobody's code.
+    """
+    if os.environ.get(WARM) == "0":
+        return None
+
+    def work(tell: Any) -> None:
+        time.sleep(AFTER)
+        from labapp.probes import explanations  # noqa: F401 - for whoever asks next
+
+        for run in runs:
+            tell(0.5, "loading the nets")
+            if is_trusted(run.experiment.net) and run.checkpoints():
+                with contextlib.suppress(LabError):  # whoever asks is told
+                    _first_question(run)
+
+    return background.ask(("warm",), work, quick=False, patience=math.inf)
+
+
+def _first_question(run: Run) -> None:
+    """What the Grad-CAM page asks about a run when nobody has chosen anything yet."""
+    images = strip(run, 0, STRIP)
+    if background.wait([images], PATIENCE) and images.value:
+        sample = images.value[0]
+        target = "predicted" if sample.label is None else "true"
+        background.wait([look(run, run.checkpoints()[-1], sample, "gradcam", target)], PATIENCE)
+
+
+def size(experiment: Experiment, images: tuple[int, int, int] | None) -> background.Job:
+    """Multiply-adds of one image, parameters and recorded places of the net of an experiment, three numbers."""
+
+    def work(tell: Any) -> tuple[int, int, int]:
+        from labapp.probes import explanations
+
+        return explanations.size_of(experiment, images)
+
+    return background.ask(("size", costs.net_key(experiment), images), work)
+
+
+def trial(experiment: Experiment) -> background.Job:
+    """What a few steps of an experiment take, a `costs.Pace`; in a process of its own."""
+    short = trial_of(experiment)
+
+    def work(tell: Any) -> costs.Pace | None:
+        until = time.monotonic() + CALM
+        while time.monotonic() < until:  # somebody may be typing
+            tell(0.0, f"timing {short.steps} steps of {short.name}")
+            time.sleep(0.1)
+        with trained(short, launch.arguments_for(short), launch.environment(), tell) as run:
+            return costs.pace(run, least=1)
+
+    return background.ask(("trial", short), work, quick=False, patience=IDLE)
 
 
 def image_set(run: Run) -> tuple[Any, ...]:

@@ -12,9 +12,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from labapp import frames, palette
 from labapp.app import launch
-from labapp.app.archive import asked
+from labapp.app.archive import asked, look_inside
 from labapp.config import LabError, is_read_only
-from labapp.store import AGE, Entry, Listing, Run, look
+from labapp.store import Entry, Listing, Run
 
 PACE = 2.0  # seconds between looks at something that is still running
 
@@ -37,7 +37,7 @@ def job_name(job: launch.Launch) -> str:
 def _bars() -> None:
     """The bars, drawn again until nothing is left running; the whole page when a run began or ended."""
     try:
-        listing = look(asked(), AGE)
+        listing, _ = look_inside(asked())
     except LabError:  # refused, or gone
         return
     if _state(listing) != st.session_state.get("_seen"):

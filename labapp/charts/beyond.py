@@ -114,6 +114,24 @@ def layered(
         height: In pixels, to which a legend of marks adds its own.
         usermeta: Of the chart.
     """
-    chart = alt.layer(*layers, *extra, usermeta=usermeta).properties(height=height + LEGEND * bool(extra))
+    chart = alt.layer(*_agreeing([*layers, *extra]), usermeta=usermeta).properties(height=height + LEGEND * bool(extra))
     own: dict[str, Any] = dict.fromkeys(apart, "independent")
     return chart.resolve_scale(**own) if extra else chart
+
+
+def _agreeing(layers: Sequence[Any]) -> list[Any]:
+    """The layers, all with the legend of the runs that one of them has: Vega hides a legend that any layer forbids."""
+    for name in ("color", "strokeDash"):
+        found = [(layer, channel) for layer in layers if (channel := _of_runs(layer, name)) is not None]
+        legend = next((channel["legend"] for _, channel in found if channel["legend"] is not None), None)
+        for layer, channel in found if legend is not None else []:
+            layer.encoding[name] = channel.copy(deep=True)
+            layer.encoding[name]["legend"] = legend
+    return list(layers)
+
+
+def _of_runs(layer: Any, name: str) -> Any:
+    """A channel of a layer that stands for the run; None where it has none."""
+    channel = getattr(layer, "encoding", alt.Undefined)
+    channel = alt.Undefined if channel is alt.Undefined else channel[name]
+    return channel if isinstance(channel, alt.Color | alt.StrokeDash) and channel["shorthand"] == "run:N" else None

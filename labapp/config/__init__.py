@@ -33,6 +33,8 @@ from labapp.config.permissions import (
     under_data,
     under_roots,
 )
+from labapp.config.presets import PRESETS, STARTER_RECIPE, Preset
+from labapp.config.ranges import Bounds, Depths, bounds, depths
 
 __all__ = [
     "BELONGS_TO",
@@ -42,11 +44,18 @@ __all__ = [
     "IMAGENET_DEPTHS",
     "IMAGESETS",
     "PHOTOGRAPHS",
+    "PRESETS",
     "READING",
     "RECIPES",
+    "STARTER_RECIPE",
     "VGG_DEPTHS",
+    "Bounds",
+    "Depths",
     "Experiment",
     "LabError",
+    "Preset",
+    "bounds",
+    "depths",
     "first_line",
     "is_read_only",
     "is_trusted",

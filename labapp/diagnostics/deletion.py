@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.functional import gaussian_blur
 
 from labapp.diagnostics.measuring.conditions import images_mix
 from labapp.diagnostics.measuring.layer_gradients import Targets, class_scores, class_targets
@@ -63,6 +62,8 @@ def insertion(model: nn.Module, images: Tensor, maps: Tensor, targets: Targets =
 
 def blurred(images: Tensor) -> Tensor:
     """Images as insertion starts from: RISE's blur (σ = 5 pixels, 11 taps, at 224), and at small sizes σ = 2."""
+    from torchvision.transforms.functional import gaussian_blur  # it loads torch's compiler, which takes a second
+
     side = min(images.shape[2:])
     sigma = max(2.0, 5 * side / 224)
     kernel = [2 * min(round(sigma), side - 1) + 1] * 2

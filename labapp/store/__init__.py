@@ -32,6 +32,7 @@ from labapp.store.record import STATUSES, Record
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
 from labapp.store.schema import QUANTITIES, TABLES
+from labapp.store.space import disk_use
 from labapp.store.writer import RunWriter
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "alone",
     "broken_runs",
     "check",
+    "disk_use",
     "find_run",
     "forget",
     "label_run",

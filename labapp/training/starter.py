@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from labapp.config import STARTER_RECIPE as RECIPE
 from labapp.config import Experiment, LabError
-from labapp.store import Run, list_runs, resume_points, why_not_resumed
+from labapp.store import Run, list_runs, look, resume_points, why_not_resumed
 
-RECIPE = {"steps": 300, "batch_size": 64, "learning_rate": 0.1, "schedule": "cosine", "warmup_steps": 100}
 STARTER = (
     Experiment(family="plain", depth=20, width=8, record_every=5, **RECIPE),
     Experiment(family="residual", depth=20, width=8, record_every=5, **RECIPE),
@@ -34,10 +34,11 @@ class Result(NamedTuple):
 def finished(experiments: Sequence[Experiment], root: str | Path) -> dict[Experiment, Run]:
     """Which experiments have a finished run in the archive, the newest of each."""
     try:
-        runs = [run for run in list_runs(root) if run.status == "finished"]
+        there = look(root)
     except LabError:  # no archive yet
         return {}
-    return {run.experiment: run for run in reversed(runs) if run.experiment in experiments}
+    ended = [entry for entry in there.entries if entry.status == "finished" and entry.experiment in experiments]
+    return {entry.experiment: there.run(entry) for entry in reversed(ended)}
 
 
 def resumable(experiments: Sequence[Experiment], root: str | Path) -> dict[Experiment, Run]:

@@ -72,13 +72,13 @@ def test_a_step_that_is_one_goes_without_saying(asked):
 
 def test_the_slider_goes_with_a_run_that_trains_until_it_is_moved():
     opened = page(live=True)
-    assert opened.toggle(key="follow-step").value
+    assert opened.toggle[0].value
     assert opened.session_state["shown"] == 20
     assert grow(opened, 0, 10, 20, 30) == 30
     opened.select_slider(key="step").set_value(10).run()
-    assert not opened.toggle(key="follow-step").value
+    assert not opened.toggle[0].value
     assert grow(opened, 0, 10, 20, 30, 40) == 10
-    opened.toggle(key="follow-step").set_value(True).run()
+    opened.toggle[0].set_value(True).run()
     assert opened.session_state["shown"] == 40
     assert grow(opened, 0, 10, 20, 30, 40, 50) == 50
     opened.session_state["live"] = False  # it has ended
@@ -90,29 +90,54 @@ def test_the_slider_goes_with_a_run_that_trains_until_it_is_moved():
 def test_play_takes_hold_of_the_slider():
     opened = page(live=True)
     opened.button(key="play-step").click().run()
-    assert not opened.toggle(key="follow-step").value
+    assert not opened.toggle[0].value
     opened.run()
     assert opened.session_state["shown"] == 10  # from the last step it begins anew, at the first
 
 
-@pytest.mark.parametrize(
-    ("address", "follows", "step"),
-    [
-        ({"step": "10"}, False, 10),  # whoever sends a step means that step
-        ({"follow_step": "true"}, True, 20),
-        ({"follow_step": "true", "step": "10"}, True, 20),
-        ({"follow_step": "false"}, False, 0),
-        ({"follow_step": "perhaps"}, False, 0),
-    ],
-)
-def test_the_address_says_whether_it_follows(address, follows, step):
-    opened = page(live=True, **address)
-    assert (opened.toggle(key="follow-step").value, opened.session_state["shown"]) == (follows, step)
-    assert grow(opened, 0, 10, 20, 30) == (30 if follows else step)
+@pytest.mark.parametrize("asked", [None, "10", "13", "last"])
+def test_an_address_without_a_step_follows_and_one_with_a_step_stays(asked):
+    opened = page(live=True, **({} if asked is None else {"step": asked}))
+    step = {None: 20, "10": 10, "13": 10, "last": 0}[asked]
+    assert (opened.toggle[0].value, opened.session_state["shown"]) == (asked is None, step)
+    assert grow(opened, 0, 10, 20, 30) == (30 if asked is None else step)
+    assert grow(opened, 0, 10, 20, 30, 40) == (40 if asked is None else step)
+
+
+def test_the_address_holds_a_step_from_when_it_is_held():
+    opened = page(live=True)
+    grow(opened, 0, 10, 20, 30)
+    assert "step" not in opened.query_params
+    opened.toggle[0].set_value(False).run()
+    assert opened.session_state["shown"] == 30
+    assert opened.query_params["step"] in ("30", ["30"])
+    assert grow(opened, 0, 10, 20, 30, 40) == 30
+    opened.toggle[0].set_value(True).run()
+    assert opened.session_state["shown"] == 40
+    grow(opened, 0, 10, 20, 30, 40, 50)
+    assert "step" not in opened.query_params
+
+
+def test_a_browser_that_is_late_takes_no_hold():
+    """Drawn again before it has heard of the last step, it says the one before; so does one that is slower still."""
+    opened = page(live=True)
+    grow(opened, 0, 10, 20, 30)
+    opened.session_state["_archive"] = object()  # the whole page is drawn again, by itself
+    opened.run()
+    for late, last in ((20, 40), (20, 50), (30, 60)):
+        opened.session_state["steps"] = list(range(0, last + 1, 10))
+        opened.select_slider(key="step").set_value(late).run()
+        assert opened.toggle[0].value
+        assert opened.session_state["shown"] == last
+    opened.run()  # it has heard
+    opened.run()
+    opened.select_slider(key="step").set_value(50).run()  # which somebody asks for
+    assert not opened.toggle[0].value
+    assert opened.session_state["shown"] == 50
 
 
 def test_of_a_run_that_has_ended_nothing_is_followed():
-    opened = page(follow_step="true", step="10")
+    opened = page(step="10")
     assert opened.session_state["shown"] == 10
     assert not opened.toggle
 
@@ -129,7 +154,7 @@ def test_a_page_goes_with_a_run_that_trains(record, open_page, tmp_path):
     app = open_page(tmp_path, "gradient_flow")
     app.multiselect(key="runs").set_value([run.id]).run()
     assert app.select_slider(key="step").value == 10
-    assert app.toggle(key="follow-step").value
+    assert app.toggle[0].value
     rows = run.layers(steps=10)
     writer = RunWriter(run.path, from_step=11)
     writer.write("layers", {name: list(rows[name]) for name in rows} | {"step": 20})

@@ -8,25 +8,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections import OrderedDict
 
 import psutil
 import pytest
 
-from labapp.app import launch
+from labapp.app import background, launch, questions
 from labapp.commands.app import opened
 from labapp.store import Run, list_runs
 from tests.app.pages import MAIN, settled, texts
 
-PAGES = (
-    "overview",
-    "gradient_flow",
-    "signals",
-    "compare",
-    "gradcam",
-    "feature_reuse",
-    "representation",
-    "architecture",
-)
+WITHOUT_BUTTONS = ("gradient_flow", "signals", "compare", "method")  # that start something
+PAGES = ("overview", *WITHOUT_BUTTONS, "gradcam", "feature_reuse", "representation", "architecture")
 PROJECT = MAIN.parent.parent
 
 
@@ -72,7 +65,7 @@ def test_read_only_pages_start_nothing_and_say_why(trained, open_page, monkeypat
     app = settled(app) if page == "gradcam" else app
     starting = ("starter", "new", "probe-", "stop-", "form-start")
     assert not [button.key for button in app.button if str(button.key).startswith(starting)]
-    if page not in ("gradient_flow", "signals", "gradcam"):
+    if page not in (*WITHOUT_BUTTONS, "gradcam"):
         assert any("because this lab was opened with --read-only" in words for words in texts(app))
     assert not (trained / launch.FOLDER).exists()
 
@@ -108,11 +101,21 @@ def hostile(trained, tmp_path, monkeypatch):
     assert not mark.exists(), "the code was executed"
 
 
+def test_no_code_is_loaded_ahead_that_nobody_trusts(hostile, monkeypatch):
+    monkeypatch.setenv(questions.WARM, "1")
+    monkeypatch.setattr(questions, "AFTER", 0.0)
+    monkeypatch.setattr(background, "_JOBS", OrderedDict())
+    job = questions.warm([hostile])
+    assert job is not None
+    assert background.wait([job], 120)
+    assert (job.fault, list(background._JOBS)) == ("", [("warm",)])
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_looking_at_a_run_never_imports_its_net(hostile, open_page, page):
     app = open_page(hostile.path.parent, None if page == "overview" else page)
     app = settled(app) if page == "gradcam" else app
-    if page not in ("overview", "gradient_flow", "signals"):
+    if page not in ("overview", *WITHOUT_BUTTONS):
         assert any("consent" in words and "--trust evil" in words for words in texts(app)), texts(app)
     assert launch.launches(hostile.path.parent) == []  # nor does a page begin what would
     assert "evil_module" not in sys.modules

@@ -11,7 +11,7 @@ from PIL import Image
 
 from labapp import charts, figures
 from labapp.charts.files import WIDTH
-from tests.charts.test_beyond import DRAWN, FINE, ILL, LOOKS, curves
+from tests.charts.test_beyond import DRAWN, FINE, ILL, LOOKS, by_layer, curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -86,3 +86,25 @@ def test_csv_has_the_numbers_and_says_what_is_none():
     lines = charts.as_csv(pd.DataFrame({"value": exact})).decode().split()
     assert [float(line) for line in lines[1:3]] == exact[:2]
     assert not re.search(r"\r", text)
+
+
+@pytest.mark.parametrize("values", [FINE, ILL], ids=["fine", "ill"])
+@pytest.mark.parametrize("name", DRAWN)
+def test_no_layer_forbids_the_legend_of_another(name, values):
+    """Vega hides a legend then, and says so only in the console of a browser."""
+    assert conflicts(DRAWN[name][0](values).to_dict()) == []
+
+
+def test_theory_does_not_forbid_it_either():
+    profile = by_layer(FINE, state="")
+    assert conflicts(charts.profile_chart(profile, LOOKS, "output_grad_norm", theory=profile).to_dict()) == []
+
+
+def conflicts(spec):
+    apart = {name for name, how in spec.get("resolve", {}).get("scale", {}).items() if how == "independent"}
+    found = []
+    for name in {"color", "stroke", "strokeDash", "shape"} - apart:
+        channels = [layer.get("encoding", {}).get(name, {}) for layer in spec.get("layer", [])]
+        legends = [each["legend"] is None for each in channels if "field" in each and "legend" in each]
+        found += [name] if len(set(legends)) > 1 else []
+    return found

@@ -38,15 +38,15 @@ from labapp.store import alone, list_runs
 from labapp.store.machine import noted
 
 __all__ = [
-    "FOLDER", "JOBS", "MOST", "PROJECT", "SUPERVISOR", "UNENDED", "Launch", "arguments_for", "at_once", "begin_starter",
-    "children", "cores", "launch_of", "launches", "load", "running", "start", "stop", "stop_run", "waiting",
-    "why_not_stopped",
+    "FOLDER", "JOBS", "MOST", "PROJECT", "SUPERVISOR", "UNENDED", "Launch", "arguments_for", "at_once",
+    "begin_starter", "children", "cores", "environment", "launch_of", "launches", "load", "running", "start", "stop",
+    "stop_run", "waiting", "why_not_stopped",
 ]  # fmt: skip
 
 SUPERVISOR = Path(__file__).with_name("supervisor.py")
 PROJECT = Path(__file__).resolve().parents[3]
 JOBS = "LABAPP_JOBS"  # how many trainings compute at once; one a core where it is not set
-MOST = 50  # that wait; each has a process of ten megabytes
+MOST = 50  # that wait; each has a process of seven megabytes
 
 
 def start(arguments: Sequence[str], root: str | Path, *, queued: bool = False, title: str = "") -> Launch:
@@ -87,7 +87,7 @@ def start(arguments: Sequence[str], root: str | Path, *, queued: bool = False, t
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    env=_environment(),
+                    env=environment(),
                     start_new_session=True,
                 )
             children.append(supervisor)
@@ -138,7 +138,8 @@ def arguments_for(experiment: Experiment) -> list[str]:
     return words
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Of a process that is started: with this very lab on its path, and what it prints in plain lines."""
     paths = [str(PROJECT), os.environ.get("PYTHONPATH", "")]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),

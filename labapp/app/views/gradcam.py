@@ -10,6 +10,7 @@ import streamlit as st
 
 from labapp import app, frames, palette
 from labapp.app import background, questions
+from labapp.app.questions import STRIP
 from labapp.app.views import gradcam_grid, gradcam_scores
 from labapp.app.views.gradcam_grid import COLUMNS, View, at_stage
 from labapp.config import LabError, is_trusted, listed
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 PACE = 0.5  # seconds between looks at a question that is being worked on, and between two checkpoints of a play
 AT_ONCE = 2.0  # seconds for which the page waits for an answer before it shows how far it is
-STRIP = 12  # images to choose from
 THUMB = 56  # pixels of each
 SLIDER = "checkpoint"  # over the checkpoints
 MEANING = """

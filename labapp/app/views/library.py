@@ -33,26 +33,34 @@ HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, 
 
 def show(archive: app.OpenArchive) -> None:
     """Draw the table of all runs, and what can be done with the chosen ones."""
+    st.session_state.pop("_by_table", None)  # the page is drawn with what was chosen
     st.subheader("All runs", anchor=False)
     numbers = numbers_of(archive.listing)
     for run in archive.chosen:  # worked out for this page anyway
         entry = archive.listing.by_id.get(run.id)
         if entry is not None and entry.seen == run.seen and not numbers.kept.is_current(entry):
             numbers.learn(entry, app.summary(run))
-    live = numbers.missing or any(entry.status == "running" for entry in archive.listing.entries)
+    live = _changes(archive.listing, numbers)
     pace = app.PACE if len(archive.listing.entries) <= MANY else PACE
-    st.fragment(_table, run_every=pace if live else None)()
+    st.fragment(_table, run_every=pace if live else None)(live)
     act(archive)
 
 
-def _table() -> None:
+def _changes(listing: Listing, numbers: ArchiveNumbers) -> bool:
+    """Whether the table is another in a moment."""
+    return bool(numbers.missing) or any(entry.status == "running" for entry in listing.entries)
+
+
+def _table(live: bool) -> None:
     try:
         listing, _ = look_inside(asked())
     except LabError:  # gone meanwhile
         return
     if st.session_state.pop("_by_table", False):
-        st.rerun()  # everything that shows the chosen runs
+        st.rerun()  # this part alone was drawn, and everything else shows the chosen runs too
     numbers = numbers_of(listing)
+    if live and not _changes(listing, numbers):
+        st.rerun()  # the pace is set where the fragment is called
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input(
             "Search",

@@ -112,6 +112,7 @@ def test_seeds_fold_into_one_row_with_mean_and_interval(open_page, record, read,
 
 def test_numbers_that_are_not_read_yet_are_told_and_kept(open_page, monkeypatch, tmp_path):
     monkeypatch.setattr(numbers, "_work", lambda: None)
+    monkeypatch.setattr(numbers, "WORTH", 5)
     numbers._archives.clear()
     many_runs(tmp_path / "runs", 10)
     app = open_page(tmp_path / "runs")
@@ -128,7 +129,8 @@ def test_numbers_that_are_not_read_yet_are_told_and_kept(open_page, monkeypatch,
     assert numbers.numbers_of(look(tmp_path / "runs")).missing == 0
 
 
-def test_the_thread_reads_what_is_missing_and_passes_over_what_cannot_be_read(tmp_path):
+def test_the_thread_reads_what_is_missing_and_passes_over_what_cannot_be_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(numbers, "WORTH", 4)
     ids = many_runs(tmp_path / "runs", 4)
     for part in (tmp_path / "runs" / ids[1] / "evals").iterdir():
         part.unlink()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labapp.app import launch
+from labapp.app import launch, several
 from labapp.app.views import experiment
 from labapp.config import FAMILIES, RECIPES, Experiment
 from labapp.store import list_runs
@@ -48,7 +48,7 @@ def test_the_form_shows_the_options_of_the_family(archive, open_page):
     app = open_page(archive)
     app.button(key="new").click().run()
     assert "form-shortcut" in {widget.key for widget in app.selectbox}
-    app.segmented_control(key="form-family").set_value("dense").run()
+    app.segmented_control(key="form-family").set_value(["dense"]).run()
     assert not app.exception
     assert "form-shortcut" not in {widget.key for widget in app.selectbox}
     assert "form-growth_rate" in {widget.key for widget in app.number_input}
@@ -66,7 +66,7 @@ def test_the_form_shows_what_will_run(archive, open_page, recipe):
     app.button(key="new").click().run()
     app.selectbox(key="form-recipe").set_value(recipe).run()
     for family in FAMILIES:
-        app.segmented_control(key="form-family").set_value(family).run()
+        app.segmented_control(key="form-family").set_value([family]).run()
         wanted, shown = Experiment(family=family, recipe=recipe), placeholders(app)
         assert {"steps", "warmup_steps", "schedule", "depth", "record_every"} <= set(shown)
         for name, grey in shown.items():
@@ -100,7 +100,7 @@ def test_a_value_that_is_typed_is_the_value_that_runs(archive, open_page, recipe
 
 
 def test_values_that_do_not_fit_leave_the_others_shown():
-    wanted, fault = experiment.settled({"family": "plain", "recipe": "he", "depth": 21, "batch_size": 32})
+    wanted, fault = several.settled({"family": "plain", "recipe": "he", "depth": 21, "batch_size": 32})
     assert "21 is not" in fault
     assert (wanted.recipe, wanted.batch_size, wanted.depth) == ("he", 32, 20)
 
@@ -119,13 +119,17 @@ def test_the_form_starts_a_real_run(open_page, record, tmp_path):
     }.items():
         app.number_input(key=f"form-{name}").set_value(value)
     app.run()
+    app.text_input(key="form-seed").set_value("2-3").run()
+    assert app.button(key="form-start").label == "Start 2"
     app.button(key="form-start").click().run()
     assert not app.exception
-    (job,) = launch.launches(tmp_path)
-    assert ended(job).status == "finished", job.tail()
+    jobs = launch.launches(tmp_path)
+    assert sorted(job.title for job in jobs) == ["residual-8, seed 2", "residual-8, seed 3"]
+    assert [ended(job).status for job in jobs] == ["finished"] * 2, jobs[0].tail()
     app.button(key="look").click().run()
     app.button(key="offer").click().run()
     assert not app.exception
-    assert "residual-8" in set(app.dataframe[0].value["run"])
-    run = next(run for run in list_runs(tmp_path) if run.name == "residual-8")
-    assert (run.experiment.steps, run.experiment.batch_size, run.experiment.width) == (2, 8, 2)
+    assert len(app.multiselect(key="runs").options) == 3
+    runs = [run.experiment for run in list_runs(tmp_path) if run.name == "residual-8"]
+    assert {(run.steps, run.batch_size, run.width) for run in runs} == {(2, 8, 2)}
+    assert {run.seed for run in runs} == {2, 3}

@@ -1,0 +1,204 @@
+"""The app as a user meets it: Streamlit's server as a process, and pages of it in Chromium.
+
+    with served(root) as address, chromium() as browser, opened(browser, address) as lab:
+        lab.go("Gradient flow")
+        lab.keep("gradient-flow")        # a screenshot, where LABAPP_SCREENS names a folder
+
+Whatever the console says as an error or a warning fails the test that opened the page, Vega's warnings too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import labapp
+
+PROJECT = Path(labapp.__file__).resolve().parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+WIDE, PHONE = (1280, 900), (390, 844)
+WAIT = 60_000  # ms, for a machine that is busy with other tests
+# Streamlit asks for these below the page's own path first, and again where they are.
+KNOWN = re.compile(r"/_stcore/(health|host-config)")
+# Counts how often the page's script has come to its end, so that one can wait for the next time.
+COUNTING = """
+window.labRuns = 0; let before = '';
+setInterval(() => {
+  const now = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState ?? '';
+  if (now !== before && now === 'notRunning') window.labRuns += 1;
+  before = now;
+}, 5);
+"""
+DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
+  && [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(
+       chart => chart.querySelector('canvas, svg') || !chart.offsetParent)
+  && document.querySelector('[data-testid="stMain"] h1')"""
+
+
+def why_none() -> str:
+    """Why no browser can be opened here; "" where one can."""
+    if not CHROMIUM:
+        return "there is no Chromium (apt install chromium)"
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed"
+    return ""
+
+
+@contextlib.contextmanager
+def served(root: Path, **environment: str) -> Iterator[str]:
+    """The address of the app on an archive, as `streamlit run labapp/main.py` serves it."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "labapp/main.py")]
+    command += ["--server.headless", "true", "--server.port", str(port), "--server.fileWatcherType", "none"]
+    own = {"LABAPP_RUNS": str(root), "PYTHONPATH": str(PROJECT), **environment}
+    server = subprocess.Popen(
+        command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    address = f"http://localhost:{port}"
+    try:
+        end = time.monotonic() + WAIT / 1000
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                break
+            if server.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"the app did not start: {server.communicate(timeout=5)[0]}")
+            time.sleep(0.1)
+        yield address
+    finally:
+        server.terminate()
+        said, _ = server.communicate(timeout=20)
+    assert "Traceback" not in said, said
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """The browser, without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Lab:
+    """A tab of a browser in which the app is open."""
+
+    def __init__(self, page: Any, address: str, screens: str = "") -> None:
+        self.page, self.address, self.screens = page, address, screens
+        self.said: list[str] = []
+        page.set_default_timeout(WAIT)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning") and not KNOWN.search(str(message.location.get("url"))):
+            self.said.append(f"{message.type}: {message.text}")
+
+    def visit(self, path: str = "", **query: str) -> Lab:
+        """Open an address of the app, and wait until it is drawn."""
+        more = f"?{urllib.parse.urlencode(query)}" if query else ""
+        self.page.goto(f"{self.address}/{path}{more}")
+        self.page.wait_for_function("window.labRuns > 0")
+        return self.settled()
+
+    def go(self, title: str) -> Lab:
+        """Choose a page in the sidebar, and wait until it is drawn."""
+        link = self.page.locator('[data-testid="stSidebarNavLink"]').filter(has=self.page.locator(f'[label="{title}"]'))
+        folded = self.page.locator('[data-testid="stSidebar"][data-collapsed="true"]').count()
+        if folded:  # as it is on a phone, where it covers the page
+            self.page.locator('[data-testid="stExpandSidebarButton"]').click()
+        self.after(link.click)
+        if folded and self.page.locator('[data-testid="stSidebar"][data-collapsed="false"]').count():
+            self.page.locator('[data-testid="stSidebar"]').hover()
+            self.page.locator('[data-testid="stSidebarCollapseButton"] button').click()
+            self.page.wait_for_selector('[data-testid="stSidebar"][data-collapsed="true"]', state="attached")
+        return self
+
+    def after(self, act: Callable[[], Any]) -> Lab:
+        """Do something that has the page's script run, and wait until it has."""
+        runs = self.page.evaluate("window.labRuns")
+        act()
+        self.page.wait_for_function("before => window.labRuns > before", arg=runs)
+        return self.settled()
+
+    def titles(self) -> list[str]:
+        """What the sidebar calls the pages."""
+        links = self.page.locator('[data-testid="stSidebarNavLink"] [label]')
+        links.first.wait_for(state="attached")
+        return [str(link.get_attribute("label")) for link in links.all()]
+
+    def settled(self) -> Lab:
+        """Wait until the script has run and its charts are drawn."""
+        self.page.wait_for_function(DRAWN)
+        return self
+
+    def text(self) -> str:
+        """What stands on the page, without its sidebar."""
+        return str(self.page.locator('[data-testid="stMain"]').inner_text())
+
+    def title(self) -> str:
+        """The page's answer."""
+        return str(self.page.locator('[data-testid="stMain"] h1').first.inner_text())
+
+    def fits(self) -> bool:
+        """Whether nothing is wider than the window."""
+        return bool(self.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"))
+
+    def keep(self, name: str) -> None:
+        """Keep a picture of the whole page."""
+        if folder := self.screens:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            size, inner = (
+                self.page.viewport_size,
+                self.page.locator('[data-testid="stMainBlockContainer"]').bounding_box(),
+            )
+            high = int(max(size["height"], inner["height"] + 40))
+            self.page.set_viewport_size({"width": size["width"], "height": high})
+            self.page.wait_for_timeout(300)
+            self.page.screenshot(path=f"{folder}/{name}.png")
+            self.page.set_viewport_size(size)
+
+    def ask(self, name: str) -> Any:
+        """The button of a name."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def check(self) -> Lab:
+        """Nothing went wrong on the page as it is now."""
+        assert self.page.locator('[data-testid="stException"]').count() == 0, self.text()
+        assert self.said == []
+        return self
+
+
+@contextlib.contextmanager
+def opened(
+    browser: Any, address: str, size: tuple[int, int] = WIDE, theme: str = "light", screens: str = ""
+) -> Iterator[Lab]:
+    """A tab of its own, without a past; what its console said is checked in the end."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme=theme, accept_downloads=True, locale="en-GB"
+    )
+    context.add_init_script(COUNTING)
+    try:
+        lab = Lab(context.new_page(), address, screens or os.environ.get("LABAPP_SCREENS", ""))
+        yield lab
+        lab.check()
+    finally:
+        context.close()
