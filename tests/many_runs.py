@@ -45,7 +45,7 @@ def _copied(real: list[Run], root: Path, number: int) -> str:
     group, seed = divmod(number, SEEDS)
     source = real[group % len(real)]
     rate, width = RATES[group // len(real) % len(RATES)], WIDTHS[group // len(real) // len(RATES) % len(WIDTHS)]
-    given = {"seed": seed, "learning_rate": rate, "width": width, "weight_decay": 1e-4 * (1 + group // 48)}
+    given = {"seed": seed, "learning_rate": rate, "width": width, "weight_decay": round(1e-4 * (1 + group // 48), 6)}
     old = source.record
     begun = BEGUN + timedelta(minutes=10 * number)
     run_id = f"{source.name}-{begun:%Y%m%d-%H%M%S}-{number:05x}"

@@ -16,18 +16,18 @@ from labapp.app.tables import token
 from labapp.frames import compare
 from labapp.store import Run
 
-Own = tuple[tuple[str, str, int], ...]  # the runs of a side: path, version and the step that is looked at, or −1
+Own = tuple[tuple[str, str, int], ...]  # the runs of a side: path, version and the step that is looked at
 
 
 def compared_steps(a: Sequence[Run], b: Sequence[Run]) -> pd.DataFrame:
     """`frames.compare.compared_steps` of the steps at which the runs of two sides recorded their layers, cached."""
-    return compare.compared_steps(*([_recorded_steps(*token(run)) for run in runs] for runs in (a, b)))
+    return _compared_steps(*(tuple(token(run) for run in runs) for runs in (a, b)))
 
 
 def by_depth(a: compare.Side, b: compare.Side, quantity: str, at: Any, where: str = "") -> pd.DataFrame:
     """`frames.compare.by_depth` at one row of `compared_steps`, of which only those steps are read; cached."""
     one, other = (
-        tuple((*token(run), own) for run, own in zip(side.runs, steps, strict=True))
+        tuple((*token(run), own) for run, own in zip(side.runs, steps, strict=True) if own >= 0)
         for side, steps in ((a, at.a), (b, at.b))
     )
     return _by_depth(one, other, quantity, where).assign(step=int(at.step))
@@ -36,6 +36,11 @@ def by_depth(a: compare.Side, b: compare.Side, quantity: str, at: Any, where: st
 def course(a: compare.Side, b: compare.Side, quantity: str) -> pd.DataFrame:
     """`frames.compare.course`, cached run by run."""
     return compare.course(a, b, quantity, read=lambda run, what: _series(*token(run), what))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _compared_steps(a: tuple[tuple[str, str], ...], b: tuple[tuple[str, str], ...]) -> pd.DataFrame:
+    return compare.compared_steps(*([_recorded_steps(*run) for run in runs] for runs in (a, b)))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -57,14 +62,8 @@ def _series(path: str, version: str, quantity: str) -> pd.DataFrame:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _by_depth(a: Own, b: Own, quantity: str, where: str) -> pd.DataFrame:
-    known = {path: (version, step) for path, version, step in (*a, *b)}
-
-    def read(run: Run, what: str) -> pd.DataFrame:
-        version, step = known[str(run.path)]
-        if step < 0:
-            return pd.DataFrame(columns=compare.VALUES).astype({"usual": bool})
-        found = compare.read_compared(run, what, _recorded(str(run.path), version, step))
-        return found[found["step"] == step].assign(step=0)  # all stand for the one that was asked for
-
+    versions = {Run(path): version for path, version, _ in (*a, *b)}
+    own = {Run(path): step for path, _, step in (*a, *b)}
+    read = compare.read_only(own, lambda run, step: _recorded(str(run.path), versions[run], step))
     one, other = (compare.Side("", tuple(Run(path) for path, _, _ in side)) for side in (a, b))
     return compare.by_depth(one, other, quantity, where=where, read=read)

@@ -48,7 +48,12 @@ class ArchiveNumbers:
     @property
     def missing(self) -> int:
         """How many runs are still to be read, without live ones of which something is known."""
-        return sum(not (entry.status == "running" and self.kept.of(entry)) for entry in self._stale())
+        return len(self.unread)
+
+    @property
+    def unread(self) -> set[str]:
+        """Their ids."""
+        return {entry.id for entry in self._stale() if not (entry.status == "running" and self.kept.of(entry))}
 
     @property
     def idle(self) -> bool:

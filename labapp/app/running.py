@@ -42,19 +42,22 @@ def _bars() -> None:
         return
     if _state(listing) != st.session_state.get("_seen"):
         st.rerun()
-    writing = set()
+    writing, training, starting, waiting = set(), st.container(), st.container(), st.container()  # each keeps its place
     names = frames.called(listing)
     for entry in listing.entries:
         if entry.status == "running":
             run = listing.run(entry)
             job = launch.launch_of(run)
             writing.add(job.id if job else "")
-            _bar(run, entry, names[entry.id].run, job)
+            with training:
+                _bar(run, entry, names[entry.id].run, job)
     there = launch.running(listing.root)
     for job in there:
         if job.status == "running" and job.id not in writing:
-            _job(job)
-    _queue([job for job in reversed(there) if job.status == "waiting"])
+            with starting:
+                _job(job)
+    with waiting:
+        _queue([job for job in reversed(there) if job.status == "waiting"])
 
 
 def _bar(run: Run, entry: Entry, name: str, job: launch.Launch | None) -> None:
@@ -98,19 +101,33 @@ def _stop_button(
     key: str, told: str, act: Callable[[], object], *, label: str = "Stop", disabled: bool = False
 ) -> None:
     icon = ":material/close:" if label == "Remove" else ":material/stop_circle:"
-    pressed = st.button(
-        label, icon=icon, key=f"stop-{key}", type="tertiary", disabled=disabled, help=palette.sentence(told) or None
+    st.button(
+        label,
+        icon=icon,
+        key=f"stop-{key}",
+        type="tertiary",
+        disabled=disabled,
+        help=palette.sentence(told) or None,
+        on_click=_act,  # not once it is drawn: these bars may begin anew before they come to it
+        args=(key, act),
     )
-    if pressed:
-        try:
-            act()
-        except LabError as error:  # it belongs to another user, or runs on another machine
-            st.error(palette.sentence(error))
+    if refused := st.session_state.get(f"_refused-{key}"):
+        st.error(palette.sentence(refused))
+
+
+def _act(key: str, act: Callable[[], object]) -> None:
+    """Do what a button is for; a refusal is shown below it."""
+    st.session_state.pop(f"_refused-{key}", None)
+    try:
+        act()
+    except LabError as error:  # it belongs to another user, runs on another machine, or has ended meanwhile
+        st.session_state[f"_refused-{key}"] = str(error)
 
 
 def _state(listing: Listing) -> tuple[object, list[tuple[str, str]]]:
-    """The status of every run and of the latest launches, to tell whether something began or ended."""
-    return listing.standing, [(job.id, job.status) for job in launch.launches(listing.root)[:20]]
+    """The status of every run and of the latest and unended launches, to tell whether something began or ended."""
+    jobs = enumerate(launch.launches(listing.root))
+    return listing.standing, [(job.id, job.status) for place, job in jobs if place < 20 or job.status in launch.UNENDED]
 
 
 def how_far(lines: Sequence[str]) -> tuple[float | None, str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from labapp import palette
@@ -23,7 +24,7 @@ NO_VALUE = "no value"
 def marked(rows: pd.DataFrame, value: str = "value", log: bool = False) -> pd.DataFrame:
     """The rows whose value the axis cannot show, with the column mark, its name in `palette.MARKS`."""
     names = palette.beyond(rows[value].astype(float), log)
-    return rows.assign(mark=names)[[bool(name) for name in names]]
+    return rows.assign(mark=names).loc[np.array(names, dtype=bool)]  # of no rows a list would name no columns
 
 
 def marks(

@@ -107,7 +107,7 @@ def _legend(styles: pd.DataFrame) -> alt.Legend:
 
 def ticks_along(count: int, **options: Any) -> alt.Axis:
     """A horizontal axis of about so many ticks, whose labels stay inside of its ends."""
-    return alt.Axis(tickCount=count, labelFlush=FLUSH, **options)
+    return alt.Axis(tickCount=count, labelFlush=FLUSH, labelFlushOffset=-2, **options)  # a canvas may lack a pixel
 
 
 def dotted(expected: pd.DataFrame, styles: pd.DataFrame, title: str, focus: alt.Parameter | None = None) -> list[Any]:

@@ -71,7 +71,7 @@ def heatmap_chart(
 
 def scale_chart(quantity: str, domain: tuple[float, float], relative: bool = False) -> alt.Chart:
     """The colour bar that all heatmaps of a page share."""
-    ticks = log_axis([10 ** domain[0], 10 ** domain[1]], nice=False, labelFlush=FLUSH)
+    ticks = log_axis([10 ** domain[0], 10 ** domain[1]], nice=False, labelFlush=FLUSH, labelFlushOffset=-2)
     axis = alt.X("low:Q", title=axis_title(quantity, relative), **ticks)
     return colour_bar(domain, axis, colour_scale(domain, relative), height=92, powers=True)
 

@@ -42,21 +42,17 @@ def runs_named(word: str, root: str) -> list[Run]:
 
 def found(a: compare.Side, b: compare.Side, step: int | None, rules: list[compare.Rule]) -> dict[str, Any]:
     """Everything that is told, in the types of tables."""
-    recorded, read_of_runs = functools.cache(compare.read_recorded), functools.cache(compare.read_series)
-    read = functools.cache(lambda run, quantity: compare.read_compared(run, quantity, recorded(run)))
-    steps = sorted(
-        {
-            int(at)
-            for quantity in compare.SHOWN
-            for at in compare.compared_steps(*([read(run, quantity) for run in side.runs] for side in (a, b)))["step"]
-        }
-    )
+    recorded = {run: run.layers(columns=["step"]).drop_duplicates() for run in (*a.runs, *b.runs)}
+    taken = compare.compared_steps(*([recorded[run] for run in side.runs] for side in (a, b)))
+    steps = [int(step) for step in taken["step"]]
     at = near(steps, step) if step is not None else _middle(steps)
     if step is not None and at is None:
         said = f"they have {listed(steps if len(steps) < 8 else [*steps[:3], '…', *steps[-3:]])}" if steps else "none"
         raise LabError(f"A and B did not both record layers within a tenth of step {step}; of common steps {said}")
+    read_of_runs = functools.cache(compare.read_series)
     ends = [compare.ends(a, b, name, read=read_of_runs) for name in compare.OF_RUNS]
     problems = [f"{run.id}: {problem}" for run in dict.fromkeys((*a.runs, *b.runs)) for problem in run.problems]
+    read = functools.cache(compare.read_compared)
     verdicts = [compare.judge(rule, a, b, read, read_of_runs)._asdict() for rule in rules]
     if problems and rules:  # what cannot be read may be what would have broken a rule
         verdicts += [{"rule": "runs are whole", "state": "broken", "note": problem} for problem in problems]
@@ -66,10 +62,27 @@ def found(a: compare.Side, b: compare.Side, step: int | None, rules: list[compar
         "configuration": compare.configuration(a, b),
         "ends": pd.concat([end for end in ends if len(end)]) if any(map(len, ends)) else ends[0],
         "step": at,
-        "layers": compare.largest(a, b, at, read=read) if at is not None else pd.DataFrame(),
+        "layers": _layers(a, b, taken[taken["step"] == at], recorded),
         "rules": verdicts,
         "problems": problems,
     }
+
+
+def _layers(a: compare.Side, b: compare.Side, taken: pd.DataFrame, steps: dict[Run, pd.DataFrame]) -> pd.DataFrame:
+    """Where layers differ most at a row of common steps, whose rows alone are read; empty where there is none."""
+    if taken.empty:
+        return pd.DataFrame()
+    at = taken.iloc[0]
+    count = [
+        {run: own for run, own in zip(side.runs, at[name], strict=True) if own >= 0}
+        for side, name in ((a, "a"), (b, "b"))
+    ]
+    recorded = functools.cache(
+        lambda run, step: compare.read_recorded(run, steps=[int(steps[run]["step"].min()), step])
+    )
+    one, other = (compare.Side(side.name, tuple(own)) for side, own in zip((a, b), count, strict=True))
+    read = compare.read_only(count[0] | count[1], recorded)
+    return compare.largest(one, other, 0, read=read).assign(step=int(at["step"]))
 
 
 def _middle(steps: list[int]) -> int | None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from labapp import charts, frames, palette
-from labapp.charts.beyond import NO_VALUE
+from labapp.charts.beyond import NO_VALUE, marked
 
 ILL = [1.0, np.nan, np.inf, -np.inf, 0.0, -1.0, 2.0]
 FINE = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
@@ -131,7 +131,7 @@ NO_VALUES = {  # what draws whole numbers alone, or nothing that was measured
     *("lifetimes_chart", "histogram_chart"),  # steps and channels; counts, whose bins of zero and NaN stand apart
     *("scale_chart", "linear_bar"),  # colours over the span of finite values
     *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span", "symmetric_axis"),  # no charts
-    *("Chart", "alone", "as_csv"),  # files of them, see test_files
+    *("Chart", "Unchecked", "alone", "as_csv", "unchecked"),  # files of them, see test_files
 }
 
 
@@ -176,6 +176,15 @@ def test_a_healthy_table_has_neither_marks_nor_a_legend_of_them(name):
 def test_a_table_without_a_single_number_is_drawn(name):
     rows, _ = marks(DRAWN[name][0]([np.nan] * len(ILL)))
     assert len(rows) >= len(ILL)
+
+
+def test_of_no_rows_none_is_marked():
+    """A run that was never tested has no row of accuracy, and its losses are drawn all the same."""
+    found = marked(by_layer(FINE).iloc[:0])
+    assert found.empty
+    assert "mark" in found
+    losses = curves(FINE)
+    assert charts.accuracy_chart(losses[losses["split"] == "train"], LOOKS).to_dict()
 
 
 def test_infinite_values_stand_at_the_upper_edge_and_the_others_at_the_lower_one():

@@ -156,7 +156,11 @@ def _nets(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None
     """One row an experiment, its seeds folded."""
     called = frames.called(listing)
     table = frames.folded(frames.library(found, called, ["accuracy"], numbers.number, []))
-    interval: Any = [_interval(row) for row in app.rows(table)]
+    unread = numbers.unread
+    waiting = [not unread.isdisjoint(ids) for ids in table["ids"]]  # a mean of some seeds would be another
+    ends = [_interval(row) for row in app.rows(table)]
+    interval: Any = ["being read" if wait else end for wait, end in zip(waiting, ends, strict=True)]
+    table["accuracy"] = table["accuracy"].mask(pd.Series(waiting, index=table.index, dtype=bool))
     shown = table.assign(run=table["net"], accuracy=100 * table["accuracy"], interval=interval)
     _draw(shown[["run", "runs", "seeds", "finished", "accuracy", "interval"]], table["ids"].tolist(), [])
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import streamlit as st
@@ -33,9 +34,11 @@ def conditions(listing: Listing, measured: Sequence[str]) -> Question:
             select_all=False,
         )
         for field in fields:
-            values = [] if field in measured or field in RANGES else _values(listing.entries, field)
+            values = set() if field in measured or field in RANGES else _values(listing.entries, field)
             if 0 < len(values) <= VALUES:
-                found += _one_of(field, values)
+                found += _one_of(field, _in_order(values))
+            elif any(isinstance(value, str) for value in values):
+                found += _typed(field)
             else:
                 found += _between(field, field == "started")
     return Question((), tuple(found))
@@ -46,15 +49,19 @@ def in_words(field: str) -> str:
     return field.replace("_", " ").capitalize()
 
 
-def _values(entries: Sequence[Entry], field: str) -> list[str]:
-    """The values that runs have in a field, in order; the first VALUES and one more."""
+def _values(entries: Sequence[Entry], field: str) -> set[Any]:
+    """The values that runs have in a field; not all of them where there are more than VALUES."""
     found: set[Any] = set()
     for entry in entries:
         value = value_of(entry, field, "")
         found.update(value if isinstance(value, tuple) else [value])
         if len(found) > VALUES:
-            return []
-    return list(map(str, sorted(found, key=lambda value: (value is None, isinstance(value, str), value or 0))))
+            break
+    return found
+
+
+def _in_order(values: Iterable[Any]) -> list[str]:
+    return list(map(str, sorted(values, key=lambda value: (value is None, isinstance(value, str), value or 0))))
 
 
 def _one_of(field: str, values: Sequence[str]) -> list[Condition]:
@@ -62,16 +69,28 @@ def _one_of(field: str, values: Sequence[str]) -> list[Condition]:
     return [Condition(field, "=", tuple(some))] if some else []
 
 
+def _typed(field: str) -> list[Condition]:
+    """Words of which there are too many to list."""
+    words = st.text_input(
+        in_words(field), key=f"is-{field}", bind="query-params", help="One of these; several with commas between them"
+    )
+    return [Condition(field, "=", tuple(str(words).split(",")))] if words else []
+
+
 def _between(field: str, day: bool) -> list[Condition]:
     """From and to, with what is typed there as conditions."""
-    found = []
     with st.container(horizontal=True):
-        for sign, word in ((">=", "from"), ("<=", "to")):
+        ends: list[Any] = []
+        for word in ("from", "to"):
             label, key = f"{in_words(field)}, {word}", f"{word}-{field}"
             if day:
-                value: Any = st.date_input(label, None, key=key, bind="query-params")
+                ends.append(st.date_input(label, None, key=key, bind="query-params"))
             else:
-                value = st.number_input(label, value=None, key=key, bind="query-params", step=None, format="%g")
-            if value is not None:
-                found.append(Condition(field, sign, (str(value),)))
+                ends.append(st.number_input(label, value=None, key=key, bind="query-params", step=None, format="%g"))
+    first, last = ends
+    found = [] if first is None else [Condition(field, ">=", (str(first),))]
+    if last is not None and day:  # to its end
+        found.append(Condition(field, "<", (str(last + timedelta(days=1)),)))
+    elif last is not None:
+        found.append(Condition(field, "<=", (str(last),)))
     return found

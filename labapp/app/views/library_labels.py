@@ -11,7 +11,7 @@ from labapp.app.picking import chosen, take
 from labapp.config import READING, LabError, is_read_only, listed
 from labapp.store import Entry, Labels, label_run, remove_run
 
-NAMED = 5  # runs that a sentence names
+NAMED = 3  # runs that a sentence names
 
 
 def act(archive: app.OpenArchive) -> None:

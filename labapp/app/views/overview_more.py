@@ -16,10 +16,11 @@ SHOWN = ("train_accuracy", "learning_rate", "images_per_second", "seconds")
 
 def draw(archive: app.OpenArchive) -> None:
     """Draw the pictures, when they are asked for."""
-    st.fragment(_folded)(archive)
+    st.fragment(_folded, run_every=app.PACE if archive.live else None)(archive)
 
 
 def _folded(archive: app.OpenArchive) -> None:
+    app.look_again_if_gone(archive.chosen)
     with st.expander("How they trained", icon=":material/speed:", key="trained", bind="query-params") as part:
         if part.open:
             _pictures(archive)

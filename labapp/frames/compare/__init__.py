@@ -16,7 +16,7 @@ from labapp.frames.compare.judging import Verdict, judge
 from labapp.frames.compare.layers import by_depth
 from labapp.frames.compare.moments import compared_steps
 from labapp.frames.compare.quantities import OF_LAYERS, OF_RUNS, SCALES, SHOWN
-from labapp.frames.compare.reading import VALUES, read_compared, read_recorded
+from labapp.frames.compare.reading import read_compared, read_only, read_recorded
 from labapp.frames.compare.rules import Rule, parse_rule
 from labapp.frames.compare.series import course, ends, read_series
 from labapp.frames.compare.sides import Side, side
@@ -24,7 +24,7 @@ from labapp.frames.compare.summary import largest
 from labapp.frames.compare.telling import telling
 
 __all__ = [
-    "CONFIGURATION", "OF_LAYERS", "OF_RUNS", "SCALES", "SHOWN", "VALUES", "Rule", "Side", "Verdict", "by_depth",
+    "CONFIGURATION", "OF_LAYERS", "OF_RUNS", "SCALES", "SHOWN", "Rule", "Side", "Verdict", "by_depth",
     "compared_steps", "configuration", "contrast", "course", "ends", "in_words", "judge", "largest", "parse_rule",
-    "read_compared", "read_recorded", "read_series", "repeated", "side", "telling",
+    "read_compared", "read_only", "read_recorded", "read_series", "repeated", "side", "telling",
 ]  # fmt: skip

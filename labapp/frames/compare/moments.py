@@ -23,15 +23,12 @@ def compared_steps(a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame]) -> pd.D
     known = [[np.unique(table["step"].to_numpy(int)) for table in tables] for tables in (a, b)]
     every = [steps for side_steps in known for steps in side_steps if len(steps)]
     asked = np.unique(np.concatenate(every)) if every else np.array([], int)
-    own = [np.array([_near(steps, asked) for steps in side_steps]) for side_steps in known]  # (runs, T)
-    found, seen = [], set()
-    for at, step in enumerate(asked):
-        stand = [_most(side_own[:, at]) for side_own in own]
-        if any(max(steps) < 0 for steps in stand) or (key := str(stand)) in seen:
-            continue
-        seen.add(key)
-        found.append((int(step), *stand))
-    return pd.DataFrame(found, columns=["step", "a", "b"])
+    own = [_most(np.array([_near(steps, asked) for steps in side_steps])) for side_steps in known]  # (runs, T)
+    both = np.flatnonzero(np.all([each.max(0) >= 0 for each in own], axis=0)) if len(asked) else np.array([], int)
+    _, firsts = np.unique(np.concatenate(own)[:, both], axis=1, return_index=True)  # of equal steps the first asked for
+    taken = both[np.sort(firsts)]
+    one, other = (each[:, taken].T.tolist() for each in own)
+    return pd.DataFrame({"step": asked[taken], "a": one, "b": other})
 
 
 def _near(steps: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -44,10 +41,8 @@ def _near(steps: NDArray[np.int64], asked: NDArray[np.int64]) -> NDArray[np.int6
     return np.where(np.abs(steps[nearer] - asked) <= TOLERANCE * asked, steps[nearer], -1)
 
 
-def _most(own: NDArray[np.int64]) -> list[int]:
-    """The same steps, −1 for runs that do not stand where most do."""
-    steps, counts = np.unique(own[own >= 0], return_counts=True)
-    if not len(steps):
-        return [-1] * len(own)
-    most = steps[np.flatnonzero(counts == counts.max())[-1]]
-    return [int(step) if step == most else -1 for step in own]
+def _most(own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same steps (runs, T), −1 for runs that do not stand where most do, the later of two."""
+    alike = ((own[:, None] == own[None]) & (own[None] >= 0)).sum(1) * (own >= 0)  # runs that stand where each does
+    most = np.where(alike == alike.max(0), own, -1).max(0)
+    return np.where(own == most, own, -1)

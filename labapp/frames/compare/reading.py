@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -64,6 +64,23 @@ def read_compared(run: Run, quantity: str, recorded: pd.DataFrame | None = None)
     rows = rows[there]
     rows = rows.sort_values(["step", "depth"], kind="stable").drop_duplicates(["step", "layer"])
     return rows[VALUES].reset_index(drop=True)
+
+
+def read_only(
+    own: Mapping[Run, int], recorded: Callable[[Run, int], pd.DataFrame]
+) -> Callable[[Run, str], pd.DataFrame]:
+    """A reader as `read_compared`, of each run's rows at one step, which all get step 0: they stand for one another.
+
+    Args:
+        own: Of each run its step.
+        recorded: What a run recorded at a step and at its first one, where healthy layers show what they have.
+    """
+
+    def read(run: Run, quantity: str) -> pd.DataFrame:
+        found = read_compared(run, quantity, recorded(run, own[run]))
+        return found[found["step"] == own[run]].assign(step=0)
+
+    return read
 
 
 def _usual(table: pd.DataFrame, run: Run, place: str) -> pd.Series:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from labapp.app import numbers
-from labapp.store import NUMBERS, list_runs, look
+from labapp.store import NUMBERS, label_run, list_runs, look
 from tests.app.pages import select, texts
 from tests.many_runs import many_runs
 
@@ -37,6 +37,7 @@ def read(monkeypatch):
             pass
         return known
 
+    monkeypatch.setattr(numbers, "_work", lambda: None)
     monkeypatch.setattr("labapp.app.views.library.numbers_of", at_once)
     numbers._archives.clear()
 
@@ -108,6 +109,19 @@ def test_seeds_fold_into_one_row_with_mean_and_interval(open_page, record, read,
     select(app, [list(rows.index).index("plain-20")])
     assert len(chosen(app)) == 4
     assert other.id not in chosen(app)
+
+
+def test_a_mean_waits_until_every_seed_is_read(open_page, record, monkeypatch, tmp_path):
+    monkeypatch.setattr(numbers, "_work", lambda: None)
+    numbers._archives.clear()
+    runs = [record(tmp_path, seed=seed, accuracy=0.9 + seed / 100, recorded=(0, 10)) for seed in range(3)]
+    app = open_page(tmp_path, runs=[run.id for run in runs[:2]], fold="true")  # which are read for this page anyway
+    assert (table(app)["accuracy"].isna().tolist(), table(app)["interval"].tolist()) == ([True], ["being read"])
+    known = numbers.numbers_of(look(tmp_path))
+    while known.read_next():
+        pass
+    app.run()
+    assert table(app)["accuracy"].tolist() == [pytest.approx(91.0)]
 
 
 def test_numbers_that_are_not_read_yet_are_told_and_kept(open_page, monkeypatch, tmp_path):
@@ -224,4 +238,20 @@ def test_filters_by_any_field_narrow_the_table(archive, open_page, read):
     assert sorted(table(app)["run"]) == ["plain-20", "residual-20", "residual-56"]
     app.multiselect(key="is-depth").set_value(["56"]).run()
     assert table(app)["run"].tolist() == ["residual-56"]
+    assert not app.exception
+
+
+def test_a_range_of_days_holds_both_and_many_words_are_typed(open_page, tmp_path, monkeypatch):
+    monkeypatch.setattr("labapp.app.views.library_filters.VALUES", 1)
+    ids = many_runs(tmp_path / "runs", 6)
+    begun = look(tmp_path / "runs").entries[0].created.date()
+    app = open_page(tmp_path / "runs", fields=["Started", "Tag", "Net"], runs="")
+    assert len(table(app)) == 6
+    app.date_input(key="from-started").set_value(begun)
+    app.date_input(key="to-started").set_value(begun).run()
+    assert len(table(app)) == 6
+    label_run(tmp_path / "runs", ids[0], tags=["one", "two"])
+    app.run()
+    app.text_input(key="is-tag").set_value("Two,three").run()
+    assert table(app)["run_id"].tolist() == ids[:1]
     assert not app.exception
