@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -32,7 +33,7 @@ def chart(drawn: charts.Chart, key: str, alt: str, table: pd.DataFrame, scale: c
         scale: The bar of its colours, which the page draws once for several charts; files have it above the chart.
     """
     with st.container(key=f"chart-{key}", gap=None):
-        st.altair_chart(drawn, key=key, alt=alt)
+        _draw(drawn, key, alt)
         menu = st.popover("Download", icon=":material/download:", type="tertiary", key=f"menu-{key}", on_change="rerun")
         if menu.open:
             with menu:
@@ -41,7 +42,12 @@ def chart(drawn: charts.Chart, key: str, alt: str, table: pd.DataFrame, scale: c
 
 def colour_bar(drawn: charts.Chart, key: str, alt: str) -> None:
     """Draw the bar of colours of the charts below it; it is in their files."""
-    st.altair_chart(drawn, key=key, alt=alt)
+    _draw(drawn, key, alt)
+
+
+def _draw(drawn: charts.Chart, key: str, alt: str) -> None:
+    as_it_is: Any = charts.Unchecked(drawn)
+    st.altair_chart(as_it_is, key=key, alt=alt)
 
 
 def _files(drawn: charts.Chart, key: str, alt: str, table: pd.DataFrame, scale: charts.Chart | None) -> None:

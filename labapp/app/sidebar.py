@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from labapp import charts
 from labapp.app.archive import choose
 from labapp.app.drawn import CORNER
 from labapp.app.legend import legend
@@ -13,6 +14,7 @@ from labapp.store import forget
 
 def draw_sidebar() -> None:
     """Draw the sidebar."""
+    charts.unchecked()
     st.html(CORNER)
     with st.sidebar:
         top = st.empty()

@@ -133,6 +133,6 @@ def _agreeing(layers: Sequence[Any]) -> list[Any]:
 
 def _of_runs(layer: Any, name: str) -> Any:
     """A channel of a layer that stands for the run; None where it has none."""
-    channel: Any = getattr(layer, "encoding", alt.Undefined)
-    channel = alt.Undefined if channel is alt.Undefined else channel[name]
+    encoding: Any = getattr(layer, "encoding", alt.Undefined)
+    channel = alt.Undefined if encoding is alt.Undefined else encoding[name]
     return channel if isinstance(channel, alt.Color | alt.StrokeDash) and channel["shorthand"] == "run:N" else None

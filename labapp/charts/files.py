@@ -29,6 +29,22 @@ STYLE = {
 }
 
 
+class Unchecked:
+    """A chart that is not held against the schema of Vega-Lite again: tests do that, and it costs a third of a page."""
+
+    def __init__(self, chart: Chart) -> None:
+        self._chart = chart
+
+    def to_dict(self) -> dict[str, Any]:
+        """The description that Streamlit asks for."""
+        return self._chart.to_dict(validate=False)
+
+
+def unchecked() -> None:
+    """Have charts made from here on without checking each part of them as well."""
+    alt.utils.schemapi.disable_debug_mode()
+
+
 def alone(chart: Chart, title: str = "", scale: Chart | None = None) -> dict[str, Any]:
     """The Vega-Lite description of a chart that stands on a page of its own.
 

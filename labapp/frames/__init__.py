@@ -40,7 +40,7 @@ from labapp.frames.gradients import (
     of_layers_that_have,
     quantities_for,
 )
-from labapp.frames.grids import LAYER, Grid, Panel, moments, read_grid, rows_at, sampled, span
+from labapp.frames.grids import LAYER, Grid, Panel, moments, read_grid, rows_at, span
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.library import differing, folded, library
 from labapp.frames.magnitudes import layers_with, magnitudes, spread
@@ -72,7 +72,7 @@ from labapp.frames.signals import (
     signals,
     totals,
 )
-from labapp.frames.slopes import gradient_slope, over_seeds
+from labapp.frames.slopes import gradient_slope, over_seeds, sampled_slopes
 from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
@@ -164,7 +164,7 @@ __all__ = [
     "reuse",
     "reuse_steps",
     "rows_at",
-    "sampled",
+    "sampled_slopes",
     "scaled",
     "self_similarity",
     "shattering",

@@ -53,6 +53,13 @@ def quantities_for(quantity: str) -> list[str]:
 
 
 def _panel(run: Run, who: dict[str, Any], grid: Grid, quantity: str, kinds: list[str], relative: bool) -> Panel:
+    key = (quantity, *kinds, relative, *who.values())
+    if key not in grid.kept:
+        grid.kept[key] = _made(run, who, grid, quantity, kinds, relative)
+    return grid.kept[key]
+
+
+def _made(run: Run, who: dict[str, Any], grid: Grid, quantity: str, kinds: list[str], relative: bool) -> Panel:
     chosen = grid.of_layers(np.flatnonzero(grid.layers["kind"].isin(kinds)))
     there, value = measured(chosen, quantity, run), chosen.columns[quantity]
     if relative and there.any():

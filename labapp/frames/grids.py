@@ -8,7 +8,7 @@ up to date by what was added since.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Grid:
     there: NDArray[np.bool_]
     rows: int
     attempts: int
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)  # what was worked out from it
 
     @property
     def size(self) -> int:
@@ -139,6 +140,7 @@ class Panel:
     measured: NDArray[np.bool_]
     columns: dict[str, Values]
     also: dict[str, Values]
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)  # what was worked out from it
 
     def rows(self, at: NDArray[np.int64] | None = None) -> pd.DataFrame:
         """The columns of `IDENTITY` and `LAYER`, then the values: a row a measurement, by step and depth.
@@ -171,10 +173,20 @@ class Panel:
         """The same without the measurements that are not kept; (T, n) bool."""
         return replace(self, measured=self.measured & kept)
 
+    def once(self, make: Callable[..., Any], *options: Any) -> Any:
+        """What a function makes of the panel, for as long as the panel is; to be read only."""
+        if (make, *options) not in self.kept:
+            self.kept[make, *options] = make(self, *options)
+        return self.kept[make, *options]
+
     @property
     def recorded(self) -> NDArray[np.int64]:
         """The places in `steps` at which anything was measured."""
-        return np.flatnonzero(self.measured.any(1))
+        return self.once(_recorded)
+
+
+def _recorded(panel: Panel) -> NDArray[np.int64]:
+    return np.flatnonzero(panel.measured.any(1))
 
 
 def panels_of(table: pd.DataFrame) -> list[Panel]:
@@ -218,22 +230,17 @@ def rows_at(panels: Sequence[Panel], standing: pd.DataFrame, also: Iterable[str]
     return concatenated(parts, also)
 
 
-def sampled(panels: Sequence[Panel], steps: int, standing: pd.DataFrame) -> pd.DataFrame:
-    """The rows of at most so many steps of all runs together: evenly spaced ones, the first, the last, and that shown.
+def sampled(panel: Panel, steps: int) -> pd.DataFrame:
+    """The rows of at most so many steps: evenly spaced ones, the first and the last.
 
-    Up to half of them are ones at which no line through the layers can be drawn, if a run has such.
+    Up to half of them are ones at which no line through the layers can be drawn, if the run has such.
     """
-    own = dict(zip(standing["run"], standing["step"], strict=True))
-    parts = []
-    for panel in panels:
-        there, share = panel.recorded, max(4, steps // max(1, len(panels)))
-        usable = panel.measured & np.isfinite(panel.columns["value"]) & (panel.columns["value"] > 0)
-        bad = there[usable[there].sum(1) < 2]
-        kept = evenly(bad, share // 2)
-        kept = np.union1d(kept, evenly(np.setdiff1d(there, bad) if len(kept) else there, share - len(kept)))
-        shown = np.flatnonzero(panel.steps == own.get(panel.who["run"]))
-        parts.append(panel.rows(np.union1d(kept, shown).astype(int)))
-    return concatenated(parts)
+    there = panel.recorded
+    usable = panel.measured & np.isfinite(panel.columns["value"]) & (panel.columns["value"] > 0)
+    bad = there[usable[there].sum(1) < 2]
+    kept = evenly(bad, steps // 2)
+    kept = np.union1d(kept, evenly(np.setdiff1d(there, bad) if len(kept) else there, steps - len(kept)))
+    return panel.rows(kept.astype(int))
 
 
 def all_rows(panels: Sequence[Panel], also: Iterable[str] = ()) -> pd.DataFrame:
@@ -250,10 +257,13 @@ def concatenated(parts: Sequence[pd.DataFrame], also: Iterable[str] = ()) -> pd.
 
 def span(panels: Iterable[Panel], positive: bool = True) -> tuple[float, float] | None:
     """The least and the greatest finite value at any step, of positive ones alone or of all; None where none is."""
-    ends = []
-    for panel in panels:
-        value = panel.columns["value"]
-        good = panel.measured & np.isfinite(value) & ((value > 0) | (not positive))
-        if good.any():
-            ends += [float(value.min(where=good, initial=np.inf)), float(value.max(where=good, initial=-np.inf))]
+    ends = [end for panel in panels for end in panel.once(_ends, positive)]
     return (min(ends), max(ends)) if ends else None
+
+
+def _ends(panel: Panel, positive: bool) -> list[float]:
+    value = panel.columns["value"]
+    good = panel.measured & np.isfinite(value) & ((value > 0) | (not positive))
+    if not good.any():
+        return []
+    return [float(value.min(where=good, initial=np.inf)), float(value.max(where=good, initial=-np.inf))]

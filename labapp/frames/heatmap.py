@@ -33,7 +33,8 @@ def gradient_heatmap(table: pd.DataFrame | Sequence[Panel], marks: int = MARKS) 
         worst in the cell). The first recorded step keeps cells of its own.
     """
     panels = panels_of(table) if isinstance(table, pd.DataFrame) else table
-    return joined([_cells(panel, marks) for panel in panels if panel.measured.any()], COLUMNS)
+    drawn = [panel for panel in panels if len(panel.recorded)]
+    return joined([panel.once(_cells, marks) for panel in drawn], COLUMNS)
 
 
 def _cells(panel: Panel, marks: int) -> pd.DataFrame:

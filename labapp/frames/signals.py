@@ -53,7 +53,7 @@ def signal_panels(runs: Sequence[Run], read: ReadGrid | None = None) -> dict[str
     two parts of ∂L/∂x.
     """
     read = read or read_grid
-    found = [_panels(run, who, read(run, RECORDED)) for run, who in zip(runs, identities(runs), strict=True)]
+    found = [_kept(run, who, read(run, RECORDED)) for run, who in zip(runs, identities(runs), strict=True)]
     return {quantity: [panels[quantity] for panels in found] for quantity in SIGNALS}
 
 
@@ -65,6 +65,13 @@ def signal_rows(panels: Mapping[str, Sequence[Panel]], standing: pd.DataFrame | 
     ]
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     return table[[*IDENTITY, *LAYER, "quantity", *_MORE]].astype(dict.fromkeys(_WORDS, object))
+
+
+def _kept(run: Run, who: dict[str, Any], grid: Grid) -> dict[str, Panel]:
+    key = ("signals", *who.values())
+    if key not in grid.kept:
+        grid.kept[key] = _panels(run, who, grid)
+    return grid.kept[key]
 
 
 def _panels(run: Run, who: dict[str, Any], grid: Grid) -> dict[str, Panel]:

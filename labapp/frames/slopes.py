@@ -17,17 +17,23 @@ Projections on shortcuts are in no fit: they stand beside the layers, not betwee
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
+from labapp.frames.grids import Panel, rows_at, sampled
 from labapp.frames.runs import IDENTITY
+from labapp.frames.thinning import joined
 
 RHOS = (-0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98)  # denser where a step changes the error more
 SEEDS = 3  # from this many on their spread is taken; that of two has an interval of 13 deviations
 LEVEL = 0.95
 _HALVINGS = 30  # of the bracket of a quantile: to 1e-9 of it
+
+_FITTED = ("step", "slope", "low", "high", "factor", "layers", "left_out")
 
 Numbers = NDArray[np.float64]
 
@@ -63,7 +69,7 @@ def gradient_slope(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
         Command: labapp train --record every
     """
     keys = [*IDENTITY, "step"] if "run_id" in table else ["run", "step"]
-    columns = [*keys, "slope", "low", "high", "factor", "layers", "left_out"]
+    columns = [*dict.fromkeys([*keys, *_FITTED])]
     table = table[~on_shortcut(table["layer"])] if len(table) else table
     if table.empty:
         return pd.DataFrame(columns=columns)
@@ -90,6 +96,21 @@ def gradient_slope(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
         left_out=[int((~good).sum()) for _, _, good in profiles],
     )
     return result.reset_index(drop=True)[columns]
+
+
+def sampled_slopes(panels: Sequence[Panel], steps: int, standing: pd.DataFrame) -> pd.DataFrame:
+    """`gradient_slope` at so many steps of all runs together, see `sampled`, and at those shown (`frames.standing`)."""
+    share = max(4, steps // max(1, len(panels)))
+    found = []
+    for panel in panels:
+        fitted = panel.once(_sampled, share)
+        shown = gradient_slope(rows_at([panel], standing[~standing["step"].isin(fitted["step"])]))
+        found.append(pd.concat([fitted, shown]).sort_values("step", kind="stable") if len(shown) else fitted)
+    return joined(found, [*IDENTITY, *_FITTED])
+
+
+def _sampled(panel: Panel, steps: int) -> pd.DataFrame:
+    return gradient_slope(sampled(panel, steps))
 
 
 def _fit(x: Numbers, y: Numbers, level: float) -> tuple[Numbers, Numbers]:

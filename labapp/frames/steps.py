@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from labapp.config import LabError
@@ -23,8 +24,16 @@ Read = Callable[[Run, str, int], pd.DataFrame]  # run, quantity and step to the 
 
 def near(steps: Iterable[int], step: int) -> int | None:
     """The one of these steps that stands for `step`; None where none is within the tolerance."""
-    nearest = min(steps, key=lambda at: (abs(at - step), at), default=None)
-    return nearest if nearest is not None and abs(nearest - step) <= TOLERANCE * step else None
+    there = np.fromiter(steps, np.int64)
+    if not len(there):
+        return None
+    nearest = _nearest(there, step)
+    return nearest if abs(nearest - step) <= TOLERANCE * step else None
+
+
+def _nearest(steps: np.ndarray, step: float) -> int:
+    """The step that is nearest, the earlier of two."""
+    return int(steps[np.lexsort((steps, np.abs(steps - step)))[0]])
 
 
 def near_step(run: Run, name: str, step: int) -> int | None:
@@ -52,10 +61,7 @@ def standing(table: pd.DataFrame, step: int) -> pd.DataFrame:
         run, step (its recorded step that stands for the one asked for, NaN where it is left out), nearest (its nearest
         recorded step, the earlier of two).
     """
-    rows = [
-        (run, near(steps, step), min(steps, key=lambda at: (abs(at - step), at)))
-        for run, steps in _steps_of(table).items()
-    ]
+    rows = [(run, near(steps, step), _nearest(steps, step)) for run, steps in _steps_of(table).items()]
     return pd.DataFrame(rows, columns=["run", "step", "nearest"])
 
 
@@ -65,8 +71,8 @@ def middle_step(table: pd.DataFrame) -> int:
     So one run that was broken off early does not make the others be shown early.
     """
     steps = _steps_of(table)
-    half = statistics.median(max(own) for own in steps.values()) / 2
-    return min({at for own in steps.values() for at in own}, key=lambda at: (abs(at - half), at))
+    half = statistics.median(int(own.max()) for own in steps.values()) / 2
+    return _nearest(np.concatenate(list(steps.values())), half)
 
 
 def moment(table: pd.DataFrame, last: bool) -> pd.DataFrame:
@@ -88,8 +94,6 @@ def together(table: pd.DataFrame, by: Sequence[str] = ("net",)) -> pd.DataFrame:
     return table.merge(chosen[[*by, "step"]], on=[*by, "step"])
 
 
-def _steps_of(table: pd.DataFrame) -> dict[str, list[int]]:
+def _steps_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
     pairs = table[["run", "step"]].drop_duplicates()
-    return {
-        str(run): [int(step) for step in rows["step"]] for run, rows in pairs.groupby("run", sort=False, observed=True)
-    }
+    return {str(run): rows.to_numpy(int) for run, rows in pairs.groupby("run", sort=False, observed=True)["step"]}

@@ -68,15 +68,27 @@ def test_heatmaps_of_panels_are_those_of_their_rows(digit_nets, diverged):
 def test_slopes_are_sampled_with_first_last_and_the_step_shown(record, tmp_path):
     run = record(tmp_path, recorded=tuple(range(0, 300, 3)), nan_from=270, status="diverged")
     panels = frames.layer_panels([run])
-    rows = frames.sampled(panels, 12, frames.standing(frames.moments(panels), 150))
-    steps = sorted(set(rows["step"]))
+    slopes = frames.sampled_slopes(panels, 12, frames.standing(frames.moments(panels), 150))
+    steps = list(slopes["step"])
+    assert steps == sorted(steps)
     assert steps[0] == 0
     assert steps[-1] == 297
     assert 150 in steps
     assert len(steps) <= 13
-    assert sum(step >= 270 for step in steps) == 6  # half of them are those without a slope
+    assert slopes["slope"].isna().sum() == 6  # half of them are those without a slope
     whole = frames.gradient_slope(frames.layer_table([run]))
-    pd.testing.assert_frame_equal(frames.gradient_slope(rows), whole[whole["step"].isin(steps)].reset_index(drop=True))
+    pd.testing.assert_frame_equal(
+        slopes.reset_index(drop=True), whole[whole["step"].isin(steps)].reset_index(drop=True)
+    )
+
+
+def test_what_was_worked_out_once_stays(digit_nets):
+    runs = list_runs(digit_nets)
+    read = {run.id: frames.read_grid(run, frames.quantities_for("output_grad_norm")) for run in runs}
+    one, other = (frames.layer_panels(runs, read=lambda run, _: read[run.id]) for _ in range(2))
+    assert all(each is again for each, again in zip(one, other, strict=True))
+    pd.testing.assert_frame_equal(frames.gradient_heatmap(one), frames.gradient_heatmap(other))
+    assert frames.layer_panels(runs, relative=True, read=lambda run, _: read[run.id])[0] is not one[0]
 
 
 def written(writer, steps, layers=("stem", "body", "head"), scale=1.0):

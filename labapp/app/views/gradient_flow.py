@@ -137,7 +137,7 @@ def _picture(archive: app.OpenArchive) -> None:
         step = app.step_slider(steps, "step", live=archive.live)
         standing = frames.standing(moments, step)
         app.say_steps(standing, step)
-    slopes = frames.gradient_slope(frames.sampled(panels, SLOPES, standing))
+    slopes = frames.sampled_slopes(panels, SLOPES, standing)
     profile = frames.gradient_profile(frames.rows_at(panels, standing), step)
     at = profile[["run", "step"]].drop_duplicates()
     what = "gradient" if quantity == "output_grad_norm" else "weights' gradient"
