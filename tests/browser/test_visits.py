@@ -1,6 +1,7 @@
 """What does somebody do with the app, from the first look to a picture in a paper?"""
 
 import io
+import re
 import time
 import urllib.parse
 
@@ -77,3 +78,40 @@ def test_a_run_that_is_removed_while_it_is_shown(open_lab, digit_nets):
     shutil.rmtree(digit_nets / "plain")
     for title in lab.titles():
         lab.go(title).check()
+
+
+def test_a_training_from_the_form_is_watched_stopped_and_resumed(open_lab, digit_nets):
+    lab = open_lab(digit_nets).visit()
+    before = {run.id for run in list_runs(digit_nets)}
+    lab.after(lab.ask("Start an experiment").click)
+    form = lab.page.locator('[role="dialog"]')
+    for name, value in {"Depth": "8", "Width": "4", "Steps": "2000"}.items():
+        field = form.get_by_label(name, exact=True)
+        field.fill(value)
+        lab.after(lambda field=field: field.press("Enter"))
+    assert "--steps 2000" in form.inner_text()
+    lab.after(lab.page.locator('[class*="st-key-form-start"] button').click)
+    until(lab, lambda: {run.id for run in list_runs(digit_nets)} - before)
+    run = next(run for run in list_runs(digit_nets) if run.id not in before)
+    until(lab, lambda: run.progress[0] > 5)
+
+    watching = open_lab(digit_nets).visit("gradient_flow", runs=run.id)
+    first = watching.title()
+    until(watching, lambda: watching.title() != first)  # the slider follows, and so does the answer
+    watching.keep("visit-live")
+
+    lab.visit("", runs=run.id)
+    stop = lab.page.locator('[class*="st-key-stop-"] button').first
+    stop.wait_for()
+    stop.click()
+    until(lab, lambda: run.status == "stopped")
+    at = run.progress[0]
+    assert 0 < at < 2000
+
+    resume = lab.page.get_by_role("button", name=re.compile("^Resume"))
+    resume.first.wait_for()
+    resume.first.click()
+    until(lab, lambda: run.status == "running" and run.progress[0] > at)
+    lab.page.locator('[class*="st-key-stop-"] button').first.click()
+    until(lab, lambda: run.status == "stopped")
+    assert list(run.steps()["step"]) == list(range(run.progress[0]))
