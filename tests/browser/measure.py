@@ -9,13 +9,13 @@ answered; "again" is the same page of the same tab later. Memory is the server's
 """
 
 import argparse
+import contextlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -43,10 +43,12 @@ def say(what: str, seconds: float, wanted: float | None = None) -> None:
 
 def memory() -> float:
     """MiB of the server that this process began, and of what it began."""
-    servers = [
-        each for each in psutil.Process().children(recursive=True) if "streamlit" in " ".join(each.cmdline()[:4])
-    ]
-    return sum(each.memory_info().rss for each in servers) / 2**20
+    found = 0.0
+    for each in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # one that ends just now
+            if "streamlit" in each.cmdline():
+                found += sum(one.memory_info().rss for one in (each, *each.children(recursive=True)))
+    return found / 2**20
 
 
 def overview(root: Path, count: int) -> None:
@@ -90,7 +92,7 @@ def large(root: Path, run_id: str) -> None:
         print(f"memory of the server: {memory():,.0f} MiB", flush=True)
 
 
-@contextmanager
+@contextlib.contextmanager
 def training(root: Path) -> Iterator[None]:
     """A training that goes on for as long as is wanted."""
     command = [sys.executable, "-m", "labapp", "train", "--family", "residual", "--depth", "20", "--steps", "100000"]
