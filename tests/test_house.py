@@ -199,3 +199,9 @@ def test_the_laboratory_works_without_the_screen(module):
 def test_charts_come_onto_pages_with_their_downloads(path):
     drawn = "altair_chart" in path.read_text()
     assert drawn == (relative(path) == "labapp/app/drawn.py"), "draw it by app.chart"
+
+
+def test_no_page_imports_scipy_stats():
+    """It takes half a second, and `scipy.special` has what it is used for."""
+    code = "import sys, labapp.app, labapp.app.views.overview; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0

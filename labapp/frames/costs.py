@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from labapp.config import Experiment
 from labapp.store import Run, disk_use
@@ -170,7 +170,7 @@ def expected(experiment: Experiment, size: Size, paces: Sequence[Pace]) -> Cost 
         seconds = _seconds(experiment, size, each, each.step)
         told.setdefault(number if same else net_key(each.experiment), []).append(math.log(seconds))
     logs = [statistics.fmean(each) for each in told.values()]
-    reach = float(student.ppf((1 + COVERED) / 2, len(logs) - 1)) * statistics.stdev(logs) * math.sqrt(1 + 1 / len(logs))
+    reach = float(stdtrit(len(logs) - 1, (1 + COVERED) / 2)) * statistics.stdev(logs) * math.sqrt(1 + 1 / len(logs))
     middle = statistics.fmean(logs)
     whose = "of this net" if same else f"of {len(logs)} nets"
     by = f"{len(asked)} runs {whose} on this machine"

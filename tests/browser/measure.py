@@ -26,6 +26,7 @@ from tests.large_run import large_run
 from tests.many_runs import many_runs
 
 PAGES = ("Gradient flow", "Signals", "Compare", "Grad-CAM", "Feature reuse", "Representation", "Architecture")
+QUIET = {"LABAPP_WARM": "0"}  # torch is not loaded meanwhile, as it is in the first seconds of a server
 WINDOW = 20.0  # seconds of training with the page open, and without it, in turn
 
 
@@ -54,7 +55,7 @@ def memory() -> float:
 def overview(root: Path, count: int) -> None:
     """The archive as a whole."""
     first, again, choosing = (1.5, 0.4, 0.5) if count <= 1000 else (3.0, 0.5, 0.5)
-    with served(root) as address, chromium() as browser:
+    with served(root, **QUIET) as address, chromium() as browser:
         with opened(browser, address) as lab:
             say(f"Overview of {count:,} runs, first", timed(lab.visit), first)
         with opened(browser, address) as lab:
@@ -74,7 +75,7 @@ def search(lab: Lab, words: str) -> None:
 
 def large(root: Path, run_id: str) -> None:
     """Every page of one large run."""
-    with served(root) as address, chromium() as browser, opened(browser, address) as lab:
+    with served(root, **QUIET) as address, chromium() as browser, opened(browser, address) as lab:
         lab.visit("method")  # the server has begun, and has read nothing
         lab.visit("", runs=run_id)
         for title in PAGES:
