@@ -60,7 +60,7 @@ def overview(root: Path, count: int) -> None:
             say(f"Overview of {count:,} runs, first", timed(lab.visit), first)
         with opened(browser, address) as lab:
             say(f"Overview of {count:,} runs, another visitor", timed(lab.visit), first)
-            lab.go("Architecture")
+            lab.go("Method")
             say(f"Overview of {count:,} runs, again", timed(lambda: lab.go("Overview")), again)
             say("search among them", timed(lambda: search(lab, "residual depth=56")), choosing)
         print(f"memory of the server: {memory():,.0f} MiB", flush=True)
