@@ -3,24 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from labapp.frames.beyond import OF_WEIGHTS, events
+from labapp.frames.beyond import OF_WEIGHTS
+from labapp.frames.beyond import measured_rows as measured
 from labapp.frames.grids import LAYER
 from labapp.frames.signals import FROM_ZERO, RECORDED, SIGNALS, response_kind
 from labapp.frames.slopes import on_shortcut
-
-
-def measured(table, quantity, run):
-    there, ill = table[quantity].notna(), table["nonfinite"] > 0
-    if quantity not in OF_WEIGHTS:
-        return there | ill
-    known = there.groupby(table["layer"]).transform("any")
-    if not known.all():  # of a run that was never healthy, the layers that have parameters
-        weighty = {layer["path"] for layer in run.layers_info if layer.get("parameters") and "#" not in layer["path"]}
-        known |= table["layer"].isin(weighty) & ill.groupby(table["layer"]).transform("all")
-    if quantity == "weight_grad_norm":  # where no gradient came, the update is finite
-        known &= ill | table["update_ratio"].isna()
-    since = min([*table["step"][ill], *events(run)["step"]], default=np.inf)  # before, NaN is 0 ÷ 0 or not known
-    return there | (known & (table["step"] >= since))
 
 
 def read_layers(run, quantity, kinds):
