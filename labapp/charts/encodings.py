@@ -100,7 +100,7 @@ def _legend(styles: pd.DataFrame) -> alt.Legend:
     room = f"(width >= {max(PHONE, entry)} && {len(styles)} <= {ROWS} * {columns})"
     return alt.Legend(
         title=None, orient="top", columns=alt.ExprRef(f"{room} ? {columns} : {len(styles)}"), labelLimit=300,
-        symbolType="stroke", symbolSize=alt.ExprRef(f"{room} ? 500 : 0"), symbolStrokeWidth=2.2,
+        symbolType="stroke", symbolSize=alt.ExprRef(f"{room} ? 500 : 0"), symbolStrokeWidth=2.2, symbolOpacity=1,
         labelFontSize=alt.ExprRef(f"{room} ? 12 : 0"), rowPadding=alt.ExprRef(f"{room} ? 2 : 0"),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
     labapp starter && python -m tests.browser.pictures --runs runs --out assets
 
-What is shown are the pages of the starter comparison, in a window of 1280 pixels.
+What is shown are the pages of the starter comparison, in a window of 1500 pixels.
 """
 
 import argparse
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.browser.lab import Lab, chromium, opened, served, why_none
 
-SIZE = (1280, 1000)
-GRADCAM = 1.0  # seconds between looks at a page whose nets are still being asked
+SIZE = (1500, 2000)
+LOOK, QUIET = 1.0, 4  # seconds between looks at a page whose nets are still being asked, and looks without a question
 
 
 def shot(lab: Lab, path: Path, height: int) -> None:
@@ -33,14 +33,16 @@ def main() -> int:
     if reason := why_none():
         print(reason)
         return 2
-    with served(asked.runs) as address, chromium() as browser, opened(browser, address, size=(SIZE[0], 2000)) as lab:
+    with served(asked.runs) as address, chromium() as browser, opened(browser, address, size=SIZE) as lab:
         lab.visit("gradient_flow", step="0")
-        shot(lab, asked.out / "gradient-flow.png", 960)
+        shot(lab, asked.out / "gradient-flow.png", 740)
         lab.visit("gradcam")
         busy = re.compile("No net has looked|Asking")
-        while busy.search(lab.text()):
-            lab.page.wait_for_timeout(1000 * GRADCAM)
-        shot(lab.settled(), asked.out / "gradcam.png", 1400)
+        quiet = 0
+        while quiet < QUIET:
+            lab.page.wait_for_timeout(1000 * LOOK)
+            quiet = 0 if busy.search(lab.text()) else quiet + 1
+        shot(lab.settled(), asked.out / "gradcam.png", 1580)
     return 0
 
 
