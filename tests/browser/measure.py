@@ -108,6 +108,7 @@ def training(root: Path) -> Iterator[None]:
 
 def live(root: Path) -> None:
     """Steps a second with a page open that is drawn every two seconds, and without it, in turn."""
+    root.mkdir()
     with served(root) as address, chromium() as browser, training(root):
         while not list_runs(root) or list_runs(root)[0].progress[0] < 20:
             time.sleep(0.5)
