@@ -33,7 +33,7 @@ def near(steps: Iterable[int], step: int) -> int | None:
 
 def _nearest(steps: np.ndarray, step: float) -> int:
     """The step that is nearest, the earlier of two."""
-    return int(steps[np.lexsort((steps, np.abs(steps - step)))[0]])
+    return int(steps[np.lexsort((steps, np.abs(steps - float(step))))[0]])  # any number may be asked for
 
 
 def near_step(run: Run, name: str, step: int) -> int | None:

@@ -58,3 +58,9 @@ def test_what_is_averaged_over_seeds_is_of_one_step():
     table = runs_of(a=[100], b=[100], c=[20], d=[7], e=[9]).assign(net=np.repeat(["x", "x", "x", "y", "y"], 2))
     kept = frames.together(table)
     assert kept.groupby("run")["step"].first().to_dict() == {"a": 100, "b": 100, "e": 9}
+
+
+def test_any_number_may_be_asked_for():
+    assert frames.near([0, 10], 10**30) is None
+    assert frames.near([0, 10], -(10**30)) is None
+    assert frames.near([2**53 - 1], 2**53 - 1) == 2**53 - 1
