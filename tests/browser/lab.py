@@ -183,7 +183,7 @@ class Lab:
     def check(self) -> Lab:
         """Nothing went wrong on the page as it is now."""
         assert self.page.locator('[data-testid="stException"]').count() == 0, self.text()
-        assert self.said == []
+        assert self.said == [], f"the console said {self.said}"
         return self
 
 
