@@ -62,7 +62,7 @@ def step_slider(
     if now and not hold:
         at = steps.index(state[key]) if state.get(key) in steps else 0
         last = len(steps) - 1
-        after = 0 if at == last else min(at + max(1, len(steps) // FRAMES), last)
+        after = 0 if at == last else min(at + _stride(len(steps)), last)
         state[key] = steps[after]
         state[flag] = after < last
     elif follows:
@@ -91,6 +91,15 @@ def step_slider(
     if now != playing(key) or isinstance(step, tuple):
         st.rerun()  # the whole page, because the pace is set where the fragment is called
     return int(step)
+
+
+def frames_of(steps: int) -> list[int]:
+    """Which of so many steps a play over all of them shows, as places."""
+    return sorted({*range(0, steps, _stride(steps)), max(0, steps - 1)})
+
+
+def _stride(steps: int) -> int:
+    return max(1, steps // FRAMES)
 
 
 def offered(steps: Sequence[int], at: int) -> list[int]:

@@ -77,7 +77,10 @@ def test_rows_that_fill_the_matrices_in_order_and_rows_that_nearly_do(tmp_path, 
         writer.write("layers", rows)
     found = writer.run.matrices(["output_std"])
     last = {key: value for *key, value in zip(steps, layers, rows["output_std"], strict=True) for key in [tuple(key)]}
-    assert (list(found.steps), found.places) == (sorted(set(steps)), [(each, ord(each)) for each in sorted(set(layers))])
+    assert (list(found.steps), found.places) == (
+        sorted(set(steps)),
+        [(each, ord(each)) for each in sorted(set(layers))],
+    )
     held = {
         (step, layer): value
         for step, own in zip(found.steps, found.columns["output_std"], strict=True)

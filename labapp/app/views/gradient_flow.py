@@ -128,8 +128,8 @@ def _picture(archive: app.OpenArchive) -> Asked | None:
     with app.reading(archive.chosen):
         panels = _panels(archive, asked)
     moments = frames.moments(panels)
-    what = None if moments.empty else asked
-    if st.session_state.get(DRAWN, what) != what:
+    shown = None if moments.empty else asked
+    if st.session_state.get(DRAWN, shown) != shown:
         st.rerun()  # the whole page, since the heatmaps are of something else now
     runs, looks = app.described(archive.chosen), app.styles(archive.chosen)
     if moments.empty:
@@ -183,7 +183,7 @@ def _picture(archive: app.OpenArchive) -> Asked | None:
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
-    return what
+    return shown
 
 
 def _ends(slopes: pd.DataFrame) -> str:
