@@ -29,7 +29,7 @@ def playing(key: str) -> bool:
     return bool(st.session_state.get(f"_playing-{key}", False))
 
 
-def playable(draw: Callable[..., Thing], key: str, live: bool = False) -> Callable[..., Thing]:
+def playable(draw: Callable[..., None], key: str, live: bool = False) -> Callable[..., None]:
     """`draw` as a fragment that is drawn again by itself: often while its slider plays, at times while it is `live`."""
     return st.fragment(draw, run_every=PLAY if playing(key) else PACE if live else None)
 
@@ -105,7 +105,8 @@ def _stride(steps: int) -> int:
 def offered(steps: Sequence[int], at: int) -> list[int]:
     """Which of these steps are offered where one is shown: all of a few; of many an even share and those around it.
 
-    Of a run that grows the same ones stay offered until it has doubled, so that a slider keeps still in the hand.
+    While a run grows the same ones stay offered, until every other one is enough, so that a slider keeps still in the
+    hand.
     """
     if len(steps) <= MANY:
         return list(steps)
@@ -117,7 +118,8 @@ def offered(steps: Sequence[int], at: int) -> list[int]:
 def _offered(steps: list[int], key: str, begin: int | None) -> list[int]:
     """What is offered now, and what was a moment ago: a browser that is late may ask for one of those."""
     state, first = st.session_state, steps[0] if begin is None else begin
-    now = offered(steps, state.get(key, first))
+    asked = st.query_params.get(key, "")
+    now = offered(steps, state[key] if key in state else int(asked) if asked in map(str, steps) else first)
     before, state[f"_offered-{key}"] = state.get(f"_offered-{key}", ()), now
     return sorted({*now, *set(before).intersection(steps), first})
 

@@ -65,7 +65,8 @@ def map_grid(sheet: maps.Sheet, columns: Sequence[str], looks: Sequence[tuple[st
                 f"<div style='{_SMALL}'>{html.escape(cell.below)}</div></td>"
             )
         heading = (
-            f"<th role='rowheader' scope='row' style='text-align:left;padding-right:12px;font-weight:600;min-width:min(110px,20vw)' "
+            "<th role='rowheader' scope='row' "
+            "style='text-align:left;padding-right:12px;font-weight:600;min-width:min(110px,20vw)' "
             f"title='{html.escape(hover, quote=True)}'><img src=\"{swatch}\" width='34' alt=''><br>"
             f"{html.escape(row.title)}</th>"
         )

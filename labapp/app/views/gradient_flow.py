@@ -113,15 +113,14 @@ def page() -> None:
 
 def _body(archive: app.OpenArchive) -> None:
     st.session_state.pop(DRAWN, None)
-    what = app.playable(_picture, "step", archive.live)(archive)
-    st.session_state[DRAWN] = what
-    if what:  # in a fragment of its own, because a step changes nothing of it
+    app.playable(_picture, "step", archive.live)(archive)
+    if what := st.session_state.get(DRAWN):  # in a fragment of its own, because a step changes nothing of it
         st.fragment(_heatmaps, run_every=app.PACE if archive.live else None)(archive, what)
     gradient_flow_more.draw(archive)
 
 
-def _picture(archive: app.OpenArchive) -> Asked | None:
-    """What depends on the step; returns of what the heatmaps are, None where nothing was recorded of it."""
+def _picture(archive: app.OpenArchive) -> None:
+    """What depends on the step."""
     app.look_again_if_gone(archive.chosen)
     top = st.container()
     asked = quantity, relative, kind = _controls(archive)
@@ -131,6 +130,7 @@ def _picture(archive: app.OpenArchive) -> Asked | None:
     shown = None if moments.empty else asked
     if st.session_state.get(DRAWN, shown) != shown:
         st.rerun()  # the whole page, since the heatmaps are of something else now
+    st.session_state[DRAWN] = shown
     runs, looks = app.described(archive.chosen), app.styles(archive.chosen)
     if moments.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
@@ -139,7 +139,7 @@ def _picture(archive: app.OpenArchive) -> Asked | None:
                 f"None of the chosen runs has recorded the {palette.quantity(quantity).name} of {palette.KINDS[kind]}."
             )
         )
-        return None
+        return
     steps = sorted(int(step) for step in moments["step"].unique())
     controls = st.container()
     left, right = st.columns([3, 2], gap="medium")
@@ -183,7 +183,6 @@ def _picture(archive: app.OpenArchive) -> Asked | None:
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
-    return shown
 
 
 def _ends(slopes: pd.DataFrame) -> str:
