@@ -45,7 +45,8 @@ class Standing:
     def next_id(self) -> str:
         """What a new run of it is called: by its content, so that two processes cannot make the same one."""
         first = f"{self.experiment.name}-{self.experiment.digest}"
-        return first if not self.taken else f"{first}-{len(self.taken) + 1}"
+        names = (first, *(f"{first}-{number}" for number in range(2, len(self.taken) + 2)))
+        return next(name for name in names if name not in self.taken)
 
 
 def opened(root: str | Path) -> Listing:

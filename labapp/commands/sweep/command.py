@@ -85,6 +85,8 @@ def sweep(
     for planned in asked.planned:
         require_trust(planned.experiment.net, planned.at)
     screen = console(stderr=json)
+    if at_once * each > cores():
+        screen.print(f"{at_once} trainings of {each} threads on {cores()} cores get in each other's way")
     began = time.monotonic()
     faults = work_off(standings, screen, lambda: ENGINES[engine](at_once, each))
     seconds = time.monotonic() - began
@@ -94,7 +96,7 @@ def sweep(
         )
     else:
         outcome(screen, standings, faults, seconds)
-    return 1 if standings.count("failed", "absent", "interrupted") else 0
+    return 1 if standings.count("failed", "interrupted") else 0
 
 
 def _usual_threads() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,7 @@ from labapp.training.sweeps import Standing, opened, standings
 
 PACE = 1.0  # seconds between two looks at what others train
 MEASURING = 0.3  # of the time of a training, for each that is measured afterwards: only for the bar
+Faults = dict[Experiment, list[str]]  # what went wrong, in sentences
 
 
 class Standings:
@@ -35,7 +37,11 @@ class Standings:
     def look(self) -> None:
         """Look into the archive."""
         self.listing: Listing = opened(self.root)
-        self.all: list[Standing] = standings([each.experiment for each in self.sweep.planned], self.listing)
+        found = standings([each.experiment for each in self.sweep.planned], self.listing)
+        self.all: list[Standing] = [
+            replace(each, state="failed") if each.state == "absent" and each.experiment in self.tried else each
+            for each in found  # what fails before it has a run leaves none
+        ]
 
     def count(self, *states: str) -> int:
         """How many experiments stand so."""
@@ -63,9 +69,9 @@ class Standings:
         return {planned[each.experiment]: each.run for each in self.all if each.run and each.state == "finished"}
 
 
-def work_off(there: Standings, screen: Console, engine: Callable[[], Engine]) -> dict[Experiment, list[str]]:
+def work_off(there: Standings, screen: Console, engine: Callable[[], Engine]) -> Faults:
     """Train what is to be trained, wait for what others train, then measure; returns what went wrong, by experiment."""
-    faults: dict[Experiment, list[str]] = {}
+    faults: Faults = {}
     for standing in there.all:
         if standing.run is not None and there.sweep.tag not in there.listing.by_id[standing.run.id].labels.tags:
             tag_run(there.root, standing.run.id, there.sweep.tag)
@@ -86,7 +92,9 @@ def work_off(there: Standings, screen: Console, engine: Callable[[], Engine]) ->
 
 def _say_what_is_there(there: Standings, screen: Console) -> None:
     total = len(there.all)
-    screen.print(f"{there.sweep.name}: {total} experiments, {len(there.todo)} to train, " + _counted(there))
+    screen.print(f"{there.sweep.name}: {total} experiments, {len(there.todo)} to train, {_counted(there)}")
+    if there.count("running"):
+        screen.print(f"{there.count('running')} are being trained by another process, which is waited for")
 
 
 def _counted(there: Standings) -> str:
@@ -95,30 +103,32 @@ def _counted(there: Standings) -> str:
     return ", ".join(said) or "none there yet"
 
 
-def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: dict[Experiment, list[str]]) -> None:
+def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults) -> None:
     """Train and measure; then look whether others have trained what they were at, and go on with it if not."""
-    planned, costs = there.planned, _costs(there)
-    done = there.runs
-    for each, run in done.items():
-        if wishes := lacking(run, each):
-            cost = costs[each.experiment] * MEASURING
-            display.expect(workers.add(measure_one, str(run.path), wishes), f"measuring {each.label}", cost)
+    costs = _costs(there)
+    measured: set[Experiment] = set()
     while True:
+        for planned, run in there.runs.items():
+            if planned.experiment not in measured and (wishes := lacking(run, planned)):
+                work = workers.add(measure_one, str(run.path), wishes)
+                display.expect(work, f"measuring {planned.label}", costs[planned.experiment] * MEASURING)
+            measured.add(planned.experiment)
         for standing in sorted(there.todo, key=lambda each: -costs[each.experiment]):  # the longest first
-            experiment, label = standing.experiment, there.label(standing.experiment)
-            there.tried.add(experiment)
-            work = workers.add(train_one, experiment, there.root, there.sweep.tag, there.retry)
-            after = costs[experiment] * MEASURING if planned[experiment].probes else None
-            display.expect(work, f"training {label}", costs[experiment], after=after)
+            planned = there.planned[standing.experiment]
+            there.tried.add(standing.experiment)
+            measured.add(standing.experiment)
+            work = workers.add(train_one, standing.experiment, there.root, there.sweep.tag, there.retry)
+            cost = costs[standing.experiment]
+            display.expect(work, f"training {planned.label}", cost, after=cost * MEASURING if planned.probes else None)
         for work in workers.finished(lambda: display.show(workers.running)):
             if work.function is train_one:
                 _trained(work, there, workers, display, faults, costs)
             else:
-                _measured(work, there, display, faults)
+                _measured(work, display, faults)
         there.look()
+        if not there.todo and not there.count("running"):
+            return
         if not there.todo:
-            if not there.count("running"):
-                return
             time.sleep(PACE)
 
 
@@ -127,7 +137,7 @@ def _trained(
     there: Standings,
     workers: Engine,
     display: SeriesProgress,
-    faults: dict[Experiment, list[str]],
+    faults: Faults,
     costs: Mapping[Experiment, float],
 ) -> None:
     """Write down how a training ended, and have it measured."""
@@ -135,8 +145,10 @@ def _trained(
     planned = there.planned[experiment]
     if work.value is not None:
         _, state, words = work.value
-        work.fault = words or "it lost a part of its record" if state == "failed" else ""
-        work.words = f"{state} ({words})" if state != "finished" else work.words
+        if state == "failed":
+            work.fault = words or "it lost a part of its record"
+        elif state != "finished":
+            work.words = f"{state} ({words})" if words else state
     if work.fault:
         faults.setdefault(experiment, []).append(work.fault)
     display.end(work)
@@ -149,7 +161,7 @@ def _trained(
         display.forget(cost)
 
 
-def _measured(work: Work, there: Standings, display: SeriesProgress, faults: dict[Experiment, list[str]]) -> None:
+def _measured(work: Work, display: SeriesProgress, faults: Faults) -> None:
     display.end(work)
     said = [work.fault] if work.fault else work.value
     if said:
@@ -157,13 +169,13 @@ def _measured(work: Work, there: Standings, display: SeriesProgress, faults: dic
         faults.setdefault(experiment, []).extend(said)
 
 
-def _compare(there: Standings, workers: Engine, display: SeriesProgress, faults: dict[Experiment, list[str]]) -> None:
+def _compare(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults) -> None:
     """Compare the layers of runs that differ in their seed, where that is asked for."""
     for planned, run, other, wish in pairs(there.sweep.planned, there.runs):
         work = workers.add(compare_two, str(run.path), str(other.path), wish)
         display.expect(work, f"comparing {planned.label} with seed {other.experiment.seed}", 1.0)
     for work in workers.finished(lambda: display.show(workers.running)):
-        _measured(work, there, display, faults)
+        _measured(work, display, faults)
 
 
 def _costs(there: Standings) -> dict[Experiment, float]:
