@@ -104,7 +104,10 @@ def _counted(there: Standings) -> str:
 
 
 def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults) -> None:
-    """Train and measure; then look whether others have trained what they were at, and go on with it if not."""
+    """Train and measure; then look whether others have trained what they were at, and go on with it if not.
+
+    One seed of everything comes before the next, so that what is stopped is whole as far as it is; the longest first.
+    """
     costs = _costs(there)
     measured: set[Experiment] = set()
     while True:
@@ -113,7 +116,7 @@ def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: F
                 work = workers.add(measure_one, str(run.path), wishes)
                 display.expect(work, f"measuring {planned.label}", costs[planned.experiment] * MEASURING)
             measured.add(planned.experiment)
-        for standing in sorted(there.todo, key=lambda each: -costs[each.experiment]):  # the longest first
+        for standing in sorted(there.todo, key=lambda each: (each.experiment.seed, -costs[each.experiment])):
             planned = there.planned[standing.experiment]
             there.tried.add(standing.experiment)
             measured.add(standing.experiment)
