@@ -25,6 +25,7 @@ COVERED = 0.8  # of such trainings the interval is meant to hold; more would say
 LEAST = 2  # runs that are needed for an interval
 STEPS = 8  # of a timing, the first of which warms up
 SPARSE = 4  # steps of it from one that is recorded to the next, at most
+CALM = 1e-6  # a rate at which nothing diverges
 WIDEST = 8.0  # times: where runs of other nets differ more than that, a few steps are timed
 NET = ("image_size", "imageset", "net", "precision", "devices")  # besides the options of the net itself
 
@@ -184,9 +185,8 @@ def trial_of(experiment: Experiment) -> Experiment:
     """The same experiment, but a few steps of it, for a timing."""
     often = min(experiment.record_every, SPARSE)  # as rarely as it would be, if that is twice at all
     record = "none" if experiment.record == "none" else "every"
-    return experiment.but(
-        seed=0, steps=STEPS, warmup_steps=0, eval_every=STEPS, checkpoints=1, record=record, record_every=often
-    )
+    short = {"steps": STEPS, "warmup_steps": 0, "eval_every": STEPS, "checkpoints": 1}
+    return experiment.but(seed=0, **short, record=record, record_every=often, learning_rate=CALM)
 
 
 def timed(experiment: Experiment, trial: Pace) -> Cost:
