@@ -22,19 +22,17 @@ SHOWN = 3  # runs that are told one by one
 
 def say_divergence(chosen: Sequence[Run]) -> None:
     """Say of each chosen run that diverged where it began; nothing where none did."""
-    if said := made_of("divergence", chosen, _said):
-        st.warning(said, icon=":material/emergency_home:")
+    if told := made_of("divergence", chosen, _told):
+        st.warning("\n\n".join(["**Where it began**", *map(palette.sentence, told)]), icon=":material/emergency_home:")
 
 
-def _said(chosen: Sequence[Run]) -> str:
+def _told(chosen: Sequence[Run]) -> list[str]:
     found = {name: evidence(run) for run, name in zip(chosen, frames.names(chosen), strict=True)}
     ill = {name: words for name, words in found.items() if words}
-    if not ill:
-        return ""
     told = [f"{name}: {where(about)}" for name, about in ill.items()]
     if len(told) > SHOWN:
         told = [*told[:SHOWN], f"{len(told) - SHOWN} more of the chosen runs diverged."]
-    return "\n\n".join(["**Where it began**", *map(palette.sentence, told)])
+    return told
 
 
 def where(about: dict[str, Any]) -> str:

@@ -196,7 +196,7 @@ def _screen(runs: Sequence[Run]) -> _Screen:
         last = below.of_runs(f"{number(getattr(row, name))} in {row.run}" for row in app.rows(table))
         if len(curves):
             pictures.append((charts.Unchecked(draw(curves, looks)), key, f"{words} {last}"))
-    said, more = palette.sentence(answer(table)), MEANING + published(runs, table)
+    said, more = answer(table), MEANING + published(runs, table)
     return _Screen(said, more, tuple(pictures), curves, _shown(table, looks))
 
 
@@ -207,7 +207,7 @@ def _picture(archive: app.OpenArchive) -> None:
         return
     with app.reading(archive.chosen):
         screen = app.made_of("screen", archive.chosen, _screen)
-    st.title(screen.said, help=screen.help, anchor=False)
+    st.title(palette.sentence(screen.said), help=screen.help, anchor=False)
     app.say_divergence(archive.chosen)
     if not screen.pictures:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
