@@ -17,6 +17,7 @@ from labapp.frames.diagnosis.material import Material
 from labapp.frames.signals import response_kind
 from labapp.frames.slopes import gradient_slope, on_shortcut
 
+_EACH = ("layer", "layer_low", "layer_high")
 LEAST = 4  # layers: with three the interval of a slope has one degree of freedom
 GRADIENT, SIGNAL = "output_grad_norm", "output_std"
 
@@ -41,7 +42,15 @@ def signals(material: Material) -> list[Symptom] | str:
         return "behind a normalisation every response has a size of its own making, so none can fade or swell"
     table = material.profile(SIGNAL)
     reason = _too_little(table, "responses")
-    turned = table.assign(ratio=1 / table["ratio"], low=1 / table["high"], high=1 / table["low"])
+    turned = table.assign(
+        **{
+            f"{of}{name}": 1 / table[f"{of}{other}"]
+            for of in ("", "layer_")
+            for name, other in (("low", "high"), ("high", "low"))
+        },
+        ratio=1 / table["ratio"],
+        layer=1 / table["layer"],
+    )
     return reason or [
         found
         for found in (
@@ -86,7 +95,11 @@ def _finding(
         f"by a factor of {value:.2g} at step {int(table['step'].iloc[worst])}"
     )
     if math.isfinite(low[worst]) and value > 0:
-        words += f" (95 % interval {low[worst]:.2g} to {high[worst]:.2g})"
+        each, least_each, most_each = (float(table[name].iloc[worst]) for name in _EACH)
+        words += (
+            f" (95 % interval {low[worst]:.2g} to {high[worst]:.2g}), which is {each:.3g} a layer ({least_each:.3g} "
+        )
+        words += f"to {most_each:.3g})"
     if gone[worst]:
         words += f"; at {int(table['zeros'].iloc[worst])} layers it is exactly zero"
     words += f". It is so from step {int(steps[0])} to step {int(steps[-1])}, in {share:.0%} of the recorded steps."

@@ -25,8 +25,8 @@ class Limit(NamedTuple):
 
 
 _SCALES = (
-    "Schoenholz et al. 2017 (arXiv 1611.01232): nets train up to about six depth scales, over which a signal changes by "
-    "a factor of e⁶ = 403"
+    "Schoenholz et al. 2017 (arXiv 1611.01232): nets train up to about six depth scales, over which a signal "
+    "changes by a factor of e⁶ = 403"
 )
 _CHANCE = (
     "a net that gives each of C classes the same probability has a loss of ln C (Goodfellow, Bengio & Courville 2016, "
@@ -40,8 +40,8 @@ LIMITS = {
     "trust": Limit(
         1.0,
         "Π(1 + ‖Δw‖/‖w‖) − 1 over layers",
-        "Bernstein, Vahdat, Yue & Liu 2020 (arXiv 2002.03432), deep relative trust: it bounds by how much a step may change "
-        "the gradient, as a share of it; at 1 the gradient that the step followed need not hold any longer",
+        "Bernstein, Vahdat, Yue & Liu 2020 (arXiv 2002.03432), deep relative trust: it bounds by how much a step may "
+        "change the gradient, as a share of it; at 1 the gradient that the step followed need not hold any longer",
     ),
     "slow": Limit(
         1e-4,
@@ -82,8 +82,8 @@ LIMITS = {
     "noise": Limit(
         0.1,
         "signal over noise of a step's own gradient, K · SNR − 1 of K micro-batches",
-        "McCandlish et al. 2018 (arXiv 1812.06162), §2: at a batch of a share s of the noise scale a step gains s/(1 + s) "
-        "of what the true gradient would; here an eleventh",
+        "McCandlish et al. 2018 (arXiv 1812.06162), §2: at a batch of a share s of the noise scale a step gains "
+        "s/(1 + s) of what the true gradient would; here an eleventh",
     ),
     "finite": Limit(0.0, "values that are NaN or infinite", "IEEE 754-2019"),
     "lasting": Limit(

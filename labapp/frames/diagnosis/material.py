@@ -28,6 +28,7 @@ QUANTITIES = (
 )
 STRETCH = 5  # steps over which a loss is taken together: its median, which one batch does not move
 Numbers = NDArray[np.float64]
+_PROFILE = ["step", "ratio", "low", "high", "layer", "layer_low", "layer_high", "layers", "zeros"]
 
 
 @dataclass(frozen=True)
@@ -94,26 +95,26 @@ class Material:
         """How much larger a quantity of convolutions is at the first than at the last one, by the fit over all.
 
         Returns:
-            step, ratio, low, high, layers, zeros (layers without any, while the last one has some).
+            step, ratio, low, high, layer, layer_low, layer_high (the same from one layer to the next), layers, zeros
+            (layers without any, while the last one has some).
         """
         kind = "conv" if (self.grid.layers["kind"] == "conv").any() else "linear"
         panel = layer_panels([self.run], quantity, [kind], read=lambda *_: self.grid)[0]
         table = all_rows([panel])
         table = table[~on_shortcut(table["layer"])] if len(table) else table
         if table.empty:
-            return pd.DataFrame(columns=["step", "ratio", "low", "high", "layers", "zeros"])
+            return pd.DataFrame(columns=_PROFILE)
         span = float(table["depth"].max() - table["depth"].min())
         slopes = gradient_slope(table)
         last = table[table["depth"] == table["depth"].max()].groupby("step")["value"].max()
         zeros = (table["value"] == 0).groupby(table["step"]).sum()
-        ratio, high, low = (10 ** (-span * slopes[name]) for name in ("slope", "low", "high"))
+        fitted = slopes[["slope", "high", "low"]].to_numpy(float)  # a rising slope is a shrinking ratio
         alive = slopes["step"].map(last).to_numpy(float) > 0
         return pd.DataFrame(
             {
                 "step": slopes["step"],
-                "ratio": ratio,
-                "low": low,
-                "high": high,
+                **dict(zip(_PROFILE[1:4], (10 ** (-span * fitted)).T, strict=True)),
+                **dict(zip(_PROFILE[4:7], (10**-fitted).T, strict=True)),
                 "layers": slopes["layers"],
                 "zeros": np.where(alive, slopes["step"].map(zeros), 0).astype(int),
             }

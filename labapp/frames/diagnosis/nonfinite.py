@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from labapp.frames.diagnosis.findings import STRONGEST, Symptom
+from labapp.frames.diagnosis.limits import LIMITS
 from labapp.frames.diagnosis.material import Material
 
 _OF_LAYER = {  # a quantity of the layer in which it began, in a sentence
@@ -16,7 +17,7 @@ _OF_LAYER = {  # a quantity of the layer in which it began, in a sentence
 def nonfinite(material: Material) -> list[Symptom] | str:
     """NaN and infinity: in which step and layer the first one was, and what was seen before."""
     ill = material.ill
-    if not ill:
+    if not ill or ill["places"] <= LIMITS["finite"].value:
         return [] if len(material.steps) or len(material.written) else "it holds neither layers nor losses"
     first = int(ill["step"])
     layer = str(ill["layer"] or "")

@@ -60,6 +60,9 @@ def _to_the_end(material: Material) -> pd.DataFrame:
     if len(spans):
         last = judged_steps(material.run)[1]
         spans = spans[~spans["back"].astype(bool) & (spans["end"] == last)]
+        kinds = spans["layer"].map(material.grid.layers.drop_duplicates("layer").set_index("layer")["kind"])
+        own = spans["depth"][kinds != "block"]  # a block and its last layer may feed the same rectifier
+        spans = spans[(kinds != "block") | ~spans["depth"].isin(own)]
         groups = spans.groupby("layer", sort=False)
         table = groups.agg(dead=("channel", "nunique"), channels=("channels", "max"), step=("step", "median"))
         table = table.reset_index()
