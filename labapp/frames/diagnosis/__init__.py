@@ -15,7 +15,7 @@ from labapp.frames.diagnosis.diagnosing import RULES, Inquiry, diagnose
 from labapp.frames.diagnosis.findings import Diagnosis, Examined, Symptom, ranked
 from labapp.frames.diagnosis.limits import LIMITS, Limit
 from labapp.frames.diagnosis.material import Material
-from labapp.frames.diagnosis.telling import as_json, as_markdown, as_text
+from labapp.frames.diagnosis.telling import as_json, as_markdown, as_text, facts, verdict
 
 __all__ = [
     "LIMITS",
@@ -30,5 +30,7 @@ __all__ = [
     "as_markdown",
     "as_text",
     "diagnose",
+    "facts",
     "ranked",
+    "verdict",
 ]
