@@ -1,9 +1,9 @@
 """Does `labapp diagnose` name each illness, and nothing where a run is healthy?
 
-Of the runs of `analysis.ill`: what was found in each, in order, and at which place the right finding stands. Seeds
+Of the runs of `analysis.calibration`: what was found in each, in order, and at which place the right finding stands. Seeds
 below 100 were looked at while the rules were written; those from 100 on were not.
 
-    python -m analysis.ill --out runs --seeds 0 1 2 100 101 102
+    python -m analysis.calibration --out runs --seeds 0 1 2 100 101 102
     python -m analysis.diagnosis --runs runs --out analysis/data
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.ill import CASES
+from analysis.calibration import CASES
 from labapp.config import LabError
 from labapp.frames import diagnosis
 from labapp.frames.training import held_out
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         table = outcomes(list_runs(options.runs))
         if table.empty:
-            raise LabError(f"{options.runs} holds no run of `python -m analysis.ill --out {options.runs}`")
+            raise LabError(f"{options.runs} holds no run of `python -m analysis.calibration --out {options.runs}`")
     except LabError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

@@ -89,6 +89,6 @@ LIMITS = {
     "lasting": Limit(
         0.1,
         "share of the recorded steps in which it is so",
-        "so that one unlucky batch is no finding; set by the lab, on seeds 0 to 2 of `analysis.ill`",
+        "so that one unlucky batch is no finding; set by the lab, on seeds 0 to 2 of `analysis.calibration`",
     ),
 }

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from analysis import diagnosis, ill
+from analysis import calibration, diagnosis
 from labapp.config import Experiment
 from labapp.nets import build
 
 
 def treated(kind):
     """A net of a kind and its optimizer, treated, and one image passed through it."""
-    case = ill.CASES[kind]
+    case = calibration.CASES[kind]
     net = build(**Experiment(**case.experiment).net_options(), in_channels=1, image_size=16)
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
     case.treat(net, sgd)
@@ -44,7 +44,7 @@ def test_a_path_is_drowned(kind, branch, shortcut):
     torch.manual_seed(0)
     net, _ = treated(kind)
     torch.manual_seed(0)
-    whole = build(**Experiment(**ill.CASES[kind].experiment).net_options(), in_channels=1, image_size=16)
+    whole = build(**Experiment(**calibration.CASES[kind].experiment).net_options(), in_channels=1, image_size=16)
     x = torch.randn(2, 8, 16, 16)
     own, usual = (each.get_submodule("stage1.block1") for each in (net, whole))
     assert torch.allclose(own.branch(x), branch * usual.branch(x), atol=1e-6)  # float32, values around one
@@ -52,10 +52,10 @@ def test_a_path_is_drowned(kind, branch, shortcut):
 
 
 def test_a_treated_run_is_recorded_diagnosed_and_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(ill.SMALL, "steps", 4)
-    monkeypatch.setitem(ill.SMALL, "record_every", 1)
-    assert ill.main(["--out", str(tmp_path), "--seeds", "100", "--only", "frozen", "wrong-sign"]) == 0
-    assert ill.main(["--out", str(tmp_path), "--seeds", "100", "--only", "frozen"]) == 0  # it is there
+    monkeypatch.setitem(calibration.SMALL, "steps", 4)
+    monkeypatch.setitem(calibration.SMALL, "record_every", 1)
+    assert calibration.main(["--out", str(tmp_path), "--seeds", "100", "--only", "frozen", "wrong-sign"]) == 0
+    assert calibration.main(["--out", str(tmp_path), "--seeds", "100", "--only", "frozen"]) == 0  # it is there
     assert capsys.readouterr().out.count("frozen.s100: finished") == 1
     assert diagnosis.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     assert "unseen seeds: " in capsys.readouterr().out
@@ -67,7 +67,7 @@ def test_a_treated_run_is_recorded_diagnosed_and_told(tmp_path, monkeypatch, cap
 def test_an_archive_without_such_runs_is_said(tmp_path, record, capsys):
     record(tmp_path)
     assert diagnosis.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "python -m analysis.ill" in capsys.readouterr().err
+    assert "python -m analysis.calibration" in capsys.readouterr().err
 
 
 def test_outcomes_are_counted():
