@@ -1,7 +1,7 @@
 """Does `labapp diagnose` name each illness, and nothing where a run is healthy?
 
-Of the runs of `analysis.calibration`: what was found in each, in order, and at which place the right finding stands. Seeds
-below 100 were looked at while the rules were written; those from 100 on were not.
+Of the runs of `analysis.calibration`: what was found in each, in order, and at which place the right finding stands.
+Seeds below 100 were looked at while the rules were written; those from 100 on were not.
 
     python -m analysis.calibration --out runs --seeds 0 1 2 100 101 102
     python -m analysis.diagnosis --runs runs --out analysis/data
