@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from labapp.claims import degradation, densenet, gradcam, representation, shortcuts, vgg
-from labapp.claims.claim import PAPERS, Claim, Measured, Missing, Part, Setup
+from labapp.claims.claim import PAPERS, Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.judging import (
     CONTRADICTED,
     NO_DATA,
@@ -50,6 +50,22 @@ def chosen(names: Iterable[str] = (), paper: str = "") -> list[Claim]:
 
 
 __all__ = [
-    "CLAIMS", "CONTRADICTED", "NO_DATA", "PAPERS", "SEEDS", "SUPPORTED", "UNDECIDED", "VERDICTS", "Claim", "Judged",
-    "Measured", "Missing", "Part", "Setup", "Judgement", "chosen", "judge", "verdicts",
+    "CLAIMS",
+    "CONTRADICTED",
+    "NO_DATA",
+    "PAPERS",
+    "SEEDS",
+    "SUPPORTED",
+    "UNDECIDED",
+    "VERDICTS",
+    "Claim",
+    "Criterion",
+    "Judged",
+    "Judgement",
+    "Missing",
+    "Observed",
+    "Setup",
+    "chosen",
+    "judge",
+    "verdicts",
 ]  # fmt: skip

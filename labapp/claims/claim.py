@@ -29,7 +29,7 @@ class Missing(Exception):  # noqa: N818 - it is an answer
     """Runs that a claim needs are not there, or hold no such number: what is missing, as words after "there is no"."""
 
 
-class Measured(NamedTuple):
+class Observed(NamedTuple):
     """One number of one run, or of runs that belong together.
 
     Attributes:
@@ -48,7 +48,7 @@ class Measured(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class Criterion:
     """One number that a claim is about, and what it has to pass.
 
     Attributes:
@@ -124,15 +124,15 @@ class Claim:
     paper: str
     where: str
     statement: str
-    parts: tuple[Part, ...]
+    parts: tuple[Criterion, ...]
     side: Callable[[Experiment], str]
-    measure: Callable[[Setup], Iterable[Measured]]
+    measure: Callable[[Setup], Iterable[Observed]]
     compares: tuple[str, ...] = ()
     probes: tuple[str, ...] = ()
     sweep: str = ""
     shown: str = ""
     published: str = ""
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> Criterion:
         """The part of that name."""
         return next(part for part in self.parts if part.name == name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from labapp.claims.claim import Claim, Measured, Missing, Part, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.numbers import LAST, accuracy, decades, multiply_adds, responses, training_error
 from labapp.config import Experiment
 from labapp.store import Run
@@ -51,11 +51,11 @@ def _ids(runs: Iterable[Run]) -> tuple[str, ...]:
     return tuple(run.id for run in runs)
 
 
-def _degradation(setup: Setup) -> Iterable[Measured]:
+def _degradation(setup: Setup) -> Iterable[Observed]:
     for family in ("plain", "residual"):
         for seed, runs in setup.pairs(*_family(setup, family)):
             shallow, deep = (training_error(run) for run in runs)
-            yield Measured(family, seed, deep - shallow, _ids(runs))
+            yield Observed(family, seed, deep - shallow, _ids(runs))
 
 
 def _start(norm: str, init: str, experiment: Experiment) -> str:
@@ -63,32 +63,32 @@ def _start(norm: str, init: str, experiment: Experiment) -> str:
     return "plain" if asked and (experiment.depth or 0) >= DEEP else ""
 
 
-def _vanishing(step: int, setup: Setup) -> Iterable[Measured]:
+def _vanishing(step: int, setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("plain").items():
         value = decades(run, step)
-        yield Measured("decades", seed, value, (run.id,), "a gradient is not finite" if value != value else "")
+        yield Observed("decades", seed, value, (run.id,), "a gradient is not finite" if value != value else "")
 
 
-def _responses(setup: Setup) -> Iterable[Measured]:
+def _responses(setup: Setup) -> Iterable[Observed]:
     for seed, runs in setup.pairs(*deepest(setup)):
         plain, residual = (float(responses(run).median()) for run in runs)
-        yield Measured("residual", seed, residual - plain, _ids(runs))
+        yield Observed("residual", seed, residual - plain, _ids(runs))
     for seed, runs in setup.pairs(*_family(setup, "residual")):
         shallow, deep = (float(responses(run).median()) for run in runs)
-        yield Measured("deeper", seed, deep - shallow, _ids(runs))
+        yield Observed("deeper", seed, deep - shallow, _ids(runs))
 
 
 def _block(experiment: Experiment) -> str:
     return str(experiment.block) if experiment.family == "residual" else ""
 
 
-def _bottleneck(setup: Setup) -> Iterable[Measured]:
+def _bottleneck(setup: Setup) -> Iterable[Observed]:
     import math
 
     for seed, runs in setup.pairs("basic", "bottleneck"):
         basic, narrow = runs
-        yield Measured("accuracy", seed, accuracy(narrow) - accuracy(basic), _ids(runs))
-        yield Measured("cost", seed, math.log10(multiply_adds(narrow) / multiply_adds(basic)), _ids(runs))
+        yield Observed("accuracy", seed, accuracy(narrow) - accuracy(basic), _ids(runs))
+        yield Observed("cost", seed, math.log10(multiply_adds(narrow) / multiply_adds(basic)), _ids(runs))
 
 
 _about = partial(Claim, paper="resnet")
@@ -102,7 +102,7 @@ def _vanish(norm: str, init: str, step: int) -> Claim:
         statement=f"In a deep plain net {_WORDS[norm]}, from {_INITS[init]}, gradients vanish towards the input, "
         f"{when}.",
         parts=(
-            Part(
+            Criterion(
                 "decades", "gradient's norm at the first convolution over that at the last", -1, False,
                 "a tenth, or less, reaches the first layer", "decades",
             ),
@@ -121,8 +121,10 @@ CLAIMS = (
         where="§1, Fig. 1 and 6",
         statement="A deeper plain net has a higher training error than a shallower one; a deeper residual net has not.",
         parts=(
-            Part("plain", "training error that the deeper plain net has more", 0, True, "no difference", "share"),
-            Part("residual", "training error that the deeper residual net has more", POINT, False, "a point", "share"),
+            Criterion("plain", "training error that the deeper plain net has more", 0, True, "no difference", "share"),
+            Criterion(
+                "residual", "training error that the deeper residual net has more", POINT, False, "a point", "share"
+            ),
         ),
         side=by_depth,
         measure=_degradation,
@@ -137,8 +139,8 @@ CLAIMS = (
         where="§4.2, Fig. 7",
         statement="Layers of a residual net respond less than those of a plain one, and less the deeper the net is.",
         parts=(
-            Part("residual", "response of the median layer, residual over plain", 0, False, "as large", "decades"),
-            Part("deeper", "response of the median layer, deeper over shallower", 0, False, "as large", "decades"),
+            Criterion("residual", "response of the median layer, residual over plain", 0, False, "as large", "decades"),
+            Criterion("deeper", "response of the median layer, deeper over shallower", 0, False, "as large", "decades"),
         ),
         side=by_depth,
         measure=_responses,
@@ -151,10 +153,12 @@ CLAIMS = (
         where="§4.1, Fig. 5",
         statement="Bottleneck blocks reach the accuracy of basic ones for fewer multiply-adds.",
         parts=(
-            Part(
+            Criterion(
                 "accuracy", "accuracy of bottlenecks minus that of basic blocks", -POINT, True, "a point less", "share"
             ),
-            Part("cost", "multiply-adds of bottlenecks over those of basic blocks", 0, False, "equal", "decades", True),
+            Criterion(
+                "cost", "multiply-adds of bottlenecks over those of basic blocks", 0, False, "equal", "decades", True
+            ),
         ),
         side=_block,
         measure=_bottleneck,

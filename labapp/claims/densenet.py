@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from functools import partial
 
-from labapp.claims.claim import Claim, Measured, Missing, Part, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.numbers import accuracy, decades, multiply_adds, parameters, probe
 from labapp.config import Experiment
 
@@ -24,15 +24,15 @@ def _dense(experiment: Experiment) -> str:
     return "dense" if experiment.family == "dense" else ""
 
 
-def _observed(number: int, setup: Setup) -> Iterable[Measured]:
+def _observed(number: int, setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("dense").items():
         table = probe(run, "reuse_observations")
         row = table[(table["weighting"] == "weights") & (table["observation"] == number)].iloc[0]
         half = (row["null_high"] - row["null_low"]) / 2
         apart = abs(row["number"] - row["null"]) / half if half > 0 else math.nan
         note = str(row["reason"]) or "there is no null of untrained nets"
-        yield Measured("number", seed, float(row["number"]), (run.id,), note)
-        yield Measured("null", seed, float(apart), (run.id,), note)
+        yield Observed("number", seed, float(row["number"]), (run.id,), note)
+        yield Observed("null", seed, float(apart), (run.id,), note)
 
 
 def _net(experiment: Experiment) -> str:
@@ -47,7 +47,7 @@ def _family(setup: Setup, family: str) -> list[str]:
     return found
 
 
-def _efficient(setup: Setup) -> Iterable[Measured]:
+def _efficient(setup: Setup) -> Iterable[Observed]:
     """The largest dense net, beside the smallest residual net that has at least as many weights."""
     weights = {name: parameters(next(iter(side.values()))) for name, side in setup.sides.items() if "plain" not in name}
     dense = max(_family(setup, "dense"), key=weights.__getitem__)
@@ -58,8 +58,8 @@ def _efficient(setup: Setup) -> Iterable[Measured]:
     for seed, runs in setup.pairs(dense, residual):
         one, other = runs
         ids = tuple(run.id for run in runs)
-        yield Measured("accuracy", seed, accuracy(one) - accuracy(other), ids)
-        yield Measured("weights", seed, math.log10(parameters(one) / parameters(other)), ids)
+        yield Observed("accuracy", seed, accuracy(one) - accuracy(other), ids)
+        yield Observed("weights", seed, math.log10(parameters(one) / parameters(other)), ids)
 
 
 def _compressed(experiment: Experiment) -> str:
@@ -69,15 +69,15 @@ def _compressed(experiment: Experiment) -> str:
     return {(True, True): "BC", (False, False): "basic"}.get((bool(experiment.bottleneck), squeezed), "")
 
 
-def _halved(setup: Setup) -> Iterable[Measured]:
+def _halved(setup: Setup) -> Iterable[Observed]:
     for seed, runs in setup.pairs("BC", "basic"):
         squeezed, basic = runs
         ids = tuple(run.id for run in runs)
-        yield Measured("weights", seed, parameters(squeezed) / parameters(basic), ids)
-        yield Measured("cost", seed, multiply_adds(squeezed) / multiply_adds(basic), ids)
+        yield Observed("weights", seed, parameters(squeezed) / parameters(basic), ids)
+        yield Observed("cost", seed, multiply_adds(squeezed) / multiply_adds(basic), ids)
 
 
-def _direct(setup: Setup) -> Iterable[Measured]:
+def _direct(setup: Setup) -> Iterable[Observed]:
     """The deepest dense net beside the plain net whose depth is nearest to its own."""
 
     def depth(name: str) -> int:
@@ -89,8 +89,8 @@ def _direct(setup: Setup) -> Iterable[Measured]:
         raise Missing(f"plain net about as deep as {dense}")
     for seed, runs in setup.pairs(dense, plain):
         one, other = (abs(decades(run)) for run in runs)
-        yield Measured("size", seed, one, (runs[0].id,))
-        yield Measured("plain", seed, one - other, tuple(run.id for run in runs))
+        yield Observed("size", seed, one, (runs[0].id,))
+        yield Observed("plain", seed, one - other, tuple(run.id for run in runs))
 
 
 def _observation(number: int) -> Claim:
@@ -101,13 +101,15 @@ def _observation(number: int) -> Claim:
         "§5, Fig. 5",
         f"{statement[:-1]}, otherwise than in a net that has learnt nothing.",
         (
-            Part("number", says, threshold, True, "the lab's; the paper gives none", "" if number == 4 else "share"),
-            Part("null", "distance from untrained nets, over half of their 95 % interval", 1, True, "its end"),
+            Criterion(
+                "number", says, threshold, True, "the lab's; the paper gives none", "" if number == 4 else "share"
+            ),
+            Criterion("null", "distance from untrained nets, over half of their 95 % interval", 1, True, "its end"),
         ),
         _dense,
         partial(_observed, number),
         probes=("reuse_observations",),
-        sweep="dense",
+        sweep="parameters",
         shown="Feature reuse",
     )
 
@@ -120,8 +122,10 @@ CLAIMS = (
         "§4.3, Fig. 4",
         "A dense net reaches the accuracy of a residual one with fewer weights.",
         (
-            Part("accuracy", "accuracy of the dense minus that of the residual net", -POINT, True, "a point", "share"),
-            Part(
+            Criterion(
+                "accuracy", "accuracy of the dense minus that of the residual net", -POINT, True, "a point", "share"
+            ),
+            Criterion(
                 "weights", "weights of the dense over those of the residual net", 0, False, "as many", "decades", True
             ),
         ),
@@ -129,7 +133,7 @@ CLAIMS = (
         _efficient,
         compares=("family", "depth", "width"),
         probes=("architecture",),
-        sweep="dense",
+        sweep="parameters",
         shown="Architecture",
         published="a third of the weights of a pre-activation ResNet (Fig. 4)",
     ),
@@ -139,14 +143,14 @@ CLAIMS = (
         "§3, §4.3",
         "Bottlenecks and compression at least halve what a dense net of one depth and growth rate costs.",
         (
-            Part("weights", "weights with both over weights without", 0.5, False, "half", "share", True),
-            Part("cost", "multiply-adds with both over those without", 0.5, False, "half", "share", True),
+            Criterion("weights", "weights with both over weights without", 0.5, False, "half", "share", True),
+            Criterion("cost", "multiply-adds with both over those without", 0.5, False, "half", "share", True),
         ),
         _compressed,
         _halved,
         compares=("bottleneck", "compression", "width"),
         probes=("architecture",),
-        sweep="dense",
+        sweep="parameters",
         shown="Architecture",
         published="L = 100, k = 12: 0.8 million weights with both, 7.0 without",
     ),
@@ -157,13 +161,15 @@ CLAIMS = (
         "Concatenation passes gradient to the first layers directly: before training its norm there is near that of "
         "the last layers, and nearer than in a plain net.",
         (
-            Part("size", "decades between first and last convolution, dense", 1, False, "a factor of ten", "decades"),
-            Part("plain", "decades between them, dense minus plain", 0, False, "as many", "decades"),
+            Criterion(
+                "size", "decades between first and last convolution, dense", 1, False, "a factor of ten", "decades"
+            ),
+            Criterion("plain", "decades between them, dense minus plain", 0, False, "as many", "decades"),
         ),
         _net,
         _direct,
         compares=("family", "depth", "width"),
-        sweep="dense",
+        sweep="parameters",
         shown="Gradient flow",
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from labapp.claims.claim import Claim, Measured, Missing, Part, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.numbers import probe
 from labapp.config import Experiment
 
@@ -20,7 +20,7 @@ def _net(experiment: Experiment) -> str:
     return "net" if experiment.family in ("plain", "residual", "dense", "vgg") else ""
 
 
-def _scores(measure: str, which: dict[str, tuple[str, str]], setup: Setup) -> Iterable[Measured]:
+def _scores(measure: str, which: dict[str, tuple[str, str]], setup: Setup) -> Iterable[Observed]:
     """Of each part (method, net) of a measure of `map_scores`."""
     for seed, run in setup.one("net").items():
         table = probe(run, "map_scores").set_index(["measure", "method", "net"])
@@ -28,16 +28,16 @@ def _scores(measure: str, which: dict[str, tuple[str, str]], setup: Setup) -> It
             if (measure, method, net) not in table.index:
                 raise Missing(f"{measure} of {method} in {run.id}")
             row = table.loc[(measure, method, net)]
-            yield Measured(part, seed, float(row["mean"]), (run.id,), str(row["note"]))
+            yield Observed(part, seed, float(row["mean"]), (run.id,), str(row["note"]))
 
 
-_about = partial(Claim, paper="gradcam", probes=("map_scores",), sweep="representation", shown="Grad-CAM")
+_about = partial(Claim, paper="gradcam", probes=("map_scores",), sweep="degradation", shown="Grad-CAM")
 CLAIMS = (
     _about(
         "gradcam-sane",
         where="Adebayo et al. 2018, §4",
         statement="Grad-CAM's maps change when the net's weights are replaced by random ones.",
-        parts=(Part("gradcam", "rank correlation with the trained net's maps", SANE, False, "a convention", ""),),
+        parts=(Criterion("gradcam", "rank correlation with the trained net's maps", SANE, False, "a convention", ""),),
         side=_net,
         measure=partial(_scores, "sanity", {"gradcam": ("gradcam", "trained")}),
     ),
@@ -46,7 +46,7 @@ CLAIMS = (
         where="Adebayo et al. 2018, §4",
         statement="Maps of guided backpropagation, and Guided Grad-CAM with them, hardly change.",
         parts=tuple(
-            Part(method, f"rank correlation with the trained net's maps, {method}", SANE, True, "a convention", "")
+            Criterion(method, f"rank correlation with the trained net's maps, {method}", SANE, True, "a convention", "")
             for method in GUIDED
         ),
         side=_net,
@@ -56,7 +56,7 @@ CLAIMS = (
         "gradcam-object",
         where="§4",
         statement="Maps of a trained net lie on the object more than those of the same net before training.",
-        parts=(Part("energy", "energy inside the mask, trained minus untrained", 0, True, "as much", "share"),),
+        parts=(Criterion("energy", "energy inside the mask, trained minus untrained", 0, True, "as much", "share"),),
         side=_net,
         measure=partial(_scores, "energy", {"energy": ("gradcam", "difference")}),
     ),

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
-from labapp.claims.claim import Claim, Measured, Part
+from labapp.claims.claim import Claim, Criterion, Observed
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NO_DATA = "supported", "contradicted", "undecided", "no data"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NO_DATA)
@@ -46,7 +46,7 @@ class Judged(NamedTuple):
         values: Of the seeds, in their order.
     """
 
-    part: Part
+    part: Criterion
     verdict: str
     value: float
     low: float
@@ -77,7 +77,7 @@ class Judgement(NamedTuple):
 
 
 def judge(
-    claim: Claim, measured: Iterable[Measured], note: str = "", settings: str = "", runs: Sequence[str] = ()
+    claim: Claim, measured: Iterable[Observed], note: str = "", settings: str = "", runs: Sequence[str] = ()
 ) -> Judgement:
     """The verdict on a claim from what was measured."""
     there = list(measured)
@@ -118,7 +118,7 @@ def _deviation(values: Sequence[float], resolution: float) -> float:
     return max(float(np.std(values, ddof=1)), resolution / math.sqrt(12))
 
 
-def _part(part: Part, measured: Sequence[Measured], level: float) -> Judged:
+def _part(part: Criterion, measured: Sequence[Observed], level: float) -> Judged:
     found = [one for one in measured if math.isfinite(one.value)]
     values = tuple(one.value for one in sorted(found, key=lambda one: one.seed))
     lost = next((one.note for one in measured if one.note and not math.isfinite(one.value)), "")
@@ -136,21 +136,21 @@ def _part(part: Part, measured: Sequence[Measured], level: float) -> Judged:
     return Judged(part, verdict, mean, low, high, len(values), note, values)
 
 
-def _exact(part: Part, values: tuple[float, ...]) -> Judged:
+def _exact(part: Criterion, values: tuple[float, ...]) -> Judged:
     """Of what follows from the architecture every run says the same; the one furthest from the claim counts."""
     worst = min(values) if part.above else max(values)
     verdict = SUPPORTED if (worst > part.threshold if part.above else worst < part.threshold) else CONTRADICTED
     return Judged(part, verdict, worst, worst, worst, len(values), "", values)
 
 
-def _side(part: Part, low: float, high: float) -> str:
+def _side(part: Criterion, low: float, high: float) -> str:
     over, under = low > part.threshold, high < part.threshold
     if not over and not under:
         return UNDECIDED
     return SUPPORTED if over == part.above else CONTRADICTED
 
 
-def _wanting(part: Part, mean: float, values: Sequence[float]) -> str:
+def _wanting(part: Criterion, mean: float, values: Sequence[float]) -> str:
     needed = seeds_needed(mean, _deviation(values, part.resolution), part.threshold)
     if needed is None:
         return f"it lies too near its threshold for {MOST:,} seeds to tell"

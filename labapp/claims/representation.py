@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from labapp.claims.claim import Claim, Measured, Missing, Part, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.numbers import probe
 from labapp.config import Experiment
 from labapp.probes.catalogue import against_of
@@ -41,7 +41,7 @@ def matched(one: Run, other: Run) -> float:
     raise Missing(f"similarity of {one.id} with {other.id}; `labapp probe {one.id} --against {other.id}` measures it")
 
 
-def _seeds(setup: Setup) -> Iterable[Measured]:
+def _seeds(setup: Setup) -> Iterable[Observed]:
     """Seeds in pairs that share no run, so that their numbers are independent."""
     runs = sorted(setup.one("net").items())
     if len(runs) < 2:
@@ -49,7 +49,7 @@ def _seeds(setup: Setup) -> Iterable[Measured]:
     found, lacking = [], None
     for (seed, one), (_, other) in zip(runs[::2], runs[1::2], strict=False):
         try:
-            found.append(Measured("match", seed, matched(one, other), (one.id, other.id)))
+            found.append(Observed("match", seed, matched(one, other), (one.id, other.id)))
         except Missing as error:
             lacking = lacking or error
     if not found and lacking:
@@ -57,13 +57,13 @@ def _seeds(setup: Setup) -> Iterable[Measured]:
     return found
 
 
-def _repeated(setup: Setup) -> Iterable[Measured]:
+def _repeated(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("plain").items():
         table = probe(run, "similarity")
         table = table[table["other_depth"] == table["depth"].max()]
         others = table[table["depth"] < table["depth"].max()]["cka"]
         note = "" if others.notna().any() else "no similarity could be told"
-        yield Measured("share", seed, float((others.dropna() > ALIKE).mean()), (run.id,), note)
+        yield Observed("share", seed, float((others.dropna() > ALIKE).mean()), (run.id,), note)
 
 
 CLAIMS = (
@@ -73,14 +73,14 @@ CLAIMS = (
         "§6.1, Table 2",
         "Two seeds of one net correspond layer by layer.",
         (
-            Part(
+            Criterion(
                 "match", "layers whose most similar layer in the other net is the same one", 0.5, True, "half", "share"
             ),
         ),
         _any,
         _seeds,
         probes=("similarity",),
-        sweep="representation",
+        sweep="degradation",
         shown="Representation",
         published="99.3 % of the layers, ten seeds of a plain net of 10 layers",
     ),
@@ -89,7 +89,7 @@ CLAIMS = (
         "similarity",
         "§6.2, Fig. 3",
         "In very deep plain nets more than half of the layers resemble the last.",
-        (Part("share", "layers whose CKA with the last one is above 0.9", 0.5, True, "half", "share"),),
+        (Criterion("share", "layers whose CKA with the last one is above 0.9", 0.5, True, "half", "share"),),
         _deep_plain,
         _repeated,
         probes=("similarity",),

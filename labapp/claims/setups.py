@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from labapp.claims.claim import Claim, Measured, Missing, Setup
+from labapp.claims.claim import Claim, Missing, Observed, Setup
 from labapp.claims.judging import NO_DATA, UNDECIDED, Judgement, judge
 from labapp.config import BELONGS_TO, Experiment, listed
 from labapp.frames.naming import asked_for, settings
@@ -130,10 +130,10 @@ def _differing(claim: Claim, experiments: Sequence[Experiment]) -> str:
     return listed(told[:NAMED]) or "the recipe"
 
 
-def table(found: Iterable[Judgement]) -> list[Measured]:
+def table(found: Iterable[Judgement]) -> list[Observed]:
     """Every number that verdicts are made of, in the order of claims, parts and seeds."""
     return [
-        Measured(f"{verdict.claim.name}/{part.part.name}", seed, value, verdict.runs)
+        Observed(f"{verdict.claim.name}/{part.part.name}", seed, value, verdict.runs)
         for verdict in found
         for part in verdict.parts
         for seed, value in enumerate(part.values)

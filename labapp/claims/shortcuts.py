@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from labapp.claims.claim import Claim, Measured, Missing, Part, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.degradation import by_depth, deepest
 from labapp.claims.numbers import accuracy, probe
 from labapp.config import Experiment
@@ -50,30 +50,30 @@ def brackets(run: Run) -> pd.DataFrame:
     return table[["step", "block", "example", "share", "bracket"]].dropna()
 
 
-def _carried(setup: Setup) -> Iterable[Measured]:
+def _carried(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("pre-activation residual").items():
         table = brackets(run)
         last = table[table["step"] == table["step"].max()]
         of_block = np.log10(last["bracket"]).groupby(last["block"]).mean()
-        yield Measured("least", seed, float(of_block.min()), (run.id,))
-        yield Measured("share", seed, float(last.groupby("block")["share"].mean().mean()), (run.id,))
+        yield Observed("least", seed, float(of_block.min()), (run.id,))
+        yield Observed("share", seed, float(last.groupby("block")["share"].mean().mean()), (run.id,))
 
 
-def _bracket(setup: Setup) -> Iterable[Measured]:
+def _bracket(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("pre-activation residual").items():
         table = brackets(run)
         size = np.log10(table["bracket"])
-        yield Measured("examples", seed, float(size.quantile(WORST)), (run.id,))
-        yield Measured("batch", seed, float(size.groupby([table["step"], table["block"]]).max().min()), (run.id,))
+        yield Observed("examples", seed, float(size.quantile(WORST)), (run.id,))
+        yield Observed("batch", seed, float(size.groupby([table["step"], table["block"]]).max().min()), (run.id,))
 
 
-def _scale(setup: Setup) -> Iterable[Measured]:
+def _scale(setup: Setup) -> Iterable[Observed]:
     others = sorted(name for name in setup.sides if name != "identity")
     if not others:
         raise Missing("residual net with scaled shortcuts")
     for seed, runs in setup.pairs("identity", others[0]):
         identity, scaled = (accuracy(run) for run in runs)
-        yield Measured("accuracy", seed, identity - scaled, tuple(run.id for run in runs))
+        yield Observed("accuracy", seed, identity - scaled, tuple(run.id for run in runs))
 
 
 def lost(run: Run) -> float:
@@ -87,12 +87,12 @@ def lost(run: Run) -> float:
     return float((whole - deleted).median() / (whole - chance))
 
 
-def _lesions(setup: Setup) -> Iterable[Measured]:
+def _lesions(setup: Setup) -> Iterable[Observed]:
     depths = sorted({name.rpartition("-")[2] for name in setup.sides}, key=int)
     there = [depth for depth in depths if {f"plain-{depth}", f"residual-{depth}"} <= set(setup.sides)]
     for depth in reversed(there):
         found = [
-            Measured(family, seed, value, (run.id,), "" if value == value else "the net is hardly better than chance")
+            Observed(family, seed, value, (run.id,), "" if value == value else "the net is hardly better than chance")
             for family in ("plain", "residual")
             for seed, run in setup.one(f"{family}-{depth}").items()
             for value in [lost(run)]
@@ -102,12 +102,12 @@ def _lesions(setup: Setup) -> Iterable[Measured]:
     raise Missing("plain and residual net of one depth, both better than chance, with lesions")
 
 
-def _paths(setup: Setup) -> Iterable[Measured]:
+def _paths(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("residual").items():
         table = probe(run, "path_gradients")
         mean = float((table["length"] * table["probability"]).sum())
         value = float(table["effective_length"].iloc[0]) / mean
-        yield Measured("length", seed, value, (run.id,), str(table["reason"].max() or ""))
+        yield Observed("length", seed, value, (run.id,), str(table["reason"].max() or ""))
 
 
 def cosines(run: Run) -> tuple[float, float]:
@@ -119,11 +119,11 @@ def cosines(run: Run) -> tuple[float, float]:
     return float(table.iloc[0]), float(table.iloc[-1])
 
 
-def _shattering(setup: Setup) -> Iterable[Measured]:
+def _shattering(setup: Setup) -> Iterable[Observed]:
     for seed, runs in setup.pairs(*deepest(setup)):
         (plain, end), (residual, _) = (cosines(run) for run in runs)
-        yield Measured("plain", seed, plain - end, (runs[0].id,))
-        yield Measured("residual", seed, residual - plain, tuple(run.id for run in runs))
+        yield Observed("plain", seed, plain - end, (runs[0].id,))
+        yield Observed("residual", seed, residual - plain, tuple(run.id for run in runs))
 
 
 CLAIMS = (
@@ -133,8 +133,10 @@ CLAIMS = (
         "§2, eq. (5)",
         "Through the shortcuts ∂E/∂x_l keeps the size of ∂E/∂x_L: it does not vanish in any block.",
         (
-            Part("least", "‖∂E/∂x_l‖ over ‖∂E/∂x_L‖ in the block where it is least", -1, True, "a tenth", "decades"),
-            Part("share", "share of ∂E/∂x_l that comes along the shortcuts", 0.1, True, "a tenth", "share"),
+            Criterion(
+                "least", "‖∂E/∂x_l‖ over ‖∂E/∂x_L‖ in the block where it is least", -1, True, "a tenth", "decades"
+            ),
+            Criterion("share", "share of ∂E/∂x_l that comes along the shortcuts", 0.1, True, "a tenth", "share"),
         ),
         _preactivated,
         _carried,
@@ -148,7 +150,7 @@ CLAIMS = (
         "§2, after eq. (5)",
         "The bracket 1 + ∂ΣF/∂x_l hardly ever takes the gradient away, neither of one image nor of a whole batch.",
         (
-            Part(
+            Criterion(
                 "examples",
                 "‖∂E/∂x_l‖ over ‖∂E/∂x_L‖, the least 1 % of images and blocks",
                 -1,
@@ -156,7 +158,9 @@ CLAIMS = (
                 "a tenth",
                 "decades",
             ),
-            Part("batch", "the same in the worst block, of the image that keeps most", -1, True, "a tenth", "decades"),
+            Criterion(
+                "batch", "the same in the worst block, of the image that keeps most", -1, True, "a tenth", "decades"
+            ),
         ),
         _preactivated,
         _bracket,
@@ -169,7 +173,11 @@ CLAIMS = (
         "identity",
         "§3.1, Table 1",
         "Identity shortcuts train to a higher accuracy than scaled ones.",
-        (Part("accuracy", "accuracy with identity minus that with scaled shortcuts", 0, True, "as good", "share"),),
+        (
+            Criterion(
+                "accuracy", "accuracy with identity minus that with scaled shortcuts", 0, True, "as good", "share"
+            ),
+        ),
         _scaled,
         _scale,
         compares=("shortcut_scale",),
@@ -183,7 +191,7 @@ CLAIMS = (
         "§4.1, Fig. 3",
         "Deleting a block of a residual net hardly matters; deleting a layer of a plain net does.",
         (
-            Part(
+            Criterion(
                 "residual",
                 "accuracy above chance lost with the median block",
                 HARDLY,
@@ -192,7 +200,7 @@ CLAIMS = (
                 "share",
                 resolution=IMAGE,
             ),
-            Part(
+            Criterion(
                 "plain",
                 "accuracy above chance lost with the median layer pair",
                 MOSTLY,
@@ -214,7 +222,7 @@ CLAIMS = (
         "paths",
         "§4.3, Fig. 6",
         "The gradient of a residual net comes along paths that are shorter than the average path.",
-        (Part("length", "effective length over the mean length of all paths", 1, False, "no path is preferred"),),
+        (Criterion("length", "effective length over the mean length of all paths", 1, False, "no path is preferred"),),
         _residual,
         _paths,
         probes=("path_gradients",),
@@ -229,8 +237,8 @@ CLAIMS = (
         "Before training, gradients of different images decorrelate with depth in plain nets, and far less in residual "
         "ones.",
         (
-            Part("plain", "cosine at the first minus that at the last convolution, plain", 0, False, "no decay"),
-            Part("residual", "cosine at the first convolution, residual minus plain", 0, True, "as shattered"),
+            Criterion("plain", "cosine at the first minus that at the last convolution, plain", 0, False, "no decay"),
+            Criterion("residual", "cosine at the first convolution, residual minus plain", 0, True, "as shattered"),
         ),
         by_depth,
         _shattering,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from functools import partial
 
-from labapp.claims.claim import Claim, Measured, Missing, Part, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.numbers import probe
 from labapp.config import Experiment
 from labapp.probes.catalogue import PLAN
@@ -29,7 +29,7 @@ def _head(experiment: Experiment) -> str:
     return str(experiment.head) if experiment.family == "vgg" else ""
 
 
-def _stacks(setup: Setup) -> Iterable[Measured]:
+def _stacks(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("VGG").items():
         table = probe(run, "stacks", PLAN).set_index("stack")
         for name, (stack, single) in _STACKS.items():
@@ -37,15 +37,15 @@ def _stacks(setup: Setup) -> Iterable[Measured]:
                 raise Missing(f"stack {stack} in {run.id}")
             weights = table.loc[stack, "weights"] / table.loc[single, "weights"]
             more = table.loc[stack, "activations"] - table.loc[single, "activations"]
-            yield Measured(f"weights-{name}", seed, math.log10(weights), (run.id,))
-            yield Measured(f"rectifiers-{name}", seed, float(more), (run.id,))
+            yield Observed(f"weights-{name}", seed, math.log10(weights), (run.id,))
+            yield Observed(f"rectifiers-{name}", seed, float(more), (run.id,))
 
 
-def _share(setup: Setup) -> Iterable[Measured]:
+def _share(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("VGG with FC head").items():
         table = probe(run, "architecture", PLAN)
         linear = table.loc[table["kind"] == "linear", "parameters"].sum()
-        yield Measured("share", seed, float(linear / table["parameters"].sum()), (run.id,))
+        yield Observed("share", seed, float(linear / table["parameters"].sum()), (run.id,))
 
 
 def _both_heads(setup: Setup, quantity: str, step: int) -> Iterable[tuple[str, int, Run]]:
@@ -55,16 +55,16 @@ def _both_heads(setup: Setup, quantity: str, step: int) -> Iterable[tuple[str, i
             yield head, seed, run
 
 
-def _order(setup: Setup) -> Iterable[Measured]:
+def _order(setup: Setup) -> Iterable[Observed]:
     for head, seed, run in _both_heads(setup, "spatial_order", -1):
         row = probe(run, "spatial_order").iloc[0]
         value = row["decisions_changed"] if head == "fc" else math.log10(max(row["output_change"], LEAST))
-        yield Measured(head, seed, float(value), (run.id,), str(row["note"]))
+        yield Observed(head, seed, float(value), (run.id,), str(row["note"]))
 
 
-def _sizes(setup: Setup) -> Iterable[Measured]:
+def _sizes(setup: Setup) -> Iterable[Observed]:
     for head, seed, run in _both_heads(setup, "accepted_sizes", PLAN):
-        yield Measured(head, seed, float(probe(run, "accepted_sizes", PLAN)["accepted"].sum()), (run.id,))
+        yield Observed(head, seed, float(probe(run, "accepted_sizes", PLAN)["accepted"].sum()), (run.id,))
 
 
 _about = partial(Claim, paper="vgg", sweep="vgg", shown="Architecture")
@@ -75,10 +75,10 @@ CLAIMS = (
         statement="A stack of 3×3 convolutions costs fewer weights than one large kernel of the same receptive field, "
         "and has more non-linearities.",
         parts=(
-            Part("weights-two", "weights of two 3×3 over those of one 5×5", 0, False, "equal cost", "ratio", True),
-            Part("weights-three", "weights of three 3×3 over those of one 7×7", 0, False, "equal cost", "ratio", True),
-            Part("rectifiers-two", "rectifiers that two 3×3 have more than one 5×5", 0, True, "as many", "", True),
-            Part("rectifiers-three", "rectifiers that three 3×3 have more than one 7×7", 0, True, "as many", "", True),
+            Criterion("weights-two", "weights of two 3×3 over those of one 5×5", 0, False, "equal cost", "ratio", True),
+            Criterion("weights-three", "weights of three 3×3 over those of one 7×7", 0, False, "equal cost", "ratio", True),
+            Criterion("rectifiers-two", "rectifiers that two 3×3 have more than one 5×5", 0, True, "as many", "", True),
+            Criterion("rectifiers-three", "rectifiers that three 3×3 have more than one 7×7", 0, True, "as many", "", True),
         ),
         side=_vgg,
         measure=_stacks,
@@ -89,7 +89,7 @@ CLAIMS = (
         "vgg-head",
         where="§2.2, Table 2",
         statement="The fully connected head holds most of a VGG's weights.",
-        parts=(Part("share", "share of the weights in linear layers", 0.5, True, "most is over half", "share", True),),
+        parts=(Criterion("share", "share of the weights in linear layers", 0.5, True, "most is over half", "share", True),),
         side=_fc,
         measure=_share,
         probes=("architecture",),
@@ -101,11 +101,11 @@ CLAIMS = (
         statement="With a fully connected head it matters where things stand in the last map; with global average "
         "pooling it does not.",
         parts=(
-            Part(
+            Criterion(
                 "fc", "decisions that change when positions are shuffled, FC head", 0.05, True,
                 "one image in twenty", "share",
             ),
-            Part(
+            Criterion(
                 "gap", "change of the output when they are, global pooling", -3, False,
                 "rounding of a sum in another order", "decades",
             ),
@@ -120,8 +120,8 @@ CLAIMS = (
         where="§3.2",
         statement="A fully connected head fixes the size of the image; global average pooling leaves it free.",
         parts=(
-            Part("fc", "image sizes that are taken, FC head", 1.5, False, "no other than its own", "", True),
-            Part("gap", "image sizes that are taken, global pooling", 1.5, True, "more than its own", "", True),
+            Criterion("fc", "image sizes that are taken, FC head", 1.5, False, "no other than its own", "", True),
+            Criterion("gap", "image sizes that are taken, global pooling", 1.5, True, "more than its own", "", True),
         ),
         side=_head,
         measure=_sizes,

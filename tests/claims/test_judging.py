@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from labapp.claims import CLAIMS, CONTRADICTED, NO_DATA, SEEDS, SUPPORTED, UNDECIDED, Measured, judge
+from labapp.claims import CLAIMS, CONTRADICTED, NO_DATA, SEEDS, SUPPORTED, UNDECIDED, Observed, judge
 from labapp.claims.judging import interval, seeds_needed
 
 DRAWS = 400
@@ -16,9 +16,9 @@ MOST = stats.binom.ppf(0.9999, DRAWS, 0.025) / DRAWS
 
 
 def measured(claim, numbers):
-    """Every part of a claim with these numbers of its seeds, given as distances from the threshold towards the claim."""
+    """Every part of a claim with these numbers of its seeds, as distances from the threshold towards the claim."""
     return [
-        Measured(part.name, seed, part.threshold + (1 if part.above else -1) * number)
+        Observed(part.name, seed, part.threshold + (1 if part.above else -1) * number)
         for part in claim.parts
         for seed, number in enumerate(numbers)
     ]
@@ -37,7 +37,7 @@ def test_the_verdict_is_known_where_the_answer_is(claim):
 @pytest.mark.parametrize("seeds", [SEEDS, 5])
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_a_false_verdict_is_rarer_than_one_in_forty(parts, seeds):
-    """Every number lies at its threshold on average, so neither verdict is right; and one part false is a false claim."""
+    """Every number lies at its threshold on average, so neither verdict is right; one part false is a false claim."""
     claim = CLAIMS["short-paths"]
     claim = replace(claim, parts=tuple(replace(claim.parts[0], name=str(number)) for number in range(parts)))
     random = np.random.default_rng(seeds)
@@ -46,7 +46,7 @@ def test_a_false_verdict_is_rarer_than_one_in_forty(parts, seeds):
         numbers = random.normal(size=(parts, seeds))
         for found, shift in ((at_the_edge, 0.0), (one_false, 50.0)):  # of all parts but the first
             rows = [
-                Measured(str(part), seed, claim.parts[0].threshold - numbers[part, seed] - shift * (part > 0))
+                Observed(str(part), seed, claim.parts[0].threshold - numbers[part, seed] - shift * (part > 0))
                 for part in range(parts)
                 for seed in range(seeds)
             ]
@@ -97,7 +97,7 @@ def test_of_what_is_exact_one_run_tells_and_the_worst_counts():
 
 def test_what_could_not_be_measured_says_why():
     claim = CLAIMS["short-paths"]
-    found = judge(claim, [Measured("length", 0, math.nan, ("a",), "no gradient comes")])
+    found = judge(claim, [Observed("length", 0, math.nan, ("a",), "no gradient comes")])
     assert (found.verdict, found.parts[0].note) == (NO_DATA, "no gradient comes")
 
 
@@ -108,7 +108,7 @@ def test_every_claim_is_complete():
     for claim in CLAIMS.values():
         assert claim.paper in PAPERS
         assert claim.statement.endswith(".")
-        assert claim.sweep and claim.shown and claim.where
+        assert all((claim.sweep, claim.shown, claim.where))
         assert set(claim.probes) <= set(CATALOGUE), claim.name
         assert len({part.name for part in claim.parts}) == len(claim.parts)
         assert all(part.because and part.says for part in claim.parts)
