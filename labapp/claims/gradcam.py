@@ -23,12 +23,12 @@ def _net(experiment: Experiment) -> str:
 def _scores(measure: str, which: dict[str, tuple[str, str]], setup: Setup) -> Iterable[Observed]:
     """Of each part (method, net) of a measure of `map_scores`."""
     for seed, run in setup.one("net").items():
-        table = probe(run, "map_scores").set_index(["measure", "method", "net"])
+        table = probe(run, "map_scores")
         for part, (method, net) in which.items():
-            if (measure, method, net) not in table.index:
+            rows = table[(table["measure"] == measure) & (table["method"] == method) & (table["net"] == net)]
+            if rows.empty:
                 raise Missing(f"{measure} of {method} in {run.id}")
-            row = table.loc[(measure, method, net)]
-            yield Observed(part, seed, float(row["mean"]), (run.id,), str(row["note"]))
+            yield Observed(part, seed, float(rows["mean"].iloc[0]), (run.id,), str(rows["note"].iloc[0]))
 
 
 _about = partial(Claim, paper="gradcam", probes=("map_scores",), sweep="degradation", shown="Grad-CAM")

@@ -113,10 +113,10 @@ def _paths(setup: Setup) -> Iterable[Observed]:
 def cosines(run: Run) -> tuple[float, float]:
     """Between the gradients of two images before training: at the first convolution, and at the last one."""
     table = probe(run, "shattering", 0)
-    table = table[table["kind"] == "conv"].sort_values("depth")["cosine"].dropna()
-    if len(table) < 2:
+    known = table[table["kind"] == "conv"].sort_values("depth")["cosine"].dropna()
+    if len(known) < 2:
         raise Missing(f"shattering of two layers in {run.id}")
-    return float(table.iloc[0]), float(table.iloc[-1])
+    return float(known.iloc[0]), float(known.iloc[-1])
 
 
 def _shattering(setup: Setup) -> Iterable[Observed]:

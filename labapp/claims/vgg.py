@@ -31,14 +31,13 @@ def _head(experiment: Experiment) -> str:
 
 def _stacks(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("VGG").items():
-        table = probe(run, "stacks", PLAN).set_index("stack")
+        rows: dict[str, dict[str, float]] = probe(run, "stacks", PLAN).set_index("stack").to_dict("index")  # type: ignore[assignment]
         for name, (stack, single) in _STACKS.items():
-            if not {stack, single} <= set(table.index):
+            if not {stack, single} <= set(rows):
                 raise Missing(f"stack {stack} in {run.id}")
-            weights = table.loc[stack, "weights"] / table.loc[single, "weights"]
-            more = table.loc[stack, "activations"] - table.loc[single, "activations"]
-            yield Observed(f"weights-{name}", seed, math.log10(weights), (run.id,))
-            yield Observed(f"rectifiers-{name}", seed, float(more), (run.id,))
+            small, large = rows[stack], rows[single]
+            yield Observed(f"weights-{name}", seed, math.log10(small["weights"] / large["weights"]), (run.id,))
+            yield Observed(f"rectifiers-{name}", seed, small["activations"] - large["activations"], (run.id,))
 
 
 def _share(setup: Setup) -> Iterable[Observed]:
@@ -75,10 +74,10 @@ CLAIMS = (
         statement="A stack of 3×3 convolutions costs fewer weights than one large kernel of the same receptive field, "
         "and has more non-linearities.",
         parts=(
-            Criterion("weights-two", "weights of two 3×3 over those of one 5×5", 0, False, "equal cost", "ratio", True),
-            Criterion("weights-three", "weights of three 3×3 over those of one 7×7", 0, False, "equal cost", "ratio", True),
-            Criterion("rectifiers-two", "rectifiers that two 3×3 have more than one 5×5", 0, True, "as many", "", True),
-            Criterion("rectifiers-three", "rectifiers that three 3×3 have more than one 7×7", 0, True, "as many", "", True),
+            Criterion("weights-two", "weights of two 3×3 over one 5×5", 0, False, "as many", "ratio", True),
+            Criterion("weights-three", "weights of three 3×3 over one 7×7", 0, False, "as many", "ratio", True),
+            Criterion("rectifiers-two", "rectifiers two 3×3 have more than one 5×5", 0, True, "as many", "", True),
+            Criterion("rectifiers-three", "rectifiers three 3×3 have more than one 7×7", 0, True, "as many", "", True),
         ),
         side=_vgg,
         measure=_stacks,
@@ -89,7 +88,7 @@ CLAIMS = (
         "vgg-head",
         where="§2.2, Table 2",
         statement="The fully connected head holds most of a VGG's weights.",
-        parts=(Criterion("share", "share of the weights in linear layers", 0.5, True, "most is over half", "share", True),),
+        parts=(Criterion("share", "share of the weights in linear layers", 0.5, True, "over half", "share", True),),
         side=_fc,
         measure=_share,
         probes=("architecture",),
