@@ -59,7 +59,7 @@ from labapp.frames.reuse import (
     scaled,
     spread_of_untrained,
 )
-from labapp.frames.runs import IDENTITY, describe, names
+from labapp.frames.runs import IDENTITY, callings, describe, names
 from labapp.frames.signals import (
     FROM_ZERO,
     RECORDED,
@@ -107,6 +107,7 @@ __all__ = [
     "beside",
     "besides",
     "called",
+    "callings",
     "collapse",
     "comparable",
     "curves",
