@@ -8,6 +8,7 @@
     labapp explain RUN --index 3
     labapp probe RUN
     labapp diagnose RUN
+    labapp claims
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
@@ -29,6 +30,7 @@ import labapp
 from labapp import palette
 from labapp.commands.app import app
 from labapp.commands.check import runs_check
+from labapp.commands.claims import claims
 from labapp.commands.compare import runs_compare
 from labapp.commands.diagnose import diagnose
 from labapp.commands.doctor import doctor
@@ -125,6 +127,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "explain": explain,
     "probe": probe_runs,
     "diagnose": diagnose,
+    "claims": claims,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs compare": runs_compare,
