@@ -7,6 +7,7 @@
     labapp sweep SPEC.yaml
     labapp explain RUN --index 3
     labapp probe RUN
+    labapp claims
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
@@ -28,6 +29,7 @@ import labapp
 from labapp import palette
 from labapp.commands.app import app
 from labapp.commands.check import runs_check
+from labapp.commands.claims import claims
 from labapp.commands.compare import runs_compare
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
@@ -122,6 +124,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "doctor": doctor,
     "explain": explain,
     "probe": probe_runs,
+    "claims": claims,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs compare": runs_compare,
