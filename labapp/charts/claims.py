@@ -10,7 +10,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.encodings import Chart, log_axis
 
-HEIGHT = 64  # pixels of one number's chart
+HEIGHT = 130  # pixels of one number's chart, with its axis
 
 
 def claim_chart(rows: pd.DataFrame, title: str, threshold: float, above: bool, colour: str, log: bool) -> Chart:
@@ -32,10 +32,14 @@ def claim_chart(rows: pd.DataFrame, title: str, threshold: float, above: bool, c
         reach = (max(known) - min(known)) or abs(threshold) or 1.0
         domain = [min(known) - 0.08 * reach, max(known) + 0.08 * reach]
         options = {"scale": alt.Scale(domain=domain, nice=False), "axis": alt.Axis(tickCount=6)}
-    x = alt.X("value:Q", title=title, **options)
+
+    def along(field: str) -> alt.X:  # every layer on the one scale
+        return alt.X(f"{field}:Q", title=title, **options)
+
+    x = along("value")
     low, high = options["scale"]["domain"]
     wanted = pd.DataFrame({"from": [threshold if above else low], "to": [high if above else threshold]})
-    side = alt.Chart(wanted).mark_rect(color=colour, opacity=0.1).encode(x=alt.X("from:Q", title=title), x2="to:Q")
+    side = alt.Chart(wanted).mark_rect(color=colour, opacity=0.14).encode(x=along("from"), x2="to:Q")
     rule = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(x=x)
     told = [
         alt.Tooltip("seed:O"),
@@ -48,7 +52,7 @@ def claim_chart(rows: pd.DataFrame, title: str, threshold: float, above: bool, c
     base = alt.Chart(rows).encode(tooltip=told)
     if rows["low"].notna().any():
         first = alt.Chart(rows.head(1)).encode(tooltip=told[2:])
-        layers.append(first.mark_rule(color=colour, strokeWidth=4, opacity=0.5).encode(x="low:Q", x2="high:Q"))
-        layers.append(first.mark_tick(color=colour, thickness=3, size=22).encode(x="mean:Q"))
+        layers.append(first.mark_rule(color=colour, strokeWidth=4, opacity=0.5).encode(x=along("low"), x2="high:Q"))
+        layers.append(first.mark_tick(color=colour, thickness=3, size=22).encode(x=along("mean")))
     layers.append(base.mark_point(filled=True, size=55, color=colour, opacity=0.9).encode(x=x))
     return alt.layer(*layers).properties(height=HEIGHT, width="container")

@@ -139,7 +139,8 @@ def _alone(several: list[Judgement], root: str) -> None:
         if verdict.note:
             st.caption(palette.sentence(f"{verdict.note[:1].upper()}{verdict.note[1:]}."))
         if verdict.runs:
-            with st.expander(f"{len(verdict.runs)} runs: {palette.markdown(verdict.settings)}"):
+            count = f"{len(verdict.runs)} run{'s' * (len(verdict.runs) != 1)}"
+            with st.expander(f"{count}: {palette.markdown(verdict.settings)}"):
                 st.markdown("\n".join(f"- `{run}`" for run in verdict.runs))
     if claim.published:
         st.caption(palette.sentence(f"Published, not measured here: {claim.published}."))
