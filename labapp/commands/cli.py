@@ -7,6 +7,7 @@
     labapp sweep SPEC.yaml
     labapp explain RUN --index 3
     labapp probe RUN
+    labapp diagnose RUN
     labapp claims
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
 
@@ -31,6 +32,7 @@ from labapp.commands.app import app
 from labapp.commands.check import runs_check
 from labapp.commands.claims import claims
 from labapp.commands.compare import runs_compare
+from labapp.commands.diagnose import diagnose
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Root, parse
@@ -124,6 +126,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "doctor": doctor,
     "explain": explain,
     "probe": probe_runs,
+    "diagnose": diagnose,
     "claims": claims,
     "runs list": runs_list,
     "runs show": runs_show,
