@@ -131,7 +131,8 @@ NO_VALUES = {  # what draws whole numbers alone, or nothing that was measured
     *("lifetimes_chart", "histogram_chart"),  # steps and channels; counts, whose bins of zero and NaN stand apart
     *("claim_chart", "scores_chart"),  # finite numbers alone; words above them say what cannot be told
     *("scale_chart", "linear_bar"),  # colours over the span of finite values
-    *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span", "ratio_span", "symmetric_axis"),  # no charts
+    *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span"),  # no charts
+    *("ratio_span", "symmetric_axis"),
     *("Chart", "Unchecked", "alone", "as_csv", "unchecked"),  # files of them, see test_files
 }
 
