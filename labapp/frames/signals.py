@@ -157,7 +157,7 @@ def medians(at: pd.DataFrame, quantity: str) -> pd.DataFrame:
         value = own["value"].to_numpy(float)
         finite = value[np.isfinite(value)]
         ends = (np.median(finite), finite.min(), finite.max()) if len(finite) else (np.nan,) * 3
-        found.append([*(own[name].iat[0] for name in (*IDENTITY, "step", "kind")), *ends, len(finite)])
+        found.append([*(own[name].iloc[0] for name in (*IDENTITY, "step", "kind")), *ends, len(finite)])
     return pd.DataFrame(found, columns=[*IDENTITY, "step", "kind", "median", "low", "high", "layers"])
 
 
