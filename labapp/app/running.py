@@ -13,10 +13,9 @@ from streamlit.delta_generator import DeltaGenerator
 from labapp import frames, palette
 from labapp.app import launch
 from labapp.app.archive import asked, look_inside
+from labapp.app.live import PACE, look
 from labapp.config import LabError, is_read_only
 from labapp.store import Entry, Listing, Run
-
-PACE = 2.0  # seconds between looks at something that is still running
 
 
 def show_running(place: DeltaGenerator, listing: Listing) -> None:
@@ -58,6 +57,7 @@ def _bars() -> None:
                 _job(job)
     with waiting:
         _queue([job for job in reversed(there) if job.status == "waiting"])
+    look()  # at what shows their rows
 
 
 def _bar(run: Run, entry: Entry, name: str, job: launch.Launch | None) -> None:

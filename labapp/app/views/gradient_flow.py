@@ -110,7 +110,7 @@ def page() -> None:
 
 
 def _body(archive: app.OpenArchive) -> None:
-    app.playable(_picture, "step", archive.live)(archive)
+    app.playable(_picture, "step", archive.chosen)(archive)
     gradient_flow_more.draw(archive)
 
 

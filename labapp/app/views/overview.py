@@ -156,7 +156,7 @@ def page() -> None:
     if not archive.listing.entries:
         app.empty(archive)
         return
-    st.fragment(_picture, run_every=app.PACE if archive.live else None)(archive)
+    app.live(_picture, "curves", archive.chosen)(archive)
     if archive.chosen:
         overview_more.draw(archive)
     app.resume_buttons(archive)

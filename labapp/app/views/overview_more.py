@@ -16,7 +16,12 @@ SHOWN = ("train_accuracy", "learning_rate", "images_per_second", "seconds")
 
 def draw(archive: app.OpenArchive) -> None:
     """Draw the pictures, when they are asked for."""
-    st.fragment(_folded, run_every=app.PACE if archive.live else None)(archive)
+    app.live(_folded, "trained", state=lambda: _shown(archive))(archive)
+
+
+def _shown(archive: app.OpenArchive) -> tuple[str, ...]:
+    """What has to change for the pictures to change; they are drawn only while they are unfolded."""
+    return tuple(run.written("steps") for run in archive.chosen) if st.session_state.get("trained") else ()
 
 
 def _folded(archive: app.OpenArchive) -> None:

@@ -93,7 +93,7 @@ def page() -> None:
 
 
 def _body(archive: app.OpenArchive) -> None:
-    app.playable(_picture, "step", archive.live)(archive)
+    app.playable(_picture, "step", archive.chosen)(archive)
     signals_more.draw(archive)
 
 
