@@ -159,17 +159,19 @@ def _picture(archive: app.OpenArchive) -> None:
     span = charts.log_span([*ends, *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:
         app.chart(
-            charts.profile_chart(profile, looks, quantity, relative, theory, span),
+            charts.profile_chart(profile, looks, quantity, relative, theory, span, archive.live and step == steps[-1]),
             "profile",
-            f"{charts.axis_title(quantity, relative)} against relative depth. {words}",
+            f"{charts.axis_title(quantity, relative)} against relative depth",
             profile,
+            said=words,
         )
     with right:
         app.chart(
             charts.slope_chart(slopes, looks, step),
             "slope",
-            f"Slope of the gradient norm over depth while they train: {_ends(slopes)}",
+            "Slope of the gradient norm over depth while they train",
             slopes,
+            said=_ends(slopes),
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
@@ -233,9 +235,10 @@ def _heatmaps(panels: Sequence[frames.Panel], runs: pd.DataFrame, quantity: str,
                 app.chart(
                     charts.heatmap_chart(own, quantity, domain, relative),
                     f"heatmap-{run}",
-                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step: {_span(own)}",
+                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
                     own,
                     scale=bar,
+                    said=_span(own),
                 )
 
 

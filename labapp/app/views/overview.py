@@ -187,9 +187,15 @@ def _picture(archive: app.OpenArchive) -> None:
                 below.of_runs(f"{number(getattr(row, name))} in {row.run}" for row in app.rows(table))
                 for name, number in (("loss", palette.number), ("accuracy", palette.percent))
             )
-            app.chart(charts.loss_chart(curves, looks), "loss", f"Training loss over steps, at last {lost}", curves)
             app.chart(
-                charts.accuracy_chart(curves, looks), "accuracy", f"Test accuracy over steps, at last {right}", curves
+                charts.loss_chart(curves, looks), "loss", "Training loss over steps", curves, said=f"at last {lost}"
+            )
+            app.chart(
+                charts.accuracy_chart(curves, looks),
+                "accuracy",
+                "Test accuracy over steps",
+                curves,
+                said=f"at last {right}",
             )
     _table(table, looks)
 

@@ -162,8 +162,9 @@ def _multiple(
     app.chart(
         charts.signal_chart(rows, looks, quantity, span, band, even, theory[theory["quantity"] == quantity]),
         f"signal-{quantity}",
-        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}: {words}",
+        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
         rows,
+        said=words,
     )
 
 
