@@ -62,12 +62,14 @@ MAY_USE = {
     "filelock": {"store"},
     "psutil": {"store"},
     "pyarrow": {"store"},
+    "yaml": {"config"},
 }
 # the rooms that open, make, move or delete files; a folder or a file of labapp
 MAY_TOUCH_FILES = {
     *("store", "app/launch", "imagesets"),  # the archive, what the app starts, the images
     "recording/kernels",  # compiles once and keeps the library
     *("probes/pictures.py", "commands/explain"),  # a user's picture is opened, maps are written where the user says
+    *("config/sweeps", "commands/sweep"),  # a list of experiments is opened, a timing leaves nothing behind
 }
 
 

@@ -4,6 +4,7 @@
     labapp train --family residual --depth 56 --width 8
     labapp resume RUN
     labapp starter
+    labapp sweep SPEC.yaml
     labapp explain RUN --index 3
     labapp probe RUN
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
@@ -35,6 +36,7 @@ from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import console
 from labapp.commands.runs import runs_list, runs_note, runs_rename, runs_tag
 from labapp.commands.starter import degradation, record, summary
+from labapp.commands.sweep import sweep
 from labapp.commands.training import RunName, resume, train
 from labapp.config import LabError, listed, nearest
 from labapp.store import find_run, remove_run, resume_points, why_not_resumed
@@ -116,6 +118,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
     "resume": resume,
     "starter": starter,
+    "sweep": sweep,
     "doctor": doctor,
     "explain": explain,
     "probe": probe_runs,

@@ -98,6 +98,8 @@ def _unknown(word: str, name: str) -> str:
     known = ["--root", "--runs", "--help"]
     known += ["--fail-on", "--step", "--json"] * (name == "runs compare")
     known += ["--filter", "--tag", "--json"] * (name == "runs list") + ["--remove"] * (name == "runs tag")
+    if name == "sweep":
+        known += ["--dry-run", "--jobs", "--threads", "--retry-failed", "--engine", "--json", "--trust"]
     if name in ("train", "resume"):
         known += ["--probe", "--keep-every", *["--from-start", "--trust"] * (name == "resume")]
     if name == "train":

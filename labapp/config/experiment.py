@@ -1,5 +1,6 @@
 """Which values describe an experiment completely, and which of them belong together?"""
 
+import hashlib
 import math
 from typing import Any, Self
 
@@ -92,6 +93,12 @@ class Experiment(BaseModel):
     def name(self) -> str:
         """Family and depth, "residual-56"; of a net of another maker its own name, "resnet18"."""
         return f"{self.family}-{self.depth}" if self.net is None else self.net.rpartition(":")[2]
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that go with the content: equal for equal experiments, however they were given."""
+        content = self.model_dump_json()
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def net_options(self) -> dict[str, Any]:
         """What `labapp.nets.build(**options)` takes; num_classes and image_size come from the image set.

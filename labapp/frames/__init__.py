@@ -58,7 +58,7 @@ from labapp.frames.reuse import (
     scaled,
     spread_of_untrained,
 )
-from labapp.frames.runs import IDENTITY, describe, names
+from labapp.frames.runs import IDENTITY, callings, describe, names
 from labapp.frames.signals import (
     FROM_ZERO,
     RECORDED,
@@ -106,6 +106,7 @@ __all__ = [
     "beside",
     "besides",
     "called",
+    "callings",
     "collapse",
     "comparable",
     "curves",

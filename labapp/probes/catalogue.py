@@ -15,6 +15,7 @@ from typing import Any
 
 from labapp.config import FAMILIES, FOREIGN, Experiment, LabError, listed, nearest
 
+CHEAP = ("weights",)  # weightings into which no image goes, not even by running statistics, which untrained norms lack
 PLAN = 0  # the step under which tables are kept that ask for the architecture alone
 WHEN = {
     "all": "every checkpoint",

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from labapp.commands.app import SERVER
 from labapp.store import list_runs
 from tests.browser.lab import PROJECT, Lab, chromium, opened, served, why_none
 from tests.large_run import large_run
@@ -54,15 +55,14 @@ def begun(word: str) -> Iterator[psutil.Process]:
 def memory() -> float:
     """MiB of the server that this process began, and of what it began."""
     return (
-        sum(one.memory_info().rss for each in begun("streamlit") for one in (each, *each.children(recursive=True)))
-        / 2**20
+        sum(one.memory_info().rss for each in begun(SERVER) for one in (each, *each.children(recursive=True))) / 2**20
     )
 
 
 def worked() -> dict[str, float]:
     """Seconds of processor time that server and browser have taken."""
     found = {"server": 0.0, "browser": 0.0}
-    for name, word in (("server", "streamlit"), ("browser", "chrom")):
+    for name, word in (("server", SERVER), ("browser", "chrom")):
         for each in begun(word):
             with contextlib.suppress(psutil.Error):
                 found[name] += sum(each.cpu_times()[:2])
