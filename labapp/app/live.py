@@ -1,11 +1,12 @@
 """Which parts of a page are drawn again while a run trains, and when?
 
     live(draw, "curves", archive)(archive)     # a fragment that is drawn again once the chosen runs have new rows
-    look()                                     # every `PACE` seconds, by the bars beside the page
+    look()                                     # from time to time, by the bars beside the page
 
-Drawing takes processor time from the training that is watched, most of all where that has all cores. So a look costs
-next to nothing, only those parts are drawn whose rows changed, and after c seconds of work the next drawing waits until
-they are no more than `SHARE` of the time that went by: a small page is drawn every few seconds, a large one less often.
+Drawing takes processor time from the training that is watched, most of all where that has all cores. So only those
+parts are drawn whose rows changed, and after c seconds of work the next drawing waits until they are no more than
+`SHARE` of the time that went by: a small page is drawn every few seconds, a large one less often. A look costs next to
+nothing here, but has the browser go over its whole page; so there are no more looks than can lead to something.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ from functools import partial, wraps
 from typing import Any
 
 import streamlit as st
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 
 from labapp.config import LabError
 from labapp.store import Run
 
 PACE = 2.0  # seconds between looks at something that is still running
-SHARE = 0.03  # of one processor, that drawing takes at most
+SLOWEST = 10.0  # seconds between two looks at most
+SHARE = 0.015  # of one processor, that drawing takes here at most; a browser takes about as much again
+LOOK = "look"  # the name of the fragment that looks
+EARLY = 0.2  # seconds that a timer may be early
 State = Callable[[], Hashable]
 
 
@@ -35,15 +40,24 @@ class Watched:
         states: Of each part, what it was drawn from; a function tells what that is now.
         spent: Seconds of processor time since `since`, in which nothing is drawn before they are `SHARE` of the time.
         since: When parts were drawn last, on the clock `time.monotonic`.
+        every: Seconds between two looks.
     """
 
     states: dict[str, tuple[State, Hashable]] = field(default_factory=dict)
     spent: float = 0.0
     since: float = field(default_factory=time.monotonic)
+    every: float = PACE
+
+    @property
+    def wait(self) -> float:
+        """Seconds from the last drawing to the next one."""
+        return max(PACE, self.spent / SHARE)
 
     def due(self, now: float) -> list[str]:
         """The parts to be drawn now: those that changed, once what was spent is little enough."""
-        if now - self.since < max(PACE - 0.1, self.spent / SHARE):  # a timer may be a little early
+        left = self.since + self.wait - now
+        if left > EARLY:
+            self.every = min(max(PACE, left), SLOWEST)
             return []
         changed = [key for key, (state, drawn) in self.states.items() if _now(state) != drawn]
         if changed:
@@ -54,6 +68,13 @@ class Watched:
 def begin() -> None:
     """Forget the parts of the page that was drawn before; at the beginning of a page."""
     st.session_state["_watched"] = Watched()
+
+
+def soon() -> None:
+    """Look again soon: somebody waits for something that was just begun or stopped."""
+    watched: Watched | None = st.session_state.get("_watched")
+    if watched is not None:
+        watched.spent = 0.0
 
 
 def live(
@@ -94,7 +115,14 @@ def look() -> None:
     watched: Watched | None = st.session_state.get("_watched")
     if context is None or context.script_requests is None or not context.fragment_ids_this_run or watched is None:
         return  # the whole page is being drawn
-    if due := watched.due(time.monotonic()):
+    before = watched.every
+    due = watched.due(time.monotonic())
+    if watched.every != before:
+        again = ForwardMsg()
+        again.auto_rerun.interval = watched.every
+        again.auto_rerun.fragment_id = context.fragment_storage.resolve_target(LOOK)[0]
+        context.enqueue(again)
+    if due:
         context.script_requests.request_rerun(  # st.rerun has names of fragments from buttons alone
             RerunData(
                 query_string=context.query_string,

@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from labapp.app.live import PACE, SHARE, Watched
+from labapp.app.live import PACE, SHARE, SLOWEST, Watched
 from labapp.config import Experiment, LabError
 from labapp.store import RunWriter
 from labapp.training.loop import train
@@ -30,7 +30,10 @@ def test_only_what_changed_is_drawn_and_what_was_drawn_is_paid_for():
     watched = Watched({name: (lambda name=name: now[name], 1) for name in now}, spent=0.3, since=100.0)
     now["b"] = 2
     wait = 0.3 / SHARE
-    assert watched.due(100.0 + PACE) == watched.due(99.0 + wait) == []
+    assert watched.due(100.0 + PACE) == []
+    assert watched.every == SLOWEST  # no look can lead to anything before
+    assert watched.due(95.0 + wait) == []
+    assert watched.every == 5.0
     assert watched.due(101.0 + wait) == ["b"]
     assert (watched.spent, watched.since) == (0.0, 101.0 + wait)
     assert watched.due(102.0 + wait) == []  # its drawing is yet to come
