@@ -7,6 +7,8 @@
     labapp sweep SPEC.yaml
     labapp explain RUN --index 3
     labapp probe RUN
+    labapp diagnose RUN
+    labapp claims
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
@@ -28,7 +30,9 @@ import labapp
 from labapp import palette
 from labapp.commands.app import app
 from labapp.commands.check import runs_check
+from labapp.commands.claims import claims
 from labapp.commands.compare import runs_compare
+from labapp.commands.diagnose import diagnose
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Root, parse
@@ -122,6 +126,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "doctor": doctor,
     "explain": explain,
     "probe": probe_runs,
+    "diagnose": diagnose,
+    "claims": claims,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs compare": runs_compare,

@@ -214,6 +214,16 @@ _LISTED = (
         page="Architecture",
     ),
     ProbeSpec(
+        "map_scores",
+        "Scores of maps",
+        "Do maps lie on the object, and do they depend on the weights?",
+        "probes.map_scores",
+        "last",
+        128,
+        page="Grad-CAM",
+        asked=True,
+    ),
+    ProbeSpec(
         "spatial_order",
         "Order of positions",
         "Does it matter where things stand?",

@@ -11,7 +11,7 @@ import streamlit as st
 
 from labapp import app, charts, frames, palette
 from labapp.app import below
-from labapp.app.views import experiment, library, overview_more
+from labapp.app.views import experiment, library, overview_diagnosis, overview_more
 from labapp.config import listed
 from labapp.store import Run
 
@@ -160,6 +160,7 @@ def page() -> None:
     app.live(_picture, "curves", archive.chosen)(archive)
     if archive.chosen:
         overview_more.draw(archive)
+        overview_diagnosis.draw(archive)
     app.resume_buttons(archive)
     with st.container(horizontal=True):  # here also while no run is chosen
         experiment.button(archive.root)
