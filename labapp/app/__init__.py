@@ -6,7 +6,7 @@ from labapp.app.controls import choice, of_step, playable, playing, say_steps, s
 from labapp.app.diverged import say_divergence
 from labapp.app.drawn import chart, colour_bar
 from labapp.app.legend import names_on_phones, svg_address, swatch
-from labapp.app.live import live
+from labapp.app.live import live, unfolded
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
 from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
 from labapp.app.questions import warm
@@ -23,6 +23,6 @@ __all__ = [
     "look_again_if_gone", "made_of", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
     "overview", "playable", "playing", "probe", "readable", "reading", "resume_buttons", "roots", "rows",
     "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start",
-    "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unmeasured", "unpaired",
-    "warm",
+    "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unfolded", "unmeasured",
+    "unpaired", "warm",
 ]  # fmt: skip

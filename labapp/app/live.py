@@ -109,6 +109,11 @@ def live(
     return st.fragment(drawn, key=f"live-{key}")
 
 
+def unfolded(key: str, runs: Sequence[Run], tables: Sequence[str] = ()) -> State:
+    """The state of a part that is an expander of this key, as `live` takes it: while it is folded, nothing changes."""
+    return lambda: _written(runs, tables) if st.session_state.get(key) else ()
+
+
 def look() -> None:
     """Have the parts drawn that are due, after the fragment that asks for it."""
     context = get_script_run_ctx()

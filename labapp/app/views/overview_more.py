@@ -16,12 +16,7 @@ SHOWN = ("train_accuracy", "learning_rate", "images_per_second", "seconds")
 
 def draw(archive: app.OpenArchive) -> None:
     """Draw the pictures, when they are asked for."""
-    app.live(_folded, "trained", state=lambda: _shown(archive))(archive)
-
-
-def _shown(archive: app.OpenArchive) -> tuple[str, ...]:
-    """What has to change for the pictures to change; they are drawn only while they are unfolded."""
-    return tuple(run.written("steps") for run in archive.chosen) if st.session_state.get("trained") else ()
+    app.live(_folded, "trained", state=app.unfolded("trained", archive.chosen, ("steps",)))(archive)
 
 
 def _folded(archive: app.OpenArchive) -> None:
