@@ -6,23 +6,23 @@ from labapp.app.controls import choice, of_step, playable, playing, say_steps, s
 from labapp.app.diverged import say_divergence
 from labapp.app.drawn import chart, colour_bar
 from labapp.app.legend import names_on_phones, svg_address, swatch
+from labapp.app.live import live, unfolded
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
 from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
 from labapp.app.questions import warm
 from labapp.app.reading import reading
 from labapp.app.resuming import resume_buttons
-from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
 from labapp.app.tables import curves, described, layers, made_of, overview, rows, signals, styles, summary
 from labapp.app.theory import say_theory
 from labapp.config import roots
 
 __all__ = [
-    "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice",
-    "colour_bar", "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers",
+    "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice",
+    "colour_bar", "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers", "live",
     "look_again_if_gone", "made_of", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
     "overview", "playable", "playing", "probe", "ratio_span", "readable", "reading", "resume_buttons", "roots", "rows",
     "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start",
-    "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unmeasured", "unpaired",
-    "warm",
+    "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unfolded", "unmeasured",
+    "unpaired", "warm",
 ]  # fmt: skip

@@ -16,9 +16,9 @@ from labapp import charts, frames, palette
 from labapp.app.archive import OpenArchive, look_again_if_gone
 from labapp.app.controls import PLAY, say_steps, step_slider
 from labapp.app.drawn import chart
+from labapp.app.live import live
 from labapp.app.probed import applying, measured_steps, probed, unmeasured
 from labapp.app.reading import reading
-from labapp.app.running import PACE
 from labapp.app.tables import layers, styles, token
 from labapp.config import LabError
 from labapp.probes.catalogue import why_not
@@ -39,8 +39,9 @@ def tabs(archive: OpenArchive, parts: Mapping[str, Draw], key: str) -> None:
         key: Part of the page's address.
     """
     played = any(value for name, value in st.session_state.items() if str(name).startswith(f"_playing-{SLIDERS}"))
-    pace = PLAY if played else PACE if archive.live else None
-    st.fragment(_tabs, run_every=pace)(archive, dict(parts), key)
+    shown = ("layers", "steps", "evals")
+    part = st.fragment(_tabs, run_every=PLAY) if played else live(_tabs, key, archive.chosen, shown)
+    part(archive, dict(parts), key)
 
 
 def _stop() -> None:
@@ -88,7 +89,7 @@ def picture(
         st.markdown(f"**{palette.markdown(name)}**", help=caption.meaning or None)
         st.caption(palette.sentence(words))
     if drawn is not None and table is not None:
-        chart(drawn, key, f"{name}: {words}", table)
+        chart(drawn, key, name, table, said=words)
 
 
 def checkpointed(

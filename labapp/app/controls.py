@@ -13,8 +13,9 @@ import streamlit as st
 
 from labapp import frames, palette
 from labapp.app.following import following, lead, let_go, moved, toggle
-from labapp.app.running import PACE
+from labapp.app.live import State, live
 from labapp.config import listed
+from labapp.store import Run
 
 FRAMES = 40  # pictures in a play over all steps
 PLAY = 0.4  # seconds between two of them
@@ -29,9 +30,18 @@ def playing(key: str) -> bool:
     return bool(st.session_state.get(f"_playing-{key}", False))
 
 
-def playable(draw: Callable[..., None], key: str, live: bool = False) -> Callable[..., None]:
-    """`draw` as a fragment that is drawn again by itself: often while its slider plays, at times while it is `live`."""
-    return st.fragment(draw, run_every=PLAY if playing(key) else PACE if live else None)
+def playable(
+    draw: Callable[..., None], key: str, runs: Sequence[Run] = (), state: State | None = None
+) -> Callable[..., None]:
+    """`draw` as a fragment that is drawn again by itself: often while its slider plays, else when layers were recorded.
+
+    Args:
+        draw: Draws it.
+        key: Of its slider.
+        runs: Those that it shows.
+        state: What it shows, where that is something else.
+    """
+    return st.fragment(draw, run_every=PLAY) if playing(key) else live(draw, key, runs, ("layers",), state)
 
 
 def step_slider(

@@ -1,7 +1,13 @@
-"""How does a chart come onto a page? With what it shows in words, and a menu that downloads it."""
+"""How does a chart come onto a page? With what it shows in words, and a menu that downloads it.
+
+A browser keeps a chart whose description, the words included, is the same as before, and gives it the new rows; else it
+begins the chart from nothing, which costs it many times as much and flickers. So the numbers of a run that trains are
+said beside its charts (for those who do not see them), where they may change.
+"""
 
 from __future__ import annotations
 
+import html
 import re
 from functools import partial
 from typing import Any
@@ -10,6 +16,7 @@ import pandas as pd
 import streamlit as st
 
 from labapp import charts
+from labapp.app.archive import opened
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 # The menu stands in the corner of its chart, takes no line of the page, and is read out as "Download".
@@ -18,28 +25,39 @@ CORNER = """<style>
 [class*="st-key-menu-"] { position: absolute; right: 0; top: 0; width: auto; z-index: 2; opacity: 0.5; }
 [class*="st-key-menu-"]:hover, [class*="st-key-menu-"]:focus-within { opacity: 1; }
 @media (min-width: 768px) { [data-testid="stSidebar"][data-collapsed="false"] { min-width: 340px; } }
-[class*="st-key-menu-"] button p { position: absolute; clip-path: inset(50%); width: 1px; overflow: hidden; }
+[class*="st-key-menu-"] button p,
+.labapp-said { position: absolute; clip-path: inset(50%); width: 1px; overflow: hidden; }
 </style>"""
 
 
 def chart(
-    drawn: charts.Chart | charts.Unchecked, key: str, alt: str, table: pd.DataFrame, scale: charts.Chart | None = None
+    drawn: charts.Chart | charts.Unchecked,
+    key: str,
+    alt: str,
+    table: pd.DataFrame,
+    scale: charts.Chart | None = None,
+    said: str = "",
 ) -> None:
     """Draw a chart as wide as its place, with a menu that downloads it as a picture and its table as CSV.
 
     Args:
         drawn: From `labapp.charts`; one that is kept between drawings is `Unchecked` already.
         key: Names the chart on its page, and the files.
-        alt: What is to be seen, for those who do not see it; the title of the files.
+        alt: What is to be seen, for those who do not see it; with `said` the title of the files.
         table: What is drawn, a row a measurement.
         scale: The bar of its colours, which the page draws once for several charts; files have it above the chart.
+        said: The numbers that go on while a run trains, in words.
     """
+    whole = f"{alt}: {said}" if said else alt
+    live = bool(said) and opened().live
     with st.container(key=f"chart-{key}", gap=None):
-        _draw(drawn, key, alt)
+        _draw(drawn, key, alt if live else whole)
+        if live:
+            st.html(f"<p class='labapp-said'>{html.escape(said)}</p>")
         menu = st.popover("Download", icon=":material/download:", type="tertiary", key=f"menu-{key}", on_change="rerun")
         if menu.open:
             with menu:
-                _files(drawn.chart if isinstance(drawn, charts.Unchecked) else drawn, key, alt, table, scale)
+                _files(drawn.chart if isinstance(drawn, charts.Unchecked) else drawn, key, whole, table, scale)
 
 
 def colour_bar(drawn: charts.Chart, key: str, alt: str) -> None:

@@ -15,7 +15,8 @@ import streamlit as st
 from labapp import palette
 from labapp.app import launch
 from labapp.app.archive import OpenArchive, opened
-from labapp.app.running import PACE, job_name
+from labapp.app.live import PACE
+from labapp.app.running import job_name
 from labapp.config import READING, LabError, is_read_only
 
 

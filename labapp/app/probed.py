@@ -17,8 +17,8 @@ import streamlit as st
 from labapp import frames, palette
 from labapp.app import launch
 from labapp.app.archive import OpenArchive
+from labapp.app.live import PACE
 from labapp.app.missing import start
-from labapp.app.running import PACE
 from labapp.app.tables import token
 from labapp.config import FOREIGN, READING, LabError, is_read_only, is_trusted, listed, module_of
 from labapp.probes.catalogue import CATALOGUE, is_cheap, why_not

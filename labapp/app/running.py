@@ -13,10 +13,9 @@ from streamlit.delta_generator import DeltaGenerator
 from labapp import frames, palette
 from labapp.app import launch
 from labapp.app.archive import asked, look_inside
+from labapp.app.live import LOOK, PACE, look, soon
 from labapp.config import LabError, is_read_only
 from labapp.store import Entry, Listing, Run
-
-PACE = 2.0  # seconds between looks at something that is still running
 
 
 def show_running(place: DeltaGenerator, listing: Listing) -> None:
@@ -24,7 +23,7 @@ def show_running(place: DeltaGenerator, listing: Listing) -> None:
     st.session_state["_seen"] = _state(listing)
     if launch.running(listing.root) or any(entry.status == "running" for entry in listing.entries):
         with place.container():
-            st.fragment(_bars, run_every=PACE)()
+            st.fragment(_bars, run_every=PACE, key=LOOK)()
 
 
 def job_name(job: launch.Launch) -> str:
@@ -58,6 +57,7 @@ def _bars() -> None:
                 _job(job)
     with waiting:
         _queue([job for job in reversed(there) if job.status == "waiting"])
+    look()  # at what shows their rows
 
 
 def _bar(run: Run, entry: Entry, name: str, job: launch.Launch | None) -> None:
@@ -118,6 +118,7 @@ def _stop_button(
 def _act(key: str, act: Callable[[], object]) -> None:
     """Do what a button is for; a refusal is shown below it."""
     st.session_state.pop(f"_refused-{key}", None)
+    soon()
     try:
         act()
     except LabError as error:  # it belongs to another user, runs on another machine, or has ended meanwhile

@@ -8,18 +8,20 @@ from labapp import charts
 from labapp.app.archive import choose
 from labapp.app.drawn import CORNER
 from labapp.app.legend import legend
-from labapp.app.running import PACE, show_running
+from labapp.app.live import begin, live
+from labapp.app.running import show_running
 from labapp.store import forget
 
 
 def draw_sidebar() -> None:
     """Draw the sidebar."""
     charts.unchecked()
+    begin()
     st.html(CORNER)
     with st.sidebar:
         top = st.empty()
         archive = choose()
-        st.fragment(legend, run_every=PACE if archive.live else None)(archive.chosen)
+        live(legend, "legend", archive.chosen, ("evals",))(archive.chosen)
         st.button(
             "Look for new runs",
             icon=":material/refresh:",

@@ -104,7 +104,7 @@ def _problems(path: str, version: str) -> list[str]:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _summary(path: str, version: str) -> dict[str, Any]:
-    return frames.summary(Run(path))
+    return frames.summary(Run(path), grids.read)  # of a live run, the rows that are new
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

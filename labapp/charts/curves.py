@@ -23,6 +23,7 @@ from labapp.charts.encodings import (
     noted,
     of_run,
     of_step,
+    outward,
     positive,
     shaped,
     ticks_along,
@@ -105,6 +106,8 @@ def _along(places: pd.Series, title: str, checkpoints: bool) -> dict[str, Any]:
     """Title and scale of the axis along which the number goes."""
     numbers = places.astype(float)
     domain = [float(numbers.min()), float(numbers.max())] if len(numbers) else [0.0, 1.0]
+    if not (title or checkpoints):  # steps, of which there may be more in a moment
+        domain[1] = outward(*domain)[1]
     if domain[0] == domain[1]:
         domain = [domain[0] - 0.5, domain[1] + 0.5]
     kind: dict[str, Any] = {"type": "symlog", "constant": 1} if checkpoints else {}
@@ -121,7 +124,7 @@ def _vertical(about: palette.Caption, values: pd.Series, even: float | None) -> 
         return alt.Y("value:Q", title=title, **log_axis([*values, *([even] if even else [])], **room))
     low, high = (float(values.min()), float(values.max())) if values.notna().any() else (0.0, 1.0)
     zero = low >= 0
-    domain = [0.0 if zero else low, high if high > low or not zero else low + 1]
+    domain = list(outward(0.0 if zero else low, high if high > low or not zero else low + 1))
     if domain[0] == domain[1]:
         domain = [domain[0] - 1, domain[1] + 1]
     return alt.Y("value:Q", title=title, axis=alt.Axis(tickCount=5, **room), scale=alt.Scale(domain=domain, nice=True))

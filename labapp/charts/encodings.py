@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,19 +37,40 @@ def log_span(values: Iterable[float]) -> tuple[float, float]:
 
 
 def log_axis(values: Iterable[float], nice: bool = True, **options: Any) -> dict[str, Any]:
-    """A log scale over the positive finite values, with a few ticks that are easy to read: 0.01, 1, 100 or 10⁻⁷."""
+    """A log scale over the positive finite values, with a few ticks that are easy to read: 0.01, 1, 100 or 10⁻⁷.
+
+    Args:
+        values: To be shown.
+        nice: Whether the scale may go on beyond them, so that marks at its ends are whole.
+        **options: Of the axis.
+    """
     low, high = log_span(values)
     if low == high:
         low, high = low / 2, high * 2
-    ticks = palette.log_ticks(low, high)
     if nice:
-        pad = (high / low) ** 0.04
-        low, high = low / pad, high * pad
+        pad = (high / low) ** 0.02
+        low, high = (10.0**end for end in outward(math.log10(low / pad), math.log10(high * pad)))
+    ticks = palette.log_ticks(low, high)
     labels = " : ".join(f"datum.value == {tick!r} ? '{palette.tick_label(tick)}'" for tick in ticks) + " : ''"
     return {
         "scale": alt.Scale(type="log", domain=[low, high], nice=False),
         "axis": alt.Axis(values=ticks, labelExpr=labels, grid=True, **options),
     }
+
+
+def outward(low: float, high: float) -> tuple[float, float]:
+    """The ends of a scale on a grid of round numbers, no further out than an eighth of the span.
+
+    While a run trains its values go on a little with each row. A page keeps a chart whose description stays the same
+    and gives it the new rows; with ends at the very values each row would make it another chart, drawn from nothing.
+    """
+    span = high - low
+    if not (math.isfinite(span) and span > 0):
+        return low, high
+    power = 10.0 ** math.floor(math.log10(span / 20))
+    grid = next(power * times for times in (1, 2, 5, 10) if power * times >= span / 20 * (1 - 1e-9))
+    ends = math.floor(low / grid + 1e-9), math.ceil(high / grid - 1e-9)
+    return (ends[0] * grid, ends[1] * grid) if grid >= 1 else (ends[0] / round(1 / grid), ends[1] / round(1 / grid))
 
 
 def steps_axis(steps: pd.Series, labelled: bool = True) -> alt.X:
@@ -61,7 +83,8 @@ def steps_axis(steps: pd.Series, labelled: bool = True) -> alt.X:
 def _whole(steps: pd.Series) -> alt.Scale:
     if steps.empty:
         return alt.Scale()
-    return alt.Scale(domain=[float(steps.min()), float(steps.max())], nice=False, padding=INSET)
+    low, high = float(steps.min()), float(steps.max())
+    return alt.Scale(domain=[low, outward(low, high)[1]], nice=False, padding=INSET)
 
 
 def positive(values: pd.Series) -> pd.Series:

@@ -12,7 +12,7 @@ from labapp import palette
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.beyond import layered
 from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale, tiles
-from labapp.charts.encodings import FLUSH, NUMBER, Chart, axis_title, log_axis, of_run, ticks_along, zoom_along
+from labapp.charts.encodings import FLUSH, NUMBER, Chart, axis_title, log_axis, of_run, outward, ticks_along, zoom_along
 
 APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
 
@@ -83,5 +83,5 @@ def colour_domain(values: Iterable[float], relative: bool = False) -> tuple[floa
     low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (-1.0, 0.0)
     if relative:
         high = max(abs(low), abs(high), 0.1)
-        return -high, high
-    return (low, high) if high - low > 0.1 else (low - 0.1, high + 0.1)
+        return outward(-high, high)
+    return outward(low, high) if high - low > 0.1 else outward(low - 0.1, high + 0.1)

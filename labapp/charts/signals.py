@@ -22,6 +22,7 @@ from labapp.charts.encodings import (
     log_axis,
     noted,
     of_layer,
+    outward,
     positive,
     shaped,
     ticks_along,
@@ -116,6 +117,7 @@ def _vertical(
         top = max(5.0, 100 * span[1]) if percent else span[1] or 1.0
         top = 100.0 if quantity in WHOLE else top
         low = min(0.0, span[0]) * (100 if percent else 1)
+        low, top = outward(low, top)
         axis = alt.Axis(tickCount=ticks, minExtent=MARGIN, maxExtent=MARGIN)
         return alt.Y("value:Q", title=title, axis=axis, scale=alt.Scale(domain=[low, top], nice=True)), []
     options = log_axis([*span, *(band or ())], minExtent=MARGIN, maxExtent=MARGIN)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from labapp.frames.comparisons import comparable
 from labapp.frames.gradients import gradient_ratio, layer_panels
+from labapp.frames.grids import ReadGrid
 from labapp.frames.runs import IDENTITY, describe, identities
 from labapp.frames.slopes import gradient_slope
 from labapp.frames.thinning import MARKS, joined, means, spaced
@@ -48,12 +49,17 @@ def overview(runs: Sequence[Run], read: Callable[[Run], dict[str, Any]] | None =
     return pd.concat([table.assign(comparable=settings), rows], axis=1)
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """The summary of a run; the keys are those of `SUMMARY`, NaN where the run holds no such number."""
+def summary(run: Run, read: ReadGrid | None = None) -> dict[str, Any]:
+    """The summary of a run; the keys are those of `SUMMARY`, NaN where the run holds no such number.
+
+    Args:
+        run: Any.
+        read: Reads its layers; `read_grid` when left out.
+    """
     done, asked = run.progress
     losses = run.steps(columns=["step", "loss"])
     tests = held_out(run)["accuracy"].to_numpy(float)
-    panel = layer_panels([run])[0]
+    panel = layer_panels([run], read=read)[0]
     ends = panel.rows(panel.recorded[[0, -1]] if len(panel.recorded) > 1 else panel.recorded).assign(run="")
     slopes = gradient_slope(ends)
     ratios = gradient_ratio(ends)

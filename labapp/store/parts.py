@@ -13,6 +13,7 @@ a later attempt begins again at an earlier step, the rows of the attempt before 
 """
 
 import re
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,6 +65,16 @@ def part_names(folder: Path) -> set[str]:
         *(f"{FRESH}/{name}" for name in fresh if _NAME.fullmatch(name)),
         *(name for name in files(folder) if _NAME.fullmatch(name)),
     }
+
+
+def mark_of(folder: Path) -> str:
+    """A string that changes whenever files come into a table's folder, or go; "" where there is none."""
+    marks = []
+    for part in (folder, folder / FRESH):
+        if part.is_dir():
+            names = "/".join(files(part))
+            marks.append(f"{folder.name}:{part.stat().st_mtime_ns:x}:{zlib.crc32(names.encode()):x}")
+    return " ".join(marks)
 
 
 def _part(path: Path) -> Part:

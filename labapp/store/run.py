@@ -9,7 +9,6 @@ Reading never changes anything, and nothing half-written can make it fail.
 
 import os
 import re
-import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +26,7 @@ from labapp.store.files import files, folders, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.matrices import Matrices, read_matrices
 from labapp.store.parquet import require_bounded, verify, write_table
-from labapp.store.parts import FRESH
+from labapp.store.parts import mark_of
 from labapp.store.record import NAME, Record, read_record
 from labapp.store.schema import NOTHING, TABLES
 from labapp.store.table import Table, damage_below
@@ -151,13 +150,11 @@ class Run:
     def version(self) -> str:
         """A string that changes whenever something is added to the run, as a key for caches."""
         _ = self.record
-        token = [*map(str, self.seen)]
-        for name in folders(self.path):
-            for folder in (self.path / name, self.path / name / FRESH):
-                if folder.is_dir():
-                    names = "/".join(files(folder))
-                    token.append(f"{name}:{folder.stat().st_mtime_ns:x}:{zlib.crc32(names.encode()):x}")
-        return " ".join(token)
+        return " ".join([*map(str, self.seen), self.written(*folders(self.path))])
+
+    def written(self, *tables: str) -> str:
+        """A string that changes whenever rows are added to one of these tables; what run.json says is none of it."""
+        return " ".join(filter(None, (mark_of(self.path / name) for name in tables)))
 
     def tables(self) -> list[str]:
         """The names of the tables that something was written to."""

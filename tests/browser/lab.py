@@ -34,7 +34,7 @@ KNOWN = re.compile(r"/_stcore/(health|host-config)")
 # Counts how often the page's script has come to its end, so that one can wait for the next time.
 COUNTING = """
 window.labRuns = 0; let before = '';
-setInterval(() => {
+window.labCounting = setInterval(() => {
   const now = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState ?? '';
   if (now !== before && now === 'notRunning') window.labRuns += 1;
   before = now;

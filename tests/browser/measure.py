@@ -2,7 +2,7 @@
 
     python -m tests.browser.measure                       # 1,000 runs and one of 110 layers × 10,000 steps: two minutes
     python -m tests.browser.measure --runs 10000          # more runs
-    python -m tests.browser.measure --live                # what an open page costs a training
+    python -m tests.browser.measure --live                # what an open page costs a training: five minutes
 
 A time is from the click to the page drawn whole, charts too. "First" is the first visit to a server that has just
 answered; "again" is the same page of the same tab later. Memory is the server's, with all its processes.
@@ -29,6 +29,7 @@ from tests.many_runs import many_runs
 PAGES = ("Gradient flow", "Signals", "Compare", "Grad-CAM", "Feature reuse", "Representation", "Architecture")
 QUIET = {"LABAPP_WARM": "0"}  # torch is not loaded meanwhile, as it is in the first seconds of a server
 WINDOW = 20.0  # seconds of training with the page open, and without it, in turn
+WATCHED = {"Overview": "", "Gradient flow": "gradient_flow", "Signals": "signals"}
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -43,14 +44,29 @@ def say(what: str, seconds: float, wanted: float | None = None) -> None:
     print(f"{what:58s} {seconds:7.2f} s" + (f"   (asked: {wanted:g} s)" if wanted else ""), flush=True)
 
 
-def memory() -> float:
-    """MiB of the server that this process began, and of what it began."""
-    found = 0.0
+def begun(word: str) -> Iterator[psutil.Process]:
+    """The processes that this one began with such a word on their command line, and what those began."""
     for each in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # one that ends just now
-            if SERVER in each.cmdline():
-                found += sum(one.memory_info().rss for one in (each, *each.children(recursive=True)))
-    return found / 2**20
+            if any(word in part for part in each.cmdline()):
+                yield each
+
+
+def memory() -> float:
+    """MiB of the server that this process began, and of what it began."""
+    return (
+        sum(one.memory_info().rss for each in begun(SERVER) for one in (each, *each.children(recursive=True))) / 2**20
+    )
+
+
+def worked() -> dict[str, float]:
+    """Seconds of processor time that server and browser have taken."""
+    found = {"server": 0.0, "browser": 0.0}
+    for name, word in (("server", SERVER), ("browser", "chrom")):
+        for each in begun(word):
+            with contextlib.suppress(psutil.Error):
+                found[name] += sum(each.cpu_times()[:2])
+    return found
 
 
 def overview(root: Path, count: int) -> None:
@@ -108,32 +124,38 @@ def training(root: Path) -> Iterator[None]:
 
 
 def live(root: Path) -> None:
-    """Steps a second with a page open that is drawn every two seconds, and without it, in turn."""
+    """Steps a second with a page open and without it, in turn, and the processor time of server and browser."""
     root.mkdir()
     with served(root) as address, chromium() as browser, training(root):
         while not list_runs(root) or list_runs(root)[0].progress[0] < 20:
             time.sleep(0.5)
         run = list_runs(root)[0]
-        rates: dict[bool, list[float]] = {True: [], False: []}
-        for turn in range(8):
-            watched = turn % 2 == 0
-            if watched:
-                with opened(browser, address) as lab:
-                    lab.visit("gradient_flow", runs=run.id)
-                    rates[True].append(rate(run))
-            else:
-                rates[False].append(rate(run))
-    with_, without = (statistics.median(rates[watched]) for watched in (True, False))
-    pairs = [one / other for one, other in zip(rates[True], rates[False], strict=True)]
-    print(f"steps a second: {with_:.2f} watched, {without:.2f} not; ratios {', '.join(f'{one:.3f}' for one in pairs)}")
+        ratios = []
+        for title in (*WATCHED, *WATCHED):
+            before, _ = window(run)
+            with opened(browser, address) as lab:
+                lab.visit(WATCHED[title], runs=run.id)
+                lab.page.evaluate("clearInterval(window.labCounting)")  # looks two hundred times a second
+                time.sleep(5.0)  # it has been drawn, and moves on from here
+                watched, shares = window(run)
+            after, _ = window(run)
+            alone = (before + after) / 2
+            ratios.append(watched / alone)
+            print(
+                f"{title:15s} {watched:6.2f} steps a second watched, {alone:6.2f} not: {ratios[-1]:.3f}; "
+                + ", ".join(f"{name} {100 * share:5.2f} % of one core" for name, share in shares.items()),
+                flush=True,
+            )
+    print(f"a training that is watched runs at {statistics.median(ratios):.3f} of its speed, as the median")
 
 
-def rate(run) -> float:
-    """Steps a second, from the steps that were written down in a window."""
+def window(run) -> tuple[float, dict[str, float]]:
+    """Steps a second from those written down in a window, and the shares of one core that server and browser took."""
     time.sleep(2.0)
-    begin, start = run.progress[0], time.monotonic()
+    begin, start, before = run.progress[0], time.monotonic(), worked()
     time.sleep(WINDOW)
-    return (run.progress[0] - begin) / (time.monotonic() - start)
+    seconds, after = time.monotonic() - start, worked()
+    return (run.progress[0] - begin) / seconds, {name: (after[name] - before[name]) / seconds for name in after}
 
 
 def main() -> int:

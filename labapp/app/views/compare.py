@@ -80,22 +80,20 @@ def page() -> None:
     if not archive.runs:
         app.empty(archive)
         return
-    live = _live(archive)
-    app.playable(_picture, "step", live)(archive, live)
+    app.playable(_picture, "step", state=lambda: _shown(archive))(archive)
     app.broken(archive)
 
 
-def _live(archive: app.OpenArchive) -> bool:
+def _shown(archive: app.OpenArchive) -> tuple[str, ...]:
+    """What has to change for the comparison to change."""
     wanted = {name for ids in sides.wanted_sides(archive).values() for name in ids}
     there = archive.listing.by_id
-    return any(archive.listing.run(there[name]).status == "running" for name in wanted if name in there)
+    return tuple(archive.listing.run(there[name]).version for name in sorted(wanted) if name in there)
 
 
-def _picture(archive: app.OpenArchive, live: bool) -> None:
+def _picture(archive: app.OpenArchive) -> None:
     heading = st.container()
     (one, other), sentences = sides.pick_sides(archive)
-    if live != _live(archive):
-        st.rerun()  # the whole page, because the pace is set where the fragment is called
     if sentences:
         st.warning("\n\n".join(map(palette.sentence, sentences)), icon=":material/broken_image:")
     if one and other:

@@ -113,9 +113,9 @@ def page() -> None:
 
 def _body(archive: app.OpenArchive) -> None:
     st.session_state.pop(DRAWN, None)
-    app.playable(_picture, "step", archive.live)(archive)
+    app.playable(_picture, "step", archive.chosen)(archive)
     if what := st.session_state.get(DRAWN):  # in a fragment of its own, because a step changes nothing of it
-        st.fragment(_heatmaps, run_every=app.PACE if archive.live else None)(archive, what)
+        app.live(_heatmaps, "heatmaps", archive.chosen, ("layers",))(archive, what)
     gradient_flow_more.draw(archive)
 
 
@@ -169,17 +169,19 @@ def _picture(archive: app.OpenArchive) -> None:
     span = charts.log_span([*ends, *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:
         app.chart(
-            charts.profile_chart(profile, looks, quantity, relative, theory, span),
+            charts.profile_chart(profile, looks, quantity, relative, theory, span, archive.live and step == steps[-1]),
             "profile",
-            f"{charts.axis_title(quantity, relative)} against relative depth. {words}",
+            f"{charts.axis_title(quantity, relative)} against relative depth",
             profile,
+            said=words,
         )
     with right:
         app.chart(
             charts.slope_chart(slopes, looks, step),
             "slope",
-            f"Slope of the gradient norm over depth while they train: {_ends(slopes)}",
+            "Slope of the gradient norm over depth while they train",
             slopes,
+            said=_ends(slopes),
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
@@ -249,9 +251,10 @@ def _heatmaps(archive: app.OpenArchive, what: Asked) -> None:
                 app.chart(
                     charts.heatmap_chart(own, quantity, domain, relative),
                     f"heatmap-{run}",
-                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step: {_span(own)}",
+                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
                     own,
                     scale=bar,
+                    said=_span(own),
                 )
 
 

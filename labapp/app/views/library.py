@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -25,8 +26,7 @@ KEY = "all"
 SHOWN = {"accuracy": "Test accuracy", "loss": "Training loss", "slope_end": "Slope, end", "recorder_cost": "Recording"}
 MOST_SETTINGS = 8  # columns of settings in which the runs differ
 UNTOLD = ("seed", "data", "device", "devices")  # settings that have a column, or are of no interest
-MANY = 500  # rows above which a table that changes is drawn less often
-PACE = 10.0  # seconds between two such drawings
+PACE = 5.0  # seconds between two drawings of a table whose numbers are still being read
 HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, `width=8,16`, `status!=finished`,
 `tag=good`, `accuracy>0.9`, `started>2026-01-31` ask for one field; quotes keep words together."""
 
@@ -40,18 +40,19 @@ def show(archive: app.OpenArchive) -> None:
         entry = archive.listing.by_id.get(run.id)
         if entry is not None and entry.seen == run.seen and not numbers.kept.is_current(entry):
             numbers.learn(entry, app.summary(run))
-    live = _changes(archive.listing, numbers)
-    pace = app.PACE if len(archive.listing.entries) <= MANY else PACE
-    st.fragment(_table, run_every=pace if live else None)(live)
+    reading = bool(numbers.missing)  # behind the page, also where nothing runs
+    shown = partial(_shown, archive.listing)
+    (st.fragment(_table, run_every=PACE) if reading else app.live(_table, "library", state=shown))(reading)
     act(archive)
 
 
-def _changes(listing: Listing, numbers: ArchiveNumbers) -> bool:
-    """Whether the table is another in a moment."""
-    return bool(numbers.missing) or any(entry.status == "running" for entry in listing.entries)
+def _shown(listing: Listing) -> tuple[object, int]:
+    """What has to change for the table to change."""
+    now, _ = look_inside(listing.root)
+    return now, numbers_of(now).version
 
 
-def _table(live: bool) -> None:
+def _table(reading: bool) -> None:
     try:
         listing, _ = look_inside(asked())
     except LabError:  # gone meanwhile
@@ -59,7 +60,7 @@ def _table(live: bool) -> None:
     if st.session_state.pop("_by_table", False):
         st.rerun()  # this part alone was drawn, and everything else shows the chosen runs too
     numbers = numbers_of(listing)
-    if live and not _changes(listing, numbers):
+    if reading and not numbers.missing:
         st.rerun()  # the pace is set where the fragment is called
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input(

@@ -157,7 +157,7 @@ def page() -> None:
     if not archive.listing.entries:
         app.empty(archive)
         return
-    st.fragment(_picture, run_every=app.PACE if archive.live else None)(archive)
+    app.live(_picture, "curves", archive.chosen)(archive)
     if archive.chosen:
         overview_more.draw(archive)
         overview_diagnosis.draw(archive)
@@ -175,7 +175,7 @@ class _Screen:
 
     said: str
     help: str
-    pictures: tuple[tuple[charts.Unchecked, str, str], ...]  # each with its key and what is to be seen
+    pictures: tuple[tuple[charts.Unchecked, str, str, str], ...]  # each with its key, what is to be seen, and its last
     curves: pd.DataFrame
     table: pd.DataFrame  # as it is shown
 
@@ -191,12 +191,12 @@ def _screen(runs: Sequence[Run]) -> _Screen:
     curves = app.curves(runs, POINTS * len(runs))
     pictures = []
     for key, draw, name, number, words in (
-        ("loss", charts.loss_chart, "loss", palette.number, "Training loss over steps, at last"),
-        ("accuracy", charts.accuracy_chart, "accuracy", palette.percent, "Test accuracy over steps, at last"),
+        ("loss", charts.loss_chart, "loss", palette.number, "Training loss over steps"),
+        ("accuracy", charts.accuracy_chart, "accuracy", palette.percent, "Test accuracy over steps"),
     ):
         last = below.of_runs(f"{number(getattr(row, name))} in {row.run}" for row in app.rows(table))
         if len(curves):
-            pictures.append((charts.Unchecked(draw(curves, looks)), key, f"{words} {last}"))
+            pictures.append((charts.Unchecked(draw(curves, looks)), key, words, f"at last {last}"))
     said, more = answer(table), MEANING + published(runs, table)
     return _Screen(said, more, tuple(pictures), curves, _shown(table, looks))
 
@@ -215,8 +215,8 @@ def _picture(archive: app.OpenArchive) -> None:
     else:
         app.names_on_phones(archive.chosen)
         with st.container(gap=None):
-            for drawn, key, words in screen.pictures:
-                app.chart(drawn, key, words, screen.curves)
+            for drawn, key, words, last in screen.pictures:
+                app.chart(drawn, key, words, screen.curves, said=last)
     _table(screen.table)
 
 

@@ -19,7 +19,7 @@ by how far they are beyond it; what follows from another finding stands behind i
 
 def draw(archive: app.OpenArchive) -> None:
     """Draw the panel, whose runs are looked at when it is opened."""
-    st.fragment(_folded, run_every=app.PACE if archive.live else None)(archive)
+    app.live(_folded, "diagnosis", state=app.unfolded("diagnosis", archive.chosen))(archive)
 
 
 def _folded(archive: app.OpenArchive) -> None:

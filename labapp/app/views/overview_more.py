@@ -16,7 +16,7 @@ SHOWN = ("train_accuracy", "learning_rate", "images_per_second", "seconds")
 
 def draw(archive: app.OpenArchive) -> None:
     """Draw the pictures, when they are asked for."""
-    st.fragment(_folded, run_every=app.PACE if archive.live else None)(archive)
+    app.live(_folded, "trained", state=app.unfolded("trained", archive.chosen, ("steps",)))(archive)
 
 
 def _folded(archive: app.OpenArchive) -> None:

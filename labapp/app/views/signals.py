@@ -93,7 +93,7 @@ def page() -> None:
 
 
 def _body(archive: app.OpenArchive) -> None:
-    app.playable(_picture, "step", archive.live)(archive)
+    app.playable(_picture, "step", archive.chosen)(archive)
     signals_more.draw(archive)
 
 
@@ -163,8 +163,9 @@ def _multiple(
     app.chart(
         charts.signal_chart(rows, looks, quantity, span, band, even, theory[theory["quantity"] == quantity]),
         f"signal-{quantity}",
-        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}: {words}",
+        f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
         rows,
+        said=words,
     )
 
 

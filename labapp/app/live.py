@@ -1,0 +1,151 @@
+"""Which parts of a page are drawn again while a run trains, and when?
+
+    live(draw, "curves", archive)(archive)     # a fragment that is drawn again once the chosen runs have new rows
+    look()                                     # from time to time, by the bars beside the page
+
+Drawing takes processor time from the training that is watched, most of all where that has all cores. So only those
+parts are drawn whose rows changed, and after c seconds of work the next drawing waits until they are no more than
+`SHARE` of the time that went by: a small page is drawn every few seconds, a large one less often. A look costs next to
+nothing here, but has the browser go over its whole page; so there are no more looks than can lead to something.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from functools import partial, wraps
+from typing import Any
+
+import streamlit as st
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
+
+from labapp.config import LabError
+from labapp.store import Run
+
+PACE = 2.0  # seconds between looks at something that is still running
+SLOWEST = 10.0  # seconds between two looks at most
+SHARE = 0.015  # of one processor, that drawing takes here at most; a browser takes about as much again
+LOOK = "look"  # the name of the fragment that looks
+EARLY = 0.2  # seconds that a timer may be early
+State = Callable[[], Hashable]
+
+
+@dataclass
+class Watched:
+    """What is known of the live parts of one open page.
+
+    Attributes:
+        states: Of each part, what it was drawn from; a function tells what that is now.
+        spent: Seconds of processor time since `since`, in which nothing is drawn before they are `SHARE` of the time.
+        since: When parts were drawn last, on the clock `time.monotonic`.
+        every: Seconds between two looks.
+    """
+
+    states: dict[str, tuple[State, Hashable]] = field(default_factory=dict)
+    spent: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+    every: float = PACE
+
+    @property
+    def wait(self) -> float:
+        """Seconds from the last drawing to the next one."""
+        return max(PACE, self.spent / SHARE)
+
+    def due(self, now: float) -> list[str]:
+        """The parts to be drawn now: those that changed, once what was spent is little enough."""
+        left = self.since + self.wait - now
+        if left > EARLY:
+            self.every = min(max(PACE, left), SLOWEST)
+            return []
+        changed = [key for key, (state, drawn) in self.states.items() if _now(state) != drawn]
+        if changed:
+            self.spent, self.since = 0.0, now
+        return changed
+
+
+def begin() -> None:
+    """Forget the parts of the page that was drawn before; at the beginning of a page."""
+    st.session_state["_watched"] = Watched()
+
+
+def soon() -> None:
+    """Look again soon: somebody waits for something that was just begun or stopped."""
+    watched: Watched | None = st.session_state.get("_watched")
+    if watched is not None:
+        watched.spent = 0.0
+
+
+def live(
+    draw: Callable[..., None],
+    key: str,
+    runs: Sequence[Run] = (),
+    tables: Sequence[str] = (),
+    state: State | None = None,
+) -> Callable[..., None]:
+    """`draw` as a fragment that is drawn again when rows were added, for as long as one of the runs is written.
+
+    Args:
+        draw: Draws the part.
+        key: Names it on its page.
+        runs: Those that it shows.
+        tables: Of the runs, those that it shows; where none is named all, and what run.json says.
+        state: What it shows, where that is something else.
+    """
+    shown = state or partial(_written, tuple(runs), tuple(tables))
+
+    @wraps(draw)
+    def drawn(*given: Any) -> None:
+        watched: Watched = st.session_state["_watched"]
+        if state is not None or any(run.status == "running" for run in runs):
+            watched.states[key] = shown, _now(shown)  # before the rows are read, so that later ones are seen as new
+        begun = time.thread_time()
+        try:
+            draw(*given)
+        finally:
+            watched.spent += time.thread_time() - begun
+
+    return st.fragment(drawn, key=f"live-{key}")
+
+
+def unfolded(key: str, runs: Sequence[Run], tables: Sequence[str] = ()) -> State:
+    """The state of a part that is an expander of this key, as `live` takes it: while it is folded, nothing changes."""
+    return lambda: _written(runs, tables) if st.session_state.get(key) else ()
+
+
+def look() -> None:
+    """Have the parts drawn that are due, after the fragment that asks for it."""
+    context = get_script_run_ctx()
+    watched: Watched | None = st.session_state.get("_watched")
+    if context is None or context.script_requests is None or not context.fragment_ids_this_run or watched is None:
+        return  # the whole page is being drawn
+    before = watched.every
+    due = watched.due(time.monotonic())
+    if watched.every != before:
+        again = ForwardMsg()
+        again.auto_rerun.interval = watched.every
+        again.auto_rerun.fragment_id = context.fragment_storage.resolve_target(LOOK)[0]
+        context.enqueue(again)
+    if due:
+        context.script_requests.request_rerun(  # st.rerun has names of fragments from buttons alone
+            RerunData(
+                query_string=context.query_string,
+                page_script_hash=context.page_script_hash,
+                fragment_id_queue=context.fragment_storage.resolve_target([f"live-{key}" for key in due]),
+                is_auto_rerun=True,
+                cached_message_hashes=context.cached_message_hashes,
+                context_info=context.context_info,
+            )
+        )
+
+
+def _written(runs: Sequence[Run], tables: Sequence[str]) -> Hashable:
+    return tuple(run.written(*tables) if tables else run.version for run in runs)
+
+
+def _now(state: State) -> Hashable:
+    try:
+        return state()
+    except (LabError, OSError) as error:  # it was removed meanwhile, which the part says
+        return str(error)
