@@ -1,8 +1,8 @@
 """How does a chart come onto a page? With what it shows in words, and a menu that downloads it.
 
 A browser keeps a chart whose description, the words included, is the same as before, and gives it the new rows; else it
-begins the chart from nothing, which costs it many times as much and flickers. So the numbers of a run that trains are
-said beside its charts (for those who do not see them), where they may change.
+begins the chart from nothing, which costs it many times as much and flickers. So numbers that change with the step, or
+while a run trains, are said beside their chart (for those who do not see it).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import pandas as pd
 import streamlit as st
 
 from labapp import charts
-from labapp.app.archive import opened
 
 MEDIA = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 # The menu stands in the corner of its chart, takes no line of the page, and is read out as "Download".
@@ -46,13 +45,12 @@ def chart(
         alt: What is to be seen, for those who do not see it; with `said` the title of the files.
         table: What is drawn, a row a measurement.
         scale: The bar of its colours, which the page draws once for several charts; files have it above the chart.
-        said: The numbers that go on while a run trains, in words.
+        said: The numbers of the step that is shown, or of what is recorded so far, in words.
     """
     whole = f"{alt}: {said}" if said else alt
-    live = bool(said) and opened().live
     with st.container(key=f"chart-{key}", gap=None):
-        _draw(drawn, key, alt if live else whole)
-        if live:
+        _draw(drawn, key, alt)
+        if said:
             st.html(f"<p class='labapp-said'>{html.escape(said)}</p>")
         menu = st.popover("Download", icon=":material/download:", type="tertiary", key=f"menu-{key}", on_change="rerun")
         if menu.open:

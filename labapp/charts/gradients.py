@@ -39,20 +39,16 @@ def profile_chart(
     relative: bool = False,
     theory: pd.DataFrame | None = None,
     domain: tuple[float, float] | None = None,
-    latest: bool = False,
     height: int = 470,
 ) -> Chart:
     """Does the signal reach the first layer? Value against relative depth on a log axis, with a line for each run.
 
-    `domain` fixes the vertical axis while the step changes; `latest` says of a run that trains that it is its last step
-    so far, in the place of the step. Layers whose value is zero or not finite are marked at the
-    edge; what theory expects (`frames.expected_gradient`) stands below the lines, in fine dots.
+    `domain` fixes the vertical axis while the step changes. The page names the step and the chart does not, because a
+    browser keeps a chart whose description stays. Layers whose value is zero or not finite are marked at the edge; what
+    theory expects (`frames.expected_gradient`) stands below the lines, in fine dots.
     """
     focus, colour = focus_on_runs(), colour_of(styles, legend=True)
     title = axis_title(quantity, relative)
-    steps = sorted(profile["step"].unique())
-    at = f"step {' or '.join(f'{step:,}' for step in steps)}"  # runs may be recorded at different ones
-    at = "the latest recorded step" if latest else at
     shown = shaped(profile.assign(value=positive(profile["value"])), styles)
     axis = log_axis(domain if domain is not None else shown["value"])
     base = alt.Chart(shown).encode(
@@ -75,7 +71,7 @@ def profile_chart(
     )
     return (
         layered(layers, beyond, "shape", height=height)
-        .properties(width="container", title=title_of("Against depth", at))
+        .properties(width="container", title=title_of("Against depth", "at the step that is chosen"))
         .add_params(focus)
     )
 

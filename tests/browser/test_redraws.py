@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 from tests.browser.test_visits import until
@@ -52,3 +53,23 @@ def test_a_step_draws_no_heatmap_and_a_control_does(open_lab, tmp_path: Path):
     lab.after(lambda: lab.page.get_by_text("weights", exact=True).first.click())
     until(lab, lambda: heatmaps <= heard.places())  # the whole page, which begins where the part of it ends
     assert "weights" in lab.title()
+
+
+PLOTS = '[data-testid="stMain"] [data-testid="stVegaLiteChart"] :is(canvas, svg)'
+
+
+@pytest.mark.parametrize(("page", "charts"), [("gradient_flow", 2), ("signals", 4)])
+def test_a_step_gives_charts_new_rows_and_begins_none_anew(open_lab, digit_nets, page, charts):
+    lab = open_lab(digit_nets).visit(page)
+    slider = lab.page.locator('[data-testid="stMain"] input[type="range"]').first
+    slider.focus()
+    lab.after(lambda: lab.page.keyboard.press("End"))  # away from step 0, beside which theory is drawn
+    lab.page.evaluate("all => document.querySelectorAll(all).forEach(each => each.before = true)", PLOTS)
+    count, title = lab.page.locator(PLOTS).count(), lab.title()
+    assert count >= charts
+    lab.after(lambda: lab.page.keyboard.press("ArrowLeft"))
+    assert lab.title() != title
+    assert (
+        lab.page.evaluate("all => [...document.querySelectorAll(all)].filter(each => each.before).length", PLOTS)
+        == count
+    )

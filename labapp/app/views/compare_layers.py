@@ -54,8 +54,9 @@ def draw(a: Side, b: Side, steps: pd.DataFrame, at: Any, found: Mapping[str, pd.
         app.chart(
             charts.ratio_chart(rows, colour, quantity, app.ratio_span(a, b, quantity, steps, where)),
             "ratio",
-            f"{about.name.capitalize()} of B over that of A, layer by layer, at step {at.step}",
+            f"{about.name.capitalize()} of B over that of A, layer by layer",
             rows,
+            said=f"at step {at.step:,} {_below(rows)}",
         )
     others = [name for name in found if name != quantity]
     for start in range(0, len(others), ACROSS):

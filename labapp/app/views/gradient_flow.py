@@ -169,7 +169,7 @@ def _picture(archive: app.OpenArchive) -> None:
     span = charts.log_span([*ends, *(expected["value"] if quantity == "output_grad_norm" else ())])
     with left:
         app.chart(
-            charts.profile_chart(profile, looks, quantity, relative, theory, span, archive.live and step == steps[-1]),
+            charts.profile_chart(profile, looks, quantity, relative, theory, span),
             "profile",
             f"{charts.axis_title(quantity, relative)} against relative depth",
             profile,
