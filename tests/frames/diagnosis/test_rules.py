@@ -112,7 +112,7 @@ def test_a_layer_is_frozen_only_if_it_never_moves(tmp_path):
     assert one.strength == 3
     assert (one.value, one.threshold.value) == (0, 0)
     assert "no gradient was computed" in one.words
-    assert "25% of the parameters" in one.words
+    assert "25 % of the parameters" in one.words
     assert "the optimizer does not take it" in found(made(tmp_path / "rate", update_ratio=moves), "frozen").words
     moves[5, 2:4] = 1e-12
     assert found(made(tmp_path / "once", update_ratio=moves), "frozen") is None
