@@ -1,7 +1,8 @@
 """Does `labapp diagnose` name each illness, and nothing where a run is healthy?
 
 Of the runs of `analysis.calibration`: what was found in each, in order, and at which place the right finding stands.
-Seeds below 100 were looked at while the rules were written; those from 100 on were not.
+Seeds below 100 were looked at while the rules were written. Those from 100 on were not, and one limit, `once`, was set
+after them; those from 200 on were never looked at before.
 
     python -m analysis.calibration --out runs --seeds 0 1 2 100 101 102
     python -m analysis.diagnosis --runs runs --out analysis/data
@@ -22,15 +23,15 @@ from labapp.frames import diagnosis
 from labapp.frames.training import held_out
 from labapp.store import Run, list_runs
 
-UNSEEN = 100  # seeds from here on
-COLUMNS = ["kind", "seed", "seen", "status", "steps", "accuracy", "right", "rank", "findings", "strengths"]
+SETS = {0: "written with", 100: "one limit set after", 200: "unseen"}  # of seeds, from the first one
+COLUMNS = ["kind", "seed", "seeds", "status", "steps", "accuracy", "right", "rank", "findings", "strengths"]
 
 
 def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run of `CASES`.
 
     Returns:
-        kind, seed, seen (whether the rules were written with it in view), status, steps, accuracy (the last on test
+        kind, seed, seeds (of `SETS`: what the rules owe to it), status, steps, accuracy (the last on test
         images, NaN where there was none), right (rules of which one has to be found, "" of a healthy run), rank (the
         place of the first of them, 0 where there is none; of a healthy run how many findings it has, all false),
         findings and strengths (in order).
@@ -46,7 +47,7 @@ def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
         tests = held_out(run)["accuracy"]
         rows.append(
             (
-                *(kind, int(seed), int(seed) < UNSEEN, run.status, run.progress[0]),
+                *(kind, int(seed), SETS[max(at for at in SETS if at <= int(seed))], run.status, run.progress[0]),
                 float(tests.iloc[-1]) if len(tests) else float("nan"),
                 *(" or ".join(right), rank, " ".join(names)),
                 " ".join(f"{one.strength:.2f}" for one in told),
@@ -60,13 +61,12 @@ def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
 def sentences(table: pd.DataFrame) -> list[str]:
     """How many illnesses were named first or second, and how many healthy runs have a finding."""
     words = []
-    for seen, own in table.groupby("seen"):
+    for name, own in table.groupby("seeds", sort=False):
         ill, healthy = own[own["right"] != ""], own[own["right"] == ""]
         named = int(ill["rank"].between(1, 2).sum())
         false = int((healthy["rank"] > 0).sum())
-        which = "seeds that the rules were written with" if seen else "unseen seeds"
         words.append(
-            f"{which}: {named} of {len(ill)} ill runs named first or second ({int((ill['rank'] == 1).sum())} first), "
+            f"{name}: {named} of {len(ill)} ill runs named first or second ({int((ill['rank'] == 1).sum())} first), "
             f"{false} of {len(healthy)} healthy runs with a finding"
         )
     return words

@@ -73,7 +73,8 @@ def too_high(material: Material) -> list[Symptom] | str:
         value = np.expm1(np.nansum(np.log1p(ratios), 1))
     beyond = known & (value > LIMITS["trust"].value)
     share = float(beyond.sum() / known.sum())
-    if share < LIMITS["lasting"].value:
+    thrown = beyond & (value > LIMITS["once"].value * LIMITS["trust"].value)
+    if share < LIMITS["lasting"].value and not thrown.any():
         return []
     steps = grid.steps[beyond]
     worst = int(np.flatnonzero(beyond)[value[beyond].argmax()])

@@ -99,7 +99,7 @@ def test_a_limit_decides_and_is_the_one_that_is_told(tmp_path, monkeypatch, limi
 
 
 def test_every_limit_has_a_test():
-    assert {*CASES, "frozen", "dead", "finite", "lasting"} == {*LIMITS}
+    assert {*CASES, "frozen", "dead", "finite", "lasting", "once"} == {*LIMITS}
     assert all(limit.source and limit.words for limit in LIMITS.values())
 
 
@@ -155,7 +155,13 @@ def test_one_unlucky_step_is_no_finding_but_the_first_one_is(tmp_path, monkeypat
     )
     assert (first.first, first.last, first.share) == (0, 0, 0.05)
     fast = lasting(0.05, 1.0, 1e-3)
-    assert found(made(tmp_path / "fast", recorded=steps, update_ratio=fast), "rate_too_high") is None
+    assert (
+        found(made(tmp_path / "fast", recorded=steps, update_ratio=lasting(0.05, 0.1, 1e-3)), "rate_too_high") is None
+    )
+    thrown = made(tmp_path / "thrown", recorded=steps, update_ratio=fast)  # by (1 + 1) ** 8 − 1 = 255
+    assert found(thrown, "rate_too_high").value == pytest.approx(255, rel=1e-5)
+    monkeypatch.setitem(LIMITS, "once", LIMITS["once"]._replace(value=256))
+    assert found(thrown, "rate_too_high") is None
 
 
 def test_values_that_are_not_finite_come_first_and_say_where(tmp_path):
