@@ -69,6 +69,7 @@ def test_what_is_there_is_not_trained_again_whoever_trained_it(here, capsys):
     other = Run(Path("runs") / entries[second].id)
     assert mine.probes()["lesions"] == other.probes()["lesions"] == [12]
     assert f"similarity+{other.id}+12" in mine.probes()
+    assert mine.probes()["similarity"] == [0, 12]
     assert "architecture" in other.probes()  # as `labapp train` measures it
 
     before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")}

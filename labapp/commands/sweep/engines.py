@@ -16,8 +16,11 @@ from typing import Any, NamedTuple, Protocol, Self
 from labapp.commands.workers import Tell, Work, Workers
 from labapp.config import Experiment, LabError
 from labapp.config.sweeps import ProbeWish
+from labapp.probes.catalogue import why_not
 from labapp.store import Run, label_run, why_not_resumed
 from labapp.training.sweeps import Standing, opened, standings
+
+MEASURING = 0.3  # of the time of a training, for each that is measured afterwards: only for the bar
 
 
 class Engine(Protocol):
@@ -45,32 +48,47 @@ ENGINES: dict[str, Callable[[int, int], Engine]] = {"local": Workers}  # of so m
 
 
 class Trained(NamedTuple):
-    """What became of a training: its run's folder, how it ended, and what there is to say."""
+    """What became of a training: its run's folder, how it ended, what there is to say, and what was not measured."""
 
     path: str
     state: str  # one of labapp.training.sweeps.STATES
     words: str = ""
+    faults: tuple[str, ...] = ()
 
 
-def train_one(experiment: Experiment, root: str, tag: str, retry: bool, tell: Tell) -> Trained:
-    """Train an experiment, go on with it, or find that it is there by now.
+def train_one(
+    experiment: Experiment, root: str, tag: str, retry: bool, wishes: Sequence[ProbeWish], tell: Tell
+) -> Trained:
+    """Train an experiment, go on with it, or find that it is there by now; then measure it, if it finished.
 
     Args:
         experiment: Of the sweep.
         root: The archive.
         tag: That its run gets.
         retry: Whether what failed or diverged is tried again.
+        wishes: What is to be measured.
         tell: Told how far it is.
     """
     there = standings([experiment], opened(root))[0]
     again = retry and there.state in ("failed", "diverged")
-    if there.run is not None and not again and there.state != "interrupted":
-        return Trained(str(there.run.path), there.state)  # another sweep was quicker
-    try:
-        run = _train(there, root, tag, tell)
-    except LabError as error:
-        return Trained("", "failed", str(error))
-    return Trained(str(run.path), standings([experiment], opened(root))[0].state, run.message)
+    words, whole = "", 1 + MEASURING * bool(wishes)
+
+    def hear(share: float, said: str) -> None:
+        nonlocal words
+        words = said
+        tell(share / whole, said)
+
+    run = there.run
+    if run is None or again or there.state == "interrupted":  # else another sweep was quicker
+        try:
+            run = _train(there, root, tag, hear)
+        except LabError as error:
+            return Trained("", "failed", str(error))
+    state = standings([experiment], opened(root))[0].state
+    if state != "finished":
+        return Trained(str(run.path), state, run.message)
+    faults = measure_one(str(run.path), wishes, lambda share, said: tell((1 + MEASURING * share) / whole, said))
+    return Trained(str(run.path), state, words, tuple(faults))
 
 
 def _train(there: Standing, root: str, tag: str, tell: Tell) -> Run:
@@ -117,7 +135,9 @@ def measure_one(path: str, wishes: Sequence[ProbeWish], tell: Tell) -> list[str]
     """Measure on a run what is wished for and not there yet; one sentence for each table that cannot be made."""
     from labapp.probes import measure
 
-    run, said = Run(path), []
+    run = Run(path)
+    said: list[str] = []
+    wishes = [wish for wish in wishes if not why_not(wish.quantity, run.experiment)]
     for number, wish in enumerate(wishes):
         try:
             todo, _ = measure.tasks(run, [wish.quantity], wish.checkpoints)

@@ -29,7 +29,7 @@ def require_known(planned: Sequence[Planned]) -> None:
 
 def lacking(run: Run, planned: Planned) -> tuple[ProbeWish, ...]:
     """Those wishes of a run that are not all fulfilled and apply to its net."""
-    wishes = [wish for wish in planned.probes if not wish.against and not why_not(wish.quantity, planned.experiment)]
+    wishes = [wish for wish in planned.probes if not why_not(wish.quantity, planned.experiment)]
     return tuple(wish for wish in wishes if _is_lacking(run, wish))
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from labapp.commands.progress import SeriesProgress
 from labapp.commands.sweep import estimating
-from labapp.commands.sweep.engines import Engine, compare_two, measure_one, tag_run, train_one
+from labapp.commands.sweep.engines import MEASURING, Engine, compare_two, measure_one, tag_run, train_one
 from labapp.commands.sweep.measuring import lacking, pairs
 from labapp.commands.workers import Work
 from labapp.config import Experiment
@@ -21,7 +21,6 @@ from labapp.store import Listing, Run
 from labapp.training.sweeps import Standing, opened, standings
 
 PACE = 1.0  # seconds between two looks at what others train
-MEASURING = 0.3  # of the time of a training, for each that is measured afterwards: only for the bar
 Faults = dict[Experiment, list[str]]  # what went wrong, in sentences
 
 
@@ -119,13 +118,14 @@ def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: F
         for standing in sorted(there.todo, key=lambda each: (each.experiment.seed, -costs[each.experiment])):
             planned = there.planned[standing.experiment]
             there.tried.add(standing.experiment)
-            measured.add(standing.experiment)
-            work = workers.add(train_one, standing.experiment, there.root, there.sweep.tag, there.retry)
-            cost = costs[standing.experiment]
-            display.expect(work, f"training {planned.label}", cost, after=cost * MEASURING if planned.probes else None)
+            work = workers.add(train_one, planned.experiment, there.root, there.sweep.tag, there.retry, planned.probes)
+            cost = costs[planned.experiment] * (1 + MEASURING * bool(planned.probes))
+            display.expect(work, f"training {planned.label}", cost)
         for work in workers.finished(lambda: display.show(workers.running)):
             if work.function is train_one:
-                _trained(work, there, workers, display, faults, costs)
+                _trained(work, display, faults)
+                if work.value is not None and work.value.state == "finished":
+                    measured.add(work.arguments[0])
             else:
                 _measured(work, display, faults)
         there.look()
@@ -135,33 +135,21 @@ def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: F
             time.sleep(PACE)
 
 
-def _trained(
-    work: Work,
-    there: Standings,
-    workers: Engine,
-    display: SeriesProgress,
-    faults: Faults,
-    costs: Mapping[Experiment, float],
-) -> None:
-    """Write down how a training ended, and have it measured."""
-    experiment = work.arguments[0]
-    planned = there.planned[experiment]
+def _trained(work: Work, display: SeriesProgress, faults: Faults) -> None:
+    """Write down how a training ended."""
+    said = [work.fault]
     if work.value is not None:
-        _, state, words = work.value
+        _, state, words, unmeasured = work.value
         if state == "failed":
             work.fault = words or "it lost a part of its record"
-        elif state != "finished":
+        elif state == "finished":
+            work.words = words
+        else:
             work.words = f"{state} ({words})" if words else state
-    if work.fault:
-        faults.setdefault(experiment, []).append(work.fault)
+        said = [work.fault, *unmeasured]
     display.end(work)
-    cost = costs[experiment] * MEASURING
-    finished = work.value is not None and work.value.state == "finished"
-    wishes = lacking(Run(work.value.path), planned) if finished else ()
-    if wishes:
-        display.expect(workers.add(measure_one, work.value.path, wishes), f"measuring {planned.label}", cost)
-    elif planned.probes:
-        display.forget(cost)
+    if any(said):
+        faults.setdefault(work.arguments[0], []).extend(filter(None, said))
 
 
 def _measured(work: Work, display: SeriesProgress, faults: Faults) -> None:

@@ -12,7 +12,7 @@
     seeds: [0, 1, 2]                 # each with every seed; [0] when left out
     probes:                          # what is measured on each when it has ended, with the options of `labapp probe`
       lesions: {checkpoints: [300], images: 128}
-      similarity: {against: seeds}   # its layers with those of the next seed
+      similarity: {against: seeds}   # also of its layers with those of the next seed
     blocks:                          # several lists and grids, in place of `runs` and `grid` above; each may have all
       - {base: …, grid: …, seeds: …, probes: …}       # of these, besides what stands above
 

@@ -19,7 +19,7 @@ class ProbeWish:
         quantity: Its name in the catalogue of probes.
         checkpoints: all, few, ends, last, or steps; the quantity's own choice when empty.
         images: Test images at most; as many as the quantity asks for when None.
-        against: "seeds" for a comparison with the run of the next seed, else "".
+        against: "seeds" for a comparison also with the run of the next seed, else "".
         at: Where it stands in the file: "sweep.yaml, line 7".
     """
 
