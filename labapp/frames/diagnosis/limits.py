@@ -88,7 +88,7 @@ LIMITS = {
     "finite": Limit(0.0, "values that are NaN or infinite", "IEEE 754-2019"),
     "once": Limit(
         10.0,
-        "times beyond its limit at which a single step of too high a rate counts",
+        "times beyond its limit at which it counts that it was so once: too high a rate, an exploding loss",
         "one such step shut every rectifier of a net; set by the lab, on seeds 100 to 102 of `analysis.calibration`",
     ),
     "lasting": Limit(

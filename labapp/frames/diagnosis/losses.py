@@ -33,7 +33,8 @@ def exploding(material: Material) -> list[Symptom] | str:
     value = losses["loss"].to_numpy() / bar
     beyond = value > LIMITS["burst"].value
     share = float(beyond.mean())
-    if not beyond.any() or not (share >= LIMITS["lasting"].value or beyond[-1]):
+    thrown = value.max() > LIMITS["once"].value * LIMITS["burst"].value
+    if not beyond.any() or not (share >= LIMITS["lasting"].value or beyond[-1] or thrown):
         return []
     steps = losses["step"].to_numpy()
     first, worst = int(steps[beyond][0]), int(value.argmax())

@@ -164,6 +164,15 @@ def test_one_unlucky_step_is_no_finding_but_the_first_one_is(tmp_path, monkeypat
     assert found(thrown, "rate_too_high") is None
 
 
+def test_a_loss_that_comes_back_from_far_counts(tmp_path, monkeypatch):
+    """Five steps, so that a median of five has it; of a hundred fewer than a tenth."""
+    losses = np.log(10) * np.concatenate([np.ones(20), np.full(5, 21.0), np.exp(-np.arange(75) / 20)])
+    run = made(tmp_path, losses=losses)
+    assert found(run, "exploding_loss").value == pytest.approx(21, rel=1e-6)
+    monkeypatch.setitem(LIMITS, "once", LIMITS["once"]._replace(value=11))
+    assert found(run, "exploding_loss") is None
+
+
 def test_values_that_are_not_finite_come_first_and_say_where(tmp_path):
     event = {"step": 91, "what": "output", "layer": "conv4", "kind": "inf", "places": 3, "input": "finite", "after": 90}
     event["note"] = "in step 91: the output of conv4 became infinite"
