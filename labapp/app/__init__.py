@@ -13,14 +13,14 @@ from labapp.app.reading import reading
 from labapp.app.resuming import resume_buttons
 from labapp.app.running import PACE
 from labapp.app.sidebar import draw_sidebar
-from labapp.app.tables import curves, described, layers, overview, rows, signals, styles, summary
+from labapp.app.tables import curves, described, layers, made_of, overview, rows, signals, styles, summary
 from labapp.app.theory import say_theory
 from labapp.config import roots
 
 __all__ = [
     "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice",
     "colour_bar", "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers",
-    "look_again_if_gone", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
+    "look_again_if_gone", "made_of", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
     "overview", "playable", "playing", "probe", "readable", "reading", "resume_buttons", "roots", "rows",
     "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start",
     "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unmeasured", "unpaired",

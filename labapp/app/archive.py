@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from labapp import frames
-from labapp.app.picking import pick
+from labapp.app.picking import AT_FIRST, pick
 from labapp.app.tables import problems, summary, token
 from labapp.config import LabError, listed, roots, under_roots
 from labapp.store import AGE, Entry, Listing, Run, look
@@ -74,6 +74,16 @@ def choose() -> OpenArchive:
     return archive
 
 
+def first_runs() -> list[Run]:
+    """The runs that a page shows of the first archive before anybody has chosen.
+
+    Raises:
+        LabError: There is no archive, or it cannot be read.
+    """
+    listing, _ = look_inside(roots()[0])
+    return _readable([listing.run(entry) for entry in listing.entries[:AT_FIRST]])[0]
+
+
 def look_inside(root: Path) -> tuple[Listing, tuple[Entry, ...]]:
     """What lies in an archive, without runs that lead out of what may be opened; and those.
 
@@ -128,11 +138,12 @@ def _readable(runs: list[Run]) -> tuple[list[Run], list[str]]:
     fine, sentences = [], []
     for run in runs:
         try:
-            if stray := strays(run):
+            seen = token(run)
+            if stray := _strays(*seen):
                 sentences.append(_OUTSIDE.format(stray))
                 continue
-            summary(run)
-            sentences += [f"{run.id}: {problem}" for problem in problems(run)]
+            summary(run, seen)
+            sentences += [f"{run.id}: {problem}" for problem in problems(run, seen)]
             fine.append(run)
         except (LabError, OSError) as error:
             sentences.append(str(error))

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from labapp import frames, palette
-from labapp.app.tables import evidence
+from labapp.app.tables import evidence, made_of
 from labapp.store import Run
 
 _OF_LAYER = {  # a quantity of the layer in which it began, in a sentence
@@ -22,14 +22,17 @@ SHOWN = 3  # runs that are told one by one
 
 def say_divergence(chosen: Sequence[Run]) -> None:
     """Say of each chosen run that diverged where it began; nothing where none did."""
+    if told := made_of("divergence", chosen, _told):
+        st.warning("\n\n".join(["**Where it began**", *map(palette.sentence, told)]), icon=":material/emergency_home:")
+
+
+def _told(chosen: Sequence[Run]) -> list[str]:
     found = {name: evidence(run) for run, name in zip(chosen, frames.names(chosen), strict=True)}
     ill = {name: words for name, words in found.items() if words}
-    if not ill:
-        return
     told = [f"{name}: {where(about)}" for name, about in ill.items()]
     if len(told) > SHOWN:
         told = [*told[:SHOWN], f"{len(told) - SHOWN} more of the chosen runs diverged."]
-    st.warning("\n\n".join(["**Where it began**", *map(palette.sentence, told)]), icon=":material/emergency_home:")
+    return told
 
 
 def where(about: dict[str, Any]) -> str:

@@ -22,11 +22,13 @@ CORNER = """<style>
 </style>"""
 
 
-def chart(drawn: charts.Chart, key: str, alt: str, table: pd.DataFrame, scale: charts.Chart | None = None) -> None:
+def chart(
+    drawn: charts.Chart | charts.Unchecked, key: str, alt: str, table: pd.DataFrame, scale: charts.Chart | None = None
+) -> None:
     """Draw a chart as wide as its place, with a menu that downloads it as a picture and its table as CSV.
 
     Args:
-        drawn: From `labapp.charts`.
+        drawn: From `labapp.charts`; one that is kept between drawings is `Unchecked` already.
         key: Names the chart on its page, and the files.
         alt: What is to be seen, for those who do not see it; the title of the files.
         table: What is drawn, a row a measurement.
@@ -37,7 +39,7 @@ def chart(drawn: charts.Chart, key: str, alt: str, table: pd.DataFrame, scale: c
         menu = st.popover("Download", icon=":material/download:", type="tertiary", key=f"menu-{key}", on_change="rerun")
         if menu.open:
             with menu:
-                _files(drawn, key, alt, table, scale)
+                _files(drawn.chart if isinstance(drawn, charts.Unchecked) else drawn, key, alt, table, scale)
 
 
 def colour_bar(drawn: charts.Chart, key: str, alt: str) -> None:
@@ -45,8 +47,8 @@ def colour_bar(drawn: charts.Chart, key: str, alt: str) -> None:
     _draw(drawn, key, alt)
 
 
-def _draw(drawn: charts.Chart, key: str, alt: str) -> None:
-    as_it_is: Any = charts.Unchecked(drawn)
+def _draw(drawn: charts.Chart | charts.Unchecked, key: str, alt: str) -> None:
+    as_it_is: Any = drawn if isinstance(drawn, charts.Unchecked) else charts.Unchecked(drawn)
     st.altair_chart(as_it_is, key=key, alt=alt)
 
 

@@ -6,7 +6,6 @@ new one are counted; and where there are none, by timing a few steps. All in the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -15,14 +14,13 @@ from labapp import palette
 from labapp.app import background, launch, questions
 from labapp.app.archive import opened
 from labapp.app.tables import token
-from labapp.config import Experiment, LabError, listed
+from labapp.config import Experiment, LabError
 from labapp.frames import costs
 from labapp.store import Run
 
 MOST = 40  # finished runs that are asked, the newest
 PACE = 0.5  # seconds between looks at what is counted or timed
 MADE = ("cluttered-digits", "digits")  # image sets that need no files
-WIDEST = 8.0  # times: where runs of other nets differ more than that, a few steps are timed
 
 
 def draw(wanted: Sequence[Experiment]) -> None:
@@ -51,7 +49,7 @@ def say(wanted: Sequence[Experiment], runs: Sequence[Run]) -> tuple[str, bool]:
         if isinstance(cost, str):
             return cost, pending
         found += [cost] * sum(each.but(seed=0) == experiment for each in wanted)
-    return in_words(found, launch.at_once()), False
+    return costs.in_words(found, launch.at_once()), False
 
 
 def _cost(experiment: Experiment, runs: Sequence[Run], paces: Sequence[costs.Pace]) -> tuple[costs.Cost | str, bool]:
@@ -67,7 +65,7 @@ def _cost(experiment: Experiment, runs: Sequence[Run], paces: Sequence[costs.Pac
                 return f"How long it takes cannot be told: {job.fault}.", False
             size = costs.Size(*job.value)
         cost = costs.expected(experiment, size, paces)
-        if cost is not None and cost.high <= WIDEST * cost.low:
+        if cost is not None and cost.high <= costs.WIDEST * cost.low:
             return cost, False
     if experiment.imageset not in MADE and _images(experiment, runs) is None:
         return f"How long it takes can be told once the images of {experiment.imageset} are there.", False
@@ -88,45 +86,6 @@ def _images(experiment: Experiment, runs: Sequence[Run]) -> tuple[int, int, int]
         if alike and {"image_size", "channels", "classes"} <= set(about):
             return int(about["image_size"]), int(about["channels"]), len(about["classes"])
     return None
-
-
-def in_words(found: Sequence[costs.Cost], at_once: int) -> str:
-    """What trainings will take: "About 4 to 9 min and 12 MB on the disk, by 3 runs of this net on this machine"."""
-    whole = costs.together(found, at_once)
-    several = f" for {len(found)} runs, {min(at_once, len(found))} at a time," if len(found) > 1 else ""
-    sources = listed(dict.fromkeys(cost.by for cost in found))
-    return f"About {span(whole.low, whole.high)}{several} and {room(whole.room)} on the disk, by {sources}."
-
-
-def span(low: float, high: float) -> str:
-    """Two times as one says them: "4 to 9 min", "20 s to 2 min"; one where they are equal."""
-    ends = [_rounded(seconds) for seconds in (low, high)]
-    (first, unit), (last, other) = ends
-    if ends[0] == ends[1]:
-        return f"{first} {unit}"
-    return f"{first} to {last} {unit}" if unit == other else f"{first} {unit} to {last} {other}"
-
-
-def _rounded(seconds: float) -> tuple[str, str]:
-    """A time to two digits, in the unit in which it is said."""
-    for unit, size in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 1.5 * size:
-            return _two(seconds / size), unit
-    return _two(max(seconds, 1.0)), "s"
-
-
-def _two(value: float) -> str:
-    return (
-        f"{value:.1f}".removesuffix(".0") if value < 10 else f"{round(value, 1 - math.floor(math.log10(value))):,.0f}"
-    )
-
-
-def room(count: float) -> str:
-    """Bytes in the unit in which one says them."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{_two(count / size)} {unit}"
-    return f"{_two(max(1.0, count / 1e3))} kB"
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

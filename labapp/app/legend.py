@@ -12,7 +12,7 @@ import streamlit as st
 
 from labapp import palette
 from labapp.app.archive import look_again_if_gone
-from labapp.app.tables import overview, rows, styles
+from labapp.app.tables import made_of, overview, rows, styles
 from labapp.store import Run
 
 NAMED = 12  # runs that are named on a phone
@@ -26,6 +26,10 @@ def legend(chosen: Sequence[Run]) -> None:
     look_again_if_gone(chosen)
     if not chosen:
         return
+    st.html(made_of("legend", chosen, _lines))
+
+
+def _lines(chosen: Sequence[Run]) -> str:
     table = overview(chosen).merge(styles(chosen), on=["run", "run_id"])
     lines = "".join(
         f"<tr title='{html.escape(row.run_id, quote=True)}'>"
@@ -35,11 +39,16 @@ def legend(chosen: Sequence[Run]) -> None:
         f"<td style='text-align:right;white-space:nowrap'>{_accuracy(row.accuracy)}</td></tr>"
         for row in rows(table)
     )
-    st.html(f"<table style='border-collapse:collapse;font-size:.85rem;line-height:1.25;width:100%'>{lines}</table>")
+    return f"<table style='border-collapse:collapse;font-size:.85rem;line-height:1.25;width:100%'>{lines}</table>"
 
 
 def names_on_phones(chosen: Sequence[Run]) -> None:
     """Swatch and name of every chosen run in lines that fold, on screens too narrow for the sidebar and for legends."""
+    with st.container(key="names-on-phones"):
+        st.html(made_of("names", chosen, _names))
+
+
+def _names(chosen: Sequence[Run]) -> str:
     table = styles(chosen)
     names = "".join(
         f"<span style='white-space:nowrap'><img width='34' src=\"{swatch(row.colour, row.dash)}\" alt=''> "
@@ -47,10 +56,7 @@ def names_on_phones(chosen: Sequence[Run]) -> None:
         for row in rows(table.head(NAMED))
     )
     more = f"<span>and {len(table) - NAMED:,} more</span>" if len(table) > NAMED else ""
-    with st.container(key="names-on-phones"):
-        st.html(
-            f"{ON_PHONES}<div style='display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.85rem'>{names}{more}</div>"
-        )
+    return f"{ON_PHONES}<div style='display:flex;flex-wrap:wrap;gap:2px 14px;font-size:.85rem'>{names}{more}</div>"
 
 
 def swatch(colour: str, dash: Sequence[int]) -> str:

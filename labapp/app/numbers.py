@@ -4,12 +4,13 @@
     numbers.number(entry, "accuracy"), numbers.missing
 
 One thread for the whole app reads the tables of runs whose numbers are not known yet or have changed, newest first. It
-rests as long as it works, so that pages stay quick, and much longer while something trains in that archive. What it
-found is kept beside the archive's index.
+stands back while a page that asked is drawn, rests as long as it works, so that pages stay quick, and much longer while
+something trains in that archive. What it found is kept beside the archive's index.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from labapp.store import NUMBERS, Entry, KeptNumbers, Listing, Run
 
 LIVE = 10.0  # seconds after which a run that is being written is looked at again
 PATIENCE = 600.0  # seconds without anybody asking, after which it stops
+CALM = 1.5  # seconds after somebody asked, in which the page is drawn and comes to its reader; once a run at most
 WORTH = 50  # runs of an archive for which that is done
 SAVED = 30.0  # seconds between two times that what is known is written down
 WHILE_TRAINING = 20  # times as long a rest as a piece of work
@@ -135,6 +137,10 @@ def _work() -> None:
         began = time.monotonic()
         with _lock:
             wanted = [each for each in _archives.values() if began - each.wanted < PATIENCE]
+        latest = max((each.wanted for each in wanted), default=-math.inf)
+        if (rest := min(CALM, latest + CALM - began)) > 0:
+            time.sleep(rest)
+            began = time.monotonic()
         busy = next((each for each in reversed(wanted) if each.read_next()), None)
         if busy is None:
             break

@@ -18,7 +18,7 @@ import pandas as pd
 
 from labapp import frames
 from labapp.app import background, launch
-from labapp.app.launch.trial import trained, trial_of
+from labapp.app.launch.trial import trained
 from labapp.config import Experiment, LabError, is_trusted
 from labapp.frames import costs
 from labapp.store import Run
@@ -78,7 +78,7 @@ def size(experiment: Experiment, images: tuple[int, int, int] | None) -> backgro
 
 def trial(experiment: Experiment) -> background.Job:
     """What a few steps of an experiment take, a `costs.Pace`; in a process of its own."""
-    short = trial_of(experiment)
+    short = costs.trial_of(experiment)
 
     def work(tell: Any) -> costs.Pace | None:
         until = time.monotonic() + CALM

@@ -1,12 +1,14 @@
 """Which tables do the pages read again and again?
 
 Those of `frames`, cached by a run's path and version: a run being written is read again only when something was added.
+What is made of several runs is kept beside that by what they are called and how they stand (`made_of`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import pandas as pd
 import streamlit as st
@@ -15,10 +17,27 @@ from labapp import frames, palette
 from labapp.app import grids
 from labapp.store import Run
 
+Made = TypeVar("Made")
+
+
+def made_of(what: str, runs: Sequence[Run], make: Callable[[Sequence[Run]], Made]) -> Made:
+    """What is made of runs as they are now, made once for all sessions; to be read only.
+
+    A page that is drawn again mostly shows what it showed before: a key press, a search, another page and back.
+
+    Args:
+        what: Names what is made, and whatever it depends on besides the runs.
+        runs: The runs; when one is written on, changes its status, or is called otherwise, it is made anew.
+        make: Makes it. It draws nothing.
+    """
+    named = frames.callings(runs)
+    key = tuple((*token(run), run.status, *called) for run, called in zip(runs, named, strict=True))
+    return _made_of(what, key, runs, make)
+
 
 def overview(runs: Sequence[Run]) -> pd.DataFrame:
     """`frames.overview`, cached."""
-    return frames.overview(runs, read=summary)
+    return made_of("overview", runs, partial(frames.overview, read=summary))
 
 
 def curves(runs: Sequence[Run], marks: int = frames.MARKS) -> pd.DataFrame:
@@ -44,17 +63,17 @@ def described(runs: Sequence[Run]) -> pd.DataFrame:
 
 def styles(runs: Sequence[Run]) -> pd.DataFrame:
     """How each chosen run is drawn, on every page alike."""
-    return palette.styles(frames.describe(runs))
+    return made_of("styles", runs, lambda runs: palette.styles(frames.describe(runs)))
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """`frames.summary`, cached."""
-    return _summary(*token(run))
+def summary(run: Run, seen: tuple[str, str] | None = None) -> dict[str, Any]:
+    """`frames.summary`, cached; of a run whose `token` may have been taken just now."""
+    return _summary(*(seen or token(run)))
 
 
-def problems(run: Run) -> list[str]:
+def problems(run: Run, seen: tuple[str, str] | None = None) -> list[str]:
     """What of a run cannot be read: cached, and with what any page found since while it read."""
-    cached = _problems(*token(run))
+    cached = _problems(*(seen or token(run)))
     return cached + [found for found in run.damage if found not in cached]
 
 
@@ -71,6 +90,11 @@ def rows(table: pd.DataFrame) -> list[Any]:
 def token(run: Run) -> tuple[str, str]:
     """What a cache of a run's tables looks at: its folder and its version."""
     return str(run.path.resolve()), run.version
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _made_of(what: str, key: tuple[Any, ...], _runs: Sequence[Run], _make: Callable[[Sequence[Run]], Any]) -> Any:
+    return _make(_runs)
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

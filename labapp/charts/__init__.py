@@ -14,7 +14,7 @@ from labapp.charts.heads import order_chart, sizes_chart
 from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
 from labapp.charts.lifetimes import lifetimes_chart
 from labapp.charts.magnitudes import histogram_chart, spread_chart, symmetric_axis
-from labapp.charts.maps import agreement_chart, drift_chart
+from labapp.charts.maps import agreement_chart, drift_chart, scores_chart
 from labapp.charts.reuse import linear_bar, linear_domain, reuse_chart
 from labapp.charts.signals import signal_chart
 from labapp.charts.similarity import similarity_chart
@@ -24,6 +24,6 @@ __all__ = [
     "Chart", "Unchecked", "accuracy_chart", "agreement_chart", "alone", "as_csv", "axis_title", "colour_domain",
     "curve_chart", "difference_chart", "drift_chart", "growth_chart", "heatmap_chart", "histogram_chart",
     "lifetimes_chart", "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart", "order_chart",
-    "parts_chart", "profile_chart", "pyramid_chart", "ratio_chart", "reuse_chart", "scale_chart", "signal_chart",
-    "similarity_chart", "sizes_chart", "slope_chart", "spread_chart", "symmetric_axis", "unchecked",
+    "parts_chart", "profile_chart", "pyramid_chart", "ratio_chart", "reuse_chart", "scale_chart", "scores_chart",
+    "signal_chart", "similarity_chart", "sizes_chart", "slope_chart", "spread_chart", "symmetric_axis", "unchecked",
 ]  # fmt: skip

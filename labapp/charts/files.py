@@ -30,14 +30,22 @@ STYLE = {
 
 
 class Unchecked:
-    """A chart that is not held against the schema of Vega-Lite again: tests do that, and it costs a third of a page."""
+    """A chart that is not held against the schema of Vega-Lite again: tests do that, and it costs a third of a page.
+
+    Its description is made once, with its tables as they are sent; whoever keeps it can draw it again for nothing.
+    """
 
     def __init__(self, chart: Chart) -> None:
-        self._chart = chart
+        self.chart = chart
+        self._made: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The description that Streamlit asks for."""
-        return self._chart.to_dict(validate=False)
+        if self._made is None:
+            made = self.chart.to_dict(validate=False)
+            sent = alt.data_transformers.options.get("datasets", {})  # where Streamlit has the tables put meanwhile
+            self._made = made | {"datasets": made.get("datasets", {}) | sent}
+        return dict(self._made)
 
 
 def unchecked() -> None:

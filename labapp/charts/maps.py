@@ -5,6 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
+from labapp import palette
 from labapp.charts.beyond import NO_VALUE, cells, layered, marked, marks
 from labapp.charts.colours import colour_scale
 from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, of_run, of_step, steps_axis, unless
@@ -60,3 +61,35 @@ def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
         marked(rows, "mean"), "step:Q", colour_of(styles), "ρ with the last map", told, opacity=unless(focus)
     )
     return layered(drawn, beyond, "shape", height=220).properties(width="container")
+
+
+def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame, quantity: str) -> Chart:
+    """Scores of maps over many images with their 95 % intervals, one row a score and run.
+
+    Args:
+        rows: From `frames.map_scores`, of one quantity.
+        styles: Of the runs.
+        quantity: Its name.
+    """
+    about = palette.quantity(quantity)
+    factor = 100.0 if about.unit.startswith("%") else 1.0
+    shown = rows.assign(**{name: factor * rows[name].astype(float) for name in ("value", "low", "high")})
+    shown = shown.assign(row=shown["of"] + " · " + shown["run"])
+    ends = [0.0, *shown[["value", "low", "high"]].to_numpy().ravel()]
+    ends = [end for end in ends if end == end]
+    x = alt.X("value:Q", title=about.title, scale=alt.Scale(domain=[min(ends), max(ends) or 1.0], nice=True))
+    y = alt.Y("row:N", title=None, sort=None, axis=alt.Axis(labelLimit=190))
+    tooltip = [
+        *of_run(), of_step(), alt.Tooltip("of:N", title="of"),
+        alt.Tooltip("value:Q", title=about.title, format=".3g"),
+        alt.Tooltip("low:Q", title="95 % interval from", format=".3g"), alt.Tooltip("high:Q", title="to", format=".3g"),
+        alt.Tooltip("images:Q"), alt.Tooltip("note:N"),
+    ]  # fmt: skip
+    bad = marked(shown, "value")
+    base = alt.Chart(shown.drop(bad.index)).encode(y=y, color=colour_of(styles, legend=False), tooltip=tooltip)
+    drawn = [
+        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=about.title), x2="high:Q"),
+        base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
+    ]
+    height = 40 + 22 * max(1, shown["row"].nunique())
+    return layered(drawn, [], "shape", height=height).properties(width="container")

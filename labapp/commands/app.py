@@ -13,11 +13,10 @@ from typing import Annotated, NoReturn
 
 from tyro.conf import arg
 
-import labapp
 from labapp.commands.progress import console
 from labapp.config import LabError
 
-MAIN = Path(labapp.__file__).with_name("main.py")
+SERVER = "labapp.app.serving"  # Streamlit's, begun with what the first page needs
 HERE = ("localhost", "127.0.0.1", "::1")
 SETTINGS = {  # whatever the settings of the machine or of this folder say
     "server.enableXsrfProtection": "true",
@@ -99,7 +98,7 @@ def opened(
         settings["LABAPP_DATA"] = os.pathsep.join(str(Path(folder).expanduser().absolute()) for folder in data)
     options = {"server.address": address, "server.port": str(port), **SETTINGS}
     flags = [word for name, value in options.items() for word in (f"--{name}", value)]
-    return [sys.executable, "-m", "streamlit", "run", str(MAIN), *flags], settings
+    return [sys.executable, "-m", SERVER, *flags], settings
 
 
 def _become(command: list[str], environment: dict[str, str]) -> NoReturn:

@@ -4,8 +4,11 @@
     labapp train --family residual --depth 56 --width 8
     labapp resume RUN
     labapp starter
+    labapp sweep SPEC.yaml
     labapp explain RUN --index 3
     labapp probe RUN
+    labapp diagnose RUN
+    labapp claims
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
@@ -27,7 +30,9 @@ import labapp
 from labapp import palette
 from labapp.commands.app import app
 from labapp.commands.check import runs_check
+from labapp.commands.claims import claims
 from labapp.commands.compare import runs_compare
+from labapp.commands.diagnose import diagnose
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
 from labapp.commands.options import Root, parse
@@ -35,6 +40,7 @@ from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import console
 from labapp.commands.runs import runs_list, runs_note, runs_rename, runs_tag
 from labapp.commands.starter import degradation, record, summary
+from labapp.commands.sweep import sweep
 from labapp.commands.training import RunName, resume, train
 from labapp.config import LabError, listed, nearest
 from labapp.store import find_run, remove_run, resume_points, why_not_resumed
@@ -116,9 +122,12 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "train": train,
     "resume": resume,
     "starter": starter,
+    "sweep": sweep,
     "doctor": doctor,
     "explain": explain,
     "probe": probe_runs,
+    "diagnose": diagnose,
+    "claims": claims,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs compare": runs_compare,

@@ -97,7 +97,10 @@ def _unknown(word: str, name: str) -> str:
         return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
     known = ["--root", "--runs", "--help"]
     known += ["--fail-on", "--step", "--json"] * (name == "runs compare")
+    known += ["--json", "--markdown"] * (name == "diagnose")
     known += ["--filter", "--tag", "--json"] * (name == "runs list") + ["--remove"] * (name == "runs tag")
+    if name == "sweep":
+        known += ["--dry-run", "--jobs", "--threads", "--retry-failed", "--engine", "--json", "--trust"]
     if name in ("train", "resume"):
         known += ["--probe", "--keep-every", *["--from-start", "--trust"] * (name == "resume")]
     if name == "train":

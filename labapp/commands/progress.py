@@ -33,10 +33,11 @@ class Screen(Console):
         return super().render_str("\n".join(lines), **about | {"markup": False, "emoji": False})
 
 
-def console() -> Console:
+def console(*, stderr: bool = False) -> Console:
     """A console that does not break lines in a pipe or a file as if it were a narrow terminal."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE
-    return Screen(width=width, highlight=False, markup=False, emoji=False)
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else WIDE
+    return Screen(width=width, highlight=False, markup=False, emoji=False, stderr=stderr)
 
 
 class Words(TextColumn):
@@ -127,7 +128,9 @@ class SeriesProgress:
     On a terminal a bar for all and one for each that runs; in a log a line now and then, `[3/12] 41 %, 80 s left: …`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, screen: Console | None = None) -> None:
+        self.failed = 0
+        self._screen = screen or console()
         self._known: dict[Work, tuple[str, float]] = {}  # what it is called, and what it costs
         self._later: list[float] = []  # what works cost that are still to come
         self._over: set[Work] = set()
@@ -155,20 +158,21 @@ class SeriesProgress:
     def end(self, work: Work) -> None:
         """Say that a work has ended."""
         self._over.add(work)
+        self.failed += bool(work.fault)
         name = self._known[work][0]
         if self._bars is not None and (bar := self._tasks.pop(work, None)) is not None:
             self._bars.remove_task(bar)
         line = f"{name} failed: {work.fault}" if work.fault else f"{name}: done, {work.words}".rstrip(", ")
-        (self._bars.console if self._bars else console()).print(f"[{self.done}/{self.total}] {line}")
+        (self._bars.console if self._bars else self._screen).print(f"[{self.done}/{self.total}] {line}")
 
     def show(self, running: Sequence[Work]) -> None:
         """Show where those that run stand."""
-        if console().is_terminal:
+        if self._screen.is_terminal:
             self._draw(running)
         elif time.monotonic() - self._said > LOG_SECONDS:
             self._said = time.monotonic()
             now = "; ".join(f"{self._known[work][0]}, {work.words or 'begins'}" for work in running)
-            console().print(f"[{self.done}/{self.total}] {100 * self.share:.0f} %{self._left()}: {now}")
+            self._screen.print(f"[{self.done}/{self.total}] {self._so_far()}: {now}")
 
     @property
     def total(self) -> int:
@@ -181,6 +185,10 @@ class SeriesProgress:
         parts = [(1.0 if work in self._over else work.share, cost) for work, (_, cost) in self._known.items()]
         return sum(share * cost for share, cost in parts) / (sum(cost for _, cost in parts) + sum(self._later) or 1.0)
 
+    def _so_far(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{100 * self.share:.0f} %{failed}{self._left()}"
+
     def _left(self) -> str:
         share, spent = self.share, time.monotonic() - self._began
         return f", {spent * (1 - share) / share:.0f} s left" if share > 0.03 else ""
@@ -188,11 +196,13 @@ class SeriesProgress:
     def _draw(self, running: Sequence[Work]) -> None:
         if self._bars is None:
             self._bars = Progress(
-                Words("{task.description}"), BarColumn(), Words("{task.fields[told]}"), console=console()
+                Words("{task.description}"), BarColumn(), Words("{task.fields[told]}"), console=self._screen
             )
             self._tasks[None] = self._bars.add_task("all", total=1.0, told="")
             self._bars.start()
-        self._bars.update(self._tasks[None], completed=self.share, told=f"{100 * self.share:.0f} %{self._left()}")
+        self._bars.update(
+            self._tasks[None], completed=self.share, told=f"{self.done} of {self.total}, {self._so_far()}"
+        )
         for work in running:
             if work not in self._tasks:
                 self._tasks[work] = self._bars.add_task(self._known[work][0], total=1.0, told="")

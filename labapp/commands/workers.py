@@ -61,6 +61,7 @@ class Workers:
     """Processes, and the tasks that wait for one."""
 
     count: int
+    threads: int | None = None  # of each; its share of the cores, unless OMP_NUM_THREADS says otherwise
     waiting: deque[Work] = field(default_factory=deque)
     _workers: list[_Worker] = field(default_factory=list)
 
@@ -101,7 +102,7 @@ class Workers:
     def _begin(self) -> _Worker:
         here, there = multiprocessing.Pipe()
         process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there,), daemon=False)
-        with _shared_cores(self.count):
+        with _shared_cores(self.threads or max(1, cores() // self.count), given=self.threads is not None):
             process.start()
         there.close()
         worker = _Worker(process, here)
@@ -190,10 +191,11 @@ def cores() -> int:
 
 
 @contextlib.contextmanager
-def _shared_cores(count: int) -> Iterator[None]:
-    """The environment of a process that has its share of the cores, unless the user decided."""
+def _shared_cores(threads: int, given: bool) -> Iterator[None]:
+    """The environment of a process that has so many threads, or as the user decided where the number was not given."""
     before = dict(os.environ)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
+    if given or "OMP_NUM_THREADS" not in os.environ:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait awake hold up the other process
     try:
         yield

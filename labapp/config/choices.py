@@ -26,6 +26,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 BELONGS_TO = {  # options that exist in some families only
     "shortcut": ("residual",),
+    "shortcut_scale": ("residual",),
     "preactivation": ("plain", "residual"),
     "block": ("plain", "residual"),
     "growth_rate": ("dense",),

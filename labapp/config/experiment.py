@@ -1,5 +1,6 @@
 """Which values describe an experiment completely, and which of them belong together?"""
 
+import hashlib
 import math
 from typing import Any, Self
 
@@ -37,6 +38,7 @@ class Experiment(BaseModel):
     init: str = Field("he", description="he, glorot, lecun, default, orthogonal or looks-linear (relu only)")
     padding_mode: str = Field("zeros", description="zeros or circular")
     shortcut: str | None = Field(None, description="residual: A (padding), B (projection where shapes change), C (all)")
+    shortcut_scale: PositiveFloat | None = Field(None, description="residual: the factor of every shortcut, 1")
     preactivation: bool | None = Field(None, description="plain, residual: norm and activation before the convolution")
     block: str | None = Field(None, description="plain, residual: basic or bottleneck")
     growth_rate: PositiveInt | None = Field(None, description="dense: channels a layer adds")
@@ -92,6 +94,12 @@ class Experiment(BaseModel):
     def name(self) -> str:
         """Family and depth, "residual-56"; of a net of another maker its own name, "resnet18"."""
         return f"{self.family}-{self.depth}" if self.net is None else self.net.rpartition(":")[2]
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that go with the content: equal for equal experiments, however they were given."""
+        content = self.model_dump_json()
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def net_options(self) -> dict[str, Any]:
         """What `labapp.nets.build(**options)` takes; num_classes and image_size come from the image set.
@@ -168,7 +176,7 @@ class Experiment(BaseModel):
         self._fill(depth=(50 if bottleneck else 18) if imagenet else 20)
         if self.family == "residual":
             # identity shortcuts as in He 2015; a bottleneck's first stage changes the channels, so it projects
-            self._fill(shortcut="B" if imagenet or bottleneck else "A")
+            self._fill(shortcut="B" if imagenet or bottleneck else "A", shortcut_scale=1.0)
         if imagenet:
             if "block" in self.model_fields_set:
                 self._check_table(

@@ -44,6 +44,7 @@ from labapp.frames.grids import LAYER, Grid, Panel, moments, read_grid, rows_at,
 from labapp.frames.heatmap import gradient_heatmap
 from labapp.frames.library import differing, folded, library
 from labapp.frames.magnitudes import layers_with, magnitudes, spread
+from labapp.frames.maps import map_scores
 from labapp.frames.naming import called, usual_of
 from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
@@ -58,7 +59,7 @@ from labapp.frames.reuse import (
     scaled,
     spread_of_untrained,
 )
-from labapp.frames.runs import IDENTITY, describe, names
+from labapp.frames.runs import IDENTITY, callings, describe, names
 from labapp.frames.signals import (
     FROM_ZERO,
     RECORDED,
@@ -106,6 +107,7 @@ __all__ = [
     "beside",
     "besides",
     "called",
+    "callings",
     "collapse",
     "comparable",
     "curves",
@@ -133,6 +135,7 @@ __all__ = [
     "library",
     "longest",
     "magnitudes",
+    "map_scores",
     "medians",
     "middle_step",
     "missed",

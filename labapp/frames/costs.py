@@ -17,12 +17,16 @@ from typing import Any, NamedTuple
 import pandas as pd
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
-from labapp.config import Experiment
+from labapp.config import Experiment, listed
 from labapp.store import Run, disk_use
 from labapp.store.machine import is_namesake
 
 COVERED = 0.8  # of such trainings the interval is meant to hold; more would say nothing of two or three runs
 LEAST = 2  # runs that are needed for an interval
+STEPS = 8  # of a timing, the first of which warms up
+SPARSE = 4  # steps of it from one that is recorded to the next, at most
+CALM = 1e-6  # a rate at which nothing diverges
+WIDEST = 8.0  # times: where runs of other nets differ more than that, a few steps are timed
 NET = ("image_size", "imageset", "net", "precision", "devices")  # besides the options of the net itself
 
 
@@ -177,6 +181,14 @@ def expected(experiment: Experiment, size: Size, paces: Sequence[Pace]) -> Cost 
     return Cost(math.exp(middle - reach), math.exp(middle + reach), _room(experiment, size, asked), by)
 
 
+def trial_of(experiment: Experiment) -> Experiment:
+    """The same experiment, but a few steps of it, for a timing."""
+    often = min(experiment.record_every, SPARSE)  # as rarely as it would be, if that is twice at all
+    record = "none" if experiment.record == "none" else "every"
+    short = {"steps": STEPS, "warmup_steps": 0, "eval_every": STEPS, "checkpoints": 1}
+    return experiment.but(seed=0, **short, record=record, record_every=often, learning_rate=CALM)
+
+
 def timed(experiment: Experiment, trial: Pace) -> Cost:
     """What a training will take by a few steps of it."""
     low, high = (_seconds(experiment, trial.size, trial, step) for step in (trial.quickest, trial.slowest))
@@ -203,3 +215,42 @@ def together(costs: Sequence[Cost], at_once: int) -> Cost:
     low = max(sum(each.low for each in costs) / width, *(each.low for each in costs), 0.0)
     high = max(sum(each.high for each in costs) / width, *(each.high for each in costs), 0.0)
     return Cost(low, high, sum(each.room for each in costs), costs[0].by)
+
+
+def in_words(found: Sequence[Cost], at_once: int) -> str:
+    """What trainings will take: "About 4 to 9 min and 12 MB on the disk, by 3 runs of this net on this machine"."""
+    whole = together(found, at_once)
+    several = f" for {len(found)} runs, {min(at_once, len(found))} at a time," if len(found) > 1 else ""
+    sources = listed(dict.fromkeys(cost.by for cost in found))
+    return f"About {span(whole.low, whole.high)}{several} and {room(whole.room)} on the disk, by {sources}."
+
+
+def span(low: float, high: float) -> str:
+    """Two times as one says them: "4 to 9 min", "20 s to 2 min"; one where they are equal."""
+    ends = [_rounded(seconds) for seconds in (low, high)]
+    (first, unit), (last, other) = ends
+    if ends[0] == ends[1]:
+        return f"{first} {unit}"
+    return f"{first} to {last} {unit}" if unit == other else f"{first} {unit} to {last} {other}"
+
+
+def _rounded(seconds: float) -> tuple[str, str]:
+    """A time to two digits, in the unit in which it is said."""
+    for unit, size in (("days", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * size:
+            return _two(seconds / size), unit
+    return _two(max(seconds, 1.0)), "s"
+
+
+def _two(value: float) -> str:
+    return (
+        f"{value:.1f}".removesuffix(".0") if value < 10 else f"{round(value, 1 - math.floor(math.log10(value))):,.0f}"
+    )
+
+
+def room(count: float) -> str:
+    """Bytes in the unit in which one says them."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{_two(count / size)} {unit}"
+    return f"{_two(max(1.0, count / 1e3))} kB"

@@ -27,7 +27,9 @@ QUANTITIES = {
     "layer_match": "layer match",
 }
 IMAGESETS = {"cifar10": "CIFAR-10", "imagenet": "ImageNet"}
-SAME_NET = ("preactivation", "block", "growth_rate", "bottleneck", "compression", "configuration")  # else another net
+SAME_NET = (  # else another net
+    *("shortcut_scale", "preactivation", "block", "growth_rate", "bottleneck", "compression", "configuration"),
+)
 TOLD = ("shortcut", "width", "norm", "activation", "init", "padding_mode", "head")  # the same net, otherwise made
 
 

@@ -40,7 +40,7 @@ def describe(runs: Sequence[Run]) -> pd.DataFrame:
         for run in runs
     ]
     table = pd.DataFrame(rows, columns=[*IDENTITY[1:], "norm", "activation", "init", "imageset", "status"])
-    called = pd.DataFrame(_called(runs), columns=list(Called._fields))
+    called = pd.DataFrame(callings(runs), columns=list(Called._fields))
     table.insert(0, "run", called["run"])
     table.insert(1, "net", called["net"])
     return table.assign(place=called["place"], net_place=called["net_place"])
@@ -58,12 +58,12 @@ def names(runs: Sequence[Run], seeds: bool = True) -> list[str]:
     norm, activation and seed, and in what else the run differs from the oldest one of its net and depth; of equal
     experiments a later one adds the last part of its id. Without `seeds`, repetitions of an experiment share a name.
     """
-    called = _called(runs)
+    called = callings(runs)
     return [each.run if seeds else each.net for each in called]
 
 
-def _called(runs: Sequence[Run]) -> list[Called]:
-    """One for each run; equal names of runs from several archives end in the run's id."""
+def callings(runs: Sequence[Run]) -> list[Called]:
+    """What each run and its net are called; equal names of runs from several archives end in the run's id."""
     known: dict[tuple[Path, str], Called] = {}
     for root in dict.fromkeys(run.path.parent for run in runs):
         ours = [run for run in runs if run.path.parent == root]

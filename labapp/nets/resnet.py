@@ -56,6 +56,22 @@ class PadShortcut(nn.Module):
         return f"extra_channels={self.extra_channels}, stride={self.stride}"
 
 
+class Scale(nn.Module):
+    """A constant factor (2016, §3.1); it has no parameters."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape, kept."""
+        return self.factor * x
+
+    def extra_repr(self) -> str:
+        """What print(net) shows."""
+        return f"factor={self.factor:g}"
+
+
 class PlainBlock(Block):
     """A branch and the activation behind it (in pre-activation form: none)."""
 
@@ -102,8 +118,9 @@ def residual_net(
     in_channels: int,
     num_classes: int,
     image_size: int,
+    shortcut_scale: float = 1.0,
 ) -> Net:
-    """A net of blocks with shortcuts A, B or C; with None, without.
+    """A net of blocks with shortcuts A, B or C, each times `shortcut_scale`; with None, without.
 
     Any `image_size` will do, since the last pooling is global.
     """
@@ -126,7 +143,9 @@ def residual_net(
         for number in range(count):
             shape = (channels, inside, 2 if stage and not number else 1)
             activated = not stage and not number
-            blocks[f"block{number + 1}"] = _block(make, block, shape, shortcut, preactivation, activated)
+            blocks[f"block{number + 1}"] = _block(
+                make, block, shape, shortcut, preactivation, activated, shortcut_scale
+            )
             channels = inside * EXPANSION[block]
         parts[f"stage{stage + (1 if form == 'cifar' else 2)}"] = sequential(**blocks)  # ImageNet: conv2_x … conv5_x
     last = {"norm": make.norm(channels), "activation": make.activation()} if preactivation else {}
@@ -148,6 +167,7 @@ def _block(
     shortcut: str | None,
     preactivation: bool,
     activated: bool,
+    scale: float,
 ) -> Block:
     """One block of shape (input channels, channels inside, stride); `activated`: its input already is."""
     inputs, inside, stride = shape
@@ -172,6 +192,8 @@ def _block(
         way = sequential(conv=make.conv(inputs, outputs, 1, stride), norm=None if preactivation else make.norm(outputs))
     elif changes:
         way = PadShortcut(outputs - inputs, stride)
+    if scale != 1:
+        way = nn.Sequential(way, Scale(scale))
     return ResidualBlock(branch, way, activation, shared)
 
 

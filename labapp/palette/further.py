@@ -40,6 +40,19 @@ FURTHER = {
         meaning="Recorded steps whose update the optimizer did not make, as a loss scaler decides when a gradient is "
         "not finite.",
     ),
+    # of maps of where a net looks
+    "map_energy": Caption(
+        "energy on the object",
+        "%",
+        meaning="Share of the positive part of Grad-CAM's maps that lies inside the object's mask (Wang et al. 2020, "
+        "§4.3), over many test images. A map that says nothing scores the mask's share of the image.",
+    ),
+    "map_change": Caption(
+        "maps with random weights",
+        "ρ",
+        meaning="Spearman's ρ between the trained net's maps and those with weights made random from the top, over the "
+        "whole cascade (Adebayo et al. 2018, §4). Between −½ and ½ a method depends on the weights.",
+    ),
     # of layers
     "output_mean": Caption(
         "mean of the outputs",

@@ -15,6 +15,7 @@ from typing import Any
 
 from labapp.config import FAMILIES, FOREIGN, Experiment, LabError, listed, nearest
 
+CHEAP = ("weights",)  # weightings into which no image goes, not even by running statistics, which untrained norms lack
 PLAN = 0  # the step under which tables are kept that ask for the architecture alone
 WHEN = {
     "all": "every checkpoint",
@@ -211,6 +212,16 @@ _LISTED = (
         "ends",
         2,
         page="Architecture",
+    ),
+    ProbeSpec(
+        "map_scores",
+        "Scores of maps",
+        "Do maps lie on the object, and do they depend on the weights?",
+        "probes.map_scores",
+        "last",
+        128,
+        page="Grad-CAM",
+        asked=True,
     ),
     ProbeSpec(
         "spatial_order",

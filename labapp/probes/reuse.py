@@ -22,10 +22,10 @@ from labapp.diagnostics.measuring.chains import chain_of
 from labapp.diagnostics.reuse_null import DRAWS, beside
 from labapp.diagnostics.reuse_observations import observations
 from labapp.nets.ordered import net_for
+from labapp.probes.catalogue import CHEAP
 from labapp.probes.given import Given, probe_images
 
 BY_WEIGHTS = ("weights", "bn-folded")  # no images go into the numbers themselves
-CHEAP = ("weights",)  # nor into anything that they use: running statistics of untrained norms are none
 ORDER = ["weighting", "block", "source", "target", "kind", "value", "null", "null_deviation", "images"]
 NULL_SEED = 1 << 20  # of the first of these nets: far from the seeds that people choose
 NULL_IMAGES = 32  # at most, that nets which have learnt nothing see: each is a mean over nets anyway

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from labapp.app import background, estimate, launch, questions
-from labapp.app.launch.trial import trial_of
 from labapp.config import Experiment, LabError
-from labapp.frames.costs import Cost
+from labapp.frames import costs
+from labapp.frames.costs import Cost, trial_of
 from labapp.store import list_runs
 from labapp.training.loop import train
 from tests.training.small import small
@@ -114,23 +114,23 @@ def test_nothing_is_timed_where_nothing_may_be_started(monkeypatch):
     ],
 )  # fmt: skip
 def test_two_times_as_one_says_them(low, high, words):
-    assert estimate.span(low, high) == words
+    assert costs.span(low, high) == words
 
 
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "1 kB"), (1234, "1.2 kB"), (8_600_000, "8.6 MB"), (123_456_789, "120 MB"), (4e9, "4 GB")]
 )
 def test_bytes_as_one_says_them(count, words):
-    assert estimate.room(count) == words
+    assert costs.room(count) == words
 
 
 def test_the_estimate_in_words():
     cost = Cost(240.0, 540.0, 12e6, "3 runs of this net on this machine")
-    assert estimate.in_words([cost], 2) == (
+    assert costs.in_words([cost], 2) == (
         "About 4 to 9 min and 12 MB on the disk, by 3 runs of this net on this machine."
     )
     other = cost._replace(by="a timing of 8 steps")
-    assert estimate.in_words([cost, cost, other], 2) == (
+    assert costs.in_words([cost, cost, other], 2) == (
         "About 6 to 14 min for 3 runs, 2 at a time, and 36 MB on the disk, by 3 runs of this net on this machine "
         "and a timing of 8 steps."
     )

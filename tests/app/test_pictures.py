@@ -82,6 +82,7 @@ MEASURED = {  # of the quantities that are measured when asked for: the tab, and
     "lesions": ("Without a block", ["loss_change"]),
     "permutations": ("Blocks in another order", ["loss_reordered"]),
     "gradient_split": ("Branch and shortcut", ["shortcut_share"]),
+    "map_scores": ("Kept scores", ["map_energy", "map_change"]),
     "singular_values": ("Branch and shortcut", ["smallest_singular_value", "largest_singular_value"]),
 }
 ASKED = [name for name, spec in CATALOGUE.items() if spec.asked]

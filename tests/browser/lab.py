@@ -15,7 +15,6 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.parse
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import labapp
+from labapp.commands.app import opened as app
 
 PROJECT = Path(labapp.__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -64,13 +64,13 @@ def why_none() -> str:
 
 @contextlib.contextmanager
 def served(root: Path, **environment: str) -> Iterator[str]:
-    """The address of the app on an archive, as `streamlit run labapp/main.py` serves it."""
+    """The address of the app on an archive, as `labapp app` serves it."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(PROJECT / "labapp/main.py")]
-    command += ["--server.headless", "true", "--server.port", str(port), "--server.fileWatcherType", "none"]
-    own = {"LABAPP_RUNS": str(root), "PYTHONPATH": str(PROJECT), **environment}
+    command, settings = app((str(root),), port=port)
+    command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
+    own = settings | {"PYTHONPATH": str(PROJECT), **environment}
     address = f"http://localhost:{port}"
     with tempfile.TemporaryFile() as said:  # a pipe that nobody reads would hold up a server that says much
         server = subprocess.Popen(command, env=os.environ | own, stdout=said, stderr=subprocess.STDOUT)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from labapp.commands.app import SERVER
 from labapp.store import list_runs
 from tests.browser.lab import PROJECT, Lab, chromium, opened, served, why_none
 from tests.large_run import large_run
@@ -47,7 +48,7 @@ def memory() -> float:
     found = 0.0
     for each in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # one that ends just now
-            if "streamlit" in each.cmdline():
+            if SERVER in each.cmdline():
                 found += sum(one.memory_info().rss for one in (each, *each.children(recursive=True)))
     return found / 2**20
 

@@ -32,8 +32,8 @@ def became(monkeypatch, tmp_path):
 def test_the_app_is_opened_on_this_machine_with_every_door_closed(became, tmp_path):
     assert main(["app"]) == 0
     words = became["words"]
-    assert words[:5] == [sys.executable, "-m", "streamlit", "run", str(PROJECT / "labapp" / "main.py")]
-    options = dict(zip(words[5::2], words[6::2], strict=True))
+    assert words[:3] == [sys.executable, "-m", "labapp.app.serving"]
+    options = dict(zip(words[3::2], words[4::2], strict=True))
     assert options == {
         "--server.address": "localhost", "--server.port": "8501", "--server.enableXsrfProtection": "true",
         "--server.enableCORS": "true", "--server.maxUploadSize": "20", "--client.showErrorDetails": "none",
@@ -47,7 +47,7 @@ def test_the_app_is_opened_on_this_machine_with_every_door_closed(became, tmp_pa
 def test_what_is_said_reaches_the_app(became, tmp_path):
     line = "app --root a /b --read-only --port 8600 --address 0.0.0.0 --trust mine other.nets --data /d e --starter"
     assert main(line.split()) == 0
-    options = dict(zip(became["words"][5::2], became["words"][6::2], strict=True))
+    options = dict(zip(became["words"][3::2], became["words"][4::2], strict=True))
     assert (options["--server.address"], options["--server.port"]) == ("0.0.0.0", "8600")
     said = {name: value for name, value in became["environment"].items() if name.startswith("LABAPP_")}
     assert said == {

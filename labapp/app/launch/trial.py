@@ -10,20 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from labapp.config import Experiment, LabError, require_writing
+from labapp.frames.costs import STEPS
 from labapp.store import Run, list_runs
 
-STEPS = 8  # the first of which warms up
-SPARSE = 4  # steps from one that is recorded to the next, at most
 LONGEST = 90.0  # seconds
-
-
-def trial_of(experiment: Experiment) -> Experiment:
-    """The same experiment, but short."""
-    often = min(experiment.record_every, SPARSE)  # as rarely as it would be, if that is twice at all
-    record = "none" if experiment.record == "none" else "every"
-    return experiment.but(
-        seed=0, steps=STEPS, warmup_steps=0, eval_every=STEPS, checkpoints=1, record=record, record_every=often
-    )
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import streamlit as st
 from labapp import app, frames, palette
 from labapp.app import background, questions
 from labapp.app.questions import STRIP
-from labapp.app.views import gradcam_grid, gradcam_scores
+from labapp.app.views import gradcam_grid, gradcam_more, gradcam_scores
 from labapp.app.views.gradcam_grid import COLUMNS, View, at_stage
 from labapp.config import LabError, is_trusted, listed
 from labapp.figures import maps
@@ -119,13 +119,8 @@ def _body(archive: app.OpenArchive) -> None:
     if not all(job.done for job in slow):
         energy = energy.iloc[:0]  # the answer names the best of all runs
     slow += more
-    here = pd.DataFrame(
-        [
-            (names[run.id], at_stage(look, view.stage).energy)
-            for run, look in {run: look for run, _, look in shown}.items()
-        ],
-        columns=["run", "energy"],
-    )
+    seen = {run: at_stage(look, view.stage).energy for run, _, look in shown}
+    here = pd.DataFrame([(names[run.id], share) for run, share in seen.items()], columns=["run", "energy"])
     ended = {names[run.id] for run in same if run.status == "finished"}
     if len(energy) and ended:
         energy = energy[energy["run"].isin(ended)]
@@ -141,6 +136,7 @@ def _body(archive: app.OpenArchive) -> None:
         with grid:
             gradcam_grid.draw(same, names, sample, shown, view)
     _progress(progress, [*jobs, *slow])
+    gradcam_more.draw(archive)
 
 
 def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import streamlit as st
 
@@ -25,10 +26,11 @@ def act(archive: app.OpenArchive) -> None:
     if not entries:
         return
     with st.container(horizontal=True):
-        with st.popover("Name, tags and note", icon=":material/label:"):
-            _label(archive, entries)
-        with st.popover("Remove", icon=":material/delete:", type="tertiary"):
-            _remove(archive, entries)
+        for words, icon, kind, key, draw in MENUS:
+            menu = st.popover(words, icon=f":material/{icon}:", type=kind, key=key, on_change="rerun")
+            if menu.open:
+                with menu:
+                    draw(archive, entries)
 
 
 def _label(archive: app.OpenArchive, entries: Sequence[Entry]) -> None:
@@ -119,3 +121,9 @@ def _called(archive: app.OpenArchive, entries: Sequence[Entry]) -> str:
 
 def _is(entries: Sequence[Entry]) -> str:
     return "is" if len(entries) == 1 else "are"
+
+
+MENUS: tuple[tuple[str, str, Literal["secondary", "tertiary"], str, Callable[..., None]], ...] = (
+    ("Name, tags and note", "label", "secondary", "menu-label", _label),
+    ("Remove", "delete", "tertiary", "menu-remove", _remove),
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import streamlit as st
 
 from labapp import app, charts, frames, palette
 from labapp.app import below
-from labapp.app.views import experiment, library, overview_more
+from labapp.app.views import experiment, library, overview_diagnosis, overview_more
 from labapp.config import listed
 from labapp.store import Run
 
@@ -159,6 +160,7 @@ def page() -> None:
     st.fragment(_picture, run_every=app.PACE if archive.live else None)(archive)
     if archive.chosen:
         overview_more.draw(archive)
+        overview_diagnosis.draw(archive)
     app.resume_buttons(archive)
     with st.container(horizontal=True):  # here also while no run is chosen
         experiment.button(archive.root)
@@ -167,31 +169,55 @@ def page() -> None:
     app.broken(archive)
 
 
+@dataclass(frozen=True, eq=False)
+class _Screen:
+    """The first screen, as it is drawn until a run changes."""
+
+    said: str
+    help: str
+    pictures: tuple[tuple[charts.Unchecked, str, str], ...]  # each with its key and what is to be seen
+    curves: pd.DataFrame
+    table: pd.DataFrame  # as it is shown
+
+
+def prepare(runs: Sequence[Run]) -> None:
+    """Make the first screen of these runs, for whoever asks for it."""
+    if runs:
+        app.made_of("screen", runs, _screen)
+
+
+def _screen(runs: Sequence[Run]) -> _Screen:
+    table, looks = app.overview(runs), app.styles(runs)
+    curves = app.curves(runs, POINTS * len(runs))
+    pictures = []
+    for key, draw, name, number, words in (
+        ("loss", charts.loss_chart, "loss", palette.number, "Training loss over steps, at last"),
+        ("accuracy", charts.accuracy_chart, "accuracy", palette.percent, "Test accuracy over steps, at last"),
+    ):
+        last = below.of_runs(f"{number(getattr(row, name))} in {row.run}" for row in app.rows(table))
+        if len(curves):
+            pictures.append((charts.Unchecked(draw(curves, looks)), key, f"{words} {last}"))
+    said, more = answer(table), MEANING + published(runs, table)
+    return _Screen(said, more, tuple(pictures), curves, _shown(table, looks))
+
+
 def _picture(archive: app.OpenArchive) -> None:
     app.look_again_if_gone(archive.chosen)
     if not archive.chosen:
         app.none_chosen(archive)
         return
     with app.reading(archive.chosen):
-        table = app.overview(archive.chosen)
-    looks = app.styles(archive.chosen)
-    st.title(palette.sentence(answer(table)), help=MEANING + published(archive.chosen, table), anchor=False)
+        screen = app.made_of("screen", archive.chosen, _screen)
+    st.title(palette.sentence(screen.said), help=screen.help, anchor=False)
     app.say_divergence(archive.chosen)
-    curves = app.curves(archive.chosen, POINTS * len(archive.chosen))
-    if curves.empty:
+    if not screen.pictures:
         st.caption("Nothing is recorded yet; the curves begin with the first steps.")
     else:
         app.names_on_phones(archive.chosen)
         with st.container(gap=None):
-            lost, right = (
-                below.of_runs(f"{number(getattr(row, name))} in {row.run}" for row in app.rows(table))
-                for name, number in (("loss", palette.number), ("accuracy", palette.percent))
-            )
-            app.chart(charts.loss_chart(curves, looks), "loss", f"Training loss over steps, at last {lost}", curves)
-            app.chart(
-                charts.accuracy_chart(curves, looks), "accuracy", f"Test accuracy over steps, at last {right}", curves
-            )
-    _table(table, looks)
+            for drawn, key, words in screen.pictures:
+                app.chart(drawn, key, words, screen.curves)
+    _table(screen.table)
 
 
 def _cpu(row: Any) -> str | None:
@@ -206,7 +232,8 @@ def _status(row: Any) -> str:
     return f"{row.status} (loss {palette.number(row.loss)})" if row.status == "diverged" else str(row.status)
 
 
-def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
+def _shown(table: pd.DataFrame, looks: pd.DataFrame) -> pd.DataFrame:
+    """The table of the chosen runs as it is shown, without columns that say nothing."""
     cpu: Any = [_cpu(row) for row in app.rows(table)]
     status: Any = [_status(row) for row in app.rows(table)]
     shown = table.merge(looks, on=["run", "run_id"]).assign(
@@ -217,14 +244,15 @@ def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
         status=status,
         progress=100 * table["step"] / table["steps"],
     )
-    columns = {name: title for name, title in COLUMNS.items() if name != "progress" or (shown["progress"] < 100).any()}
-    if shown["recorder_cost"].isna().all():
-        columns.pop("recorder_cost")
-    if table["cpu_cost"].isna().all():
-        columns.pop("cpu")
+    empty: dict[str, Any] = {"progress": not (shown["progress"] < 100).any(), "cpu": table["cpu_cost"].isna().all()}
+    empty |= {"recorder_cost": shown["recorder_cost"].isna().all()}
+    return shown[[name for name in COLUMNS if not empty.get(name)]]
+
+
+def _table(shown: pd.DataFrame) -> None:
     number = st.column_config.NumberColumn
     st.dataframe(
-        shown[list(columns)],
+        shown,
         hide_index=True,
         key="table",
         placeholder="–",
@@ -232,18 +260,18 @@ def _table(table: pd.DataFrame, looks: pd.DataFrame) -> None:
         column_config={
             "look": st.column_config.ImageColumn("", width=48),
             "run": st.column_config.TextColumn("Run"),
-            "accuracy": number(columns["accuracy"], format="%.1f %%", help="Held-out images, at the last evaluation"),
-            "loss": number(columns["loss"], format="%.3g", help="Mean over the last tenth of the steps, in nats"),
-            "slope_start": number(columns["slope_start"], format="%.3f", help=f"First recorded step. {SLOPE}"),
-            "slope_end": number(columns["slope_end"], format="%.3f", help=f"Last recorded step. {SLOPE}"),
+            "accuracy": number(COLUMNS["accuracy"], format="%.1f %%", help="Held-out images, at the last evaluation"),
+            "loss": number(COLUMNS["loss"], format="%.3g", help="Mean over the last tenth of the steps, in nats"),
+            "slope_start": number(COLUMNS["slope_start"], format="%.3f", help=f"First recorded step. {SLOPE}"),
+            "slope_end": number(COLUMNS["slope_end"], format="%.3f", help=f"Last recorded step. {SLOPE}"),
             "ratio_start": number(
-                columns["ratio_start"],
+                COLUMNS["ratio_start"],
                 format="%.3g",
                 help="Gradient norm at the first convolution's output over the last one's, at the first recorded step",
             ),
-            "seconds": number(columns["seconds"], format="%.0f s", help="Of all attempts, evaluation included"),
-            "recorder_cost": number(columns.get("recorder_cost"), format="%.1f %%", help=RECORDING),
-            "cpu": st.column_config.TextColumn(columns.get("cpu"), help=CPU),
+            "seconds": number(COLUMNS["seconds"], format="%.0f s", help="Of all attempts, evaluation included"),
+            "recorder_cost": number(COLUMNS["recorder_cost"], format="%.1f %%", help=RECORDING),
+            "cpu": st.column_config.TextColumn(COLUMNS["cpu"], help=CPU),
             "status": st.column_config.TextColumn("Status"),
             "run_id": st.column_config.TextColumn("Id", help="Its folder in the archive"),
             "progress": st.column_config.ProgressColumn("Progress", min_value=0, max_value=100, format="%d %%"),

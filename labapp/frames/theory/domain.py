@@ -28,6 +28,8 @@ def unknown(experiment: Experiment) -> str:
             "behind a sigmoid, whose mean exceeds its spread, what batch norm sees is mostly the border of zeros, and "
             "that differs from channel to channel"
         )
+    if e.family == "residual" and e.shortcut_scale != 1:
+        return "it knows shortcuts that pass on what comes, and these have a factor"
     if e.family == "dense" and e.dropout:
         return "dropout is not part of it"
     return ""

@@ -165,7 +165,22 @@ def check_sanity(
     layer: str | None = None,
     checks: int = CHECKS,
 ) -> tuple[str, list[dict[str, Any]]]:
-    """The verdict of cascading randomisation, and its table: randomised, layer, measure, mean, low, high, images.
+    """The verdict of cascading randomisation, and its table: randomised, layer, measure, mean, low, high, images."""
+    found = cascade(subject, source, method, count, tell, layer=layer, checks=checks)
+    return found.verdict, found.rows()
+
+
+def cascade(
+    subject: Subject,
+    source: Run | Experiment,
+    method: str = "gradcam",
+    count: int = 16,
+    tell: Tell = silent,
+    *,
+    layer: str | None = None,
+    checks: int = CHECKS,
+) -> Sanity:
+    """How maps change while the weights are made random from the top.
 
     New random weights, independent of those training began with, since a net that was trained for a short time still
     resembles its first ones.
@@ -185,8 +200,7 @@ def check_sanity(
         with LOCK:
             return attribute(method, net, x, labels, usual_layers(net))[path]
 
-    found: Sanity = sanity_check(subject.net, explain, x, checks=checks)
-    return found.verdict, found.rows()
+    return sanity_check(subject.net, explain, x, checks=checks)
 
 
 def _batch(images: ImageSet, which: range) -> tuple[torch.Tensor, torch.Tensor]:

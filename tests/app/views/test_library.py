@@ -1,6 +1,7 @@
 """Is every run found, chosen, named and removed in the table below the Overview?"""
 
 import json
+import time
 
 import pytest
 
@@ -155,15 +156,23 @@ def test_the_thread_reads_what_is_missing_and_passes_over_what_cannot_be_read(mo
     assert known.missing == 4
     numbers._archives.clear()
     numbers._archives["it"] = known
-    known.wanted = 1e18
+    known.wanted = time.monotonic() - numbers.CALM
     numbers._work()
     assert known.missing == 0
     assert known.number(listing.by_id[ids[0]], "accuracy") == pytest.approx(0.91)
     assert (tmp_path / "runs" / ".numbers.parquet").is_file()
 
 
+def opened(open_page, archive, menu, *ids):
+    """The page of these runs, with a menu below the table open: one that is closed draws nothing."""
+    app = open_page(archive, runs=list(ids))
+    assert not {"label-save", "remove"} & {button.key for button in app.button}
+    app.session_state[menu] = True
+    return app.run()
+
+
 def test_a_run_is_named_tagged_and_noted_from_the_page(archive, open_page):
-    app = open_page(archive, runs=(one := list_runs(archive)[0].id))
+    app = opened(open_page, archive, "menu-label", one := list_runs(archive)[0].id)
     app.text_input(key=f"name-{one}").set_value("the *wide* one")
     app.text_area(key=f"note-{one}").set_value("as in the paper")
     app.multiselect(key=f"tags-{one}").set_value(["good"])
@@ -180,14 +189,14 @@ def test_a_run_is_named_tagged_and_noted_from_the_page(archive, open_page):
 
 def test_tags_are_added_to_all_chosen_runs(archive, open_page):
     ids = [run.id for run in list_runs(archive)][:2]
-    app = open_page(archive, runs=ids)
+    app = opened(open_page, archive, "menu-label", *ids)
     app.multiselect(key="tags-all").set_value(["mine"]).run()
     app.button(key="tag-all").click().run()
     assert [entry.id for entry in look(archive).entries if entry.labels.tags == ("mine",)] == ids
 
 
 def test_a_label_that_is_refused_is_a_sentence(archive, open_page):
-    app = open_page(archive, runs=(one := list_runs(archive)[0].id))
+    app = opened(open_page, archive, "menu-label", one := list_runs(archive)[0].id)
     app.text_input(key=f"name-{one}").set_value("x" * 81)
     app.button(key="label-save").click().run()
     assert "a name has at most 80 signs, and this one 81" in app.error[0].value
@@ -197,7 +206,7 @@ def test_a_label_that_is_refused_is_a_sentence(archive, open_page):
 def test_runs_are_removed_after_it_was_said_what_is_lost_and_live_ones_never(archive, open_page, record):
     live = record(archive, seed=9, status=None, **SMALL)
     gone = list_runs(archive)[-1]
-    app = open_page(archive, runs=[live.id, gone.id])
+    app = opened(open_page, archive, "menu-remove", live.id, gone.id)
     said = [words for words in texts(app) if "would be deleted" in words]
     assert "plain-20 would be deleted with all that was recorded" in said[0]
     assert any("is being written and cannot be removed" in words for words in texts(app))
@@ -211,7 +220,7 @@ def test_runs_are_removed_after_it_was_said_what_is_lost_and_live_ones_never(arc
 
 def test_a_run_that_began_again_meanwhile_is_not_removed(archive, open_page, monkeypatch):
     one = list_runs(archive)[0]
-    app = open_page(archive, runs=one.id)
+    app = opened(open_page, archive, "menu-remove", one.id)
     said = json.loads((one.path / "run.json").read_text())
     from labapp.store.machine import this_process
 
