@@ -36,6 +36,7 @@ page = st.navigation(
             st.Page("app/views/representation.py", title="Representation", icon=":material/grid_on:"),
             st.Page("app/views/architecture.py", title="Architecture", icon=":material/account_tree:"),
         ],
+        "Papers": [st.Page("app/views/claims.py", title="Claims", icon=":material/fact_check:")],
         "Help": [st.Page("app/views/method.py", title="Method", icon=":material/functions:")],
     }
 )

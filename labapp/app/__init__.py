@@ -1,7 +1,7 @@
 """What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
 from labapp.app.archive import OpenArchive, look_again_if_gone, opened
-from labapp.app.compared import by_depth, compared_steps, course
+from labapp.app.compared import by_depth, compared_steps, course, ratio_span
 from labapp.app.controls import choice, of_step, playable, playing, say_steps, step_slider
 from labapp.app.diverged import say_divergence
 from labapp.app.drawn import chart, colour_bar
@@ -21,7 +21,7 @@ __all__ = [
     "PACE", "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice",
     "colour_bar", "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers",
     "look_again_if_gone", "made_of", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
-    "overview", "playable", "playing", "probe", "readable", "reading", "resume_buttons", "roots", "rows",
+    "overview", "playable", "playing", "probe", "ratio_span", "readable", "reading", "resume_buttons", "roots", "rows",
     "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start",
     "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unmeasured", "unpaired",
     "warm",

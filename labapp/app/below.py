@@ -118,7 +118,7 @@ def checkpointed(
 
 def whole_steps(runs: Sequence[Run]) -> pd.DataFrame:
     """`frames.whole_steps`, cached."""
-    return frames.whole_steps(runs, read=lambda run: _whole_steps(*token(run)))
+    return frames.whole_steps(runs, read=lambda run, marks: _whole_steps(*token(run), marks))
 
 
 def dead_spans(runs: Sequence[Run]) -> pd.DataFrame:
@@ -186,8 +186,8 @@ def from_to(rows: pd.DataFrame, number: Number = palette.number) -> str:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _whole_steps(path: str, version: str) -> pd.DataFrame:
-    return frames.read_whole_steps(Run(path))
+def _whole_steps(path: str, version: str, marks: int) -> pd.DataFrame:
+    return frames.read_whole_steps(Run(path), marks)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,6 +18,8 @@ from labapp.config import listed
 
 FRAMES = 40  # pictures in a play over all steps
 PLAY = 0.4  # seconds between two of them
+MANY = 300  # steps that a slider offers at once: a browser takes long to read thousands of words
+NEAR = 40  # of many, how many on either side of the one shown are offered, so that arrow keys reach each
 LONGEST = 40  # signs of what an address asks for that are shown
 Thing = TypeVar("Thing")
 
@@ -58,7 +62,7 @@ def step_slider(
     if now and not hold:
         at = steps.index(state[key]) if state.get(key) in steps else 0
         last = len(steps) - 1
-        after = 0 if at == last else min(at + max(1, len(steps) // FRAMES), last)
+        after = 0 if at == last else min(at + _stride(len(steps)), last)
         state[key] = steps[after]
         state[flag] = after < last
     elif follows:
@@ -75,7 +79,7 @@ def step_slider(
         icon = ":material/pause:" if now else ":material/play_arrow:"
         pressed = st.button("Pause" if now else "Play", icon=icon, key=f"play-{key}", on_click=let_go, args=(key,))
         step = st.select_slider(
-            label, steps, value=steps[-1] if follows else begin, key=key, bind="query-params",
+            label, _offered(steps, key, begin), value=steps[-1] if follows else begin, key=key, bind="query-params",
             format_func=lambda at: f"{at}", on_change=_moved, args=(key,),
         )  # fmt: skip
         if live:
@@ -87,6 +91,37 @@ def step_slider(
     if now != playing(key) or isinstance(step, tuple):
         st.rerun()  # the whole page, because the pace is set where the fragment is called
     return int(step)
+
+
+def frames_of(steps: int) -> list[int]:
+    """Which of so many steps a play over all of them shows, as places."""
+    return sorted({*range(0, steps, _stride(steps)), max(0, steps - 1)})
+
+
+def _stride(steps: int) -> int:
+    return max(1, steps // FRAMES)
+
+
+def offered(steps: Sequence[int], at: int) -> list[int]:
+    """Which of these steps are offered where one is shown: all of a few; of many an even share and those around it.
+
+    While a run grows the same ones stay offered, until every other one is enough, so that a slider keeps still in the
+    hand.
+    """
+    if len(steps) <= MANY:
+        return list(steps)
+    stride = 2 ** math.ceil(math.log2(len(steps) / (MANY - 2 * NEAR)))
+    place = bisect.bisect_left(steps, at)
+    return sorted({*steps[::stride], *steps[max(0, place - NEAR) : place + NEAR + 1], steps[-1]})
+
+
+def _offered(steps: list[int], key: str, begin: int | None) -> list[int]:
+    """What is offered now, and what was a moment ago: a browser that is late may ask for one of those."""
+    state, first = st.session_state, steps[0] if begin is None else begin
+    asked = st.query_params.get(key, "")
+    now = offered(steps, state[key] if key in state else int(asked) if asked in map(str, steps) else first)
+    before, state[f"_offered-{key}"] = state.get(f"_offered-{key}", ()), now
+    return sorted({*now, *set(before).intersection(steps), first})
 
 
 def _moved(key: str) -> None:

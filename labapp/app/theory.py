@@ -37,9 +37,8 @@ def say_theory(chosen: Sequence[Run], at: pd.DataFrame, theory: pd.DataFrame, ho
             f"transition of {listed(averaging)}, which averages neighbours."
         )
     reasons: dict[str, list[str]] = {}
-    for name, reason in frames.unexpected(chosen).items():
-        if name in runs:
-            reasons.setdefault(reason, []).append(name)
+    for name, reason in frames.unexpected(list(runs.values())).items():
+        reasons.setdefault(reason, []).append(name)
     words += [f"Theory has nothing to say about {listed(names)}: {reason}." for reason, names in reasons.items()]
     if words:
         st.caption(palette.sentence(" ".join(words)))

@@ -5,7 +5,8 @@ the page's light or dark theme. Hovering names the run and the layer; clicking a
 """
 
 from labapp.charts.architecture import growth_chart, parts_chart, pyramid_chart
-from labapp.charts.compare import difference_chart, ratio_chart
+from labapp.charts.claims import claim_chart
+from labapp.charts.compare import difference_chart, ratio_chart, ratio_span
 from labapp.charts.curves import curve_chart
 from labapp.charts.encodings import Chart, axis_title, log_axis, log_span
 from labapp.charts.files import Unchecked, alone, as_csv, unchecked
@@ -21,9 +22,10 @@ from labapp.charts.similarity import similarity_chart
 from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
-    "Chart", "Unchecked", "accuracy_chart", "agreement_chart", "alone", "as_csv", "axis_title", "colour_domain",
-    "curve_chart", "difference_chart", "drift_chart", "growth_chart", "heatmap_chart", "histogram_chart",
-    "lifetimes_chart", "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart", "order_chart",
-    "parts_chart", "profile_chart", "pyramid_chart", "ratio_chart", "reuse_chart", "scale_chart", "scores_chart",
-    "signal_chart", "similarity_chart", "sizes_chart", "slope_chart", "spread_chart", "symmetric_axis", "unchecked",
+    "Chart", "Unchecked", "accuracy_chart", "agreement_chart", "alone", "as_csv", "axis_title", "claim_chart",
+    "colour_domain", "curve_chart", "difference_chart", "drift_chart", "growth_chart", "heatmap_chart",
+    "histogram_chart", "lifetimes_chart", "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart",
+    "order_chart", "parts_chart", "profile_chart", "pyramid_chart", "ratio_chart", "ratio_span", "reuse_chart",
+    "scale_chart", "scores_chart", "signal_chart", "similarity_chart", "sizes_chart", "slope_chart", "spread_chart",
+    "symmetric_axis", "unchecked",
 ]  # fmt: skip

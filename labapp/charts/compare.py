@@ -16,24 +16,29 @@ FAR = 10.0  # an interval that reaches further than this beyond all ratios is cu
 BETWEEN = 0.16  # opacity of an interval
 
 
-def ratio_chart(rows: pd.DataFrame, colour: str, quantity: str, height: int = 420, legend: bool = True) -> Chart:
+def ratio_chart(
+    rows: pd.DataFrame,
+    colour: str,
+    quantity: str,
+    span: tuple[float, float] | None = None,
+    height: int = 420,
+    legend: bool = True,
+) -> Chart:
     """B ÷ A of one quantity against relative depth, with its interval; of what has either sign B − A.
 
     Args:
         rows: From `frames.compare.by_depth`, of one step.
         colour: Of side B.
         quantity: Its name.
+        span: Least and largest number at any step (`ratio_span`), so that the axis stands still while the step changes.
         height: In pixels.
         legend: Whether the vertical axis says what it shows; small multiples have it in their heading.
     """
     about = palette.quantity(quantity)
-    signed = bool(rows["ratio"].isna().all() and rows["difference"].notna().any())
-    value, low, high = ("difference", "least", "most") if signed else ("ratio", "low", "high")
+    signed, shown, drawn = _read(rows)
     words = f"B − A, {about.name}" if signed else f"B ÷ A, {about.name}"
-    shown = rows.assign(value=rows[value].astype(float), low=rows[low].astype(float), high=rows[high].astype(float))
-    drawn = shown if signed else shown.assign(**{name: positive(shown[name]) for name in ("value", "low", "high")})
     title = words if legend else None
-    y = alt.Y("value:Q", title=title, **_axis(drawn, signed))
+    y = alt.Y("value:Q", title=title, **_axis(_held(span, _ends(drawn, signed)), signed))
     x = alt.X(
         "relative_depth:Q",
         title=palette.quantity("relative_depth").title if legend else "relative depth",
@@ -56,17 +61,45 @@ def ratio_chart(rows: pd.DataFrame, colour: str, quantity: str, height: int = 42
     return layered(layers, beyond, "shape", height=height).properties(width="container")
 
 
-def _axis(drawn: pd.DataFrame, signed: bool) -> dict[str, Any]:
+def ratio_span(rows: pd.DataFrame) -> tuple[float, float]:
+    """The least and the largest number that the vertical axis of `ratio_chart` has to hold, of any steps."""
+    signed, _, drawn = _read(rows)
+    return _ends(drawn, signed)
+
+
+def _read(rows: pd.DataFrame) -> tuple[bool, pd.DataFrame, pd.DataFrame]:
+    """Whether rows have either sign, so that B − A is shown; value, low and high, all of them and as they are drawn."""
+    signed = bool(rows["ratio"].isna().all() and rows["difference"].notna().any())
+    value, low, high = ("difference", "least", "most") if signed else ("ratio", "low", "high")
+    shown = rows.assign(value=rows[value].astype(float), low=rows[low].astype(float), high=rows[high].astype(float))
+    drawn = shown if signed else shown.assign(**{name: positive(shown[name]) for name in ("value", "low", "high")})
+    return signed, shown, drawn
+
+
+def _ends(drawn: pd.DataFrame, signed: bool) -> tuple[float, float]:
     values = drawn["value"][np.isfinite(drawn["value"])]
     ends = drawn[["low", "high"]].to_numpy(float).ravel()
     ends = ends[np.isfinite(ends)]
     if not signed:
         least, most = log_span([*values, 1.0])
-        return log_axis([least, most, *np.clip(ends, least / FAR, most * FAR)], minExtent=MARGIN, maxExtent=MARGIN)
+        return log_span([least, most, *np.clip(ends, least / FAR, most * FAR)])
     reach = float(np.abs(values).max()) if len(values) else 1.0
     top = min(max(reach, float(np.abs(ends).max()) if len(ends) else 0.0), FAR * reach) or 1.0
+    return -top, top
+
+
+def _held(span: tuple[float, float] | None, ends: tuple[float, float]) -> tuple[float, float]:
+    """The span of all steps, and this one's ends; a step may have differences alone where others have ratios."""
+    if span is None or (span[0] < 0) != (ends[0] < 0):
+        return ends
+    return min(span[0], ends[0]), max(span[1], ends[1])
+
+
+def _axis(ends: tuple[float, float], signed: bool) -> dict[str, Any]:
+    if not signed:
+        return log_axis(ends, minExtent=MARGIN, maxExtent=MARGIN)
     axis = alt.Axis(tickCount=5, minExtent=MARGIN, maxExtent=MARGIN)
-    return {"scale": alt.Scale(domain=[-1.05 * top, 1.05 * top], nice=False), "axis": axis}
+    return {"scale": alt.Scale(domain=[1.05 * end for end in ends], nice=False), "axis": axis}
 
 
 def _of_place(about: palette.Caption, words: str, signed: bool, rows: pd.DataFrame) -> list[alt.Tooltip]:
@@ -101,7 +134,7 @@ def difference_chart(course: pd.DataFrame, colour: str, quantity: str, height: i
     shown = course.assign(value=numbers["difference"], low=numbers["least"], high=numbers["most"])
     title = "B − A (points)" if points else "B − A (nats)"
     base = alt.Chart(shown).encode(
-        x=steps_axis(shown["step"]), y=alt.Y("value:Q", title=title, **_axis(shown, signed=True))
+        x=steps_axis(shown["step"]), y=alt.Y("value:Q", title=title, **_axis(_ends(shown, signed=True), signed=True))
     )
     layers: list[Any] = [
         alt.Chart(pd.DataFrame({"value": [0.0]}))

@@ -91,5 +91,5 @@ def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame, quantity: str) -> Cha
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=about.title), x2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
     ]
-    height = 40 + 22 * max(1, shown["row"].nunique())
+    height = 90 + 24 * max(1, shown["row"].nunique())
     return layered(drawn, [], "shape", height=height).properties(width="container")

@@ -43,7 +43,8 @@ class Judged(NamedTuple):
         low, high: Its interval of 95 %; equal to the value where it is exact, NaN where there is none.
         seeds: How many count.
         note: Why it is undecided or without data, else "".
-        values: Of the seeds, in their order.
+        numbers: Of the seeds, in their order.
+        whose: The seeds.
     """
 
     part: Criterion
@@ -53,7 +54,8 @@ class Judged(NamedTuple):
     high: float
     seeds: int
     note: str
-    values: tuple[float, ...]
+    numbers: tuple[float, ...] = ()
+    whose: tuple[int, ...] = ()
 
 
 class Judgement(NamedTuple):
@@ -120,27 +122,28 @@ def _deviation(values: Sequence[float], resolution: float) -> float:
 
 def _part(part: Criterion, measured: Sequence[Observed], level: float) -> Judged:
     found = [one for one in measured if math.isfinite(one.value)]
-    values = tuple(one.value for one in sorted(found, key=lambda one: one.seed))
+    found = sorted(found, key=lambda one: one.seed)
+    values, whose = tuple(one.value for one in found), tuple(one.seed for one in found)
     lost = next((one.note for one in measured if one.note and not math.isfinite(one.value)), "")
     if not values:
-        return Judged(part, NO_DATA, math.nan, math.nan, math.nan, 0, lost or "nothing was measured", ())
+        return Judged(part, NO_DATA, math.nan, math.nan, math.nan, 0, lost or "nothing was measured")
     mean, low, high = interval(values, LEVEL, part.resolution)
     if part.exact:
-        return _exact(part, values)
+        return _exact(part, values, whose)
     if len(values) < SEEDS:
         needed = f"{len(values)} of at least {SEEDS} seeds"
-        return Judged(part, UNDECIDED, mean, low, high, len(values), needed, values)
+        return Judged(part, UNDECIDED, mean, low, high, len(values), needed, values, whose)
     _, least, most = interval(values, level, part.resolution)
     verdict = _side(part, least, most)
     note = "" if verdict != UNDECIDED else _wanting(part, mean, values)
-    return Judged(part, verdict, mean, low, high, len(values), note, values)
+    return Judged(part, verdict, mean, low, high, len(values), note, values, whose)
 
 
-def _exact(part: Criterion, values: tuple[float, ...]) -> Judged:
+def _exact(part: Criterion, values: tuple[float, ...], whose: tuple[int, ...]) -> Judged:
     """Of what follows from the architecture every run says the same; the one furthest from the claim counts."""
     worst = min(values) if part.above else max(values)
     verdict = SUPPORTED if (worst > part.threshold if part.above else worst < part.threshold) else CONTRADICTED
-    return Judged(part, verdict, worst, worst, worst, len(values), "", values)
+    return Judged(part, verdict, worst, worst, worst, len(values), "", values, whose)
 
 
 def _side(part: Criterion, low: float, high: float) -> str:

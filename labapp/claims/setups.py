@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from labapp.claims.claim import Claim, Missing, Observed, Setup
+from labapp.claims.claim import Claim, Missing, Setup
 from labapp.claims.judging import NO_DATA, UNDECIDED, Judgement, judge
 from labapp.config import BELONGS_TO, Experiment, listed
 from labapp.frames.naming import asked_for, settings
@@ -128,13 +128,3 @@ def _differing(claim: Claim, experiments: Sequence[Experiment]) -> str:
         if len(values) > 1 and name in asked:
             told.append(f"{name.replace('_', ' ')} ({listed(values)})")
     return listed(told[:NAMED]) or "the recipe"
-
-
-def table(found: Iterable[Judgement]) -> list[Observed]:
-    """Every number that verdicts are made of, in the order of claims, parts and seeds."""
-    return [
-        Observed(f"{verdict.claim.name}/{part.part.name}", seed, value, verdict.runs)
-        for verdict in found
-        for part in verdict.parts
-        for seed, value in enumerate(part.values)
-    ]

@@ -18,7 +18,7 @@ from labapp.commands.options import Root
 from labapp.commands.progress import console
 
 if TYPE_CHECKING:
-    from labapp.claims import Judged, Judgement
+    from labapp.claims import Judgement
 
 Names = Positional[Annotated[tuple[str, ...], arg(metavar="CLAIM", help="which; all when left out")]]
 PaperOption = Annotated[str, arg(metavar="PAPER", help="only those of one paper: vgg, resnet, densenet, …")]
@@ -49,34 +49,11 @@ def claims(names: Names = (), paper: PaperOption = "", json: JsonOption = False,
     return 0
 
 
-def number(part: Judged, value: float) -> str:
-    """A number of a part as one reads it: per cent, a factor, or as it is."""
-    if math.isnan(value):
-        return "–"
-    if part.part.unit == "share":
-        return f"{100 * value:.3g} %"
-    if part.part.unit in ("decades", "ratio"):
-        factor = 10**value
-        return f"{factor:.3g}×" if 0.01 <= factor < 1000 else f"{factor:.1e}×"
-    return f"{value:.3g}"
-
-
-def in_words(part: Judged) -> str:
-    """The number with its interval and what it had to pass: "12 % [9 %, 15 %], to be above 0 %"."""
-    value = number(part, part.value)
-    if math.isfinite(part.low) and not part.part.exact:
-        value += f" [{number(part, part.low)}, {number(part, part.high)}]"
-    return f"{value}, to be {'above' if part.part.above else 'below'} {number(part, part.part.threshold)}"
-
-
-def command_for(verdict: Judgement, root: str) -> str:
-    """The command that makes the runs that a claim is judged by."""
-    return f"labapp sweep analysis/sweeps/quick/{verdict.claim.sweep}.yaml --root {root}"
-
-
 def _table(found: list[Judgement]) -> None:
     from rich.table import Table
     from rich.text import Text
+
+    from labapp.claims.wording import in_words
 
     screen = console()
     table = Table("claim", "verdict", "number, interval, threshold", "seeds")
@@ -92,6 +69,7 @@ def _table(found: list[Judgement]) -> None:
 
 def _tell(several: list[Judgement], root: str) -> None:
     from labapp.claims import PAPERS
+    from labapp.claims.wording import command_for, in_words, seeds_of
 
     screen = console()
     claim = several[0].claim
@@ -102,12 +80,12 @@ def _tell(several: list[Judgement], root: str) -> None:
         screen.print(f"{verdict.verdict}{about}", style=COLOURS[verdict.verdict])
         for part in verdict.parts:
             note = f"; {part.note}" if part.note else ""
-            screen.print(f"  {part.verdict}: {part.part.says}: {in_words(part)} ({part.seeds} seeds{note})")
+            screen.print(f"  {part.verdict}: {part.part.says}: {in_words(part)} ({seeds_of(part)}{note})")
         if verdict.note:
             screen.print(f"  {verdict.note}")
     if claim.published:
         screen.print(f"published, not measured here: {claim.published}")
-    screen.print(f"its runs: {command_for(several[0], root)}")
+    screen.print(f"its runs: {command_for(claim, root)}")
 
 
 def _as_json(verdict: Judgement) -> dict[str, Any]:
@@ -124,7 +102,8 @@ def _as_json(verdict: Judgement) -> dict[str, Any]:
                 "name": part.part.name, "says": part.part.says, "unit": part.part.unit, "verdict": part.verdict,
                 "value": finite(part.value), "low": finite(part.low), "high": finite(part.high),
                 "threshold": part.part.threshold, "above": part.part.above, "because": part.part.because,
-                "seeds": part.seeds, "values": [finite(value) for value in part.values], "note": part.note,
+                "seeds": part.seeds, "of_seeds": list(part.whose),
+                "values": [finite(value) for value in part.numbers], "note": part.note,
             }
             for part in verdict.parts
         ],

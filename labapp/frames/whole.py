@@ -22,7 +22,7 @@ OF_TOTALS = ("grad_norm", "grad_norm_used", "loss_scale", "skipped")
 
 
 def whole_steps(
-    runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = None, marks: int = MARKS
+    runs: Sequence[Run], read: Callable[[Run, int], pd.DataFrame] | None = None, marks: int = MARKS
 ) -> pd.DataFrame:
     """Numbers of whole steps.
 
@@ -31,16 +31,13 @@ def whole_steps(
         quantity: of each stretch of steps the least and the greatest value, and one that is not finite. The gradient's
         norm is that of every step where it was written down; else that of the recorded steps.
     """
-    read = read or read_whole_steps
-    parts = []
-    for run, who in zip(runs, identities(runs), strict=True):
-        for _, rows in read(run).groupby("quantity", sort=False):
-            parts.append(outermost(rows, marks // max(1, len(runs))).assign(**who))
+    read, share = read or read_whole_steps, marks // max(1, len(runs))
+    parts = [read(run, share).assign(**who) for run, who in zip(runs, identities(runs), strict=True)]
     return joined(parts, [*IDENTITY, "step", "quantity", "value"])
 
 
-def read_whole_steps(run: Run) -> pd.DataFrame:
-    """The same of one run, every step of it, without its identity: step, quantity, value."""
+def read_whole_steps(run: Run, marks: int = MARKS) -> pd.DataFrame:
+    """The same of one run, without its identity: step, quantity, value."""
     steps = run.steps(columns=["step", *OF_STEPS.values()])
     parts = {name: steps[["step", column]].set_axis(["step", "value"], axis=1) for name, column in OF_STEPS.items()}
     if "totals" in run.tables():
@@ -56,7 +53,7 @@ def read_whole_steps(run: Run) -> pd.DataFrame:
         if name == "grad_norm_used":  # NaN where nothing came between, which is no measurement
             rows = rows[rows["value"].notna()]
         if rows["value"].notna().any() or (name == "grad_norm" and run.status == "diverged"):
-            kept.append(rows.assign(quantity=name))
+            kept.append(outermost(rows, marks).assign(quantity=name))
     return joined(kept, ["step", "quantity", "value"])
 
 

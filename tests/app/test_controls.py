@@ -1,8 +1,12 @@
 """The slider over steps: what an address asks for, and how it goes with a run that trains."""
 
+import itertools
+from collections.abc import Iterable
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from labapp.app.controls import FRAMES, MANY, offered
 from labapp.store import RunWriter
 from tests.app.pages import texts
 
@@ -15,9 +19,9 @@ state["shown"] = app.step_slider(steps, "step", begin=state.get("begin"), live=s
 """
 
 
-def page(live: bool = False, **address: str | list[str]) -> AppTest:
-    opened = AppTest.from_string(PAGE, default_timeout=20)
-    opened.session_state["live"] = live
+def page(live: bool = False, steps: Iterable[int] = (0, 10, 20), **address: str | list[str]) -> AppTest:
+    opened = AppTest.from_string(PAGE, default_timeout=60)
+    opened.session_state["live"], opened.session_state["steps"] = live, list(steps)
     for name, value in address.items():
         opened.query_params[name.replace("_", "-")] = value
     opened.run()
@@ -147,6 +151,58 @@ def test_a_run_that_has_recorded_one_step_is_followed_from_there():
     opened.session_state["live"], opened.session_state["steps"] = True, [0]
     opened.run()
     assert grow(opened, 0, 10) == 10
+
+
+STEPS = {
+    "each": range(10_000),
+    "every tenth and the last": [*range(0, 9_999, 10), 9_999],
+    "dense at the start": sorted({round(1.01**at) for at in range(2000)}),
+}
+
+
+@pytest.mark.parametrize("steps", STEPS.values(), ids=STEPS)
+def test_of_many_steps_a_share_is_offered_and_each_is_reached(steps):
+    steps = list(steps)
+    assert len(steps) > 2 * MANY
+    opened = page(step=str(steps[777]), steps=steps)
+    slider = opened.select_slider(key="step")
+    assert opened.session_state["shown"] == steps[777]  # by the address
+    assert len(slider.options) <= MANY
+    for at in (778, 779, 778, len(steps) - 2, len(steps) - 1, 0, 1):  # its neighbours, as by arrow keys; and its ends
+        slider = opened.select_slider(key="step")
+        assert {str(steps[0]), str(steps[-1])} <= set(slider.options) <= set(map(str, steps))
+        if str(steps[at]) not in slider.options:
+            slider.set_value(steps[-1]).run()
+            slider = opened.select_slider(key="step")
+        slider.set_value(steps[at]).run()
+        assert opened.session_state["shown"] == steps[at]
+    opened.button(key="play-step").click().run()
+    shown = [opened.session_state["shown"]]
+    while shown[-1] != steps[-1]:  # by Play, evenly
+        opened.run()
+        shown.append(opened.session_state["shown"])
+    assert {steps.index(after) - steps.index(before) for before, after in itertools.pairwise(shown[:-1])} == {
+        len(steps) // FRAMES
+    }
+
+
+def test_a_few_steps_are_offered_all():
+    assert offered(range(0, 2 * MANY, 2), 0) == list(range(0, 2 * MANY, 2))
+
+
+def test_what_was_offered_before_is_still_offered_to_a_browser_that_is_late():
+    opened = page(step="5005", steps=range(10_000))
+    opened.select_slider(key="step").set_value(2048).run()
+    opened.select_slider(key="step").set_value(5011).run()  # seen beside 5005 and asked for before 2048 was drawn
+    assert opened.session_state["shown"] == 5011
+
+
+def test_of_a_run_that_grows_what_is_offered_stays():
+    """So a slider that somebody drags keeps still."""
+    for count in (901, 1001, 1500, 1760):  # 220 times 4, to 220 times 8
+        assert set(range(0, 900, 8)) <= set(offered(range(count), 8))
+        assert set(offered(range(900), 8)) <= {*offered(range(count), 8), 899}
+    assert set(offered(range(0, 1761), 8)) & set(range(100, 1700)) == set(range(112, 1700, 16))
 
 
 def test_a_page_goes_with_a_run_that_trains(record, open_page, tmp_path):

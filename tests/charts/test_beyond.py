@@ -129,8 +129,10 @@ NO_VALUES = {  # what draws whole numbers alone, or nothing that was measured
     *("parts_chart", "growth_chart"),  # of an architecture: parameters and channels
     *("sizes_chart", "order_chart"),  # yes or no; two shares, of which none is drawn where one is not known
     *("lifetimes_chart", "histogram_chart"),  # steps and channels; counts, whose bins of zero and NaN stand apart
+    *("claim_chart", "scores_chart"),  # finite numbers alone; words above them say what cannot be told
     *("scale_chart", "linear_bar"),  # colours over the span of finite values
-    *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span", "symmetric_axis"),  # no charts
+    *("axis_title", "colour_domain", "linear_domain", "log_axis", "log_span"),  # no charts
+    *("ratio_span", "symmetric_axis"),
     *("Chart", "Unchecked", "alone", "as_csv", "unchecked"),  # files of them, see test_files
 }
 

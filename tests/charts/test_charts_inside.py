@@ -267,3 +267,30 @@ def test_the_order_of_positions_is_two_points_of_which_the_second_has_an_interva
     assert [(row["low"], row["high"]) for row in rows] == [(None, None), (40, 60)]
     assert (rule["x"]["field"], rule["x2"]["field"]) == ("low", "high")
     assert points["x"]["scale"]["domain"] == [0, 100]
+
+
+# claims and scores of maps
+
+
+@pytest.mark.parametrize(("above", "shaded"), [(True, (1.0, None)), (False, (None, 1.0))])
+def test_a_claim_shows_its_seeds_its_interval_and_the_side_it_has_to_lie_on(above, shaded):
+    numbers = pd.DataFrame({"seed": [0, 1, 2], "value": [2.0, 3.0, 4.0], "mean": 3.0, "low": 1.5, "high": 4.5})
+    chart = charts.claim_chart(numbers, "%", 1.0, above, "#2E7D32", log=False)
+    side, rule, interval, mean, seeds = drawn(chart)
+    assert [row["value"] for row in seeds[2]] == [2.0, 3.0, 4.0]
+    assert (interval[2][0]["low"], interval[2][0]["high"], mean[2][0]["mean"]) == (1.5, 4.5, 3.0)
+    assert rule[2] == [{"value": 1.0}]
+    domain = seeds[1]["x"]["scale"]["domain"]
+    assert all(layer[1]["x"]["scale"]["domain"] == domain for layer in (side, rule, interval, mean))
+    assert domain[0] < 1.0 < 4.5 < domain[1]
+    ends = (side[2][0]["from"], side[2][0]["to"])
+    assert ends == tuple(edge if known is None else known for known, edge in zip(shaded, domain, strict=True))
+
+
+def test_scores_of_maps_are_points_with_intervals_and_leave_out_what_cannot_be_told():
+    known = {"of": ["trained", "new weights"], "value": [0.3, np.nan], "low": [0.2, np.nan], "high": [0.4, np.nan]}
+    table = pd.DataFrame(known | {"run": "plain-8", "run_id": "p", "step": 9, "images": 60, "note": ["", "why"]})
+    (rule, _, _), (point, encodings, shown) = drawn(charts.scores_chart(table, LOOKS, "map_energy"))
+    assert (rule["type"], point["type"]) == ("rule", "point")
+    assert [(row["value"], row["row"]) for row in shown] == [(30.0, "trained · plain-8")]
+    assert encodings["x"]["title"] == palette.quantity("map_energy").title

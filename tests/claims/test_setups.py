@@ -42,7 +42,7 @@ def test_runs_are_paired_by_their_seeds(tmp_path):
     scaled(tmp_path, [0.8, 0.81, 0.79])
     found = best("scaled-shortcuts", tmp_path)
     assert found.verdict == SUPPORTED
-    assert found.parts[0].values == pytest.approx([0.1, 0.091, 0.112])
+    assert found.parts[0].numbers == pytest.approx([0.1, 0.091, 0.112])
     assert len(found.runs) == 6
 
 

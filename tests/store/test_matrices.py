@@ -56,6 +56,41 @@ def test_layers_that_come_and_go(tmp_path):
     assert len(same(writer.run, since=5000).steps) == 0
 
 
+@pytest.mark.parametrize(
+    ("steps", "layers"),
+    [
+        ([0, 0, 1, 1, 2, 2], "ababab"),  # nothing but whole steps
+        ([0, 0, 1, 1, 2, 2], "ababba"),  # in another order
+        ([0, 0, 1, 1, 2, 2], "ababaa"),  # one layer twice
+        ([1, 1, 0, 0, 2, 2], "ababab"),  # steps that do not ascend
+        ([0, 0, 1, 0, 2, 2], "ababab"),
+        ([0, 0, 1, 2, 2, 2], "ababab"),  # as many rows, of other steps
+        ([0, 1, 1, 2, 2, 2], "ababab"),
+        ([0, 1, 2], "aaa"),
+        ([0, 0, 0], "abc"),
+    ],
+)
+def test_rows_that_fill_the_matrices_in_order_and_rows_that_nearly_do(tmp_path, steps, layers):
+    depth = [ord(layer) for layer in layers]
+    rows = {"step": steps, "layer": list(layers), "depth": depth, "output_std": np.arange(1.0, len(steps) + 1)}
+    with RunWriter.create(tmp_path, experiment()) as writer:
+        writer.write("layers", rows)
+    found = writer.run.matrices(["output_std"])
+    last = {key: value for *key, value in zip(steps, layers, rows["output_std"], strict=True) for key in [tuple(key)]}
+    assert (list(found.steps), found.places) == (
+        sorted(set(steps)),
+        [(each, ord(each)) for each in sorted(set(layers))],
+    )
+    held = {
+        (step, layer): value
+        for step, own in zip(found.steps, found.columns["output_std"], strict=True)
+        for (layer, _), value in zip(found.places, own, strict=True)
+        if not np.isnan(value)
+    }
+    assert held == last
+    assert found.there.sum() == len(last)
+
+
 def test_row_groups_before_the_step_are_not_read(tmp_path, monkeypatch):
     with RunWriter.create(tmp_path, experiment()) as writer:
         layers = [f"l{at}" for at in range(700)]

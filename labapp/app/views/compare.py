@@ -141,7 +141,7 @@ def _compared(heading: Any, a: Side, b: Side) -> None:
         st.title(palette.sentence(answer(a, b, differing, first)), help=MEANING, anchor=False)
         sides.say_left_out((a, b))
         app.say_divergence(list(dict.fromkeys((*a.runs, *b.runs))))
-    compare_layers.draw(a, b, at, {quantity: rows for quantity, rows in found.items() if len(rows)})
+    compare_layers.draw(a, b, steps, at, {quantity: rows for quantity, rows in found.items() if len(rows)})
 
 
 def _configuration(differing: pd.DataFrame, a: Side, b: Side) -> None:

@@ -23,12 +23,13 @@ def colour_of(side: Side) -> str:
     return palette.colour(side.runs[0].experiment.family)
 
 
-def draw(a: Side, b: Side, at: Any, found: Mapping[str, pd.DataFrame]) -> None:
+def draw(a: Side, b: Side, steps: pd.DataFrame, at: Any, found: Mapping[str, pd.DataFrame]) -> None:
     """Draw the ratio of a chosen quantity, those of the others in small, and where they are largest.
 
     Args:
         a: One side.
         b: The other.
+        steps: From `compared_steps`.
         at: The row of `compared_steps` that is shown.
         found: By quantity, from `by_depth`; those that were recorded.
     """
@@ -51,7 +52,7 @@ def draw(a: Side, b: Side, at: Any, found: Mapping[str, pd.DataFrame]) -> None:
     else:
         _say_matching(rows)
         app.chart(
-            charts.ratio_chart(rows, colour, quantity),
+            charts.ratio_chart(rows, colour, quantity, app.ratio_span(a, b, quantity, steps, where)),
             "ratio",
             f"{about.name.capitalize()} of B over that of A, layer by layer, at step {at.step}",
             rows,
@@ -60,7 +61,7 @@ def draw(a: Side, b: Side, at: Any, found: Mapping[str, pd.DataFrame]) -> None:
     for start in range(0, len(others), ACROSS):
         for name, column in zip(others[start : start + ACROSS], st.columns(ACROSS), strict=False):
             with column:
-                _multiple(found[name], colour, name)
+                _multiple(found[name], colour, name, app.ratio_span(a, b, name, steps))
     _table(a, b, at, found)
 
 
@@ -73,13 +74,13 @@ def _say_matching(rows: pd.DataFrame) -> None:
     st.caption(palette.sentence(" ".join(words)))
 
 
-def _multiple(rows: pd.DataFrame, colour: str, quantity: str) -> None:
+def _multiple(rows: pd.DataFrame, colour: str, quantity: str, span: tuple[float, float]) -> None:
     about = palette.quantity(quantity)
     with st.container(gap=None):
         st.markdown(f"**{palette.markdown(about.name.capitalize())}**", help=about.meaning or None)
         st.caption(palette.sentence(_below(rows)))
     app.chart(
-        charts.ratio_chart(rows, colour, quantity, 220, legend=False),
+        charts.ratio_chart(rows, colour, quantity, span, 220, legend=False),
         f"ratio-{quantity}",
         f"{about.name.capitalize()} of B beside that of A, layer by layer",
         rows,

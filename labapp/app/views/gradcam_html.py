@@ -1,7 +1,8 @@
 """How does a sheet of maps look on a page?
 
 As a table with a row for each net and a column for each layer or checkpoint. A cell stacks three pictures: the grey
-image, the map's colours and the mask's outline. The browser blends them, so each is sent with few pixels.
+image, the map's colours and the mask's outline. The browser blends them, so each is sent with few pixels. On a phone a
+row folds, and each cell has the heading of its column above it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,15 @@ from labapp.figures import maps
 SMALL, LARGE = 64, 136  # pixels of a cell: of many columns, and of few
 SHARP = 2 * LARGE  # pixels of a picture that fine screens can show
 BESIDE = 750  # pixels of a page's width beside the names
+# The roles of the table's parts are given with them: a row that is not laid out as one would lose them.
+FOLDING = """<style>@media (max-width: 520px) {
+.maps :is(table, tbody) { display: block; }
+.maps thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+.maps tr { display: flex; flex-wrap: wrap; margin-bottom: 12px; }
+.maps tr > th { flex: 0 0 100%; box-sizing: border-box; }
+.maps td { flex: 0 0 33.3%; min-width: 0; box-sizing: border-box; }
+.maps td::before { content: attr(data-column); display: block; opacity: .75; }
+}</style>"""
 LAYER = "position:absolute;inset:0;width:100%;height:100%;border-radius:3px"
 
 
@@ -34,33 +44,43 @@ def map_grid(sheet: maps.Sheet, columns: Sequence[str], looks: Sequence[tuple[st
     picture = maps.at_most(sheet.picture, SHARP)  # it stands in every cell
     below, original = maps.address(maps.grey(picture)), maps.address(picture)
     border = outline_address(sheet.mask) if sheet.mask is not None else ""
-    head = "".join(f"<th style='{_CELL};padding-bottom:4px'>{html.escape(name)}</th>" for name in ["image", *columns])
+    head = "".join(
+        f"<th role='columnheader' scope='col' style='{_CELL};padding-bottom:4px'>{html.escape(name)}</th>"
+        for name in ["image", *columns]
+    )
     rows = []
     for row, (swatch, hover) in zip(sheet.rows, looks, strict=True):
         first = _stack(original, "", border, 1, side, f"{row.title}: the image")
-        cells = [f"<td style='{_CELL}'>{first}<div style='{_SMALL}'>{html.escape(row.detail)}</div></td>"]
+        cells = [f"{_cell('image')}>{first}<div style='{_SMALL}'>{html.escape(row.detail)}</div></td>"]
         for cell, name in zip(row.cells, columns, strict=True):
             if cell is None:
-                cells.append(f"<td style='{_CELL};opacity:.5'>–</td>")
+                cells.append(f"{_cell(name)}>–</td>")
                 continue
             shown = _stack(
                 below, maps.address(sheet.shown(cell)), border, sheet.opacity, side,
                 f"{row.title}, {name}: {cell.above} {cell.below}",
             )  # fmt: skip
             cells.append(
-                f"<td style='{_CELL}' title='{html.escape(cell.above, quote=True)}'>{shown}"
+                f"{_cell(name)} title='{html.escape(cell.above, quote=True)}'>{shown}"
                 f"<div style='{_SMALL}'>{html.escape(cell.below)}</div></td>"
             )
-        name = (
-            f"<th scope='row' style='text-align:left;padding-right:12px;font-weight:600;min-width:min(110px,20vw)' "
+        heading = (
+            "<th role='rowheader' scope='row' "
+            "style='text-align:left;padding-right:12px;font-weight:600;min-width:min(110px,20vw)' "
             f"title='{html.escape(hover, quote=True)}'><img src=\"{swatch}\" width='34' alt=''><br>"
             f"{html.escape(row.title)}</th>"
         )
-        rows.append(f"<tr>{name}{''.join(cells)}</tr>")
+        rows.append(f"<tr role='row'>{heading}{''.join(cells)}</tr>")
     st.html(
-        "<div style='overflow-x:auto'><table style='border-collapse:collapse;font-size:.85rem'>"
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>" + _bar(sheet)
+        f"{FOLDING}<div class='maps' style='overflow-x:auto'>"
+        "<table role='table' style='border-collapse:collapse;font-size:.85rem'>"
+        f"<thead role='rowgroup'><tr role='row'><td></td>{head}</tr></thead>"
+        f"<tbody role='rowgroup'>{''.join(rows)}</tbody></table></div>{_bar(sheet)}"
     )
+
+
+def _cell(column: str) -> str:
+    return f"<td role='cell' data-column='{html.escape(column, quote=True)}' style='{_CELL}'"
 
 
 def outline_address(mask: NDArray[np.bool_]) -> str:
@@ -82,7 +102,7 @@ def _stack(below: str, over: str, border: str, opacity: float, side: int, says: 
         parts.append(f"<img src=\"{over}\" alt='' style='{LAYER};opacity:{opacity:g}'>")
     if border:
         parts.append(f"<img src=\"{border}\" alt='' style='{LAYER}'>")
-    return f"<div style='position:relative;width:min({side}px,22vw);aspect-ratio:1;margin:auto'>{''.join(parts)}</div>"
+    return f"<div style='position:relative;width:min({side}px,25vw);aspect-ratio:1;margin:auto'>{''.join(parts)}</div>"
 
 
 def _bar(sheet: maps.Sheet) -> str:

@@ -15,7 +15,9 @@ from labapp.config import listed
 
 GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
 SCALES = {"absolute": False, "relative to last layer": True}
+DRAWN = "_every-layer"  # where the page keeps of what its heatmaps are
 SLOPES = 600  # steps at which lines are fitted, of all runs together
+Asked = tuple[str, bool, str]  # quantity, whether it is divided by the last layer's, kind of layers
 MEANING = """
 **Gradient at a layer's output**, ‖∂L/∂h‖: the Euclidean norm, over the whole batch, of the mean loss's gradient with
 respect to the layer's output h. **Slope**: least squares of log₁₀ of that norm over the layer's depth; 10^(−slope) is
@@ -110,17 +112,25 @@ def page() -> None:
 
 
 def _body(archive: app.OpenArchive) -> None:
+    st.session_state.pop(DRAWN, None)
     app.playable(_picture, "step", archive.live)(archive)
+    if what := st.session_state.get(DRAWN):  # in a fragment of its own, because a step changes nothing of it
+        st.fragment(_heatmaps, run_every=app.PACE if archive.live else None)(archive, what)
     gradient_flow_more.draw(archive)
 
 
 def _picture(archive: app.OpenArchive) -> None:
+    """What depends on the step."""
     app.look_again_if_gone(archive.chosen)
     top = st.container()
-    quantity, relative, kind = _controls(archive)
+    asked = quantity, relative, kind = _controls(archive)
     with app.reading(archive.chosen):
-        panels = app.layers(archive.chosen, quantity, (kind,), relative)
+        panels = _panels(archive, asked)
     moments = frames.moments(panels)
+    shown = None if moments.empty else asked
+    if st.session_state.get(DRAWN, shown) != shown:
+        st.rerun()  # the whole page, since the heatmaps are of something else now
+    st.session_state[DRAWN] = shown
     runs, looks = app.described(archive.chosen), app.styles(archive.chosen)
     if moments.empty:
         top.title("Nothing is recorded for this choice.", anchor=False)
@@ -173,7 +183,6 @@ def _picture(archive: app.OpenArchive) -> None:
         )
     if step == 0:
         _theory_in_words(archive, profile, theory, quantity, kind)
-    _heatmaps(panels, runs, quantity, relative)
 
 
 def _ends(slopes: pd.DataFrame) -> str:
@@ -197,7 +206,7 @@ def _theory_in_words(
     app.say_theory(archive.chosen, profile, theory, ", counted from the last layer's value")
 
 
-def _controls(archive: app.OpenArchive) -> tuple[str, bool, str]:
+def _controls(archive: app.OpenArchive) -> Asked:
     with st.container(horizontal=True, vertical_alignment="top"):
         gradient = st.segmented_control(
             "Gradient of", list(GRADIENTS), default="outputs", key="gradient", bind="query-params", required=True
@@ -213,13 +222,20 @@ def _controls(archive: app.OpenArchive) -> tuple[str, bool, str]:
     return GRADIENTS[gradient], SCALES[scale], kind
 
 
+def _panels(archive: app.OpenArchive, what: Asked) -> list[frames.Panel]:
+    quantity, relative, kind = what
+    return app.layers(archive.chosen, quantity, (kind,), relative)
+
+
 def _begun(panels: Sequence[frames.Panel], moments: pd.DataFrame) -> pd.DataFrame:
     """The profile at step 0 of the runs that recorded it."""
     return frames.gradient_profile(frames.rows_at(panels, frames.standing(moments, 0)), 0)
 
 
-def _heatmaps(panels: Sequence[frames.Panel], runs: pd.DataFrame, quantity: str, relative: bool) -> None:
-    cells = frames.gradient_heatmap(panels)
+def _heatmaps(archive: app.OpenArchive, what: Asked) -> None:
+    app.look_again_if_gone(archive.chosen)
+    quantity, relative, _ = what
+    runs, cells = app.described(archive.chosen), frames.gradient_heatmap(_panels(archive, what))
     domain = charts.colour_domain([*cells["value"], *cells["extreme"]], relative)
     st.subheader("Every layer at every step", anchor=False, help=CELLS)
     bar = charts.scale_chart(quantity, domain, relative)

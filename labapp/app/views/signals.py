@@ -126,8 +126,9 @@ def _picture(archive: app.OpenArchive) -> None:
         for name, own in panels.items()
         if any(panel.measured.any() for panel in own)
     }
-    theory = frames.expected(archive.chosen)
-    theory = theory[theory["run"].isin(at.loc[at["step"] == 0, "run"])]
+    begun = set(at.loc[at["step"] == 0, "run"])
+    names = frames.names(archive.chosen)
+    theory = frames.expected([run for run, name in zip(archive.chosen, names, strict=True) if name in begun])
     app.say_theory(archive.chosen, at, theory, "; of dead channels and updates it says nothing")
     for start in range(0, len(frames.SIGNALS), ACROSS):
         for quantity, column in zip(frames.SIGNALS[start : start + ACROSS], st.columns(ACROSS), strict=False):

@@ -45,6 +45,7 @@ _OF = {  # quantity: group, module and function, of docstrings that tell of one
 }
 _PROBES = {  # where the docstring of a probe is not diagnostics.NAME's function NAME
     "stages": ("probes.plan", "stages"),
+    "map_scores": ("probes.map_scores", "map_scores"),
     "accepted_sizes": ("diagnostics.spatial_order", "accepted_sizes"),
     "reuse_observations": ("diagnostics.reuse_observations", "observations"),
     "shattering": ("diagnostics.shattering", "gradient_cosine"),

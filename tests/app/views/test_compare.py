@@ -1,5 +1,6 @@
 """The Compare page: its answer, its pickers and their address, on runs of every state."""
 
+import json
 import shutil
 
 import numpy as np
@@ -140,6 +141,37 @@ def test_a_page_reads_two_steps_and_gives_what_all_of_them_give(probed, quantity
         whole = by_depth(a, b, quantity, at.step)
         found = compared.by_depth(a, b, quantity, at)
         pd.testing.assert_frame_equal(found, whole.reset_index(drop=True), check_dtype=bool(len(whole)))
+
+
+def axes(app):
+    """The vertical axes of the charts of layers, in the order of the page."""
+    specs = [json.loads(element.proto.spec) for element in app.get("vega_lite_chart")]
+    ys = [[layer.get("encoding", {}).get("y", {}) for layer in spec["layer"]] for spec in specs if "layer" in spec]
+    titled = [y for each in ys for y in each if "B ÷ A" in str(y) or "B − A" in str(y)]
+    return [y["scale"]["domain"] for y in titled if "scale" in y]
+
+
+@pytest.mark.parametrize("rows", [4000, 0])
+def test_axes_stand_still_while_steps_play(tmp_path, open_page, monkeypatch, rows):
+    """Also where fewer steps are looked at than are played, as of a large net: then its ends are."""
+    monkeypatch.setattr(compared, "ROWS", rows)
+    steps = tuple(range(0, 60, 3))
+
+    def layers(power):
+        told = {"output_grad_norm": [(1.0 + step) ** power for step in steps]}
+        return {name: told | {"output_mean": [power * step for step in steps]} for name in "xyz"}
+
+    sides = [written(tmp_path, layers(power), steps=steps, seed=seed).id for seed, power in enumerate((1, 2, -0.5))]
+    app = open_page(tmp_path, "compare", a=sides[0], b=sides)
+    still = axes(app)
+    assert len(still) >= 2
+    app.button(key="play-step").click().run()
+    seen = set()
+    for _ in range(4):
+        app.run()
+        seen.add(app.select_slider(key="step").value)
+        assert axes(app) == still
+    assert len(seen) == 4
 
 
 def test_seeds_are_one_side_with_an_interval(open_page, record, tmp_path):

@@ -1,0 +1,41 @@
+"""How is a verdict read: its number, its interval, what it had to pass, and the command that makes its runs?"""
+
+from __future__ import annotations
+
+import math
+
+from labapp.claims.claim import Claim
+from labapp.claims.judging import Judged
+
+FACTORS = ("decades", "ratio")  # units of criteria that are logarithms, read as factors
+SHARE = "share"
+
+
+def number(part: Judged, value: float) -> str:
+    """A number of a part as one reads it: per cent, a factor, or as it is."""
+    if math.isnan(value):
+        return "–"
+    if part.part.unit == SHARE:
+        return f"{100 * value:.3g} %"
+    if part.part.unit in FACTORS:
+        factor = 10**value
+        return f"{factor:.3g}×" if 0.01 <= factor < 1000 else f"{factor:.1e}×"
+    return f"{value:.3g}"
+
+
+def in_words(part: Judged) -> str:
+    """The number with its interval and what it had to pass: "12 % [9 %, 15 %], to be above 0 %"."""
+    value = number(part, part.value)
+    if math.isfinite(part.low) and not part.part.exact:
+        value += f" [{number(part, part.low)}, {number(part, part.high)}]"
+    return f"{value}, to be {'above' if part.part.above else 'below'} {number(part, part.part.threshold)}"
+
+
+def command_for(claim: Claim, root: str) -> str:
+    """The command that makes the runs that a claim is judged by."""
+    return f"labapp sweep analysis/sweeps/quick/{claim.sweep}.yaml --root {root}"
+
+
+def seeds_of(part: Judged) -> str:
+    """How many seeds a number is of: "3 seeds", "exact"."""
+    return "exact" if part.part.exact else f"{part.seeds} seed{'s' * (part.seeds != 1)}"
