@@ -69,9 +69,9 @@ def size(experiment: Experiment, images: tuple[int, int, int] | None) -> backgro
     """Multiply-adds of one image, parameters and recorded places of the net of an experiment, three numbers."""
 
     def work(tell: Any) -> tuple[int, int, int]:
-        from labapp.probes import explanations
+        from labapp.probes.sizes import size_of  # it counts by torch's formulae, which bring a compiler of 70 MB
 
-        return explanations.size_of(experiment, images)
+        return size_of(experiment, images)
 
     return background.ask(("size", costs.net_key(experiment), images), work)
 

@@ -7,14 +7,14 @@
 Maps are signed where the method is, and in float32 at least, whatever the net computes in. Methods that read the image
 give one map under the name "image"; methods that read layers give one a layer. Saliency, integrated gradients, guided
 backpropagation and occlusion are captum's; what needs layers comes from the one pass of
-`labapp.diagnostics.measuring.layer_gradients`, and is tested against captum's layer by layer.
+`labapp.diagnostics.measuring.layer_gradients`, and is tested against captum's layer by layer. captum is
+imported by those that use it: it brings a hundred modules and 40 MB, and Grad-CAM is asked for first.
 """
 
 import warnings
 from collections.abc import Iterable
 
 import torch
-from captum.attr import GuidedBackprop, IntegratedGradients, Occlusion, Saliency
 from torch import Tensor, nn
 
 from labapp.config import LabError, listed, nearest
@@ -82,6 +82,8 @@ def saliency(model: nn.Module, images: Tensor, targets: Targets = None, *, signe
     Simonyan, Vedaldi, Zisserman 2013, *Deep Inside Convolutional Networks* (arXiv 1312.6034), §3; its map is the
     greatest value over the colours. Invariant to a constant added to the score.
     """
+    from captum.attr import Saliency
+
     with undisturbed(model), held_statistics(model, images):
         classes = predicted(model, images, targets)
         return Saliency(model).attribute(_input(images), classes, abs=not signed).detach()
@@ -95,6 +97,8 @@ def integrated_gradients(
     Sundararajan, Taly, Yan 2017, *Axiomatic Attribution for Deep Networks* (arXiv 1703.01365). Complete: the sum over
     an image is s_c(x) − s_c(x₀). The baseline 0 is the set's mean colour, where images are normalised.
     """
+    from captum.attr import IntegratedGradients
+
     with undisturbed(model), held_statistics(model, images):
         classes = predicted(model, images, targets)
         method = IntegratedGradients(model)
@@ -108,6 +112,8 @@ def guided_backprop(model: nn.Module, images: Tensor, targets: Targets = None) -
     Springenberg et al. 2014 (arXiv 1412.6806). Rectifiers must be `nn.ReLU` modules: in other nets, and behind other
     activations, this is the plain gradient. Shown because it is widely used; it fails Adebayo's sanity check.
     """
+    from captum.attr import GuidedBackprop
+
     with undisturbed(model, in_place=False), held_statistics(model, images), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU")  # captum says it each time
         classes = predicted(model, images, targets)
@@ -131,6 +137,8 @@ def occlusion(
     Zeiler, Fergus 2014 (arXiv 1311.2901), §4.2; overlapping squares are averaged. No gradient is needed. The cost is
     one forward pass a place of the square; by default a seventh of the image's side, moved by half of that.
     """
+    from captum.attr import Occlusion
+
     height, width = images.shape[2:]
     window = min(height, width, window or max(1, round(min(height, width) / 7)))
     stride = min(window, stride or max(1, window // 2))  # a greater one would leave places that are never covered

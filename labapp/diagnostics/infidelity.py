@@ -18,7 +18,6 @@ Method:
 """
 
 import torch
-from captum.metrics import infidelity as captum_infidelity
 from torch import Tensor, nn
 
 from labapp.diagnostics.measuring.conditions import images_mix
@@ -52,6 +51,8 @@ def infidelity(
         scaled: Whether the attribution may first be multiplied by the number that serves it best.
         seed: Of the changes.
     """
+    from captum.metrics import infidelity as captum_infidelity  # here, as in `labapp.diagnostics.attributions`
+
     if attributions.ndim == 3:
         maps = upsample(attributions, (images.shape[2], images.shape[3]))
         attributions = maps[:, None].expand_as(images).contiguous()

@@ -5,7 +5,6 @@ unchanged by any increasing function of either map; NaN where a map is constant 
 """
 
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 
@@ -23,5 +22,7 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
 
 def ranks(values: Tensor) -> Tensor:
     """Ranks from 1 inside each of (N, …), flattened: (N, M) in float64."""
+    from scipy.stats import rankdata  # 50 MB, which a page that shows maps need not have
+
     flat = values.detach().flatten(1).double()
     return torch.from_numpy(rankdata(flat.cpu().numpy(), axis=1)).to(flat.device)

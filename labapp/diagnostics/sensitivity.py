@@ -17,7 +17,6 @@ Method:
 from collections.abc import Callable
 
 import torch
-from captum.metrics import sensitivity_max
 from torch import Tensor
 
 AT_ONCE = 256  # images explained at a time
@@ -42,6 +41,8 @@ def max_sensitivity(
         samples: Random δ an image.
         seed: Of the δ.
     """
+    from captum.metrics import sensitivity_max  # here, as in `labapp.diagnostics.attributions`
+
     generator = torch.Generator(images.device).manual_seed(seed)
 
     def near(inputs: Tensor | tuple[Tensor, ...], by: float) -> Tensor:

@@ -87,7 +87,8 @@ def test_a_training_from_the_form_is_watched_stopped_and_resumed(open_lab, digit
         field = form.get_by_label(name, exact=True)
         field.fill(value)
         field.press("Enter")  # the estimate below the form has the page's script run as well, so its end tells nothing
-        until(lab, lambda said=f"--{name.lower()} {value}": said in form.inner_text())
+        words = f"--{name.lower()} {value}"
+        until(lab, lambda words=words: words in form.inner_text())
     lab.after(lab.page.locator('[class*="st-key-form-start"] button').click)
     until(lab, lambda: {run.id for run in list_runs(digit_nets)} - before)
     run = next(run for run in list_runs(digit_nets) if run.id not in before)

@@ -84,6 +84,16 @@ def test_no_trace():
     assert torch.equal(images, before)
 
 
+@pytest.mark.parametrize("size", [(3, 4), (24, 24), (24, 40), (224, 224)])
+def test_the_blur_is_torchvisions(size: tuple[int, int]):
+    from torchvision.transforms.functional import gaussian_blur
+
+    images = torch.randn(2, 3, *size)
+    sigma = max(2.0, 5 * min(size) / 224)
+    taps = 2 * min(round(sigma), min(size) - 1) + 1
+    torch.testing.assert_close(blurred(images), gaussian_blur(images, [taps, taps], [sigma, sigma]))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (24, 24), (224, 224)])
 def test_every_size_can_be_blurred(size: tuple[int, int]):
     images = torch.randn(1, 3, *size)

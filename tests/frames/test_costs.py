@@ -9,7 +9,7 @@ from scipy.stats import t as student
 from labapp.config import Experiment
 from labapp.frames import costs
 from labapp.frames.costs import Cost, Pace, Size
-from labapp.probes.explanations import size_of
+from labapp.probes.sizes import size_of
 from labapp.recording import log_spaced
 from labapp.store import Run, disk_use, list_runs
 from labapp.training.loop import train

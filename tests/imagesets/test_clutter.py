@@ -22,6 +22,16 @@ def test_the_splits_share_out_the_real_digits_class_by_class():
     assert train.dtype == np.uint8
 
 
+def test_the_digits_are_those_that_scikit_learn_reads():
+    ours = [clutter.digits(split) for split in ("train", "test")]
+    images, labels = (np.concatenate(part) for part in zip(*ours, strict=True))
+    theirs = load_digits()
+    known = sorted(
+        zip((theirs.images * 255 // 16).astype(np.uint8).reshape(-1, 64).tolist(), theirs.target, strict=True)
+    )
+    assert sorted(zip(images.reshape(-1, 64).tolist(), labels, strict=True)) == known
+
+
 def test_one_seed_gives_the_same_bits_everywhere():
     made = clutter.canvases("train", 50, seed=3)
     again = clutter.canvases("train", 50, seed=3)

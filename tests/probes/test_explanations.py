@@ -1,5 +1,7 @@
 """What one net makes of one image: maps, scores and mistakes."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -157,3 +159,11 @@ def test_pictures_of_all_kinds_can_be_looked_at(run, tmp_path, kind):
 def test_a_large_picture_is_kept_small(tmp_path):
     Image.new("RGB", (3000, 1200)).save(tmp_path / "large.png")
     assert from_file(tmp_path / "large.png").picture.shape == (512, 512, 3)
+
+
+def test_the_first_map_asks_for_no_library_that_it_does_not_need():
+    """Each takes 30 to 190 MB of the app's memory and up to two seconds of the first click."""
+    code = "import sys; from labapp.probes import explanations; from labapp.imagesets.clutter import digits; "
+    code += "digits('test'); print(*({'captum', 'sklearn', 'torchvision', 'triton', 'scipy.stats'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -47,8 +47,8 @@ LEFT_OPEN = {  # what it means that a field is not settled before the images are
 }  # fmt: skip
 STEPS = {  # by which the buttons beside a number change it, where that is not one
     "learning_rate": 0.01, "momentum": 0.05, "weight_decay": 1e-4, "clip_norm": 0.5, "compression": 0.1, "dropout": 0.1,
-    "shortcut_scale": 0.1, "steps": 100, "batch_size": 16, "eval_every": 10, "warmup_steps": 10, "train_images": 100,
-    "test_images": 100,
+    "steps": 100, "batch_size": 16, "eval_every": 10, "warmup_steps": 10, "train_images": 100, "test_images": 100,
+    "shortcut_scale": 0.1,
 }  # fmt: skip
 SEEDS = "One run each: 3, or 0-4 for five, or 0, 2, 5. Of the weights, the order of images and the augmentation."
 
@@ -198,7 +198,7 @@ def _limits(name: str, shown: Sequence[Experiment]) -> dict[str, Any]:
     most = limits.most if limits.below is None else math.nextafter(limits.below, -math.inf)
     ends = {"min_value": least, "max_value": most}
     return {key: None if end is None else float(end) for key, end in ends.items()} | {
-        "step": float(STEPS.get(name, 1)),
+        "step": STEPS[name],
         "format": "%.4g",
     }
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 from torch import Tensor
 
 from labapp.config import LabError
@@ -72,13 +72,15 @@ def share_interval(values: Tensor, level: float = 0.95) -> Interval:
         raise LabError("Wilson's interval is of a count, so each image counts 0 or 1; take a mean's for other values")
     if not n:
         return Interval(float("nan"), float("nan"), float("nan"), 0)
-    found = stats.binomtest(int(known.sum()), n).proportion_ci(level, method="wilson")
+    from scipy.stats import binomtest  # 50 MB, which a page that shows maps need not have
+
+    found = binomtest(int(known.sum()), n).proportion_ci(level, method="wilson")
     return Interval(float(known.mean()), float(found.low), float(found.high), n)
 
 
 def expanded_tail(n: int, level: float = 0.95) -> float:
     """The share of bootstrap means to cut off on each side, for n values: less than (1 − level) / 2."""
-    return float(stats.norm.cdf((n / (n - 1)) ** 0.5 * stats.t.ppf((1 - level) / 2, n - 1)))
+    return float(ndtr((n / (n - 1)) ** 0.5 * stdtrit(n - 1, (1 - level) / 2)))
 
 
 def _scored(values: Tensor) -> np.ndarray:

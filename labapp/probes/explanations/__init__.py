@@ -20,7 +20,6 @@ from labapp.probes.explanations.surveys import (
     energy_table,
     survey,
 )
-from labapp.probes.sizes import size_of
 from labapp.probes.subjects import Reading, Subject, of_run, of_spec, reading_of, restarted_of, untrained_of
 
 __all__ = [
@@ -43,7 +42,6 @@ __all__ = [
     "of_spec",
     "reading_of",
     "restarted_of",
-    "size_of",
     "strip",
     "survey",
     "untrained_of",
