@@ -29,19 +29,18 @@ from labapp.commands.app import opened as app
 PROJECT = Path(labapp.__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDE, PHONE = (1280, 900), (390, 844)
-WAIT = 60_000  # ms, for a machine that is busy with other tests
+WAIT = 120_000  # ms, for a machine that is busy with other tests
 # Streamlit asks for these below the page's own path first, and again where they are.
 KNOWN = re.compile(r"/_stcore/(health|host-config)")
-# Counts how often the page's script has come to its end, so that one can wait for the next time.
+# Counts how often the page's script has come to its end, however shortly it rests: one waits for the next time.
 COUNTING = """
-window.labRuns = 0; let before = '';
-setInterval(() => {
-  const now = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState ?? '';
-  if (now !== before && now === 'notRunning') window.labRuns += 1;
-  before = now;
-}, 5);
+window.labRuns = 0;
+new MutationObserver(changes => {
+  for (const {target, oldValue} of changes)
+    if (target.dataset.testScriptState === 'notRunning' && oldValue !== 'notRunning') window.labRuns += 1;
+}).observe(document, {subtree: true, attributeFilter: ['data-test-script-state'], attributeOldValue: true});
 """
-LOOK = 50  # ms between two looks at a page; at each of its frames is much more than a busy machine needs
+LOOK = 50  # ms between two looks at a count
 DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
   && [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(
        chart => chart.querySelector('canvas, svg') || !chart.offsetParent)
@@ -165,7 +164,7 @@ class Lab:
 
     def settled(self) -> Lab:
         """Wait until the script has run and its charts are drawn."""
-        self.page.wait_for_function(DRAWN, polling=LOOK)
+        self.page.wait_for_function(DRAWN)  # at every frame: a live page rests for moments only
         return self
 
     def text(self) -> str:
