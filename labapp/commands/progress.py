@@ -187,7 +187,7 @@ class SeriesProgress:
 
     def _so_far(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{100 * self.share:.0f} %{failed}{self._left()}"
+        return f"{100 * self.share:.0f} %{self._left()}{failed}"
 
     def _left(self) -> str:
         share, spent = self.share, time.monotonic() - self._began

@@ -116,6 +116,7 @@ def test_the_starter_begins_once_and_goes_on_after_an_interruption(tmp_path, rec
     [
         ("[3/12] 41 %, 80 s left: training residual-56, step 20 of 300", 0.41, " · 3 of 12 done · 1 min 20 s left"),
         ("[0/12] 1 %: training plain-20, begins", 0.01, " · 0 of 12 done"),
+        ("[3/9] 41 %, 80 s left, 1 failed: training plain-56", 0.41, " · 3 of 9 done · 1 min 20 s left"),
         ("[2/5] lesions at step 6: 9 rows", None, ", 2 of 5"),
         ("loading torch …", None, ""),
     ],

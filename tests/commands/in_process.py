@@ -15,7 +15,7 @@ class InProcess:
         self.waiting.append(work)
         return work
 
-    def finished(self, look):
+    def finished(self, look=lambda: None):
         while self.waiting:
             work = self.waiting.popleft()
             self.running = [work]

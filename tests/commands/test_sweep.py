@@ -30,6 +30,7 @@ TINY = (
 def here(tmp_path, monkeypatch):
     """Tasks are worked off in this process; a folder for files."""
     monkeypatch.setitem(ENGINES, "local", InProcess)
+    monkeypatch.setattr("labapp.commands.sweep.estimating.Workers", InProcess)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     return tmp_path
@@ -105,6 +106,10 @@ def test_what_was_interrupted_goes_on_and_what_ended_badly_is_kept(here, capsys,
     by_hand = RunWriter.create("runs", each[3], run_id="loop")  # not by `labapp train`, so it may be anything
     by_hand.finish()
 
+    out, _ = typed([spec, "--dry-run"], capsys)
+    assert "5 experiments: 1 interrupted (step 6 of 12), 1 diverged, 1 failed and 2 absent; 3 would be trained" in out
+    assert "for 3 runs" in out
+    assert "by a timing of 8 steps" in out
     said = told([spec, "--dry-run"], capsys)
     assert list(states(said).values()) == ["failed", "diverged", "interrupted", "absent", "absent"]
     assert said["to_train"] == 3

@@ -13,25 +13,40 @@ from labapp.config import Experiment, listed
 from labapp.frames import costs
 from labapp.training.sweeps import STATES, Standing
 
+MOST = 3  # runs whose steps are told
 Costs = Mapping[Experiment, costs.Cost | str]
 
 
 def forecast(screen: Console, there: Standings, jobs: int, threads: int, known: Costs) -> None:
-    """What would run and what is there, a line each; then about how long it takes."""
-    table = Table("experiment", "state", "step", "takes", title=there.sweep.about or None, title_justify="left")
-    for each in there.all:
-        table.add_row(there.label(each.experiment), each.state, _step(each), _takes(each, known))
+    """What would run and what is there, a line for all seeds of an experiment; then about how long it takes."""
+    table = Table("experiment", "seeds", "state", "each takes", title=there.sweep.about or None, title_justify="left")
+    todo = {each.experiment for each in there.todo}
+    for name, several in _without_seeds(there).items():
+        seeds = ", ".join(str(each.experiment.seed) for each in several)
+        takes = dict.fromkeys(_takes(each, known) for each in several if each.experiment in todo)
+        table.add_row(name, seeds, _counted(several), ", ".join(takes) or "–")
     screen.print(table)
-    counts = listed(f"{there.count(state)} {state}" for state in STATES if there.count(state))
     again = f"; {there.sweep.repeated} stand in the file more than once" if there.sweep.repeated else ""
-    screen.print(f"{len(there.all)} experiments: {counts}; {len(there.todo)} would be trained{again}")
+    screen.print(f"{len(there.all)} experiments: {_counted(there.all)}; {len(there.todo)} would be trained{again}")
     screen.print(_together(there, jobs, threads, known))
 
 
-def _step(standing: Standing) -> str:
-    if standing.run is None:
-        return f"0 of {standing.experiment.steps}"
-    return "{} of {}".format(*standing.run.progress)
+def _without_seeds(there: Standings) -> dict[str, list[Standing]]:
+    found: dict[str, list[Standing]] = {}
+    for each in there.all:
+        found.setdefault(there.label(each.experiment).rpartition(" seed ")[0], []).append(each)
+    return found
+
+
+def _counted(several: Sequence[Standing]) -> str:
+    """How many stand how, and where those go on that were interrupted: "2 finished, 1 interrupted (step 40 of 300)"."""
+    counts = {state: [each for each in several if each.state == state] for state in STATES}
+    words = []
+    for state, those in counts.items():
+        steps = [f"{each.run.progress[0]} of {each.run.progress[1]}" for each in those if each.run is not None]
+        where = f" (step {', '.join(steps)})" if state in ("interrupted", "running") and len(steps) <= MOST else ""
+        words += [f"{len(those)} {state}{where}"] if those else []
+    return listed(words)
 
 
 def _takes(standing: Standing, known: Costs) -> str:
@@ -72,8 +87,8 @@ def outcome(screen: Console, there: Standings, faults: Mapping[Experiment, Seque
     for each in there.all:
         if each.state in ("diverged", "failed") and each.run is not None and each.experiment not in faults:
             screen.print(f"{there.label(each.experiment)}: {each.state}, {each.run.message} ({each.run.id})")
-    counts = listed(f"{there.count(state)} {state}" for state in STATES if there.count(state))
-    screen.print(f"{there.sweep.name}: {counts}, in {costs.span(seconds, seconds)}; `{there.sweep.tag}` is their tag")
+    took = costs.span(seconds, seconds)
+    screen.print(f"{there.sweep.name}: {_counted(there.all)}, in {took}; `{there.sweep.tag}` is their tag")
     if not there.retry and there.count("failed", "diverged"):
         screen.print("what failed or diverged is kept; --retry-failed tries it again")
 
