@@ -152,15 +152,13 @@ def medians(at: pd.DataFrame, quantity: str) -> pd.DataFrame:
         The columns of `IDENTITY`, then step, kind (of the first layer), median, low, high, layers; NaN without values.
     """
     rows = at[at["quantity"] == quantity]
-    finite = rows.assign(value=rows["value"].where(np.isfinite(rows["value"].astype(float))))
-    groups = finite.groupby([*IDENTITY, "step"], sort=False, as_index=False, observed=True, dropna=False)
-    return groups.agg(
-        kind=("kind", "first"),
-        median=("value", "median"),
-        low=("value", "min"),
-        high=("value", "max"),
-        layers=("value", "count"),
-    )
+    found = []
+    for _, own in rows.groupby(["run", "step"], sort=False, observed=True):
+        value = own["value"].to_numpy(float)
+        finite = value[np.isfinite(value)]
+        ends = (np.median(finite), finite.min(), finite.max()) if len(finite) else (np.nan,) * 3
+        found.append([*(own[name].iloc[0] for name in (*IDENTITY, "step", "kind")), *ends, len(finite)])
+    return pd.DataFrame(found, columns=[*IDENTITY, "step", "kind", "median", "low", "high", "layers"])
 
 
 def totals(at: pd.DataFrame) -> pd.DataFrame:

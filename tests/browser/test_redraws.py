@@ -1,0 +1,54 @@
+"""What is sent to a browser when a step changes? What depends on it, and nothing else."""
+
+from pathlib import Path
+from typing import Any
+
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from tests.browser.test_visits import until
+from tests.conftest import record_run
+
+
+class Heard:
+    """The messages that a tab got from the server, by the places on the page that they fill."""
+
+    def __init__(self, page: Any) -> None:
+        self.messages: list[ForwardMsg] = []
+        page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
+
+    def _hear(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes):
+            message = ForwardMsg()
+            message.ParseFromString(frame)
+            self.messages.append(message)
+
+    def places(self) -> set[tuple[int, ...]]:
+        """Where elements were drawn, also those whose content the browser had."""
+        return {tuple(each.metadata.delta_path) for each in self.messages if each.metadata.delta_path}
+
+    def charts(self, key: str) -> set[tuple[int, ...]]:
+        """Where charts were drawn whose key begins like this."""
+        return {tuple(each.metadata.delta_path) for each in self.messages if f"chart-{key}" in each.delta.add_block.id}
+
+
+def test_a_step_draws_no_heatmap_and_a_control_does(open_lab, tmp_path: Path):
+    run = record_run(tmp_path, recorded=tuple(range(0, 400)), steps=400, layers=4)
+    lab = open_lab(tmp_path)
+    lab.visit("method")
+    heard = Heard(lab.page)
+    lab.visit("gradient_flow", runs=run.id)
+    heatmaps, profile = heard.charts("heatmap-"), heard.charts("profile")
+    assert heatmaps
+    assert profile
+    slider = lab.page.locator('[data-testid="stMain"] input[type="range"]')
+    slider.focus()
+    heard.messages.clear()
+    for step in (1, 2, 3):  # each recorded step, though not all are offered at once
+        lab.after(lambda: lab.page.keyboard.press("ArrowRight"))
+        assert f"At step {step} " in lab.title()
+    assert profile <= heard.places()
+    assert not heatmaps & heard.places()
+    heard.messages.clear()
+    lab.after(lambda: lab.page.get_by_text("weights", exact=True).first.click())
+    until(lab, lambda: heatmaps <= heard.places())  # the whole page, which begins where the part of it ends
+    assert "weights" in lab.title()
