@@ -5,7 +5,9 @@ The table of all runs below the Overview: found by words and conditions, folded 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +28,7 @@ KEY = "all"
 SHOWN = {"accuracy": "Test accuracy", "loss": "Training loss", "slope_end": "Slope, end", "recorder_cost": "Recording"}
 MOST_SETTINGS = 8  # columns of settings in which the runs differ
 UNTOLD = ("seed", "data", "device", "devices")  # settings that have a column, or are of no interest
+KEPT = 8  # answers to searches, and tables of them
 PACE = 5.0  # seconds between two drawings of a table whose numbers are still being read
 HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, `width=8,16`, `status!=finished`,
 `tag=good`, `accuracy>0.9`, `started>2026-01-31` ask for one field; quotes keep words together."""
@@ -82,7 +85,7 @@ def _table(reading: bool) -> None:
     sought = _sought(str(words), more)
     found = _found(listing, sought, numbers)
     _say(listing, found, sought, numbers)
-    if found:
+    if len(found):
         (_nets if fold else _runs)(listing, found, numbers)
 
 
@@ -95,18 +98,51 @@ def _sought(words: str, more: Question) -> Question:
     return Question(typed.words, (*typed.conditions, *more.conditions))
 
 
-def _found(listing: Listing, sought: Question, numbers: ArchiveNumbers) -> list[Entry]:
-    """The runs that fit, newest first; kept, as long as nothing changed."""
-    key = (listing, sought, numbers.version if sought.conditions else 0)
-    kept = st.session_state.get("_found")
-    if kept is None or kept[0] != key:
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The runs that fit what is looked for, newest first."""
+
+    entries: Sequence[Entry]
+    ids: list[list[str]]  # of each row
+    settings: list[str]  # in which they differ
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+
+def _found(listing: Listing, sought: Question, numbers: ArchiveNumbers) -> _Found:
+    """The runs that fit; kept for all sessions, as long as nothing changed."""
+
+    def found() -> _Found:
         called = frames.called(listing)
-        fit = [entry for entry in listing.entries if sought.fits(entry, called[entry.id].run, numbers.number)]
-        kept = st.session_state["_found"] = key, fit if sought else list(listing.entries)
-    return kept[1]
+        fit: Sequence[Entry] = listing.entries
+        if sought:
+            fit = [entry for entry in fit if sought.fits(entry, called[entry.id].run, numbers.number)]
+        settings = [name for name in frames.differing(fit) if name not in UNTOLD][:MOST_SETTINGS]
+        return _Found(fit, [[entry.id] for entry in fit], settings)
+
+    return _kept(("found", listing, sought, numbers, numbers.version if sought.conditions else 0), found)
 
 
-def _say(listing: Listing, found: Sequence[Entry], sought: Question, numbers: ArchiveNumbers) -> None:
+def _kept(key: Hashable, make: Callable[[], Any]) -> Any:
+    """What was made for a key, by whichever session; the least lately used goes first."""
+    with _keeping:
+        if key in _made:
+            _made.move_to_end(key)
+            return _made[key]
+    made = make()
+    with _keeping:
+        _made[key] = made
+        while len(_made) > KEPT:
+            _made.popitem(last=False)
+    return made
+
+
+_made: OrderedDict[Hashable, Any] = OrderedDict()
+_keeping = threading.Lock()
+
+
+def _say(listing: Listing, found: _Found, sought: Question, numbers: ArchiveNumbers) -> None:
     """How many runs fit, and what is not known of them yet."""
     count = len(listing.entries)
     words = f"{len(found):,} of {count:,} runs fit." if sought else f"{count:,} {'run' if count == 1 else 'runs'}."
@@ -117,46 +153,27 @@ def _say(listing: Listing, found: Sequence[Entry], sought: Question, numbers: Ar
     st.caption(palette.sentence(words))
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """The rows that were drawn last, and of what they were made."""
-
-    listing: Listing
-    found: list[Entry]
-    settings: list[str]
-    ids: list[list[str]]
-    version: int
-    table: pd.DataFrame
-
-
-def _runs(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None:
+def _runs(listing: Listing, found: _Found, numbers: ArchiveNumbers) -> None:
     """One row a run."""
-    last: _Rows | None = st.session_state.get("_rows")
-    if last is None or last.found is not found or last.version != numbers.version or last.listing is not listing:
-        st.session_state["_rows"] = last = _made(listing, found, numbers, last)
-    _draw(last.table, last.ids, last.settings)
+    key = ("rows", found, numbers, numbers.version)
+    _draw(_kept(key, lambda: _table_of(listing, found, numbers)), found.ids, found.settings)
 
 
-def _made(listing: Listing, found: list[Entry], numbers: ArchiveNumbers, last: _Rows | None) -> _Rows:
-    version = numbers.version
-    if last is not None and last.found is found:
-        settings, ids = last.settings, last.ids
-    else:
-        settings = [name for name in frames.differing(found) if name not in UNTOLD][:MOST_SETTINGS]
-        ids = [[entry.id] for entry in found]
-    table = frames.library(found, frames.called(listing), list(SHOWN), numbers.number, settings)
+def _table_of(listing: Listing, found: _Found, numbers: ArchiveNumbers) -> pd.DataFrame:
+    settings = found.settings
+    table = frames.library(found.entries, frames.called(listing), list(SHOWN), numbers.number, settings)
     percent = {name: 100 * table[name] for name in ("accuracy", "recorder_cost", "progress")}
     table = table.assign(**percent)
     empty: dict[str, Any] = {"tags": not any(map(len, table["tags"])), "note": not table["note"].any()}
     empty |= {"progress": (table["progress"] == 100).all(), "recorder_cost": table["recorder_cost"].isna().all()}
     columns = ["run", "tags", "status", "progress", *SHOWN, *settings, "seed", "started", "seconds", "note", "run_id"]
-    return _Rows(listing, found, settings, ids, version, table[[name for name in columns if not empty.get(name)]])
+    return table[[name for name in columns if not empty.get(name)]]
 
 
-def _nets(listing: Listing, found: list[Entry], numbers: ArchiveNumbers) -> None:
+def _nets(listing: Listing, found: _Found, numbers: ArchiveNumbers) -> None:
     """One row an experiment, its seeds folded."""
     called = frames.called(listing)
-    table = frames.folded(frames.library(found, called, ["accuracy"], numbers.number, []))
+    table = frames.folded(frames.library(found.entries, called, ["accuracy"], numbers.number, []))
     unread = numbers.unread
     waiting = [not unread.isdisjoint(ids) for ids in table["ids"]]  # a mean of some seeds would be another
     ends = [_interval(row) for row in app.rows(table)]
