@@ -43,6 +43,7 @@ setInterval(() => {
 DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
   && [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(
        chart => chart.querySelector('canvas, svg') || !chart.offsetParent)
+  && !document.querySelector('[data-testid="stMain"] [data-testid="stSkeleton"]')
   && document.querySelector('[data-testid="stMain"] h1')"""
 
 
