@@ -146,6 +146,10 @@ CASES = {
     "drowned-branch": Case(("drowned_branch",), RESIDUAL | {"depth": 14}, drown_branches),
     "exploding": Case(("nonfinite", "exploding_loss"), VGG | BARE | {"learning_rate": 30 * RATE}),
     "exploding-plain": Case(("nonfinite", "exploding_loss"), PLAIN | BARE | {"depth": 8, "learning_rate": 10 * RATE}),
+    "exploding-residual": Case(
+        ("nonfinite", "exploding_loss"),
+        RESIDUAL | BARE | {"depth": 20, "learning_rate": 10 * RATE, "warmup_steps": 0},
+    ),
     "wrong-sign": Case(("nonfinite", "exploding_loss"), RESIDUAL | {"depth": 14}, climb),
     "healthy-plain": Case((), PLAIN | {"depth": 14, "steps": 200}),
     "healthy-plain-20": Case((), PLAIN | {"depth": 20, "steps": 200}),

@@ -1,7 +1,8 @@
 """Does `labapp diagnose` name each illness, and nothing where a run is healthy?
 
 Of the runs of `analysis.calibration`: what was found in each, in order, and at which place the right finding stands.
-Seeds below 100 were looked at while the rules were written; those from 100 on were not.
+Seeds below 100 were looked at while the rules were written. Those from 100 on were not, and one limit, `once`, was set
+after them; those from 200 on were never looked at before.
 
     python -m analysis.calibration --out runs --seeds 0 1 2 100 101 102
     python -m analysis.diagnosis --runs runs --out analysis/data
@@ -10,10 +11,12 @@ Seeds below 100 were looked at while the rules were written; those from 100 on w
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from analysis.calibration import CASES
@@ -22,18 +25,36 @@ from labapp.frames import diagnosis
 from labapp.frames.training import held_out
 from labapp.store import Run, list_runs
 
-UNSEEN = 100  # seeds from here on
-COLUMNS = ["kind", "seed", "seen", "status", "steps", "accuracy", "right", "rank", "findings", "strengths"]
+SETS = {0: "written with", 100: "one limit set after", 200: "unseen"}  # of seeds, from the first one
+LEARNT = 0.5  # of the test images, by a run that is healthy
+EXPLODED = 2.0  # times the loss of a net that knows nothing
+COLUMNS = [
+    "kind",
+    "seed",
+    "seeds",
+    "status",
+    "steps",
+    "accuracy",
+    "peak",
+    "made",
+    "right",
+    "rank",
+    "findings",
+    "strengths",
+]
 
 
 def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
     """One row a run of `CASES`.
 
     Returns:
-        kind, seed, seen (whether the rules were written with it in view), status, steps, accuracy (the last on test
-        images, NaN where there was none), right (rules of which one has to be found, "" of a healthy run), rank (the
-        place of the first of them, 0 where there is none; of a healthy run how many findings it has, all false),
-        findings and strengths (in order).
+        kind, seed, seeds (of `SETS`: what the rules owe to it), status, steps, accuracy (the last on test images, NaN
+        where there was none), peak (the largest loss over its first value, or over that of a net that knows nothing
+        where that is larger; infinite where one was not finite), made (whether the run came out as it was meant: at a
+        high rate a net without normalisation may lose all its rectifiers before its loss explodes, and at a usual one
+        it may not begin to learn), right (rules of which one has to be found, "" of a healthy run), rank (the place of
+        the first of them, 0 where there is none; of a healthy run how many findings it has), findings and strengths (in
+        order).
     """
     rows = []
     for run in runs:
@@ -43,12 +64,13 @@ def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
         right, told = CASES[kind].finding, diagnosis.diagnose(run).findings
         names = [one.rule for one in told]
         rank = next((at for at, name in enumerate(names, start=1) if name in right), 0) if right else len(names)
-        tests = held_out(run)["accuracy"]
+        tests, peak = held_out(run)["accuracy"], highest(run)
+        accuracy = float(tests.iloc[-1]) if len(tests) else math.nan
+        made = accuracy > LEARNT if not right else peak > EXPLODED or "exploding_loss" not in right
         rows.append(
             (
-                *(kind, int(seed), int(seed) < UNSEEN, run.status, run.progress[0]),
-                float(tests.iloc[-1]) if len(tests) else float("nan"),
-                *(" or ".join(right), rank, " ".join(names)),
+                *(kind, int(seed), SETS[max(at for at in SETS if at <= int(seed))], run.status, run.progress[0]),
+                *(accuracy, peak, made, " or ".join(right), rank, " ".join(names)),
                 " ".join(f"{one.strength:.2f}" for one in told),
             )
         )
@@ -57,17 +79,23 @@ def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
     return table.sort_values(["kind", "seed"], key=lambda own: own.map(order.index) if own.name == "kind" else own)
 
 
+def highest(run: Run) -> float:
+    """The largest loss over the larger of the first one and ln 10."""
+    losses = run.steps(columns=["loss"])["loss"].astype(float)
+    return float(losses.max() / max(losses.iloc[0], math.log(10))) if np.isfinite(losses).all() else math.inf
+
+
 def sentences(table: pd.DataFrame) -> list[str]:
     """How many illnesses were named first or second, and how many healthy runs have a finding."""
     words = []
-    for seen, own in table.groupby("seen"):
-        ill, healthy = own[own["right"] != ""], own[own["right"] == ""]
+    for name, own in table.groupby("seeds", sort=False):
+        ill, healthy = own[(own["right"] != "") & own["made"]], own[(own["right"] == "") & own["made"]]
         named = int(ill["rank"].between(1, 2).sum())
         false = int((healthy["rank"] > 0).sum())
-        which = "seeds that the rules were written with" if seen else "unseen seeds"
         words.append(
-            f"{which}: {named} of {len(ill)} ill runs named first or second ({int((ill['rank'] == 1).sum())} first), "
+            f"{name}: {named} of {len(ill)} ill runs named first or second ({int((ill['rank'] == 1).sum())} first), "
             f"{false} of {len(healthy)} healthy runs with a finding"
+            + (f"; {unmade} more did not come out as they were meant" if (unmade := int((~own["made"]).sum())) else "")
         )
     return words
 

@@ -19,7 +19,11 @@ DEEP = 50  # layers, from which on a plain net is called deep
 POINT = 0.01  # a point of error: what is not to be told from no change
 STARTS = (("batch", "he"), ("none", "he"), ("none", "default"), ("none", "glorot"))
 _WORDS = {"batch": "with batch norm", "none": "without normalisation"}
-_INITS = {"he": "He's initialisation", "default": "PyTorch's default initialisation", "glorot": "Glorot's"}
+_INITS = {
+    "he": "He's initialisation",
+    "default": "PyTorch's default initialisation",
+    "glorot": "Glorot's initialisation",
+}
 
 
 def by_depth(experiment: Experiment) -> str:

@@ -58,10 +58,16 @@ def test_a_treated_run_is_recorded_diagnosed_and_told(tmp_path, monkeypatch, cap
     assert calibration.main(["--out", str(tmp_path), "--seeds", "100", "--only", "frozen"]) == 0  # it is there
     assert capsys.readouterr().out.count("frozen.s100: finished") == 1
     assert diagnosis.main(["--runs", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    assert "unseen seeds: " in capsys.readouterr().out
+    assert "one limit set after: " in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "out" / "diagnosis.csv")
     row = table.set_index("kind").loc["frozen"]
-    assert (row["rank"], row["findings"].split()[0], row["steps"], row["seen"]) == (1, "frozen", 4, False)
+    assert not table.set_index("kind").loc["wrong-sign", "made"]  # in four steps no loss explodes
+    assert (row["rank"], row["findings"].split()[0], row["steps"], row["seeds"]) == (
+        1,
+        "frozen",
+        4,
+        "one limit set after",
+    )
 
 
 def test_an_archive_without_such_runs_is_said(tmp_path, record, capsys):
@@ -72,11 +78,15 @@ def test_an_archive_without_such_runs_is_said(tmp_path, record, capsys):
 
 def test_outcomes_are_counted():
     rows = [
-        ("frozen", 0, True, "frozen", 1),
-        ("frozen", 1, True, "frozen", 3),
-        ("healthy-vgg", 0, True, "", 0),
-        ("healthy-vgg", 1, True, "", 2),
+        ("frozen", 1, True),
+        ("frozen", 3, True),
+        ("nonfinite", 0, False),
+        ("", 0, True),
+        ("", 2, True),
+        ("", 1, False),
     ]
-    table = pd.DataFrame(rows, columns=["kind", "seed", "seen", "right", "rank"])
-    (words,) = diagnosis.sentences(table)
-    assert "1 of 2 ill runs named first or second (1 first), 1 of 2 healthy runs with a finding" in words
+    table = pd.DataFrame(rows, columns=["right", "rank", "made"]).assign(seeds="unseen")
+    assert diagnosis.sentences(table) == [
+        "unseen: 1 of 2 ill runs named first or second (1 first), 1 of 2 healthy runs with a finding; 2 more "
+        "did not come out as they were meant"
+    ]

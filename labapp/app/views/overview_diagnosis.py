@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from labapp import app, frames, palette
@@ -40,8 +38,8 @@ def _runs(told: list[tuple[str, Run, diagnosis.Diagnosis]]) -> None:
     for name, run, one in told:
         if one.findings:
             st.markdown(f"**{palette.sentence(f'{name}: {diagnosis.verdict(one)}')}**", help=MEANING)
-            for symptom in one.findings[:SHOWN]:
-                _finding(symptom)
+            for rank, symptom in enumerate(one.findings[:SHOWN], start=1):
+                _finding(rank, symptom)
             if rest := one.findings[SHOWN:]:
                 st.caption(palette.sentence(f"Also: {listed([_title(symptom) for symptom in rest])}."))
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -62,10 +60,11 @@ def _title(symptom: diagnosis.Symptom) -> str:
     return f"{symptom.title[:1].lower()}{symptom.title[1:]}"
 
 
-def _finding(symptom: diagnosis.Symptom) -> None:
-    facts: dict[str, Any] = diagnosis.facts(symptom)
-    st.markdown(palette.sentence(f"{symptom.title}. {symptom.words}"))
-    lines = [f"{fact}: {words}" for fact, words in facts.items() if fact not in ("steps", "strength")]
+def _finding(rank: int, symptom: diagnosis.Symptom) -> None:
+    st.markdown(palette.sentence(f"Finding {rank}: {_title(symptom)}. {symptom.words}"))
+    facts = diagnosis.facts(symptom)
+    silent = {"steps", "strength", *(["theory"] if symptom.expected.startswith("Theory says nothing") else [])}
+    lines = [f"{fact}: {words}" for fact, words in facts.items() if fact not in silent]
     lines += [f"to confirm: {words}" for words in symptom.confirm]
     st.caption("  \n".join(map(palette.sentence, lines)))
 

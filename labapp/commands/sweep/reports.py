@@ -20,9 +20,10 @@ Costs = Mapping[Experiment, costs.Cost | str]
 def forecast(screen: Console, there: Standings, jobs: int, threads: int, known: Costs) -> None:
     """What would run and what is there, a line for all seeds of an experiment; then about how long it takes."""
     table = Table("experiment", "seeds", "state", "each takes", title=there.sweep.about or None, title_justify="left")
+    todo = {each.experiment for each in there.todo}
     for name, several in _without_seeds(there).items():
         seeds = ", ".join(str(each.experiment.seed) for each in several)
-        takes = dict.fromkeys(_takes(each, known) for each in several if each in there.todo)
+        takes = dict.fromkeys(_takes(each, known) for each in several if each.experiment in todo)
         table.add_row(name, seeds, _counted(several), ", ".join(takes) or "–")
     screen.print(table)
     again = f"; {there.sweep.repeated} stand in the file more than once" if there.sweep.repeated else ""

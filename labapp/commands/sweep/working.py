@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ class Standings:
 
     def __init__(self, sweep: Sweep, root: str, retry: bool) -> None:
         self.sweep, self.root, self.retry = sweep, root, retry
+        self.planned = {each.experiment: each for each in sweep.planned}  # as they stand in the file
         self.tried: set[Experiment] = set()  # by this command
         self.look()
         self.at_first = {each.experiment: each.state for each in self.all}
@@ -36,7 +37,7 @@ class Standings:
     def look(self) -> None:
         """Look into the archive."""
         self.listing: Listing = opened(self.root)
-        found = standings([each.experiment for each in self.sweep.planned], self.listing)
+        found = standings([*self.planned], self.listing)
         self.all: list[Standing] = [
             replace(each, state="failed") if each.state == "absent" and each.experiment in self.tried else each
             for each in found  # what fails before it has a run leaves none
@@ -57,15 +58,10 @@ class Standings:
         return self.planned[experiment].label
 
     @property
-    def planned(self) -> Mapping[Experiment, Planned]:
-        """The experiments as they stand in the file."""
-        return {each.experiment: each for each in self.sweep.planned}
-
-    @property
     def runs(self) -> dict[Planned, Run]:
         """The runs that have finished."""
-        planned = self.planned
-        return {planned[each.experiment]: each.run for each in self.all if each.run and each.state == "finished"}
+        there = ((self.planned[each.experiment], each.run) for each in self.all if each.state == "finished")
+        return {planned: run for planned, run in there if run is not None}
 
 
 def work_off(there: Standings, screen: Console, engine: Callable[[], Engine]) -> Faults:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labapp.frames.diagnosis.findings import Symptom, decades
+from labapp.frames.diagnosis.findings import Symptom, decades, percent
 from labapp.frames.diagnosis.limits import LIMITS
 from labapp.frames.diagnosis.material import Material, Numbers
 
@@ -68,7 +68,7 @@ def _of(
     words = (
         f"In {int(ill.sum())} of {len(names)} residual blocks one path drowns the other at the end; most in "
         f"{names[place]}, whose {what.format(f'{seen[place]:.2g}')}"
-        f"{_backward(material, names[place])}. It is so from step {int(steps[0])} on, in {share:.0%} of "
+        f"{_backward(material, names[place])}. It is so from step {int(steps[0])} on, in {percent(share)} of "
         "the recorded steps."
     )
     way = "nothing is carried past the blocks, which are then a plain net" if above else "these blocks change nothing"

@@ -100,6 +100,11 @@ def decades(value: float, limit: float) -> float:
     return min(STRONGEST, abs(math.log10(value / limit)))
 
 
+def percent(share: float) -> str:
+    """A share of 0 to 1 in a sentence."""
+    return f"{100 * share:.0f} %"
+
+
 def ranked(symptoms: Sequence[Symptom]) -> tuple[Symptom, ...]:
     """Strongest first; one behind those that it follows from, and of equals the first stays first."""
     own = {symptom.rule: symptom for symptom in symptoms}

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from labapp.frames.diagnosis.findings import STRONGEST, Symptom, decades
+from labapp.frames.diagnosis.findings import STRONGEST, Symptom, decades, percent
 from labapp.frames.diagnosis.limits import LIMITS
 from labapp.frames.diagnosis.material import Material
 from labapp.frames.signals import response_kind
@@ -102,7 +102,9 @@ def _finding(
         words += f"to {most_each:.3g})"
     if gone[worst]:
         words += f"; at {int(table['zeros'].iloc[worst])} layers it is exactly zero"
-    words += f". It is so from step {int(steps[0])} to step {int(steps[-1])}, in {share:.0%} of the recorded steps."
+    words += (
+        f". It is so from step {int(steps[0])} to step {int(steps[-1])}, in {percent(share)} of the recorded steps."
+    )
     return Symptom(
         rule=rule,
         title=title,

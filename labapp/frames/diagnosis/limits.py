@@ -86,6 +86,11 @@ LIMITS = {
         "s/(1 + s) of what the true gradient would; here an eleventh",
     ),
     "finite": Limit(0.0, "values that are NaN or infinite", "IEEE 754-2019"),
+    "once": Limit(
+        10.0,
+        "times beyond its limit at which it counts that it was so once: too high a rate, an exploding loss",
+        "one such step shut every rectifier of a net; set by the lab, on seeds 100 to 102 of `analysis.calibration`",
+    ),
     "lasting": Limit(
         0.1,
         "share of the recorded steps in which it is so",

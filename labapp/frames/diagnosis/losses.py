@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from labapp.frames.diagnosis.findings import Symptom, decades
+from labapp.frames.diagnosis.findings import Symptom, decades, percent
 from labapp.frames.diagnosis.limits import LIMITS
 from labapp.frames.diagnosis.material import STRETCH, Material, Numbers
 
@@ -33,7 +33,8 @@ def exploding(material: Material) -> list[Symptom] | str:
     value = losses["loss"].to_numpy() / bar
     beyond = value > LIMITS["burst"].value
     share = float(beyond.mean())
-    if not beyond.any() or not (share >= LIMITS["lasting"].value or beyond[-1]):
+    thrown = value.max() > LIMITS["once"].value * LIMITS["burst"].value
+    if not beyond.any() or not (share >= LIMITS["lasting"].value or beyond[-1] or thrown):
         return []
     steps = losses["step"].to_numpy()
     first, worst = int(steps[beyond][0]), int(value.argmax())
@@ -45,7 +46,7 @@ def exploding(material: Material) -> list[Symptom] | str:
             words=f"The training loss rises from {losses['loss'].iloc[0]:.3g} to {losses['loss'].iloc[worst]:.3g} at "
             f"step {int(steps[worst])} (medians of {STRETCH} steps), where a net that knows nothing of "
             f"{material.classes} classes has {material.chance:.3g}. It is above twice that from step {first} on, in "
-            f"{share:.0%} of the steps.",
+            f"{percent(share)} of the steps.",
             quantity="loss",
             value=float(value[worst]),
             limit="burst",
@@ -73,7 +74,8 @@ def too_high(material: Material) -> list[Symptom] | str:
         value = np.expm1(np.nansum(np.log1p(ratios), 1))
     beyond = known & (value > LIMITS["trust"].value)
     share = float(beyond.sum() / known.sum())
-    if share < LIMITS["lasting"].value:
+    thrown = beyond & (value > LIMITS["once"].value * LIMITS["trust"].value)
+    if share < LIMITS["lasting"].value and not thrown.any():
         return []
     steps = grid.steps[beyond]
     worst = int(np.flatnonzero(beyond)[value[beyond].argmax()])
@@ -88,8 +90,8 @@ def too_high(material: Material) -> list[Symptom] | str:
             title="The learning rate is too high",
             words=f"At step {int(grid.steps[worst])} one step changes the weights of all layers so much that the "
             f"gradient may change by {value[worst]:.2g} times itself; furthest {furthest} of their weights. The median "
-            f"layer moves by {middle:.2g} a step, where around 0.001 is usual. It is so in {share:.0%} of the recorded "
-            f"steps, from step {int(steps[0])} to step {int(steps[-1])}.{_of_the_loss(material)}",
+            f"layer moves by {middle:.2g} a step, where around 0.001 is usual. It is so in {percent(share)} of the "
+            f"recorded steps, from step {int(steps[0])} to step {int(steps[-1])}.{_of_the_loss(material)}",
             quantity="update_ratio",
             value=float(value[worst]),
             limit="trust",
@@ -127,7 +129,7 @@ def too_low(material: Material) -> list[Symptom] | str:
             rule="rate_too_low",
             title="The learning rate is too low",
             words=f"The median layer moves by {value:.2g} of its weights a step (at the full rate), where around 0.001 "
-            f"is usual; it is so in {share:.0%} of the recorded steps.{_of_the_loss(material)}",
+            f"is usual; it is so in {percent(share)} of the recorded steps.{_of_the_loss(material)}",
             quantity="update_ratio",
             value=value,
             limit="slow",
@@ -195,8 +197,8 @@ def noisy(material: Material) -> list[Symptom] | str:
         Symptom(
             rule="noisy_gradient",
             title="The gradient drowns in noise",
-            words=f"The signal of a step's gradient is {middle:.2g} of its noise in the median layer, in {share:.0%} "
-            f"of the recorded steps.{_of_the_loss(material)}",
+            words=f"The signal of a step's gradient is {middle:.2g} of its noise in the median layer, in "
+            f"{percent(share)} of the recorded steps.{_of_the_loss(material)}",
             quantity="gradient_signal_to_noise",
             value=middle,
             limit="noise",

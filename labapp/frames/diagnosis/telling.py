@@ -11,7 +11,7 @@ import math
 import textwrap
 from typing import Any
 
-from labapp.frames.diagnosis.findings import STRONGEST, Diagnosis, Symptom
+from labapp.frames.diagnosis.findings import STRONGEST, Diagnosis, Symptom, percent
 from labapp.frames.diagnosis.limits import Limit
 from labapp.frames.method import find
 
@@ -109,7 +109,7 @@ def facts(symptom: Symptom) -> dict[str, str]:
     limit = symptom.threshold
     return {
         "layers": _layers(symptom),
-        "steps": f"{symptom.first} to {symptom.last}, {symptom.share:.0%} of those that can be judged",
+        "steps": f"{symptom.first} to {symptom.last}, {percent(symptom.share)} of those that can be judged",
         "value": _value(symptom, limit),
         "threshold": f"{limit.value:.3g}. {limit.source[:1].upper()}{limit.source[1:]}.",
         "theory": symptom.expected,

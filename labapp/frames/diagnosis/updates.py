@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labapp.frames.diagnosis.findings import STRONGEST, Symptom, decades
+from labapp.frames.diagnosis.findings import STRONGEST, Symptom, decades, percent
 from labapp.frames.diagnosis.limits import LIMITS
 from labapp.frames.diagnosis.material import Material
 
@@ -89,7 +89,7 @@ def _nothing_moves(material: Material, every: np.ndarray) -> Symptom:
 def _share_of_parameters(material: Material, names: tuple[str, ...]) -> str:
     sizes = {str(info["path"]): int(info.get("parameters") or 0) for info in material.run.layers_info}
     whole = sum(sizes.values())
-    return f" ({sum(sizes.get(name, 0) for name in names) / whole:.0%} of the parameters)" if whole else ""
+    return f" ({percent(sum(sizes.get(name, 0) for name in names) / whole)} of the parameters)" if whole else ""
 
 
 def stalled(material: Material) -> list[Symptom] | str:
@@ -134,7 +134,7 @@ def stalled(material: Material) -> list[Symptom] | str:
             rule="stalled",
             title="Layers stopped learning",
             words=f"{len(names)} of {len(deep)} layers with weights do not learn: {by} (median over steps). It is so "
-            f"in {share[standing].mean():.0%} of the recorded steps in which the loss was still above half of its "
+            f"in {percent(share[standing].mean())} of the recorded steps in which the loss was still above half of its "
             "first value.",
             quantity="weight_grad_norm" if decay else "update_ratio",
             value=worst,

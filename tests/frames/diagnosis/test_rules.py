@@ -99,7 +99,7 @@ def test_a_limit_decides_and_is_the_one_that_is_told(tmp_path, monkeypatch, limi
 
 
 def test_every_limit_has_a_test():
-    assert {*CASES, "frozen", "dead", "finite", "lasting"} == {*LIMITS}
+    assert {*CASES, "frozen", "dead", "finite", "lasting", "once"} == {*LIMITS}
     assert all(limit.source and limit.words for limit in LIMITS.values())
 
 
@@ -112,7 +112,7 @@ def test_a_layer_is_frozen_only_if_it_never_moves(tmp_path):
     assert one.strength == 3
     assert (one.value, one.threshold.value) == (0, 0)
     assert "no gradient was computed" in one.words
-    assert "25% of the parameters" in one.words
+    assert "25 % of the parameters" in one.words
     assert "the optimizer does not take it" in found(made(tmp_path / "rate", update_ratio=moves), "frozen").words
     moves[5, 2:4] = 1e-12
     assert found(made(tmp_path / "once", update_ratio=moves), "frozen") is None
@@ -155,7 +155,22 @@ def test_one_unlucky_step_is_no_finding_but_the_first_one_is(tmp_path, monkeypat
     )
     assert (first.first, first.last, first.share) == (0, 0, 0.05)
     fast = lasting(0.05, 1.0, 1e-3)
-    assert found(made(tmp_path / "fast", recorded=steps, update_ratio=fast), "rate_too_high") is None
+    assert (
+        found(made(tmp_path / "fast", recorded=steps, update_ratio=lasting(0.05, 0.1, 1e-3)), "rate_too_high") is None
+    )
+    thrown = made(tmp_path / "thrown", recorded=steps, update_ratio=fast)  # by (1 + 1) ** 8 − 1 = 255
+    assert found(thrown, "rate_too_high").value == pytest.approx(255, rel=1e-5)
+    monkeypatch.setitem(LIMITS, "once", LIMITS["once"]._replace(value=256))
+    assert found(thrown, "rate_too_high") is None
+
+
+def test_a_loss_that_comes_back_from_far_counts(tmp_path, monkeypatch):
+    """Five steps, so that a median of five has it; of a hundred fewer than a tenth."""
+    losses = np.log(10) * np.concatenate([np.ones(20), np.full(5, 21.0), np.exp(-np.arange(75) / 20)])
+    run = made(tmp_path, losses=losses)
+    assert found(run, "exploding_loss").value == pytest.approx(21, rel=1e-6)
+    monkeypatch.setitem(LIMITS, "once", LIMITS["once"]._replace(value=11))
+    assert found(run, "exploding_loss") is None
 
 
 def test_values_that_are_not_finite_come_first_and_say_where(tmp_path):
