@@ -38,7 +38,7 @@ figures: $(VENV)/.lab ## draw the papers' figures from the runs
 	@for figure in $(FIGURES); do $(BIN)/python -m analysis.$$figure --runs $(RUNS) --out $(OUT) || exit $$?; done
 
 test: $(VENV)/.dev ## set up and run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.dev ## style, format and types
 	@$(BIN)/ruff check .

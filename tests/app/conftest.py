@@ -28,7 +28,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
         for rest in ("SHARE", "REST"):  # a page looks at once, also on a busy machine
             monkeypatch.setattr(index, rest, 0)
         monkeypatch.setenv("LABAPP_DATA", "")  # as the entrypoint sets it, for this test alone
-        app = AppTest.from_file(str(MAIN), default_timeout=60)
+        app = AppTest.from_file(str(MAIN), default_timeout=150)
         for name, value in address.items():
             app.query_params[name] = value
         app.run()

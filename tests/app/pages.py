@@ -32,7 +32,7 @@ def choose(app: AppTest, *runs: Run) -> AppTest:
 
 def settled(app: AppTest) -> AppTest:
     """The Grad-CAM page when all questions are answered; in a browser it looks again by itself."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while not app.exception and time.monotonic() < end:
         if "_looking" not in app.session_state or not app.session_state["_looking"]:
             break
@@ -44,7 +44,7 @@ def settled(app: AppTest) -> AppTest:
 
 def ended(job: launch.Launch) -> launch.Launch:
     """A launch when it no longer runs."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 150
     while launch.load(job.path).status in launch.UNENDED and time.monotonic() < end:
         time.sleep(0.1)
     return launch.load(job.path)

@@ -1,4 +1,4 @@
-"""A browser for all tests, and archives in each state that a page can meet."""
+"""A browser and a server for all tests, and archives in each state that a page can meet."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -31,21 +31,21 @@ def browser() -> Iterator[Any]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one server for the archives of all tests; an import of torch each would be most of their time."""
+    with served(tmp_path_factory.mktemp("empty"), LABAPP_ROOTS=str(tmp_path_factory.getbasetemp())) as address:
+        yield address
+
+
 OpenLab = Callable[..., Lab]
 
 
 @pytest.fixture
-def open_lab(browser: Any) -> Iterator[OpenLab]:
-    """Open the app on an archive in a tab of its own; the same server for all tabs of an archive."""
+def open_lab(browser: Any, server: str) -> Iterator[OpenLab]:
+    """Open the app on an archive in a tab of its own."""
     with ExitStack() as stack:
-        servers: dict[Path, str] = {}
-
-        def found(root: Path, **options: Any) -> Lab:
-            if root not in servers:
-                servers[root] = stack.enter_context(served(root))
-            return stack.enter_context(opened(browser, servers[root], **options))
-
-        yield found
+        yield lambda root, **options: stack.enter_context(opened(browser, server, archive=str(root), **options))
 
 
 @pytest.fixture(scope="session")

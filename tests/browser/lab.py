@@ -15,6 +15,7 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -28,23 +29,26 @@ from labapp.commands.app import opened as app
 PROJECT = Path(labapp.__file__).resolve().parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 WIDE, PHONE = (1280, 900), (390, 844)
-WAIT = 60_000  # ms, for a machine that is busy with other tests
+WAIT = 120_000  # ms, for a machine that is busy with other tests
 # Streamlit asks for these below the page's own path first, and again where they are.
 KNOWN = re.compile(r"/_stcore/(health|host-config)")
-# Counts how often the page's script has come to its end, so that one can wait for the next time.
+# Counts how often the page's script has come to its end, however shortly it rests: one waits for the next time.
 COUNTING = """
-window.labRuns = 0; let before = '';
-setInterval(() => {
-  const now = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState ?? '';
-  if (now !== before && now === 'notRunning') window.labRuns += 1;
-  before = now;
-}, 5);
+window.labRuns = 0;
+new MutationObserver(changes => {
+  for (const {target, oldValue} of changes)
+    if (target.dataset.testScriptState === 'notRunning' && oldValue !== 'notRunning') window.labRuns += 1;
+}).observe(document, {subtree: true, attributeFilter: ['data-test-script-state'], attributeOldValue: true});
 """
+LOOK = 50  # ms between two looks at a count
 DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
   && [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(
        chart => chart.querySelector('canvas, svg') || !chart.offsetParent)
   && !document.querySelector('[data-testid="stMain"] [data-testid="stSkeleton"]')
+  && [...document.images].every(image => image.complete)
   && document.querySelector('[data-testid="stMain"] h1')"""
+
+GROUND = "theme => getComputedStyle(document.querySelector('[data-testid=\"stApp\"]')).colorScheme === theme"
 
 
 def why_none() -> str:
@@ -67,23 +71,29 @@ def served(root: Path, **environment: str) -> Iterator[str]:
     command, settings = app((str(root),), port=port)
     command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
     own = settings | {"PYTHONPATH": str(PROJECT), **environment}
-    server = subprocess.Popen(
-        command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
     address = f"http://localhost:{port}"
-    try:
-        end = time.monotonic() + WAIT / 1000
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
-                break
-            if server.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"the app did not start: {server.communicate(timeout=5)[0]}")
-            time.sleep(0.1)
-        yield address
-    finally:
-        server.terminate()
-        said, _ = server.communicate(timeout=20)
-    assert "Traceback" not in said, said
+    with tempfile.TemporaryFile() as said:  # a pipe that nobody reads would hold up a server that says much
+        server = subprocess.Popen(command, env=os.environ | own, stdout=said, stderr=subprocess.STDOUT)
+
+        def so_far() -> str:
+            return os.pread(said.fileno(), os.fstat(said.fileno()).st_size, 0).decode(errors="replace")
+
+        try:
+            end = time.monotonic() + WAIT / 1000
+            while True:
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                    break
+                if server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"the app did not start: {so_far()}")
+                time.sleep(0.1)
+            yield address
+        finally:
+            server.terminate()
+            try:
+                server.wait(WAIT / 1000)
+            finally:
+                server.kill()
+        assert "Traceback" not in so_far(), so_far()
 
 
 @contextlib.contextmanager
@@ -102,8 +112,8 @@ def chromium() -> Iterator[Any]:
 class Lab:
     """A tab of a browser in which the app is open."""
 
-    def __init__(self, page: Any, address: str, screens: str = "") -> None:
-        self.page, self.address, self.screens = page, address, screens
+    def __init__(self, page: Any, address: str, screens: str = "", archive: str = "") -> None:
+        self.page, self.address, self.screens, self.archive = page, address, screens, archive
         self.said: list[str] = []
         page.set_default_timeout(WAIT)
         page.on("console", self._hear)
@@ -111,13 +121,14 @@ class Lab:
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning") and not KNOWN.search(str(message.location.get("url"))):
-            self.said.append(f"{message.type}: {message.text}")
+            self.said.append(f"{message.type} on {self.page.url}: {message.text} ({message.location.get('url')})")
 
     def visit(self, path: str = "", **query: str) -> Lab:
-        """Open an address of the app, and wait until it is drawn."""
+        """Open an address of the app, by default on this tab's archive, and wait until it is drawn."""
+        query = ({"archive": self.archive} if self.archive else {}) | query
         more = f"?{urllib.parse.urlencode(query)}" if query else ""
         self.page.goto(f"{self.address}/{path}{more}")
-        self.page.wait_for_function("window.labRuns > 0")
+        self.page.wait_for_function("window.labRuns > 0", polling=LOOK)
         return self.settled()
 
     def go(self, title: str) -> Lab:
@@ -137,7 +148,13 @@ class Lab:
         """Do something that has the page's script run, and wait until it has."""
         runs = self.page.evaluate("window.labRuns")
         act()
-        self.page.wait_for_function("before => window.labRuns > before", arg=runs)
+        self.page.wait_for_function("before => window.labRuns > before", arg=runs, polling=LOOK)
+        return self.settled()
+
+    def on_ground(self, theme: str) -> Lab:
+        """Have the system ask for a light or a dark ground, and wait until the page is on it."""
+        self.page.emulate_media(color_scheme=theme)
+        self.page.wait_for_function(GROUND, arg=theme, polling=LOOK)
         return self.settled()
 
     def titles(self) -> list[str]:
@@ -148,7 +165,7 @@ class Lab:
 
     def settled(self) -> Lab:
         """Wait until the script has run and its charts are drawn."""
-        self.page.wait_for_function(DRAWN)
+        self.page.wait_for_function(DRAWN)  # at every frame: a live page rests for moments only
         return self
 
     def text(self) -> str:
@@ -190,15 +207,18 @@ class Lab:
 
 @contextlib.contextmanager
 def opened(
-    browser: Any, address: str, size: tuple[int, int] = WIDE, theme: str = "light", screens: str = ""
+    browser: Any, address: str, size: tuple[int, int] = WIDE, theme: str = "light", screens: str = "", archive: str = ""
 ) -> Iterator[Lab]:
-    """A tab of its own, without a past; what its console said is checked in the end."""
+    """A tab of its own, without a past; what its console said is checked in the end.
+
+    Where an archive is named, its pages are of that, and not of the one that the server shows first.
+    """
     context = browser.new_context(
         viewport={"width": size[0], "height": size[1]}, color_scheme=theme, accept_downloads=True, locale="en-GB"
     )
     context.add_init_script(COUNTING)
     try:
-        lab = Lab(context.new_page(), address, screens or os.environ.get("LABAPP_SCREENS", ""))
+        lab = Lab(context.new_page(), address, screens or os.environ.get("LABAPP_SCREENS", ""), archive)
         yield lab
         lab.check()
     finally:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.lab import PHONE
+from tests.browser.lab import PHONE, WIDE
 
 STATES = ["no run", "one run", "live", "diverged", "broken", "foreign", "thirty runs"]
 
@@ -12,23 +12,29 @@ def test_every_page_in_every_state(state, open_lab, request):
     lab = open_lab(state).visit()
     titles = lab.titles()
     assert len(titles) >= 7
-    for title in titles:
+    for title in (*titles[1:], titles[0]):  # the first stands there already
+        if title == "Method" and "one run" not in request.node.name:
+            continue  # it reads the lab's own docstrings, and nothing of an archive
         lab.go(title).check()
         assert lab.title(), title
         lab.keep(f"{request.node.callspec.id.replace(' ', '-')}-{name(title)}")
 
 
-@pytest.mark.parametrize(("size", "theme"), [((1280, 900), "dark"), (PHONE, "light"), (PHONE, "dark")])
-def test_every_page_at_every_size(size, theme, open_lab, probed_nets, request):
-    lab = open_lab(probed_nets, size=size, theme=theme).visit()
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+def test_every_page_at_every_size(size, open_lab, probed_nets):
+    """On a dark ground; on a phone on a light one too, which windows have in every state above."""
+    lab = open_lab(probed_nets, size=size, theme="dark").visit()
     folded = lab.page.locator('[data-testid="stSidebar"]').get_attribute("data-collapsed")
     assert folded == ("true" if size == PHONE else "false")  # on a phone it would cover the page
-    for title in lab.titles():
-        lab.go(title).check()
-        assert lab.fits(), f"{title} is wider than {size[0]} pixels"
-        assert lab.page.evaluate(CUT) == [], title
-        assert lab.page.evaluate(UNNAMED) == [], title
-        lab.keep(f"{size[0]}-{theme}-{name(title)}")
+    titles = lab.titles()
+    for title in (*titles[1:], titles[0]):
+        lab.go(title)
+        for theme in ("light", "dark") if size == PHONE else ("dark",):
+            lab.on_ground(theme).check()
+            assert lab.fits(), f"{title} is wider than {size[0]} pixels"
+            assert lab.page.evaluate(CUT) == [], title
+            assert lab.page.evaluate(UNNAMED) == [], title
+            lab.keep(f"{size[0]}-{theme}-{name(title)}")
 
 
 # Charts of which a part lies beyond their place: a legend or labels that are cut.

@@ -10,7 +10,7 @@ from PIL import Image
 
 from labapp.store import list_runs
 
-POLL = 0.5  # seconds
+POLL = 0.1  # seconds
 
 
 def until(lab, holds, seconds=120):
@@ -24,9 +24,7 @@ def until(lab, holds, seconds=120):
 
 def test_from_the_first_visit_to_maps_of_ones_own_picture(open_lab, digit_nets):
     lab = open_lab(digit_nets).visit()
-    for title in lab.titles():
-        lab.go(title)
-        assert lab.title()
+    assert lab.title()
     lab.go("Grad-CAM")
     picture = io.BytesIO()
     Image.fromarray((np.random.default_rng(0).random((60, 60, 3)) * 255).astype("uint8")).save(picture, "PNG")
@@ -88,8 +86,9 @@ def test_a_training_from_the_form_is_watched_stopped_and_resumed(open_lab, digit
     for name, value in {"Depth": "8", "Width": "4", "Steps": "2000"}.items():
         field = form.get_by_label(name, exact=True)
         field.fill(value)
-        lab.after(lambda field=field: field.press("Enter"))
-    assert "--steps 2000" in form.inner_text()
+        field.press("Enter")  # the estimate below the form has the page's script run as well, so its end tells nothing
+        words = f"--{name.lower()} {value}"
+        until(lab, lambda words=words: words in form.inner_text())
     lab.after(lab.page.locator('[class*="st-key-form-start"] button').click)
     until(lab, lambda: {run.id for run in list_runs(digit_nets)} - before)
     run = next(run for run in list_runs(digit_nets) if run.id not in before)

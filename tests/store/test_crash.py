@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,6 +61,8 @@ while True:
     assert run.problems == []
     run.version, run.progress, run.checkpoints()
     seen, reads = len(steps), reads + 1
+    if reads == 20:
+        print("enough", flush=True)
     if status != "running":
         break
 print(status, seen, reads, flush=True)
@@ -163,8 +166,11 @@ def test_readers_never_notice_writing_gathering_and_publishing(
     for reader in readers:
         assert reader.stdout
         assert reader.stdout.readline() == "reading\n"
-    step, until = 0, time.monotonic() + 4
-    while time.monotonic() < until:
+    looks = [threading.Thread(target=reader.stdout.readline, daemon=True) for reader in readers if reader.stdout]
+    for look in looks:
+        look.start()
+    step = 0
+    while step < 400 or any(look.is_alive() for look in looks):  # the readers look often at a table that grows
         writer.write("steps", {"step": step, "loss": 1.0})
         writer.write("layers", {"step": step, "layer": ["l0", "l1"], "output_grad_norm": float(step)})
         if step % 3 == 0:
@@ -177,10 +183,9 @@ def test_readers_never_notice_writing_gathering_and_publishing(
     for reader in readers:
         out, error = reader.communicate(timeout=60)
         assert not error
-        status, seen, reads = out.split()
+        status, seen, _ = out.split()
         assert status == "finished"
         assert int(seen) == step
-        assert int(reads) > 20  # many looks at a table that grew under them
 
 
 def test_taken_up_again_and_again_under_a_reader(tmp_path: Path, start: Start) -> None:
@@ -201,4 +206,4 @@ def test_taken_up_again_and_again_under_a_reader(tmp_path: Path, start: Start) -
     writer.flush()
     out, error = reader.communicate(timeout=60)
     assert not error
-    assert out.split()[1] == "120"
+    assert out.split()[-2] == "120"

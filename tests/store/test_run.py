@@ -67,8 +67,7 @@ def test_interrupted_is_seen_from_the_process(tmp_path: Path) -> None:
     # its number went to a later process; it ended; it waits to be reaped
     assert edited(run, attempts=[attempt | {"process": "then/1"}]).status == "interrupted"
     with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as child:
-        child.stdout.read()  # type: ignore[union-attr]
-        time.sleep(0.05)
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         zombie = edited(run, attempts=[attempt | {"pid": child.pid}])
         assert zombie.status == "interrupted"
     assert zombie.status == "interrupted"

@@ -161,7 +161,9 @@ def _choose_image(run: Run) -> tuple[Sample | None, list[background.Job]]:
     with st.container(horizontal=True, gap="xsmall"):  # which folds where there is no room for all
         for sample, number in zip(samples, range(first, first + STRIP), strict=False):
             with st.container(width=THUMB, gap="xxsmall"):
-                st.image(maps.enlarged(sample.picture, 96), alt=f"{sample.name}, class {sample.label}", width="stretch")
+                # within the page: the server forgets a file when the page is left, and a browser asks for it late
+                picture = maps.address(maps.enlarged(sample.picture, 96))
+                st.image(picture, alt=f"{sample.name}, class {sample.label}", width="stretch")
                 st.button(
                     str(number), key=f"pick-{number - first}", width="stretch", on_click=_pick, args=(number,),
                     type="primary" if number == index else "secondary",

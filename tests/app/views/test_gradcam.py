@@ -5,6 +5,7 @@ import time
 import pytest
 
 from labapp.app import background, questions
+from labapp.app.questions import STRIP
 from labapp.store import list_runs
 from tests.app.pages import grid, rows, settled
 
@@ -43,6 +44,14 @@ def test_another_image_by_its_button_and_by_its_number(trained, open_gradcam):
     assert grid(app) != before
     settled(app.number_input(key="image").set_value(0).run())
     assert grid(app) == before
+
+
+def test_every_picture_comes_with_the_page_and_is_never_asked_for_when_it_was_left(trained, open_gradcam):
+    strips = [each.proto.imgs for each in open_gradcam(trained).get("image")]
+    assert len(strips) == STRIP
+    assert all(
+        picture.url.startswith("data:image/png;base64,") and picture.alt for strip in strips for picture in strip
+    )
 
 
 def test_an_image_that_the_set_does_not_have(trained, open_gradcam):
@@ -111,7 +120,8 @@ def test_play_goes_through_the_checkpoints_and_stops(trained, open_gradcam):
     assert app.select_slider(key="checkpoint").value == steps[-1]
     app.button(key="play-checkpoint").click().run()
     seen = [app.select_slider(key="checkpoint").value]
-    for _ in range(60):
+    end = time.monotonic() + 150
+    while time.monotonic() < end:
         if not app.session_state["_playing-checkpoint"] and not app.session_state["_looking"]:
             break
         time.sleep(0.05)
