@@ -44,6 +44,7 @@ LOOK = 50  # ms between two looks at a count
 DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
   && [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(
        chart => chart.querySelector('canvas, svg') || !chart.offsetParent)
+  && !document.querySelector('[data-testid="stMain"] [data-testid="stSkeleton"]')
   && [...document.images].every(image => image.complete)
   && document.querySelector('[data-testid="stMain"] h1')"""
 
