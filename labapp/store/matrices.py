@@ -61,10 +61,10 @@ def read_matrices(table: Table, columns: Sequence[str], since: int | None = None
 
 def _read(table: Table, piece: Piece, columns: Sequence[str], since: int | None) -> Matrices | None:
     try:
+        names = set(piece.fragment.physical_schema.names)
+        if not {"step", "layer"} <= names:  # of another table, which a reader would not open as one of these
+            return None
         with pq.ParquetFile(piece.part.path, read_dictionary=["layer"], page_checksum_verification=True) as file:
-            names = set(file.schema_arrow.names)
-            if not {"step", "layer"} <= names:
-                return None
             groups = [
                 at for at, (_, high) in enumerate(parquet.steps_of_groups(file)) if since is None or high >= since
             ]

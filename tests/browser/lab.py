@@ -41,6 +41,9 @@ new MutationObserver(changes => {
 }).observe(document, {subtree: true, attributeFilter: ['data-test-script-state'], attributeOldValue: true});
 """
 LOOK = 50  # ms between two looks at a count
+LEFT = """([runs, title]) => window.labRuns > runs
+  || document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
+     && (document.querySelector('[data-testid="stMain"] h1')?.innerText ?? title) !== title"""
 DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
   && [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(
        chart => chart.querySelector('canvas, svg') || !chart.offsetParent)
@@ -137,12 +140,22 @@ class Lab:
         folded = self.page.locator('[data-testid="stSidebar"][data-collapsed="true"]').count()
         if folded:  # as it is on a phone, where it covers the page
             self.page.locator('[data-testid="stExpandSidebarButton"]').click()
-        self.after(link.click)
+        self._leave_for(link, title)
         if folded and self.page.locator('[data-testid="stSidebar"][data-collapsed="false"]').count():
             self.page.locator('[data-testid="stSidebar"]').hover()
             self.page.locator('[data-testid="stSidebarCollapseButton"] button').click()
             self.page.wait_for_selector('[data-testid="stSidebar"][data-collapsed="true"]', state="attached")
         return self
+
+    def _leave_for(self, link: Any, title: str) -> None:
+        """Click on a page's name, and wait until another page stands there: of a quick one no run may be seen."""
+        before = [self.page.evaluate("window.labRuns"), self.title()]
+        link.click()
+        try:
+            self.page.wait_for_function(LEFT, arg=before, polling=LOOK)
+        except Exception as error:
+            raise AssertionError(f"{title} did not come up after {before}: {self.text()[:500]}") from error
+        self.settled()
 
     def after(self, act: Callable[[], Any]) -> Lab:
         """Do something that has the page's script run, and wait until it has."""

@@ -206,6 +206,8 @@ def test_weights_that_are_not_finite_give_no_number(net, digit_nets):
         value = {"similarity": "cka", "spatial_order": "output_change", "level_gradients": "gradient_norm"}.get(
             name, "value"
         )
+        if name == "map_scores":  # what an even map scores is of the images, and fresh weights are finite
+            table = table[~table["net"].isin(["uniform", "untrained"])].rename(columns={"mean": "value"})
         assert table[value].isna().all(), name
 
 
