@@ -183,8 +183,8 @@ CLAIMS = (
         compares=("shortcut_scale",),
         sweep="shortcuts",
         shown="Overview",
-        published="CIFAR-10, test error of ResNet-110: identity 6.61 %; both paths × 0.5 12.35 %; shortcuts alone × 0.5 "
-        "fail",
+        published="CIFAR-10, test error of ResNet-110: identity 6.61 %; both paths × 0.5 12.35 %; shortcuts alone "
+        "× 0.5 fail",
     ),
     Claim(
         "lesions",
