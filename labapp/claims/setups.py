@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from labapp.claims.claim import Claim, Missing, Setup
-from labapp.claims.judging import NO_DATA, UNDECIDED, Judgement, judge
+from labapp.claims.judging import NO_DATA, SEEDS, Judgement, judge
 from labapp.config import BELONGS_TO, Experiment, listed
 from labapp.frames.naming import asked_for, settings
 from labapp.store import Entry, Listing, Run
@@ -21,7 +21,7 @@ NAMED = 4  # settings that are told of a setup at most
 
 
 def verdicts(claim: Claim, listing: Listing) -> list[Judgement]:
-    """The verdict of every setup of an archive, that of most seeds first; one without data where there is none."""
+    """The verdict of every setup of an archive, of the longest trainings first; one without data where none is."""
     groups = _grouped(claim, listing)
     found, missing = [], ""
     for entries in groups.values():
@@ -32,16 +32,17 @@ def verdicts(claim: Claim, listing: Listing) -> list[Judgement]:
             missing = missing or f"there is no {error}"
             continue
         runs = list(dict.fromkeys(run for one in measured for run in one.runs))
-        found.append(judge(claim, measured, _left(claim, entries), _shared_words(kept), runs))
+        verdict = judge(claim, measured, _left(claim, entries), _shared_words(kept), runs)
+        found.append((_rank(verdict, max(entry.experiment.steps for entry in kept)), verdict))
     if not found:
         return [judge(claim, (), _nothing(claim, groups, missing))]
-    return sorted(found, key=_rank, reverse=True)
+    return [verdict for _, verdict in sorted(found, key=lambda each: each[0], reverse=True)]
 
 
-def _rank(verdict: Judgement) -> tuple[bool, bool, int, str]:
+def _rank(verdict: Judgement, steps: int) -> tuple[bool, bool, int, int, str]:
+    """Never by the verdict: of several tries the one that decides would be false more often than it says."""
     seeds = min((part.seeds for part in verdict.parts), default=0)
-    newest = max(verdict.runs, default="")
-    return verdict.verdict != NO_DATA, verdict.verdict != UNDECIDED, seeds, newest
+    return verdict.verdict != NO_DATA, seeds >= SEEDS, steps, seeds, max(verdict.runs, default="")
 
 
 def _grouped(claim: Claim, listing: Listing) -> dict[str, list[Entry]]:

@@ -22,7 +22,9 @@ def _vgg(experiment: Experiment) -> str:
 
 
 def _fc(experiment: Experiment) -> str:
-    return "VGG with FC head" if experiment.family == "vgg" and experiment.head == "fc" else ""
+    """In the form of the paper: three layers, two of 4,096 units."""
+    asked = experiment.family == "vgg" and experiment.head == "fc" and experiment.form == "imagenet"
+    return "VGG with FC head" if asked else ""
 
 
 def _head(experiment: Experiment) -> str:
@@ -63,7 +65,8 @@ def _order(setup: Setup) -> Iterable[Observed]:
 
 def _sizes(setup: Setup) -> Iterable[Observed]:
     for head, seed, run in _both_heads(setup, "accepted_sizes", PLAN):
-        yield Observed(head, seed, float(probe(run, "accepted_sizes", PLAN)["accepted"].sum()), (run.id,))
+        table = probe(run, "accepted_sizes", PLAN)
+        yield Observed(head, seed, float(table.loc[table["accepted"], "positions"].nunique()), (run.id,))
 
 
 _about = partial(Claim, paper="vgg", sweep="vgg", shown="Architecture")
@@ -117,10 +120,11 @@ CLAIMS = (
     _about(
         "vgg-size",
         where="§3.2",
-        statement="A fully connected head fixes the size of the image; global average pooling leaves it free.",
+        statement="A fully connected head fixes the size of the image, up to the net's stride; global average pooling "
+        "leaves it free.",
         parts=(
-            Criterion("fc", "image sizes that are taken, FC head", 1.5, False, "no other than its own", "", True),
-            Criterion("gap", "image sizes that are taken, global pooling", 1.5, True, "more than its own", "", True),
+            Criterion("fc", "sizes of the last map that are taken, FC head", 1.5, False, "no other", "", True),
+            Criterion("gap", "sizes of the last map that are taken, pooling", 1.5, True, "more than its own", "", True),
         ),
         side=_head,
         measure=_sizes,
