@@ -167,7 +167,8 @@ def test_the_labs_own_sweeps_can_be_read_and_have_three_seeds(path):
     assert sweep.repeated == 0
     seeds = {}
     for each in sweep.planned:
-        seeds.setdefault(each.experiment.but(seed=0), set()).add(each.experiment.seed)
+        if each.experiment.steps > 2:  # else its architecture alone is asked
+            seeds.setdefault(each.experiment.but(seed=0), set()).add(each.experiment.seed)
     assert min(map(len, seeds.values())) >= 3
     if path.parent.name == "quick":
         assert {each.experiment.imageset for each in sweep.planned} == {"cluttered-digits"}  # nothing is downloaded
