@@ -41,9 +41,12 @@ new MutationObserver(changes => {
 }).observe(document, {subtree: true, attributeFilter: ['data-test-script-state'], attributeOldValue: true});
 """
 LOOK = 50  # ms between two looks at a count
-LEFT = """([runs, title]) => window.labRuns > runs
+CALM = 300  # ms
+# Another page stands there: its script was seen to end, or it has another title or address already.
+LEFT = """([runs, title, path]) => window.labRuns > runs
   || document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
-     && (document.querySelector('[data-testid="stMain"] h1')?.innerText ?? title) !== title"""
+     && (location.pathname !== path
+         || (document.querySelector('[data-testid="stMain"] h1')?.innerText ?? title) !== title)"""
 DRAWN = """() => document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState === 'notRunning'
   && [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')].every(
        chart => chart.querySelector('canvas, svg') || !chart.offsetParent)
@@ -149,12 +152,13 @@ class Lab:
 
     def _leave_for(self, link: Any, title: str) -> None:
         """Click on a page's name, and wait until another page stands there: of a quick one no run may be seen."""
-        before = [self.page.evaluate("window.labRuns"), self.title()]
+        before = [self.page.evaluate("window.labRuns"), self.title(), self.page.evaluate("location.pathname")]
         link.click()
         try:
             self.page.wait_for_function(LEFT, arg=before, polling=LOOK)
         except Exception as error:
             raise AssertionError(f"{title} did not come up after {before}: {self.text()[:500]}") from error
+        self.page.wait_for_timeout(CALM)  # the address comes with the first of the new page's messages
         self.settled()
 
     def after(self, act: Callable[[], Any]) -> Lab:
