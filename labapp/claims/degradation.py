@@ -6,6 +6,7 @@ that they are. So the question is asked for each normalisation and initialisatio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 
@@ -87,8 +88,6 @@ def _block(experiment: Experiment) -> str:
 
 
 def _bottleneck(setup: Setup) -> Iterable[Observed]:
-    import math
-
     for seed, runs in setup.pairs("basic", "bottleneck"):
         basic, narrow = runs
         yield Observed("accuracy", seed, accuracy(narrow) - accuracy(basic), _ids(runs))
