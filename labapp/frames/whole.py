@@ -41,7 +41,7 @@ def read_whole_steps(run: Run, marks: int = MARKS) -> pd.DataFrame:
     steps = run.steps(columns=["step", *OF_STEPS.values()])
     parts = {name: steps[["step", column]].set_axis(["step", "value"], axis=1) for name, column in OF_STEPS.items()}
     if "totals" in run.tables():
-        totals = run.table("totals")
+        totals = run.table("totals", columns=["step", *OF_TOTALS])
         for name in OF_TOTALS:
             if name == "grad_norm" and parts[name]["value"].notna().any():
                 continue

@@ -28,7 +28,7 @@ from labapp.store.matrices import Matrices, read_matrices
 from labapp.store.parquet import require_bounded, verify, write_table
 from labapp.store.parts import mark_of
 from labapp.store.record import NAME, Record, read_record
-from labapp.store.schema import NOTHING, TABLES
+from labapp.store.schema import TABLES, known_columns
 from labapp.store.table import Table, damage_below
 
 _PROBE = re.compile(r"(.+)\.step-(\d{8,})\.parquet")
@@ -188,7 +188,7 @@ class Run:
         return read_matrices(self._table("layers"), columns, since)
 
     def _table(self, name: str) -> Table:
-        table = self._tables.setdefault(name, Table(self.path / name, TABLES.get(name, NOTHING)))
+        table = self._tables.setdefault(name, Table(self.path / name, known_columns(name)))
         table.last = self.record.parts.get(name)  # read before the parts are: there may be more of them by then
         return table
 

@@ -31,7 +31,7 @@ QUANTITIES = (
 )
 _OF_STEPS = ("loss", "accuracy", "learning_rate", "grad_norm", "seconds", "images_per_second")
 _WORD, _WHOLE, _REAL = pa.string(), pa.int64(), pa.float32()
-TABLES: dict[str, pa.Schema] = {  # any other name makes a table of its own, with the columns it is given
+TABLES: dict[str, pa.Schema] = {  # of every run; any other name makes a table of its own, with the columns it is given
     "layers": pa.schema(
         [
             ("step", _WHOLE),
@@ -48,7 +48,36 @@ TABLES: dict[str, pa.Schema] = {  # any other name makes a table of its own, wit
     "evals": pa.schema([("step", _WHOLE), ("split", _WORD), ("loss", _REAL), ("accuracy", _REAL)]),
 }
 NOTHING = pa.schema([])
+_OF_WHAT = [("step", _WHOLE), ("layer", _WORD), ("of", _WORD)]
+FURTHER: dict[str, pa.Schema] = {  # tables that a recorder makes where it is asked, or has something to say
+    "totals": pa.schema(
+        [
+            ("step", _WHOLE),
+            *((name, _REAL) for name in ("grad_norm", "grad_norm_used", "loss_scale")),
+            ("skipped", _WHOLE),
+        ]
+    ),
+    "lifetimes": pa.schema([("step", _WHOLE), ("layer", _WORD), ("channel", _WHOLE), ("event", _WORD)]),
+    "histograms": pa.schema([*_OF_WHAT, ("exponent", _WHOLE), ("count", _WHOLE)]),
+    "spreads": pa.schema([*_OF_WHAT, *((name, _REAL) for name in ("minimum", "lower", "median", "upper", "maximum"))]),
+    "divergence": pa.schema(
+        [
+            ("step", _WHOLE),
+            *((name, _WORD) for name in ("what", "layer", "kind")),
+            ("places", _WHOLE),
+            ("input", _WORD),
+            ("after", _WHOLE),
+            ("note", _WORD),
+        ]
+    ),
+}
+
 Words: TypeAlias = list[Any]
+
+
+def known_columns(table: str) -> pa.Schema:
+    """The columns that a table has even where none of its parts is there yet, or can be read; none of another's own."""
+    return TABLES.get(table) or FURTHER.get(table) or NOTHING
 
 
 class Chunk(NamedTuple):

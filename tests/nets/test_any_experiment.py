@@ -30,6 +30,7 @@ SMALL: dict[str, st.SearchStrategy] = {
     "compression": st.sampled_from([0.3, 0.5, 1.0]),
     "dropout": st.sampled_from([0.0, 0.2, 0.5]),
     "preactivation": st.booleans(),
+    "shortcut_scale": st.sampled_from([0.5, 1.0, 1.5]),
     "bottleneck": st.booleans(),
     "steps": st.integers(1, 10**6),
     "batch_size": st.integers(1, 512),
@@ -68,6 +69,10 @@ def likely(draw: st.DrawFn) -> dict[str, Any]:
     for name in draw(st.lists(st.sampled_from([*rest, "schedule", "record", "precision"]), unique=True, max_size=6)):
         values[name] = draw(st.sampled_from(CHOICES[name]) if name in CHOICES else SMALL[name])
     return values
+
+
+def test_every_option_of_a_family_is_tried() -> None:
+    assert set(BELONGS_TO) - {"configuration"} <= {*CHOICES, *SMALL}
 
 
 def made(values: dict[str, Any]) -> Experiment | None:
