@@ -18,9 +18,25 @@ from analysis.plates import Plate
 from analysis.publish import options_of, put, reading, spoken
 from labapp.config import LabError, listed, nearest
 
-SCRIPTS = ("degradation", "gradient_flow")  # in the order of the gallery
+SCRIPTS = (  # in the order of the gallery
+    "claims_at_a_glance",
+    "vanish_or_explode",
+    "degradation",
+    "gradient_flow",
+    "layer_responses",
+    "residual_split",
+    "brackets",
+    "path_lengths",
+    "lesions",
+    "shattering",
+    "parameter_efficiency",
+    "feature_reuse",
+    "similarity",
+    "architecture_table",
+    "gradcam",
+)
 DATA = Path(__file__).parent / "data"
-ACROSS, COLOURS = 820, 128  # pixels and colours of a picture of the gallery
+ACROSS, LARGEST = 820, 120_000  # pixels and bytes of a picture of the gallery
 
 
 def all_plates(only: Sequence[str] = ()) -> list[Plate]:
@@ -40,7 +56,10 @@ def small(picture: Path, gallery: Path) -> Path:
         shrunk = image.convert("RGB").resize(
             (ACROSS, round(image.height * ACROSS / image.width)), Image.Resampling.LANCZOS
         )
-    shrunk.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    for colours in (256, 96, 48, 24):
+        shrunk.quantize(colours, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+        if path.stat().st_size <= LARGEST:
+            break
     return path
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from analysis.moments import MOMENTS, at_moment, when
 from analysis.plates import WHO, Plate, band_of, joined, styles_of
-from analysis.publish import ACROSS, command, panels
+from analysis.publish import command, outer, panels
 from labapp import frames, palette
 from labapp.config import LabError
 from labapp.figures import WIDTH, colour_bar, dots, heatmap, legend, profile
@@ -77,13 +77,10 @@ def drawn_cells(table: pd.DataFrame) -> Figure:
     finite = pd.concat([cells["value"], cells["extreme"]]).dropna()
     norm = Normalize(finite.min(), finite.max()) if len(finite) else Normalize(-1, 0)
     figure, axes = panels(nets, lambda across, down: (WIDTH, 0.3 + 1.9 * down))
-    for place, (net, ax) in enumerate(axes.items()):
+    for net, ax in axes.items():
         heatmap(data=cells[cells["net"] == net], x="step", y="depth", hue="value", ax=ax, norm=norm)
         ax.set_title(net)
-        if place % ACROSS:
-            ax.set_ylabel("")
-        if place + ACROSS < len(nets):
-            ax.set_xlabel("")
+        outer(ax)
     colour_bar(figure, figure.axes, norm, TITLE)
     return figure
 

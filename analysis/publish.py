@@ -134,7 +134,7 @@ def measured(plates: Sequence[Plate], runs: list[Run], chosen: bool = False) -> 
     for plate in plates:
         own = runs if chosen else of_sweeps(runs, plate.sweeps)
         if len(own) < len(runs):
-            print(f"{plate.name}: {len(own)} runs of {listed(plate.sweeps)}, of {len(runs)}", file=sys.stderr)  # noqa: T201
+            print(f"{plate.name}: of {len(runs)} runs the {len(own)} of {_tags(plate)}", file=sys.stderr)  # noqa: T201
         try:
             table = plate.measured(own)
         except LabError as error:
@@ -147,6 +147,10 @@ def measured(plates: Sequence[Plate], runs: list[Run], chosen: bool = False) -> 
     for name, error in errors.items():
         print(f"left out: {name}: {error}", file=sys.stderr)  # noqa: T201
     return texts
+
+
+def _tags(plate: Plate) -> str:
+    return f"the sweep{'s' * (len(plate.sweeps) > 1)} {listed(plate.sweeps)}"
 
 
 def plate_of(path: Path, plates: Sequence[Plate]) -> Plate:
@@ -217,15 +221,24 @@ def _csv(text: str, out: Path, name: str) -> Path:
 
 
 def panels(names: Sequence[str], size: Callable[[int, int], tuple[float, float]]) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with one panel for each name, at most `ACROSS` in a row; the rest of the last row stays empty.
+    """A figure with one panel for each name, at most `ACROSS` in a row, as even as can be.
 
     Args:
         names: In the order in which they are read.
         size: Width and height in inches, for so many panels across and down.
     """
-    across = min(ACROSS, len(names))
-    down = math.ceil(len(names) / across)
+    down = math.ceil(len(names) / ACROSS)
+    across = math.ceil(len(names) / down)
     figure, axes = plt.subplots(down, across, figsize=size(across, down), layout="constrained", squeeze=False)
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
     return figure, dict(zip(names, axes.flat, strict=False))
+
+
+def outer(ax: Axes) -> None:
+    """Labels stand at the left and the lower edge of a figure of `panels` alone."""
+    place = ax.get_subplotspec()
+    if place and not place.is_first_col():
+        ax.set_ylabel("")
+    if place and not place.is_last_row():
+        ax.set_xlabel("")

@@ -107,7 +107,14 @@ def legend(
     if band:
         handles.append(Patch(color=palette.MUTED, alpha=BAND["alpha"], linewidth=0, label=band))
     key(figure)
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)), handlelength=3, borderpad=0)
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=min(6, len(handles)),
+        handlelength=2.6,
+        columnspacing=1.4,
+        borderpad=0,
+    )
 
 
 def _shown(name: str) -> str:
