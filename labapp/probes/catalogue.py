@@ -159,6 +159,16 @@ _LISTED = (
         asked=True,
     ),
     ProbeSpec(
+        "loss_surface",
+        "Loss surface",
+        "How does the loss change around the trained weights?",
+        "probes.gradients",
+        "last",
+        128,
+        page="Gradient flow",
+        asked=True,
+    ),
+    ProbeSpec(
         "lesions",
         "Lesions",
         "How badly does the net take the loss of a block?",

@@ -5,6 +5,7 @@ The tabs below the Gradient flow page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -38,6 +39,7 @@ def draw(archive: app.OpenArchive) -> None:
             "Branch and shortcut": _shortcuts,
             "Lengths of paths": _paths,
             "Shattering": _shattering,
+            "Loss surface": _surface,
             "Noise": _noise,
         },
         "more",
@@ -230,6 +232,43 @@ def line_words(rows: pd.DataFrame) -> str:
         )
     said = [note for note in dict.fromkeys(rows["note"].fillna("")) if note] if len(rows) else []
     return below.of_runs(words) if words else (said[0] if said else "no finite value")
+
+
+def _surface(archive: app.OpenArchive) -> None:
+    below.checkpointed(archive, ["loss_surface"], "surface", _planes)
+
+
+def _planes(runs: Sequence[Run], step: int) -> None:
+    rows = frames.loss_surface(runs, step, app.probe)
+    below.picture("surface_loss", plane_words(rows))
+    if rows.empty:
+        return
+    low, high = charts.log_span(rows["value"])
+    domain = charts.colour_domain([math.log10(low), math.log10(high)])
+    bar = charts.scale_chart("surface_loss", domain)
+    app.colour_bar(bar, "surface-bar", "The colour scale of the loss surfaces")
+    names = list(rows["run"].unique())
+    across = max(2, min(3, len(names)))  # one alone would be too wide
+    for at in range(0, len(names), across):
+        for run, column in zip(names[at : at + across], st.columns(across, gap="medium"), strict=False):
+            own = rows[rows["run"] == run]
+            with column:
+                alt = f"Loss of {run} in a plane of two random directions around its weights"
+                app.chart(charts.surface_chart(own, domain), f"surface-{run}", alt, own, bar, plane_words(own))
+
+
+def plane_words(rows: pd.DataFrame) -> str:
+    """What a loss surface shows of each run, in one line."""
+    planes = app.rows(frames.of_planes(rows))
+    return (
+        below.of_runs(
+            f"{palette.number(row.middle)} in the middle of {row.run}, up to {palette.number(row.greatest)}; "
+            f"{palette.percent(row.below)} of the plane is below guessing ({palette.number(row.guessing)})"
+            + (f", {row.ill:,} points are not finite" if row.ill else "")
+            for row in planes
+        )
+        or "no checkpoint of the chosen runs stands for this step"
+    )
 
 
 def _noise(archive: app.OpenArchive) -> None:
