@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
-from labapp.claims.numbers import LAST, accuracy, decades, multiply_adds, responses, training_error
+from labapp.claims.numbers import LAST, accuracy, decades, multiply_adds, response, training_error
 from labapp.config import Experiment
 from labapp.store import Run
 
@@ -76,10 +76,10 @@ def _vanishing(step: int, setup: Setup) -> Iterable[Observed]:
 
 def _responses(setup: Setup) -> Iterable[Observed]:
     for seed, runs in setup.pairs(*deepest(setup)):
-        plain, residual = (float(responses(run).median()) for run in runs)
+        plain, residual = (response(run) for run in runs)
         yield Observed("residual", seed, residual - plain, _ids(runs))
     for seed, runs in setup.pairs(*_family(setup, "residual")):
-        shallow, deep = (float(responses(run).median()) for run in runs)
+        shallow, deep = (response(run) for run in runs)
         yield Observed("deeper", seed, deep - shallow, _ids(runs))
 
 

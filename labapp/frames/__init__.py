@@ -39,6 +39,7 @@ from labapp.frames.gradients import (
     layer_table,
     of_layers_that_have,
     quantities_for,
+    ratios_of_ends,
 )
 from labapp.frames.grids import LAYER, Grid, Panel, moments, read_grid, rows_at, span
 from labapp.frames.heatmap import gradient_heatmap
@@ -160,6 +161,7 @@ __all__ = [
     "published_words",
     "pyramid",
     "quantities_for",
+    "ratios_of_ends",
     "read_curves",
     "read_dead_spans",
     "read_divergence",
