@@ -15,7 +15,7 @@ from labapp.charts.encodings import NUMBER, Chart, of_run, of_step, ticks_along
 QUANTITY = "surface_loss"
 
 
-def surface_chart(rows: pd.DataFrame, domain: Domain, height: int = 300) -> Chart:
+def surface_chart(rows: pd.DataFrame, domain: Domain, height: int = 380) -> Chart:
     """The loss over the plane of one run; a point whose loss is zero or not finite has a colour of its own.
 
     Args:

@@ -27,6 +27,7 @@ SPLIT = {
     "examples": "images",
 }
 JACOBIAN = {"error": "a singular value lies within", "blocks": "blocks spanned", "examples": "images"}
+BRIGHTEST = 100.0  # nats of the last colour of a loss surface: beyond it a net is lost, however much
 BLOCKS, STAGES = "one block", "from a block to its stage's end"
 
 
@@ -244,7 +245,7 @@ def _planes(runs: Sequence[Run], step: int) -> None:
     if rows.empty:
         return
     low, high = charts.log_span(rows["value"])
-    domain = charts.colour_domain([math.log10(low), math.log10(high)])
+    domain = charts.colour_domain([math.log10(low), math.log10(min(high, max(BRIGHTEST, 10 * low)))])
     bar = charts.scale_chart("surface_loss", domain)
     app.colour_bar(bar, "surface-bar", "The colour scale of the loss surfaces")
     names = list(rows["run"].unique())
@@ -259,16 +260,13 @@ def _planes(runs: Sequence[Run], step: int) -> None:
 
 def plane_words(rows: pd.DataFrame) -> str:
     """What a loss surface shows of each run, in one line."""
-    planes = app.rows(frames.of_planes(rows))
-    return (
-        below.of_runs(
-            f"{palette.number(row.middle)} in the middle of {row.run}, up to {palette.number(row.greatest)}; "
-            f"{palette.percent(row.below)} of the plane is below guessing ({palette.number(row.guessing)})"
-            + (f", {row.ill:,} points are not finite" if row.ill else "")
-            for row in planes
-        )
-        or "no checkpoint of the chosen runs stands for this step"
-    )
+    planes = [
+        f"the loss of {row.run} is {palette.number(row.middle)} in the middle, {palette.number(row.greatest)} at most "
+        f"and below that of guessing ({palette.number(row.guessing)}) in {palette.percent(row.below)} of the plane"
+        f"{f', not finite at {row.ill:,} points' if row.ill else ''}"
+        for row in app.rows(frames.of_planes(rows))
+    ]
+    return below.of_runs(planes) or "no checkpoint of the chosen runs stands for this step"
 
 
 def _noise(archive: app.OpenArchive) -> None:
