@@ -76,6 +76,7 @@ from labapp.frames.signals import (
 )
 from labapp.frames.slopes import gradient_slope, over_seeds, sampled_slopes
 from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
+from labapp.frames.surface import loss_surface, of_planes
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
 from labapp.frames.whole import OF_STEPS, OF_TOTALS, read_whole_steps, whole_steps
@@ -135,6 +136,7 @@ __all__ = [
     "lesions",
     "library",
     "longest",
+    "loss_surface",
     "magnitudes",
     "map_scores",
     "medians",
@@ -146,6 +148,7 @@ __all__ = [
     "near",
     "observations",
     "of_layers_that_have",
+    "of_planes",
     "over_seeds",
     "overview",
     "pair_similarity",
