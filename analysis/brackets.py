@@ -143,7 +143,7 @@ def _blocks(ax: Axes, rows: pd.DataFrame) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.legend(loc="upper left", ncols=2)
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high * 2.5)  # room for the legend
+    ax.set_ylim(max(low, min(-0.4, 1.2 * own["least"].min())), high * 2.5)  # room for the legend
 
 
 PLATES = (Plate("brackets", measured, drawn, sweeps=("shortcuts",), claims=("bracket", "shortcut-share")),)

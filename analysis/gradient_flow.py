@@ -27,7 +27,7 @@ from labapp.store import Run
 
 QUANTITY = "output_grad_norm"
 TITLE = palette.quantity(QUANTITY).title
-CELLS = 1000  # of a net's heatmap
+CELLS = 800  # of a net's heatmap
 EDGES = ["depth", "depth_start", "depth_end", "step", "step_end"]
 LOGS = ["value", "extreme"]
 

@@ -57,7 +57,7 @@ def _said(run: Run) -> str:
     """What tells the nets of a family apart, short enough to stand at a mark."""
     own = run.experiment
     if own.family == "dense":
-        return f"{_line(own).removeprefix('dense').strip()} {own.depth}, k {own.growth_rate}".strip()
+        return f"{_line(own).removeprefix('dense').strip()} {own.depth}-{own.growth_rate}".strip()
     return f"{own.depth}, width {own.width}"
 
 
@@ -77,12 +77,13 @@ def _published() -> pd.DataFrame:
     both = errors.drop_duplicates(key).merge(
         sizes.drop_duplicates(key)[[*key, "value"]], on=key, suffixes=("", "_parameters")
     )
+    shorter = {r"^(DenseNet-|DenseNet |ResNet-)": "", " k=": "-", "L=": ""}
     lines = [_line(experiment_of(row)) for row in both.to_dict("records")]
     return pd.DataFrame(
         {
             "what": "published", "net": both["net"], "family": both["family"], "net_depth": both["depth"],
-            "said": both["net"].str.replace(r"^(DenseNet-|DenseNet |ResNet-)", "", regex=True), "line": lines, "parameters": both["value_parameters"], "error": both["value"] / 100,
-            "source": both["source"],
+            "line": lines, "said": both["net"].replace(shorter, regex=True),
+            "parameters": both["value_parameters"], "error": both["value"] / 100, "source": both["source"],
         }
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ def drawn(table: pd.DataFrame) -> Figure:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, filled: bool) -> None:
-    for (family, _), own in rows.groupby(["family", "line"], sort=False):
+    for (family, line), own in rows.groupby(["family", "line"], sort=False):
         colour = palette.colour(str(family))
         nets = own.groupby(["net", "said", "parameters"], sort=False)["error"].agg(["mean", "min", "max"]).mul(100)
         nets = nets.reset_index().sort_values("parameters")
@@ -117,10 +118,12 @@ def _panel(ax: Axes, rows: pd.DataFrame, filled: bool) -> None:
             nets["parameters"], nets["mean"], yerr=spread if filled else None, color=colour, linewidth=1.1, capsize=2,
             marker=MARKS[str(family)], markersize=4, mfc=colour if filled else "white",
         )  # fmt: skip
-        for net in nets.itertuples():
+        for at, net in enumerate(nets.itertuples()):  # words on sides where they do not lie over each other
+            left = str(line).endswith("C")
+            beside = (-4 if left else 3, -9 - 7 * (at % 2) if left else 4)
             ax.annotate(
-                str(net.said), (net.parameters, net.mean), xytext=(3, -9) if family == "dense" else (3, 4), textcoords="offset points",
-                fontsize=6, color=colour,
+                str(net.said), (net.parameters, net.mean), xytext=beside, textcoords="offset points", fontsize=6,
+                color=colour, ha="right" if left else "left",
             )  # fmt: skip
     ax.set_xscale("log")
     low, high = rows["parameters"].min() / 1.3, rows["parameters"].max() * 2

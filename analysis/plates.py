@@ -94,8 +94,3 @@ def band_of(table: pd.DataFrame) -> str:
     return (
         f"range over {counts[0]} to {counts[-1]} seeds" if counts[0] < counts[-1] else f"range over {counts[0]} seeds"
     )
-
-
-def looks(runs: Sequence[Run]) -> pd.DataFrame:
-    """`styles_of` runs."""
-    return styles_of(who(runs))

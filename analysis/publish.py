@@ -27,14 +27,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.plates import Plate, looks, of_sweeps
+from analysis.plates import Plate, of_sweeps
 from analysis.written import INCOMPLETE, incomplete, notes, read_table, signed, written
 from labapp import palette
 from labapp.config import LabError, listed, nearest
 from labapp.figures import UNDATED, paper
 from labapp.store import Run, broken_runs, list_runs
 
-__all__ = ["ACROSS", "command", "looks", "panels", "pick", "publish"]
 ACROSS = 3  # panels in a row
 TOLD = 3  # sentences under a figure; standard error has them all
 
@@ -59,10 +58,7 @@ def options_of(about: str | None, *, runs: bool = True, out: Path = Path("figure
     return parser
 
 
-Draw = Callable[[list[Run], Path], list[Path]]
-
-
-def command(plates: Sequence[Plate] | Draw, about: str | None, argv: Sequence[str] | None = None) -> int:
+def command(plates: Sequence[Plate], about: str | None, argv: Sequence[str] | None = None) -> int:
     """Draw the figures of one script from the command line; 0, or 2 after a sentence about what is wrong."""
     parser = options_of(about)
     parser.add_argument(
@@ -74,12 +70,6 @@ def command(plates: Sequence[Plate] | Draw, about: str | None, argv: Sequence[st
     options = parser.parse_args(argv)
     mpl.use("agg")
     with spoken(options.out) as failed:
-        if callable(plates):
-            runs = pick(options.runs, options.only)
-            options.out.mkdir(parents=True, exist_ok=True)
-            with paper():
-                print(*plates(runs, options.out), sep="\n")  # noqa: T201
-            return 0
         if options.table:
             texts = {plate_of(path, plates): reading(path) for path in options.table}
         else:

@@ -16,7 +16,17 @@ import pandas as pd
 import labapp
 
 INCOMPLETE = "incomplete"  # the column, in the first row, of what was damaged or missing in the runs
-TEXT = ("experiment", "net", "run", "run_id", "layer", INCOMPLETE)  # also where all of them look like numbers
+TEXT = (
+    "experiment",
+    "net",
+    "run",
+    "layer",
+    "block",
+    "target",
+    "predicted",
+    "said",
+    INCOMPLETE,
+)  # also where all of them look like numbers
 
 
 def written(table: pd.DataFrame) -> str:
