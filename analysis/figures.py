@@ -34,6 +34,7 @@ SCRIPTS = (  # in the order of the gallery
     "similarity",
     "architecture_table",
     "gradcam",
+    "diagnosis",
 )
 DATA = Path(__file__).parent / "data"
 ACROSS, LARGEST = 820, 120_000  # pixels and bytes of a picture of the gallery
