@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +26,7 @@ from labapp.figures.lines import curve, dots, profile
 from labapp.figures.paper import UNDATED, WIDTH, colour_bar, legend
 
 ACROSS = 3  # panels in a row
+LETTERS = 26  # of a panel's title on one line
 STRIP = 0.62  # inches of one number of a claim
 
 
@@ -83,7 +86,7 @@ def layer_heatmaps(cells: pd.DataFrame, nets: Sequence[str], title: str) -> Figu
             ax.set_axis_off()
             continue
         heatmap(data=cells[cells["net"] == nets[place]], x="step", y="depth", hue="value", ax=ax, norm=norm)
-        ax.set_title(nets[place])
+        ax.set_title(textwrap.fill(nets[place], LETTERS))
         if place % across:
             ax.set_ylabel("")
         if place + across < len(nets):
@@ -146,6 +149,10 @@ def as_png(figure: Figure, density: float) -> bytes:
 
 def _saved(figure: Figure, form: str, **options: Any) -> bytes:
     held = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "path"}):
+    if figure.get_layout_engine() is not None:  # each drawing would move things a little again
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    with mpl.rc_context({"svg.fonttype": "path"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a name in letters that the font lacks: boxes
         figure.savefig(held, format=form, metadata=UNDATED[form], **options)
     return held.getvalue()

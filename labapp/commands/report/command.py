@@ -57,8 +57,7 @@ def _paths(out: str, pdf: bool) -> list[Path]:
     path = Path(out)
     if path.suffix.lower() not in FORMS:
         raise LabError(f"a report is {listed(FORMS, 'or')}, so --out {out} has to end in one of them")
-    beside = path.with_suffix(".pdf")
-    return [path, beside] if pdf and beside != path and path.suffix.lower() != ".pdf" else [path]
+    return [path, path.with_suffix(".pdf")] if pdf and path.suffix.lower() != ".pdf" else [path]
 
 
 def _may_be_written(path: Path, force: bool) -> None:
@@ -69,6 +68,8 @@ def _may_be_written(path: Path, force: bool) -> None:
         raise LabError(f"there is no folder {path.parent}; make it, or choose another --out")
     try:
         known = not path.exists() or any(mark in path.read_bytes() for mark in MARKS)
+        beside(path).touch()
+        beside(path).unlink()
     except OSError as error:
         raise _unwritable(path, error) from None
     if not known and not force:
@@ -77,12 +78,16 @@ def _may_be_written(path: Path, force: bool) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """The whole file, or the one that was there stays."""
-    beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_bytes(content)
-        beside.replace(path)
+        beside(path).write_bytes(content)
+        beside(path).replace(path)
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def beside(path: Path) -> Path:
+    """Where a file is made before it takes its name."""
+    return path.with_name(f".{path.name}.part")
 
 
 def _unwritable(path: Path, error: OSError) -> LabError:

@@ -28,7 +28,8 @@ def diagnoses_chapter(scope: ReportScope) -> Chapter:
             rows.append((name, entry.id, f"It cannot be read: {error}."))
             continue
         rows.append((name, entry.id, verdict(told)))
-        folds.append(_fold(name, told))
+        if told.findings:
+            folds.append(_fold(name, told))
     blocks += [RowTable(("run", "id", "what was found"), tuple(rows)), *folds]
     return Chapter("diagnoses", "Diagnosis of each run", tuple(blocks))
 
@@ -43,4 +44,4 @@ def _fold(name: str, told: Diagnosis) -> Fold:
     asked = sum(not one.reason for one in told.looks)
     blocks.append(Paragraph(f"{asked} questions were asked." + (" Not asked: " + " ".join(blind) if blind else "")))
     count = len(told.findings)
-    return Fold(f"{name}: {count} finding{'s' * (count != 1)}" if count else f"{name}: nothing found", tuple(blocks))
+    return Fold(f"{name}: {count} finding{'s' * (count != 1)}", tuple(blocks))

@@ -8,7 +8,7 @@ from typing import Any
 
 from labapp.claims import NO_DATA, Judgement
 from labapp.claims.wording import command_for
-from labapp.commands.report.document import Chapter, Paragraph, RowTable, Subheading
+from labapp.commands.report.document import Chapter, CommandLine, Paragraph, RowTable, Subheading
 from labapp.commands.report.scope import ReportScope
 from labapp.config import LabError, listed
 from labapp.probes.catalogue import CATALOGUE
@@ -99,12 +99,16 @@ def _claims(scope: ReportScope, found: dict[str, list[Judgement]]) -> list[Any]:
     if not lacking:
         return [Paragraph("Every claim that the lab knows could be judged.")]
     if not scope.whole:
-        commands = listed(_commands(lacking, scope.root))
+        commands = listed(f"`{command}`" for command in _commands(lacking, scope.root))
         words = f"{len(lacking)} claims are about other runs: {listed(verdict.claim.name for verdict in lacking)}."
         return [Paragraph(f"{words} They are made by {commands}.")]
-    rows = tuple((verdict.claim.statement, verdict.note, command_for(verdict.claim, scope.root)) for verdict in lacking)
-    return [Subheading("Claims without data"), RowTable(("claim", "what is missing", "command"), rows)]
+    blocks: list[Any] = [Subheading("Claims without data, by the command that makes their runs")]
+    for command in _commands(lacking, scope.root):
+        own = [verdict for verdict in lacking if command_for(verdict.claim, scope.root) == command]
+        rows = tuple((verdict.claim.statement, verdict.note) for verdict in own)
+        blocks += [CommandLine(command), RowTable(("claim", "what is missing"), rows)]
+    return blocks
 
 
 def _commands(lacking: Iterable[Judgement], root: str) -> list[str]:
-    return list(dict.fromkeys(f"`{command_for(verdict.claim, root)}`" for verdict in lacking))
+    return list(dict.fromkeys(command_for(verdict.claim, root) for verdict in lacking))
