@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from functools import partial
 
-from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup, no_dearer
 from labapp.claims.numbers import LAST, accuracy, decades, multiply_adds, response, training_error
 from labapp.config import Experiment
 from labapp.store import Run
@@ -84,12 +84,14 @@ def _responses(setup: Setup) -> Iterable[Observed]:
 
 
 def _block(experiment: Experiment) -> str:
-    return str(experiment.block) if experiment.family == "residual" else ""
+    if experiment.family != "residual":
+        return ""
+    return f"{experiment.block}-{experiment.depth}, width {experiment.width}"
 
 
 def _bottleneck(setup: Setup) -> Iterable[Observed]:
-    for seed, runs in setup.pairs("basic", "bottleneck"):
-        basic, narrow = runs
+    for seed, runs in setup.pairs(*no_dearer(setup, "bottleneck", "basic", multiply_adds, "multiply-adds")):
+        narrow, basic = runs
         yield Observed("accuracy", seed, accuracy(narrow) - accuracy(basic), _ids(runs))
         yield Observed("cost", seed, math.log10(multiply_adds(narrow) / multiply_adds(basic)), _ids(runs))
 

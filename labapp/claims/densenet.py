@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup, no_dearer
 from labapp.claims.kept import kept
 from labapp.claims.numbers import accuracy, decades, multiply_adds, parameters, probe
 from labapp.config import Experiment
@@ -58,14 +58,7 @@ def _family(setup: Setup, family: str) -> list[str]:
 
 
 def _efficient(setup: Setup) -> Iterable[Observed]:
-    """The largest dense net, beside the smallest residual net that has at least as many weights."""
-    weights = {name: parameters(next(iter(side.values()))) for name, side in setup.sides.items() if "plain" not in name}
-    dense = max(_family(setup, "dense"), key=weights.__getitem__)
-    larger = [name for name in _family(setup, "residual") if weights[name] >= weights[dense]]
-    if not larger:
-        raise Missing(f"residual net of at least as many weights as {dense}")
-    residual = min(larger, key=weights.__getitem__)
-    for seed, runs in setup.pairs(dense, residual):
+    for seed, runs in setup.pairs(*no_dearer(setup, "dense", "residual", parameters, "weights")):
         one, other = runs
         ids = tuple(run.id for run in runs)
         yield Observed("accuracy", seed, accuracy(one) - accuracy(other), ids)
