@@ -166,8 +166,8 @@ def text_of(pdf):
             drawn = zlib.decompress(stream)
         except zlib.error:
             continue
-        for line in re.findall(rb"\[(.*?)\] TJ|(\((?:[^()\\]|\\.)*\)) Tj", drawn, re.DOTALL):
-            parts = re.findall(rb"\(((?:[^()\\]|\\.)*)\)", line[0] or line[1], re.DOTALL)
+        for line in re.findall(rb"\bBT\s(.*?)\sET\b", drawn, re.DOTALL):
+            parts = re.findall(rb"\(((?:[^()\\]|\\.)*)\)", line, re.DOTALL)
             found.append(re.sub(rb"\\(.)", rb"\1", b"".join(parts)).replace(b"\0", b"").decode("latin-1"))
     return found
 
@@ -179,8 +179,7 @@ def test_the_pdf_holds_the_same(document):
     lines = text_of(pdf)
     words = " ".join(lines)
     for chapter in document.chapters:
-        title = re.escape(chapter.title).replace("fi", ".{1,2}")  # one sign in print
-        assert any(re.search(title, line) for line in lines), title
+        assert chapter.title.replace("fi", "") in lines  # which is one sign, of another font
     for part in (
         "Identity shortcuts train to a higher accuracy",
         "supported",
