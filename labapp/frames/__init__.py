@@ -76,6 +76,7 @@ from labapp.frames.signals import (
 )
 from labapp.frames.slopes import gradient_slope, over_seeds, sampled_slopes
 from labapp.frames.steps import TOLERANCE, averaged, middle_step, moment, near, standing, together
+from labapp.frames.surface import loss_surface, of_planes
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
 from labapp.frames.whole import OF_STEPS, OF_TOTALS, read_whole_steps, whole_steps
@@ -136,6 +137,7 @@ __all__ = [
     "lesions",
     "library",
     "longest",
+    "loss_surface",
     "magnitudes",
     "map_scores",
     "medians",
@@ -147,6 +149,7 @@ __all__ = [
     "near",
     "observations",
     "of_layers_that_have",
+    "of_planes",
     "over_seeds",
     "overview",
     "pair_similarity",
