@@ -88,8 +88,8 @@ def loss_surface(
             \delta_{ij} \rVert \cdot \lVert \theta_{ij} \rVert$ for filter j of layer i; biases and norms do not move.
         Source: Li et al. 2018 (arXiv 1712.09913), eq. 1 and §4.
         Batch norm: Running statistics of the net itself, which are not made anew at other points of the plane.
-        Sampling: 21 × 21 points on at most 128 test images; two directions of one seed, the same draw for every net of
-            one shape.
+        Sampling: 21 × 21 points on at most 64 test images, which are 441 passes forward; two directions of one seed,
+            the same draw for every net of one shape.
         Fails: A random plane says little of other directions, and a surface of few images little of all. Away from
             the net running statistics no longer fit, which by itself raises the loss of a deep net.
     """

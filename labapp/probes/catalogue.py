@@ -162,7 +162,7 @@ _LISTED = (
         "How does the loss change around the trained weights?",
         "probes.gradients",
         "last",
-        128,
+        64,
         **_FLOW,
     ),
     ProbeSpec(
