@@ -29,11 +29,13 @@ SCRIPTS = (  # in the order of the gallery
     "path_lengths",
     "lesions",
     "shattering",
+    "loss_surface",
     "parameter_efficiency",
     "feature_reuse",
     "similarity",
     "architecture_table",
     "gradcam",
+    "gradcam_drift",
     "diagnosis",
 )
 DATA = Path(__file__).parent / "data"

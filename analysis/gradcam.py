@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 
 from analysis.pixels import enlarged, grid_of, picture_of, picture_words, words_of
-from analysis.plates import WHO, Plate, styles_of, who
+from analysis.plates import WHO, Plate, styles_of, titles_of, who
 from analysis.publish import command
 from labapp import palette
 from labapp.config import LabError
@@ -38,8 +38,8 @@ DEPTHS = ("¼ of the depth", "½", "¾", "last block")
 STAGE = 2  # of the checkpoints' maps: where a map is neither the image's edges nor one blot
 PICTURE, MASK, MAP, MEAN = "picture", "mask", "map", "mean over images"
 COLUMNS = [
-    "what", *WHO, "step", "image", "target", "predicted", "probability", "layer", "stage", "depth", "energy", "low",
-    "high", "even", "images", "pointing", "mask_share", "values",
+    "what", *WHO, "step", "image", "target_class", "predicted_class", "probability", "layer", "stage", "depth",
+    "energy", "low", "high", "even", "images", "pointing", "mask_share", "values",
 ]  # fmt: skip
 
 
@@ -84,7 +84,8 @@ def measured_training(runs: list[Run]) -> pd.DataFrame:
 def drawn(table: pd.DataFrame) -> Figure:
     """A row a net, a column a depth."""
     maps = table[table["what"] == MAP]
-    rows = [_map_row(str(net), own, list(own["layer"])) for net, own in maps.groupby("net", sort=False)]
+    titles = titles_of(list(dict.fromkeys(maps["net"])))
+    rows = [_map_row(titles[str(net)], own, list(own["layer"])) for net, own in maps.groupby("net", sort=False)]
     columns = DEPTHS if max(len(row.cells) for row in rows) == len(DEPTHS) else ()
     return figure_of(_sheet(table, rows, columns))
 
@@ -92,7 +93,8 @@ def drawn(table: pd.DataFrame) -> Figure:
 def drawn_training(table: pd.DataFrame) -> Figure:
     """A row a net, a column a checkpoint; below the energies."""
     maps = table[table["what"] == MAP]
-    rows = [_map_row(str(net), own) for net, own in maps.groupby("net", sort=False)]
+    titles = titles_of(list(dict.fromkeys(maps["net"])))
+    rows = [_map_row(titles[str(net)], own) for net, own in maps.groupby("net", sort=False)]
     sheet = _sheet(table, rows, tuple(f"step {step:,.0f}" for step in sorted(maps["step"].unique())))
     high = height_of(sheet)
     figure = plt.figure(figsize=(WIDTH, high + 2.0), layout=tight())
@@ -157,8 +159,8 @@ def _sample(sample: Sample) -> list[dict[str, Any]]:
 def _row(run: Run, sample: Sample, found: Look, layer: LayerMap) -> dict[str, Any]:
     share = float("nan") if sample.mask is None else float(sample.mask.mean())
     return _who(run) | {
-        "what": MAP, "step": found.step, "image": sample.name, "target": found.target_name,
-        "predicted": found.predicted_name, "probability": found.probability, "layer": layer.path,
+        "what": MAP, "step": found.step, "image": sample.name, "target_class": found.target_name,
+        "predicted_class": found.predicted_name, "probability": found.probability, "layer": layer.path,
         "stage": layer.stage, "depth": layer.depth, "energy": layer.energy, "pointing": layer.hit,
         "mask_share": share, "values": words_of(layer.evidence),
     }  # fmt: skip
@@ -193,7 +195,7 @@ def _map_row(net: str, maps: pd.DataFrame, above: Sequence[str] = ()) -> MapRow:
         words = palette.short(str(above[at]), 18) if len(above) else ""
         cells.append(Cell(values, words, energy_words(values, row["energy"])))
     last = maps.iloc[-1]
-    return MapRow(net, cells, f"{last['target']}: {palette.percent(last['probability'])}")
+    return MapRow(net, cells, f"{last['target_class']}: {palette.percent(last['probability'])}")
 
 
 def _energy(figure: SubFigure, curves: pd.DataFrame) -> None:

@@ -28,6 +28,7 @@ from labapp.figures import WIDTH
 from labapp.frames.published import experiment_of
 from labapp.store import Run
 
+FAMILIES = tuple(palette.FAMILIES)  # their plainest nets
 MARKS = {"plain": "s", "residual": "o", "dense": "^", "vgg": "v", "foreign": "D"}
 
 
@@ -119,8 +120,8 @@ def _panel(ax: Axes, rows: pd.DataFrame, filled: bool) -> None:
             marker=MARKS[str(family)], markersize=4, mfc=colour if filled else "white",
         )  # fmt: skip
         for at, net in enumerate(nets.itertuples()):  # words on sides where they do not lie over each other
-            left = str(line).endswith("C")
-            beside = (-4 if left else 3, -9 - 7 * (at % 2) if left else 4)
+            left = str(line).endswith(" BC")
+            beside = (-4 if left else 3, 4 if line in FAMILIES else -9 - 7 * (at % 2))
             ax.annotate(
                 str(net.said), (net.parameters, net.mean), xytext=beside, textcoords="offset points", fontsize=6,
                 color=colour, ha="right" if left else "left",

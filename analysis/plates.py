@@ -86,6 +86,13 @@ def styles_of(table: pd.DataFrame) -> pd.DataFrame:
     return looks.assign(net=list(nets["net"]))
 
 
+def titles_of(nets: Sequence[str]) -> dict[str, str]:
+    """What each net may be called where there is little room: family and depth, where that tells it from the others."""
+    short = {net: net.partition(" (")[0] for net in nets}
+    plain = list(short.values())
+    return {net: name if plain.count(name) == 1 else net for net, name in short.items()}
+
+
 def band_of(table: pd.DataFrame) -> str:
     """What a band around a line means, "range over 6 seeds"; "" where each net has one seed."""
     counts = sorted(set(table.groupby("net")["run"].nunique()))

@@ -21,9 +21,8 @@ TEXT = (
     "net",
     "run",
     "layer",
-    "block",
-    "target",
-    "predicted",
+    "target_class",
+    "predicted_class",
     "said",
     INCOMPLETE,
 )  # also where all of them look like numbers

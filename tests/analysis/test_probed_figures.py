@@ -1,9 +1,7 @@
 """Figures of what was probed, drawn from small real runs of every family."""
 
-import io
 import shutil
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,10 +18,8 @@ from analysis import (
     shattering,
     similarity,
 )
-from analysis.publish import command, figure_of
-from analysis.written import read_table, signed
+from analysis.publish import command, put
 from labapp.config import Experiment
-from labapp.figures import UNDATED, paper
 from labapp.probes import measure
 from labapp.store import Run
 from labapp.training.loop import train
@@ -57,15 +53,6 @@ def run(script, *options):
     return command(script.PLATES, script.__doc__, [str(option) for option in options])
 
 
-def svg(plate, text):
-    """The figure of a table, as the file has it."""
-    figure, buffer = figure_of(plate, text), io.BytesIO()
-    with paper():
-        figure.savefig(buffer, format="svg", metadata=UNDATED["svg"] | signed(plate.name, read_table(text))["svg"])
-    plt.close(figure)
-    return buffer.getvalue().decode()
-
-
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_writes_three_pictures_and_the_table_behind_them(script, probed_nets, tmp_path, capsys):
     out = tmp_path / "out"
@@ -80,7 +67,8 @@ def test_writes_three_pictures_and_the_table_behind_them(script, probed_nets, tm
     for plate in script.PLATES:
         table = out / f"{plate.name}.csv"
         if table.is_file():
-            assert svg(plate, table.read_text()) == (out / f"{plate.name}.svg").read_text()
+            put(plate, table.read_text(), tmp_path)
+            assert (tmp_path / f"{plate.name}.svg").read_text() == (out / f"{plate.name}.svg").read_text()
 
 
 @pytest.mark.parametrize("script", PROBED)
@@ -153,7 +141,8 @@ def test_a_square_is_kept_by_half_and_one_on_its_diagonal(probed_nets, tmp_path)
     table = pd.read_csv(tmp_path / "similarity.csv")
     half = table[table["net"] == "vgg-11"]
     assert (half["row"] >= half["column"]).all()  # the figure turns it over
-    assert len(half) == (count := half["row"].nunique()) * (count + 1) / 2
+    count = half["row"].nunique()
+    assert len(half) == count * (count + 1) / 2
     assert half.loc[half["row"] == half["column"], "cka"].tolist() == pytest.approx([1.0] * count, abs=1e-6)
 
 
