@@ -75,9 +75,12 @@ def drawn(table: pd.DataFrame) -> Figure:
         ax.set_ylabel("β, lengths of filters")
     beyond = "max" if high > 10 ** float(norm.vmax or 0) else "neither"
     colour_bar(figure, list(axes.flat), norm, "test loss (nats)", extend=beyond)
-    ln = f"loss of guessing, {palette.number(float(table['guessing'].iloc[0]))}"
-    dashed = Line2D([], [], color=palette.MUTED, linewidth=0.9, linestyle=(0, (3, 2)), label=ln)
-    figure.legend(handles=[dashed], loc="outside upper left", borderpad=0)
+    guessing = f"loss of guessing, {palette.number(float(table['guessing'].iloc[0]))}"
+    handles = [
+        Line2D([], [], linestyle="", marker="+", color=palette.MUTED, label="the net itself, its loss in the title"),
+        Line2D([], [], linestyle=(0, (3, 2)), color=palette.MUTED, linewidth=0.9, label=guessing),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, borderpad=0)
     return figure
 
 
