@@ -9,6 +9,8 @@ from labapp.claims.judging import Judged
 
 FACTORS = ("decades", "ratio")  # units of criteria that are logarithms, read as factors
 SHARE = "share"
+SIGNS = {"supported": "✓", "contradicted": "✗", "undecided": "?", "no data": "–"}  # beside the word and the colour
+INK = {"supported": "#2E7D32", "contradicted": "#C62828", "undecided": "#B26A00", "no data": "#757575"}
 
 
 def number(part: Judged, value: float) -> str:

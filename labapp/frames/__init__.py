@@ -75,7 +75,7 @@ from labapp.frames.signals import (
     totals,
 )
 from labapp.frames.slopes import gradient_slope, over_seeds, sampled_slopes
-from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
+from labapp.frames.steps import TOLERANCE, averaged, middle_step, moment, near, standing, together
 from labapp.frames.surface import loss_surface, of_planes
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
@@ -106,6 +106,7 @@ __all__ = [
     "along_line",
     "architecture",
     "at_step",
+    "averaged",
     "beside",
     "besides",
     "called",

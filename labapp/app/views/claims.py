@@ -12,7 +12,7 @@ from labapp import app, charts, palette
 from labapp.app import background
 from labapp.app.tables import token
 from labapp.claims import CLAIMS, NO_DATA, PAPERS, VERDICTS, Claim, Judged, Judgement, verdicts
-from labapp.claims.wording import FACTORS, SHARE, command_for, in_words, number, seeds_of
+from labapp.claims.wording import FACTORS, INK, SHARE, command_for, in_words, number, seeds_of
 from labapp.config import listed, nearest
 from labapp.store import Listing
 
@@ -20,7 +20,6 @@ ADDRESS = "claim"  # in the page's address, the one that is shown alone
 AT_ONCE = 3.0  # seconds for which the page waits before it shows how far it is
 PACE = 0.7  # seconds between looks at an answer that is being made
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "orange", "no data": "gray"}
-INK = {"supported": "#2E7D32", "contradicted": "#C62828", "undecided": "#B26A00", "no data": "#757575"}
 ICONS = {
     "supported": ":material/check_circle:",
     "contradicted": ":material/cancel:",
