@@ -97,7 +97,7 @@ def drawn(table: pd.DataFrame) -> Figure:
     else:
         right.text(0.5, 0.5, "these images have no masks", ha="center", color=palette.MUTED, transform=right.transAxes)
     images = f"{energy['images'].max():.0f} test images"
-    left.set(title=f"Maps of {images}; dotted: two seeds", ylabel="ρ with the last map", ylim=(None, 1.03))
+    left.set(title=f"Likeness, {images}; dotted: two seeds", ylabel="ρ with the last map", ylim=(None, 1.03))
     right.set(title=f"Mean over {images}, stage {STAGE}", ylabel=palette.quantity("map_energy").title, ylim=(0, None))
     for ax in (left, right):
         _along(ax, sorted(table["step"].unique()))

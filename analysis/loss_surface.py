@@ -3,8 +3,9 @@
 Li et al. 2018 (arXiv 1712.09913), figures 1 and 5: the test loss in a plane of two random directions around the trained
 weights, in which each filter is as long as the net's own, so that nets compare. The deepest plain net above the
 residual net of its depth, a column a seed, all in the same colours; white lines every half power of ten, dashed where
-the loss is that of guessing. The planes of one column and row are of one draw of directions. Batch norms keep the
-running statistics of the net in the middle.
+the loss is that of guessing. The number of a title is the loss in the middle. All seeds of a net are shown in one
+draw of directions. Batch norms keep the running statistics of the net in the middle, to which most of the rise at the
+edges is owed: a plain net that has learnt little stays at guessing out there when they are made anew.
 
     labapp probe RUN … --quantities loss_surface
     python -m analysis.loss_surface --runs runs --out figures
@@ -75,9 +76,12 @@ def drawn(table: pd.DataFrame) -> Figure:
         ax.set_ylabel("β, lengths of filters")
     beyond = "max" if high > 10 ** float(norm.vmax or 0) else "neither"
     colour_bar(figure, list(axes.flat), norm, "test loss (nats)", extend=beyond)
-    ln = f"loss of guessing, {palette.number(float(table['guessing'].iloc[0]))}"
-    dashed = Line2D([], [], color=palette.MUTED, linewidth=0.9, linestyle=(0, (3, 2)), label=ln)
-    figure.legend(handles=[dashed], loc="outside upper left", borderpad=0)
+    guessing = f"loss of guessing, {palette.number(float(table['guessing'].iloc[0]))}"
+    handles = [
+        Line2D([], [], linestyle="", marker="+", color=palette.MUTED, label="the net itself, its loss in the title"),
+        Line2D([], [], linestyle=(0, (3, 2)), color=palette.MUTED, linewidth=0.9, label=guessing),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, borderpad=0)
     return figure
 
 

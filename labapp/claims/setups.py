@@ -115,13 +115,14 @@ def _shared_words(entries: Sequence[Entry]) -> str:
         return ""
     asked = frozenset().union(*(asked_for(entry.experiment) for entry in entries))
     first, *others = (settings(entry.experiment) for entry in entries)
-    names = ["imageset", *(name for name in ("image_size", "width", "steps", "norm", "init", "depth") if name in asked)]
+    further = ("image_size", "width", "steps", "norm", "init", "depth")
+    names = ["imageset", "family", *(name for name in further if name in asked)]
     told = [name for name in names if all(other[name] == first[name] for other in others)]
-    return ", ".join(_word(name, first[name]) for name in told[: NAMED + 1])
+    return ", ".join(_word(name, first[name]) for name in told[: NAMED + 2])
 
 
 def _word(name: str, value: Any) -> str:
-    if name == "imageset":
+    if name in ("imageset", "family"):
         return str(value)
     if name == "steps":
         return f"{value:,} steps"

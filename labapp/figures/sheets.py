@@ -122,8 +122,9 @@ def _strip(ax: Axes, number: Mapping[str, Any]) -> None:
         low, high = low - reach, high + reach
     ax.axvspan(threshold if number["above"] else low, high if number["above"] else threshold, color=colour, alpha=0.12)
     ax.axvline(threshold, color=palette.MUTED, linestyle="--", linewidth=0.9)
-    if math.isfinite(number["low"]):
-        ax.plot([number["low"], number["high"]], [0, 0], color=colour, linewidth=4, alpha=0.45, solid_capstyle="butt")
+    if not math.isnan(number["low"]):
+        ends = max(number["low"], low), min(number["high"], high)  # one that no axis can show ends at its edge
+        ax.plot(ends, [0, 0], color=colour, linewidth=4, alpha=0.45, solid_capstyle="butt")
         ax.plot(number["mean"], 0, "|", color=colour, markersize=11, markeredgewidth=1.8)
     ax.plot(number["values"], [0] * len(number["values"]), "o", color=colour, markersize=4)
     ax.set(xlim=(low, high), ylim=(-1, 1), yticks=[])

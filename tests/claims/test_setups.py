@@ -8,7 +8,7 @@ import pytest
 from labapp.claims import CLAIMS, CONTRADICTED, NO_DATA, SUPPORTED, UNDECIDED, chosen, verdicts
 from labapp.claims.claim import Missing, Setup, no_dearer
 from labapp.commands.cli import main
-from labapp.config import LabError
+from labapp.config import Experiment, LabError
 from labapp.store import look
 from tests.conftest import record_run
 
@@ -138,3 +138,8 @@ def test_of_two_kinds_the_dearest_that_something_is_dearer_than_is_compared(widt
     else:
         found = no_dearer(Setup(sides), "bottleneck", "basic", float, "weights")
         assert found == (f"bottleneck-29, width {pair[0]}", f"basic-20, width {pair[1]}")
+
+
+@pytest.mark.parametrize(("family", "depth", "side"), [("plain", 20, "plain"), ("plain", 56, ""), ("residual", 20, "")])
+def test_seeds_are_compared_of_nets_like_those_of_the_paper(family, depth, side):
+    assert CLAIMS["seeds-correspond"].side(Experiment(family=family, depth=depth)) == side

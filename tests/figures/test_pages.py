@@ -56,6 +56,7 @@ def test_a_claim_is_drawn_whatever_its_numbers():
         {"low": math.nan, "high": math.nan, "values": [1.0], "mean": 1.0},
         {"values": [0.0], "mean": 0.0, "low": 0.0, "high": 0.0, "threshold": 0.0},
         {"log": True, "values": [1e-45], "mean": 1e-45, "low": 0.0, "high": 1e-40, "threshold": 0.1},
+        {"log": True, "values": [1.0, 9.0], "mean": 3.0, "low": 0.0, "high": math.inf, "threshold": 1.0},
         {"log": True, "values": [1.0], "mean": 1.0, "low": math.nan, "high": math.nan, "threshold": 1.0},
     ]
     with paper():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from labapp.claims import CLAIMS, NO_DATA, PAPERS, VERDICTS, Judged, Judgement, verdicts
-from labapp.claims.wording import FACTORS, INK, SHARE, command_for, in_words, number, seeds_of
+from labapp.claims.wording import FACTORS, INK, SHARE, as_shown, command_for, in_words, number, seeds_of
 from labapp.commands.report.document import (
     Chapter,
     CommandLine,
@@ -112,10 +113,7 @@ def _pictures(verdict: Judgement) -> list[Picture]:
 
 def _strip(part: Judged) -> dict[str, Any]:
     factors, share = part.part.unit in FACTORS, part.part.unit == SHARE
-
-    def shown(value: float) -> float:
-        return 10.0**value if factors else 100 * value if share else value
-
+    shown = partial(as_shown, part)
     return {
         "says": f"{part.part.says}{' (factor)' if factors else ' (%)' if share else ''}", "log": factors,
         "values": [shown(value) for value in part.numbers], "mean": shown(part.value),

@@ -19,6 +19,7 @@ from labapp.store import SETTINGS, Entry
 
 LISTED = 60  # runs with a row of their own
 TOLD = ("python", "torch", "torchvision", "numpy", "platform", "machine", "cores", "device", "threads", "git")
+COMMIT = 10  # signs by which a commit is told
 WORDS = {"git": "commit", "cores": "processor cores"}
 
 
@@ -112,13 +113,18 @@ def environment(scope: ReportScope) -> RowTable:
         found["labapp"][run.record.labapp] += 1
         for name in TOLD:
             if run.environment.get(name) is not None:
-                found[name][str(run.environment[name])] += 1
+                found[name][_version(name, str(run.environment[name]))] += 1
     rows = []
     for name, count in found.items():
         several = len(count) > 1 or sum(count.values()) != len(scope.runs)
         told = [f"{value} ({number:,} runs)" if several else value for value, number in sorted(count.items())]
         rows.append((WORDS.get(name, name), ", ".join(told) or "not recorded"))
     return RowTable(("what", "of the runs"), tuple(rows))
+
+
+def _version(name: str, said: str) -> str:
+    """A commit by its first signs, with the + of one that was changed."""
+    return said if name != "git" or len(said) <= COMMIT else f"{said[:COMMIT]}{'+' * said.endswith('+')}"
 
 
 def _word(name: str, entry: Entry) -> str:
