@@ -116,10 +116,10 @@ def drawn_ablation(table: pd.DataFrame) -> Figure:
         matrix(data=rows, x="target", y="source", hue="value", ax=ax, norm=norm, relative=True)
         ends = rows[rows["kind"] == "classifier"]
         frame_columns(ax, ends.groupby("target")["source"].agg(["min", "max"]).reset_index())
-        ax.set(
-            title=f"{net}{_seeds(rows)}", xlabel="target block (framed: classifier)", ylabel="source block (0: stem)"
-        )
+        ax.set(title=net, xlabel="target block (framed: classifier)", ylabel="source block (0: stem)")
         outer(ax)
+    if told := _seeds(table).strip():
+        figure.suptitle(told.strip("()"), size=7, x=0.01, ha="left")
     title = "Δ loss without the source (nats)"
     extend = beyond.get((bool(values.min() < -limit), bool(values.max() > limit)), "neither")
     colour_bar(figure, figure.axes, norm, title, True, powers=False, extend=extend)
