@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import sys
 
-import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -21,7 +20,7 @@ from analysis.plates import WHO, Plate, band_of, joined, styles_of
 from analysis.publish import command
 from labapp import frames
 from labapp.config import LabError
-from labapp.figures import WIDTH, curve, legend
+from labapp.figures.sheets import error_curves
 from labapp.store import Run
 
 POINTS = 40  # training error is a mean over so many stretches of steps: single batches are noisy
@@ -44,22 +43,7 @@ def measured(runs: list[Run]) -> pd.DataFrame:
 
 def drawn(table: pd.DataFrame) -> Figure:
     """Two panels, training and test."""
-    styles = styles_of(table)
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.75), layout="constrained", sharex=True, sharey=True)
-    for split, ax in zip(("train", "test"), axes, strict=True):
-        rows = table[table["split"] == split]
-        curve(data=rows, x="step", y="error", hue="net", ax=ax, styles=styles, markers=split == "test")
-        ax.set(title={"train": "Training", "test": "Test"}[split], ylim=(0, 100))
-    axes[1].set_ylabel("")
-    known = table.dropna(subset="published").drop_duplicates("net")
-    for row in known.itertuples():
-        look = styles.set_index("net").loc[row.net]
-        edge = axes[1].get_yaxis_transform()
-        axes[1].plot(1.0, row.published, "D", transform=edge, color=look["colour"], mfc="none", ms=4.5, clip_on=False)
-    legend(figure, "net", styles, markers=True, band=band_of(table))
-    if len(known):
-        axes[1].set_title(f"◇ published: {'; '.join(known['source'].unique())}", loc="right", weight="normal", size=6.5)
-    return figure
+    return error_curves(table, styles_of(table), band_of(table))
 
 
 def _published(runs: list[Run]) -> pd.DataFrame:

@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import sys
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from analysis.moments import MOMENTS, at_moment, when
 from analysis.plates import WHO, Plate, band_of, joined, styles_of
-from analysis.publish import command, outer, panels
+from analysis.publish import command
 from labapp import frames, palette
 from labapp.config import LabError
-from labapp.figures import WIDTH, colour_bar, dots, heatmap, legend, profile
+from labapp.figures.sheets import layer_heatmaps, layer_profiles
 from labapp.store import Run
 
 QUANTITY = "output_grad_norm"
@@ -48,17 +46,12 @@ def measured(runs: list[Run]) -> pd.DataFrame:
 
 def drawn(table: pd.DataFrame) -> Figure:
     """Two panels, before training and after it."""
-    styles = styles_of(table)
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
-    for title, ax in zip(MOMENTS, axes, strict=True):
+    moments = {}
+    for title in MOMENTS:
         rows = table[table["moment"] == title]
-        dots(data=rows.dropna(subset="theory"), x="relative_depth", y="theory", hue="net", ax=ax, styles=styles)
-        profile(data=rows, x="relative_depth", y="value", hue="net", ax=ax, styles=styles)
-        ax.set(title=f"{title.capitalize()} ({when(rows)})", ylabel=TITLE, xlim=(-0.02, 1.02))
-    axes[1].set_ylabel("")
-    theory = bool(table["theory"].notna().any())
-    legend(figure, "net", styles, markers=True, theory=theory, band=band_of(table))
-    return figure
+        theory = rows.dropna(subset="theory")
+        moments[f"{title.capitalize()} ({when(rows)})"] = rows, theory.assign(value=theory["theory"])
+    return layer_profiles(moments, styles_of(table), band_of(table))
 
 
 def measured_cells(runs: list[Run]) -> pd.DataFrame:
@@ -73,16 +66,7 @@ def measured_cells(runs: list[Run]) -> pd.DataFrame:
 def drawn_cells(table: pd.DataFrame) -> Figure:
     """One panel a net."""
     cells = table.rename(columns={log: name for name, log in _logs().items()})
-    nets = list(styles_of(cells)["net"])
-    finite = pd.concat([cells["value"], cells["extreme"]]).dropna()
-    norm = Normalize(finite.min(), finite.max()) if len(finite) else Normalize(-1, 0)
-    figure, axes = panels(nets, lambda across, down: (WIDTH, 0.3 + 1.9 * down))
-    for net, ax in axes.items():
-        heatmap(data=cells[cells["net"] == net], x="step", y="depth", hue="value", ax=ax, norm=norm)
-        ax.set_title(net)
-        outer(ax)
-    colour_bar(figure, figure.axes, norm, TITLE)
-    return figure
+    return layer_heatmaps(cells, list(styles_of(cells)["net"]), TITLE)
 
 
 def _gradients(runs: list[Run]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""How do whole figures of a report look: curves, gradients by depth, layers over steps, a claim's numbers?
+"""How do whole figures look that a report shows: curves, gradients by depth, layers over steps, a claim's numbers?
 
 Each function takes tidy tables and returns a figure, drawn in `paper()` by the functions of this room, without pyplot:
-so nothing is left open when a report is not finished.
+so nothing is left open when a report is not finished. `analysis` draws its figures of the same by them.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from labapp import palette
 from labapp.figures.cells import heatmap
 from labapp.figures.lines import curve, dots, profile
-from labapp.figures.paper import UNDATED, WIDTH, colour_bar, legend
+from labapp.figures.paper import UNDATED, WIDTH, colour_bar, legend, looks_of
 
 ACROSS = 3  # panels in a row
 LETTERS = 26  # of a panel's title on one line
 STRIP = 0.62  # inches of one number of a claim
 
 
-def error_curves(table: pd.DataFrame, styles: pd.DataFrame) -> Figure:
+def error_curves(table: pd.DataFrame, styles: pd.DataFrame, band: str = "") -> Figure:
     """Training and test error over steps.
 
     Args:
-        table: From `frames.curves`, with the column net.
+        table: From `frames.curves`, with the column net; where it has published and source, a rhombus at the right edge
+            is the test error that a net's paper gives, in per cent.
         styles: One row a net, with the column net.
+        band: What a band around a line means.
     """
     figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -44,16 +46,25 @@ def error_curves(table: pd.DataFrame, styles: pd.DataFrame) -> Figure:
         curve(data=rows, x="step", y="error", hue="net", ax=ax, styles=styles, markers=split == "test")
         ax.set(title=title, ylim=(0, 100))
     axes[1].set_ylabel("")
-    legend(figure, "net", styles, markers=True)
+    known = table.dropna(subset="published").drop_duplicates("net") if "published" in table else table.iloc[:0]
+    for net, value in zip(known["net"], known.get("published", ()), strict=True):
+        look, edge = looks_of(styles, "net")[net], axes[1].get_yaxis_transform()
+        axes[1].plot(1.0, value, "D", transform=edge, color=look["colour"], mfc="none", ms=4.5, clip_on=False)
+    legend(figure, "net", styles, markers=True, band=band)
+    if len(known):
+        axes[1].set_title(f"◇ published: {'; '.join(known['source'].unique())}", loc="right", weight="normal", size=6.5)
     return figure
 
 
-def layer_profiles(moments: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], styles: pd.DataFrame) -> Figure:
+def layer_profiles(
+    moments: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], styles: pd.DataFrame, band: str = ""
+) -> Figure:
     """The gradient's norm against depth, a panel a moment, with what theory expects as dots.
 
     Args:
         moments: By title the measured rows and those of theory, both with relative_depth, value and net.
         styles: One row a net, with the column net.
+        band: What a band around a line means.
     """
     figure = Figure(figsize=(WIDTH, 3.0), layout="constrained")
     axes = figure.subplots(1, len(moments), sharey=True, squeeze=False)[0]
@@ -63,7 +74,8 @@ def layer_profiles(moments: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], sty
         ax.set(title=title, ylabel=palette.quantity("output_grad_norm").title, xlim=(-0.02, 1.02))
     for ax in axes[1:]:
         ax.set_ylabel("")
-    legend(figure, "net", styles, markers=True, theory=any(len(theory) for _, theory in moments.values()))
+    expected = any(len(theory) for _, theory in moments.values())
+    legend(figure, "net", styles, markers=True, theory=expected, band=band)
     return figure
 
 
@@ -77,8 +89,8 @@ def layer_heatmaps(cells: pd.DataFrame, nets: Sequence[str], title: str) -> Figu
     """
     finite = pd.concat([cells["value"], cells["extreme"]]).dropna()
     norm = Normalize(finite.min(), finite.max()) if len(finite) else Normalize(-1, 0)
-    across = min(ACROSS, len(nets))
-    down = math.ceil(len(nets) / across)
+    down = math.ceil(len(nets) / ACROSS)
+    across = math.ceil(len(nets) / down)
     figure = Figure(figsize=(WIDTH, 0.3 + 1.9 * down), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False)
     for place, ax in enumerate(axes.flat):
