@@ -5,10 +5,9 @@ BIN    := $(VENV)/bin
 RUNS   ?= runs
 OUT    ?= figures
 PORT   ?= 8501
-FIGURES := degradation gradient_flow layer_responses residual_split gradcam
 
 .DEFAULT_GOAL := help
-.PHONY: help app starter figures test lint format bench clean
+.PHONY: help app starter figures gallery tables test lint format bench clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,8 +33,14 @@ app: $(VENV)/.lab ## set up and open the lab; where there are no runs yet, recor
 starter: $(VENV)/.lab ## record plain, residual and dense nets side by side
 	@$(BIN)/python -m labapp starter --runs $(RUNS)
 
-figures: $(VENV)/.lab ## draw the papers' figures from the runs
-	@for figure in $(FIGURES); do $(BIN)/python -m analysis.$$figure --runs $(RUNS) --out $(OUT) || exit $$?; done
+figures: $(VENV)/.lab ## draw every figure from the tables in analysis/data, without runs
+	@$(BIN)/python -m analysis.figures --out $(OUT)
+
+gallery: $(VENV)/.lab ## the same, with the small copies that README.md shows
+	@$(BIN)/python -m analysis.figures --out $(OUT) --gallery assets/figures
+
+tables: $(VENV)/.lab ## take the tables of the figures anew from the runs of the sweeps
+	@$(BIN)/python -m analysis.freeze --runs $(RUNS)
 
 test: $(VENV)/.dev ## set up and run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal

@@ -11,16 +11,18 @@ last column is not measured here: the error that the net's paper gives, with its
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+import textwrap
 from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
+from analysis.plates import WHO, Plate, styles_of, who
 from analysis.probed import probed
-from analysis.publish import command, looks, publish
+from analysis.publish import command
 from labapp import frames, palette
 from labapp.figures import WIDTH, colormap, shares
 from labapp.store import Run
@@ -33,38 +35,57 @@ HEADINGS = {
     "linear_share": "linear\nshare",
     "published": "error,\npublished, not\nmeasured here",
 }
-PLACES = (0.6, 2.0, 3.05, 4.2, 5.2, 7.2)  # right ends of the columns
+PART = ["part", "order", "part_parameters", "start", "end"]
+OF_TRAINING = ("steps", "batch size", "learning rate", "test images", "train images", "seed", "recipe", "warmup")
+PLACES = (0.6, 1.9, 3.05, 4.15, 5.1, 7.2)  # right ends of the columns
 
 
-def draw(runs: list[Run], out: Path) -> list[Path]:
-    """Write architecture_table.{png,svg,pdf,csv}."""
+def measured(runs: list[Run]) -> pd.DataFrame:
+    """One row a net and part: the part's share of the parameters, beside it the numbers of the whole net."""
     there = probed(runs, "architecture")
-    named = list(frames.describe(there)["net"])
-    firsts = {net: there[named.index(net)] for net in looks(there)["net"]}
-    parts = pd.concat([frames.parts([run]).assign(net=net) for net, run in firsts.items()], ignore_index=True)
-    sizes = pd.DataFrame(
-        [{"net": net} | _published(run) | frames.sizes(frames.architecture(run)) for net, run in firsts.items()]
-    )
+    about = who(there).assign(net=lambda own: [_architecture(name) for name in own["net"]])
+    named = list(about["net"])
+    firsts = [named.index(net) for net in styles_of(about)["net"]]  # what a net is does not depend on the seed
+    parts = []
+    for at in firsts:
+        numbers = _published(there[at]) | frames.sizes(frames.architecture(there[at]))
+        own = frames.parts([there[at]]).rename(columns={"parameters": "part_parameters"})
+        parts.append(own[PART].assign(**about.loc[at, WHO], **numbers))
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*WHO, *HEADINGS, "source", *PART]]
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """A bar a net to the left, its numbers to the right."""
+    sizes = table.drop_duplicates("net")
     figure, (bars, words) = plt.subplots(
-        1, 2, figsize=(WIDTH, 1.3 + 0.28 * len(firsts)), layout="constrained", sharey=True, width_ratios=(1, 1.9)
+        1, 2, figsize=(WIDTH, 1.3 + 0.28 * len(sizes)), layout="constrained", sharey=True, width_ratios=(1, 2.6)
     )
-    names = list(dict.fromkeys(parts.sort_values("order")["part"]))
-    shares(data=parts, y="net", hue="part", ax=bars, colours=_colours(names))
+    names = list(dict.fromkeys(table.sort_values("order")["part"]))
+    shares(data=table, y="net", hue="part", ax=bars, colours=_colours(names))
     bars.set(xlabel="share of the parameters")
     handles, labels = bars.get_legend_handles_labels()
     by_name = dict(zip(labels, handles, strict=True))
     figure.legend([by_name[name] for name in names], names, loc="outside upper left", ncols=len(names), handlelength=1)
+    bars.set_yticks(range(len(sizes)), ["\n".join(textwrap.wrap(net, 22)) for net in sizes["net"]], fontsize=7)
     words.set_axis_off()
     words.set_xlim(0, PLACES[-1])
     for place_of, (key, heading) in zip(PLACES, HEADINGS.items(), strict=True):
         words.annotate(
             heading, (place_of, 1), xycoords=("data", "axes fraction"), ha="right", va="bottom", weight="bold",
-            fontsize=7.5,
+            fontsize=7,
         )  # fmt: skip
         for place, value in enumerate(sizes[key]):
-            words.annotate(_word(key, value), (place_of, place), ha="right", va="center", fontsize=7.5)
-    table = sizes.merge(parts.pivot_table(index="net", columns="part", values="parameters"), on="net")
-    return publish(figure, table, out, "architecture_table")
+            words.annotate(_word(key, value), (place_of, place), ha="right", va="center", fontsize=7)
+    return figure
+
+
+def _architecture(net: str) -> str:
+    """A net's name without what was said of its training, as "residual-20 (width 4)"."""
+    name, _, inside = net.removesuffix(")").partition(" (")
+    kept = [part for part in inside.split(", ") if part and not part.startswith(OF_TRAINING)]
+    kept = [part for part in kept if not part.endswith(" init")]
+    return f"{name} ({', '.join(kept)})" if kept else name
 
 
 def _colours(names: list[str]) -> dict[str, str]:
@@ -95,5 +116,12 @@ def _word(key: str, value: Any) -> str:
     return f"{value:,.0f}" if value == round(value) else palette.number(value)
 
 
+PLATES = (
+    Plate(
+        "architecture_table", measured, drawn, sweeps=("degradation", "parameters", "bottleneck", "vgg"),
+        claims=("vgg-head", "vgg-stacks", "dense-weights", "dense-compressed"),
+    ),
+)  # fmt: skip
+
 if __name__ == "__main__":
-    sys.exit(command(draw, __doc__))
+    sys.exit(command(PLATES, __doc__))

@@ -1,9 +1,9 @@
 """Which runs are ill on purpose, and which beside them are healthy? What `labapp diagnose` is calibrated on.
 
 An illness that an `Experiment` can express is trained as any run; one that it cannot is done to the net or its
-optimizer after it was built (`treat`), and trained here with the same images, rates and recorder. Every run is small:
-8 channels, digits of 16 pixels; `analysis/sweeps/quick/ill.yaml` lists others. A run's id is "KIND.sSEED"; one that is
-there already is not made again.
+optimizer after it was built (`treat`, by `analysis.ill`), and trained here with the same images, rates and recorder.
+Every run is small: 8 channels, digits of 16 pixels; `analysis/sweeps/quick/ill.yaml` lists others. A run's id is
+"KIND.sSEED"; one that is there already is not made again.
 
     python -m analysis.calibration --out runs --seeds 0 1 2
     python -m analysis.calibration --out runs --seeds 100 101 102 --only 'healthy-*' frozen
@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
+from analysis import ill
 from labapp.config import Experiment
 from labapp.imagesets import load_for
 from labapp.imagesets.order import batches, seed_of
@@ -56,72 +57,36 @@ class Case(NamedTuple):
     treat: Treat | None = None
 
 
-class Scaled(nn.Module):
-    """Times a number."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape."""
-        return self.factor * x
+def _frozen(net: nn.Module, _: torch.optim.Optimizer) -> None:
+    ill.freeze([net.get_submodule("stage2")])
 
 
-def freeze_stage2(net: nn.Module, _: torch.optim.Optimizer) -> None:
-    """No gradient for the weights of the second stage."""
-    net.get_submodule("stage2").requires_grad_(False)
+def _still(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    ill.stand_still([net.get_submodule("stage1")], optimizer)
 
 
-def stand_still(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Gradients for all weights, but a rate of zero for those of the first stage."""
-    own = set(net.get_submodule("stage1").parameters())
-    group = optimizer.param_groups[0]
-    optimizer.add_param_group({"params": [], **{k: v for k, v in group.items() if k != "params"}, "still": True})
-    optimizer.param_groups[1]["params"] = [p for p in group["params"] if p in own]
-    group["params"] = [p for p in group["params"] if p not in own]
+def _dead(net: nn.Module, _: torch.optim.Optimizer) -> None:
+    ill.shut(ill.below(net, "stage2", nn.BatchNorm2d, "norm"))
 
 
-def kill_rectifiers(net: nn.Module, _: torch.optim.Optimizer) -> None:
-    """A bias of −5 in front of every rectifier of the second stage."""
-    for name, module in net.get_submodule("stage2").named_modules():
-        if isinstance(module, nn.BatchNorm2d) and "norm" in name:
-            nn.init.constant_(module.bias, -5.0)
+def _dead_bare(net: nn.Module, _: torch.optim.Optimizer) -> None:
+    ill.shut(ill.below(net, "stage2", nn.Conv2d))
 
 
-def kill_convolutions(net: nn.Module, _: torch.optim.Optimizer) -> None:
-    """A bias of −5 in the convolutions of the second stage, of a net without normalisation."""
-    for module in net.get_submodule("stage2").modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.constant_(module.bias, -5.0)
+def _broken(net: nn.Module, _: torch.optim.Optimizer) -> None:
+    ill.weaken_shortcuts(ill.blocks(net), 0.01)
 
 
-def break_shortcuts(net: nn.Module, _: torch.optim.Optimizer) -> None:
-    """Shortcuts that carry a hundredth of their input."""
-    for block in _blocks(net):
-        block.shortcut = nn.Sequential(block.shortcut, Scaled(0.01))
+def _cut(net: nn.Module, _: torch.optim.Optimizer) -> None:
+    ill.weaken_shortcuts(ill.blocks(net), 0.0)
 
 
-def cut_shortcuts(net: nn.Module, _: torch.optim.Optimizer) -> None:
-    """Shortcuts that carry nothing."""
-    for block in _blocks(net):
-        block.shortcut = nn.Sequential(block.shortcut, Scaled(0.0))
+def _drowned(net: nn.Module, _: torch.optim.Optimizer) -> None:
+    ill.weaken_branches(ill.blocks(net), 0.001)
 
 
-def drown_branches(net: nn.Module, _: torch.optim.Optimizer) -> None:
-    """Branches that add a thousandth of what they compute."""
-    for block in _blocks(net):
-        block.branch.add_module("scaled", Scaled(0.001))
-
-
-def climb(_: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """The wrong sign: steps up the gradient."""
-    for group in optimizer.param_groups:
-        group["maximize"] = True
-
-
-def _blocks(net: nn.Module) -> list[Any]:
-    return [module for module in net.modules() if hasattr(module, "shortcut") and hasattr(module, "branch")]
+def _climbing(_: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    ill.climb(optimizer)
 
 
 PLAIN, RESIDUAL = {"family": "plain", "width": 8}, {"family": "residual", "width": 8}
@@ -136,21 +101,21 @@ CASES = {
     "rate-x30-dense": Case(("rate_too_high",), DENSE | {"depth": 16, "learning_rate": 30 * RATE}),
     "rate-x30-vgg": Case(("rate_too_high",), VGG | {"learning_rate": 30 * RATE}),
     "rate-1000th": Case(("rate_too_low",), RESIDUAL | {"depth": 14, "learning_rate": RATE / 1000}),
-    "frozen": Case(("frozen",), RESIDUAL | {"depth": 14}, freeze_stage2),
-    "frozen-by-rate": Case(("frozen",), PLAIN | {"depth": 14}, stand_still),
-    "dead-relu": Case(("dead_channels",), PLAIN | {"depth": 14}, kill_rectifiers),
-    "dead-relu-residual": Case(("dead_channels",), RESIDUAL | {"depth": 14}, kill_rectifiers),
-    "dead-relu-bare": Case(("dead_channels",), VGG | BARE | {"learning_rate": 0.02}, kill_convolutions),
-    "broken-shortcut": Case(("drowned_shortcut",), RESIDUAL | {"depth": 20}, break_shortcuts),
-    "no-shortcut": Case(("drowned_shortcut",), RESIDUAL | {"depth": 14}, cut_shortcuts),
-    "drowned-branch": Case(("drowned_branch",), RESIDUAL | {"depth": 14}, drown_branches),
+    "frozen": Case(("frozen",), RESIDUAL | {"depth": 14}, _frozen),
+    "frozen-by-rate": Case(("frozen",), PLAIN | {"depth": 14}, _still),
+    "dead-relu": Case(("dead_channels",), PLAIN | {"depth": 14}, _dead),
+    "dead-relu-residual": Case(("dead_channels",), RESIDUAL | {"depth": 14}, _dead),
+    "dead-relu-bare": Case(("dead_channels",), VGG | BARE | {"learning_rate": 0.02}, _dead_bare),
+    "broken-shortcut": Case(("drowned_shortcut",), RESIDUAL | {"depth": 20}, _broken),
+    "no-shortcut": Case(("drowned_shortcut",), RESIDUAL | {"depth": 14}, _cut),
+    "drowned-branch": Case(("drowned_branch",), RESIDUAL | {"depth": 14}, _drowned),
     "exploding": Case(("nonfinite", "exploding_loss"), VGG | BARE | {"learning_rate": 30 * RATE}),
     "exploding-plain": Case(("nonfinite", "exploding_loss"), PLAIN | BARE | {"depth": 8, "learning_rate": 10 * RATE}),
     "exploding-residual": Case(
         ("nonfinite", "exploding_loss"),
         RESIDUAL | BARE | {"depth": 20, "learning_rate": 10 * RATE, "warmup_steps": 0},
     ),
-    "wrong-sign": Case(("nonfinite", "exploding_loss"), RESIDUAL | {"depth": 14}, climb),
+    "wrong-sign": Case(("nonfinite", "exploding_loss"), RESIDUAL | {"depth": 14}, _climbing),
     "healthy-plain": Case((), PLAIN | {"depth": 14, "steps": 200}),
     "healthy-plain-20": Case((), PLAIN | {"depth": 20, "steps": 200}),
     "healthy-residual": Case((), RESIDUAL | {"depth": 20, "steps": 200}),

@@ -12,30 +12,50 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
-from analysis.publish import command, publish
+from analysis.plates import Plate
+from analysis.publish import command
 from labapp import palette
-from labapp.claims import CLAIMS, NO_DATA, PAPERS, Judgement, verdicts
+from labapp.claims import CLAIMS, NO_DATA, PAPERS, verdicts
 from labapp.claims.wording import in_words, seeds_of
 from labapp.figures import WIDTH
 from labapp.store import Run, look
 
 SIGNS = {"supported": ("o", "#2E7D32"), "contradicted": ("X", "#C62828"), "undecided": ("D", "#B26A00")}
 LINE = 0.125  # inches
-STATEMENT, NUMBER = 66, 50  # letters of a line
+STATEMENT, NUMBER = 76, 60  # letters of a line
 SIZE = 5.8  # points
 
 
-def draw(runs: list[Run], out: Path) -> list[Path]:
-    """Write claims_at_a_glance.{png,svg,pdf,csv}."""
-    listing = look(runs[0].path.parent, 0.0)
-    found = {name: verdicts(claim, listing)[0] for name, claim in CLAIMS.items()}
-    rows = [_row(verdict) for verdict in found.values()]
-    papers = list(dict.fromkeys(verdict.claim.paper for verdict in found.values()))
+def measured(runs: list[Run]) -> pd.DataFrame:
+    """One row a number of a claim, with its words; one row of a claim without a number."""
+    digests = {run.id: run.experiment.digest for run in runs}
+    found = {name: verdicts(claim, look(runs[0].path.parent, 0.0))[0] for name, claim in CLAIMS.items()}
+    rows = [
+        {
+            "claim": name, "paper": verdict.claim.paper, "statement": verdict.claim.statement,
+            "verdict": verdict.verdict, "part": part.part.name, "says": part.part.says, "unit": part.part.unit,
+            "part_verdict": part.verdict, "value": part.value, "low": part.low, "high": part.high,
+            "threshold": part.part.threshold, "above": part.part.above, "seeds": part.seeds,
+            "words": f"{in_words(part)} ({seeds_of(part)})" if part.seeds else "",
+            "seed_values": " ".join(f"{value:.6g}" for value in part.numbers), "seed": " ".join(map(str, part.whose)),
+            "settings": verdict.settings, "experiment": " ".join(digests.get(run, run) for run in verdict.runs),
+            "note": part.note or verdict.note, "sweep": verdict.claim.sweep,
+        }
+        for name, verdict in found.items()
+        for part in verdict.parts
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """A row a claim: statement, verdict and numbers, by paper."""
+    rows = [_row(own) for _, own in table.groupby("claim", sort=False)]
+    papers = list(dict.fromkeys(table["paper"]))
     lines = sum(height for *_, height in rows) + 2 * len(papers)
     figure = plt.figure(figsize=(WIDTH, LINE * (lines + 2)))
     ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -46,41 +66,28 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
         at += 1.4
         name, authors, _ = PAPERS[paper]
         ax.text(0.01, at, f"{name}: {authors}", weight="bold", size=SIZE + 0.8, va="bottom")
-        for verdict, statement, number, height in (row for row in rows if row[0].claim.paper == paper):
+        for claim, statement, number, height in (row for row in rows if row[0]["paper"] == paper):
             ax.text(0.01, at + 0.3, statement, size=SIZE, va="top")
-            sign, colour = SIGNS.get(verdict.verdict, ("_", palette.MUTED))
+            sign, colour = SIGNS.get(claim["verdict"], ("_", palette.MUTED))
             ax.plot(0.5, at + 0.8, sign, color=colour, ms=4.5, clip_on=False)
-            ax.text(0.515, at + 0.3, verdict.verdict, size=SIZE, color=colour, va="top")
-            muted = palette.MUTED if verdict.verdict == NO_DATA else None
+            ax.text(0.515, at + 0.3, claim["verdict"], size=SIZE, color=colour, va="top")
+            muted = palette.MUTED if claim["verdict"] == NO_DATA else None
             ax.text(0.615, at + 0.3, number, size=SIZE, color=muted, va="top", parse_math=False)
             at += height
         at += 0.6
-    return publish(figure, _table(found), out, "claims_at_a_glance")
+    return figure
 
 
-def _row(verdict: Judgement) -> tuple[Judgement, str, str, float]:
+def _row(own: pd.DataFrame) -> tuple[pd.Series, str, str, float]:
     """With the words of its two columns, and how many lines it takes."""
-    statement = textwrap.fill(verdict.claim.statement, STATEMENT)
-    told = [f"{in_words(part)} ({seeds_of(part)})" for part in verdict.parts if part.seeds]
-    number = "\n".join(textwrap.fill(each, NUMBER) for each in told or [verdict.note])
-    return verdict, statement, number, max(statement.count("\n"), number.count("\n")) + 1.5
+    claim = own.iloc[0]
+    statement = textwrap.fill(claim["statement"], STATEMENT)
+    told = [word for word in own["words"] if word]
+    number = "\n".join(textwrap.fill(each, NUMBER) for each in told or [str(claim["note"])])
+    return claim, statement, number, max(statement.count("\n"), number.count("\n")) + 1.5
 
 
-def _table(found: dict[str, Judgement]) -> pd.DataFrame:
-    rows = [
-        {
-            "claim": name, "paper": verdict.claim.paper, "verdict": verdict.verdict, "part": part.part.name,
-            "says": part.part.says, "unit": part.part.unit, "part_verdict": part.verdict, "value": part.value,
-            "low": part.low, "high": part.high, "threshold": part.part.threshold, "above": part.part.above,
-            "seeds": part.seeds, "seed_values": " ".join(f"{value:.6g}" for value in part.numbers),
-            "of_seeds": " ".join(map(str, part.whose)), "settings": verdict.settings, "runs": " ".join(verdict.runs),
-            "note": part.note or verdict.note, "sweep": verdict.claim.sweep,
-        }
-        for name, verdict in found.items()
-        for part in verdict.parts
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
-
+PLATES = (Plate("claims_at_a_glance", measured, drawn, claims=tuple(CLAIMS)),)
 
 if __name__ == "__main__":
-    sys.exit(command(draw, __doc__))
+    sys.exit(command(PLATES, __doc__))

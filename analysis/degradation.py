@@ -11,47 +11,39 @@ A rhombus at the right edge is the test error that the net's paper gives for the
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analysis.moments import whole
-from analysis.publish import command, looks, publish
+from analysis.plates import WHO, Plate, band_of, joined, styles_of
+from analysis.publish import command
 from labapp import frames
 from labapp.config import LabError
-from labapp.figures import WIDTH, curve, legend
+from labapp.figures.sheets import error_curves
 from labapp.store import Run
 
 POINTS = 40  # training error is a mean over so many stretches of steps: single batches are noisy
 
 
-def draw(runs: list[Run], out: Path) -> list[Path]:
-    """Write degradation.{png,svg,pdf,csv}."""
-    nets = frames.describe(runs)[["run", "net", "status"]]
-    table = frames.curves(runs, marks=POINTS * len(runs)).merge(nets, on="run")
-    table = whole(table)
+def measured(runs: list[Run]) -> pd.DataFrame:
+    """Training and test error of every run over its steps, and what is published of its net."""
+    table = frames.curves(runs, marks=POINTS * len(runs))
+    table = whole(joined(table, runs))
     if table.dropna(subset="error").empty:
         raise LabError("these runs hold no training or test accuracy, so there is no error to draw")
-    styles = looks(runs)
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.75), layout="constrained", sharex=True, sharey=True)
-    for split, ax in zip(("train", "test"), axes, strict=True):
-        rows = table[table["split"] == split]
-        curve(data=rows, x="step", y="error", hue="net", ax=ax, styles=styles, markers=split == "test")
-        ax.set(title={"train": "Training", "test": "Test"}[split], ylim=(0, 100))
-    axes[1].set_ylabel("")
-    known = _published(runs)
-    for row in known.itertuples():
-        look = styles.set_index("net").loc[row.net]
-        edge = axes[1].get_yaxis_transform()
-        axes[1].plot(1.0, row.error, "D", transform=edge, color=look["colour"], mfc="none", ms=4.5, clip_on=False)
-    legend(figure, "net", styles, markers=True)
-    if len(known):
-        axes[1].set_title(f"◇ published: {'; '.join(known['source'].unique())}", loc="right", weight="normal", size=6.5)
-    first = known.drop_duplicates("net").set_index("net")["error"].astype(float)
-    table = table.assign(published=table["net"].map(first).where(table["split"] == "test"))
-    columns = ["net", "run", "family", "net_depth", "seed", "split", "step", "error", "published", "loss", "nonfinite"]
-    return publish(figure, table[columns], out, "degradation")
+    known = _published(runs).drop_duplicates("net").set_index("net")
+    test = table["split"] == "test"
+    table = table.assign(
+        published=table["net"].map(known["error"].astype(float)).where(test),
+        source=table["net"].map(known["source"]).where(test),
+    )
+    return table[[*WHO, "split", "step", "error", "loss", "nonfinite", "published", "source"]]
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """Two panels, training and test."""
+    return error_curves(table, styles_of(table), band_of(table))
 
 
 def _published(runs: list[Run]) -> pd.DataFrame:
@@ -65,5 +57,7 @@ def _published(runs: list[Run]) -> pd.DataFrame:
     return pd.concat(found).drop_duplicates(ignore_index=True)
 
 
+PLATES = (Plate("degradation", measured, drawn, sweeps=("degradation",), claims=("degradation",)),)
+
 if __name__ == "__main__":
-    sys.exit(command(draw, __doc__))
+    sys.exit(command(PLATES, __doc__))

@@ -13,14 +13,20 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
-from analysis.calibration import CASES
+from analysis.plates import Plate
 from labapp.config import LabError
+from labapp.figures import WIDTH
 from labapp.frames import diagnosis
 from labapp.frames.training import held_out
 from labapp.store import Run, list_runs
@@ -28,6 +34,12 @@ from labapp.store import Run, list_runs
 SETS = {0: "written with", 100: "one limit set after", 200: "unseen"}  # of seeds, from the first one
 LEARNT = 0.5  # of the test images, by a run that is healthy
 EXPLODED = 2.0  # times the loss of a net that knows nothing
+FIRST, SECOND, LATER, MISSED = "named first", "named second", "named later", "not named"
+NOTHING, FALSE, UNMADE = "nothing found, as it should be", "something found", "did not come out as it was meant"
+SAID = {
+    FIRST: "#31688E", SECOND: "#A7D0E4", LATER: "#F7B799", MISSED: "#B61F2E", NOTHING: "#26828E", FALSE: "#DC6E57",
+    UNMADE: "#BBBBBB",
+}  # fmt: skip
 COLUMNS = [
     "kind",
     "seed",
@@ -56,6 +68,8 @@ def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
         the first of them, 0 where there is none; of a healthy run how many findings it has), findings and strengths (in
         order).
     """
+    from analysis.calibration import CASES  # it trains, so it needs torch, which drawing does not
+
     rows = []
     for run in runs:
         kind, _, seed = run.id.rpartition(".s")
@@ -77,6 +91,40 @@ def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=COLUMNS)
     order = list(CASES)
     return table.sort_values(["kind", "seed"], key=lambda own: own.map(order.index) if own.name == "kind" else own)
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """A bar a kind: how many of its runs were named first, second, later or not; healthy kinds to the right."""
+    table = table.assign(said=[_said(row) for row in table.to_dict("records")])
+    ill = table["right"] != ""
+    parts = [rows for rows in (table[ill], table[~ill]) if len(rows)]
+    figure, axes = plt.subplots(1, len(parts), figsize=(WIDTH, 4.0), layout="constrained", squeeze=False)
+    for ax, rows in zip(axes[0], parts, strict=True):
+        counts = pd.crosstab(rows["kind"], rows["said"]).loc[list(dict.fromkeys(rows["kind"]))]
+        left = np.zeros(len(counts))
+        for said in [word for word in SAID if word in counts]:
+            ax.barh(
+                range(len(counts)), counts[said], left=left, color=SAID[said], height=0.7, edgecolor="white", lw=0.5
+            )
+            left += counts[said].to_numpy(float)
+        ax.set_yticks(range(len(counts)), counts.index)
+        ax.set(
+            ylim=(len(counts) - 0.4, -0.6), xlabel="runs", title="Ill on purpose" if rows["right"].any() else "Healthy"
+        )
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        ax.grid(visible=False, axis="y")
+    there = [word for word in SAID if word in set(table["said"])]
+    handles = [Patch(color=SAID[word], label=word) for word in there]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, borderpad=0)
+    return figure
+
+
+def _said(row: dict[Hashable, Any]) -> str:
+    if not row["made"]:
+        return UNMADE
+    if not row["right"]:
+        return FALSE if row["rank"] else NOTHING
+    return {0: MISSED, 1: FIRST, 2: SECOND}.get(row["rank"], LATER)
 
 
 def highest(run: Run) -> float:
@@ -118,6 +166,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(options.out / "diagnosis.csv", *sentences(table), sep="\n")  # noqa: T201
     return 0
 
+
+def measured(runs: list[Run]) -> pd.DataFrame:
+    """`outcomes`, of runs of `analysis.calibration`."""
+    table = outcomes(runs)
+    if table.empty:
+        raise LabError("these are no runs of `analysis.calibration`")
+    return table
+
+
+PLATES = (Plate("diagnosis", measured, drawn),)
 
 if __name__ == "__main__":
     sys.exit(main())

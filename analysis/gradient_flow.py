@@ -11,74 +11,80 @@ panel a net (its first seed), one colour scale.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 
 from analysis.moments import MOMENTS, at_moment, when
-from analysis.publish import ACROSS, command, looks, panels, publish
+from analysis.plates import WHO, Plate, band_of, joined, styles_of
+from analysis.publish import command
 from labapp import frames, palette
 from labapp.config import LabError
-from labapp.figures import WIDTH, colour_bar, dots, heatmap, legend, profile
+from labapp.figures.sheets import layer_heatmaps, layer_profiles
 from labapp.store import Run
 
 QUANTITY = "output_grad_norm"
 TITLE = palette.quantity(QUANTITY).title
+CELLS = 800  # of a net's heatmap
+EDGES = ["depth", "depth_start", "depth_end", "step", "step_end"]
+LOGS = ["value", "extreme"]
 
 
-def draw(runs: list[Run], out: Path) -> list[Path]:
-    """Write gradient_profile.* and gradient_heatmap.*."""
+def measured(runs: list[Run]) -> pd.DataFrame:
+    """The gradient against depth at step 0, with theory, and at the last recorded step of each run that has ended."""
+    table = _gradients(runs)
+    expected = frames.expected(runs)
+    parts = []
+    for title, last in MOMENTS.items():
+        rows = at_moment(table, last).assign(moment=title)
+        theory = frames.expected_gradient(rows, expected).rename(columns={"value": "theory"})
+        parts.append(rows.merge(theory[["run", "layer", "theory"]], "left"))
+    found = pd.concat(parts, ignore_index=True)
+    found = found.assign(state=frames.states_of(found["value"]))
+    return found[[*WHO, "moment", "step", "layer", "depth", "relative_depth", "value", "theory", "state"]]
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """Two panels, before training and after it."""
+    moments = {}
+    for title in MOMENTS:
+        rows = table[table["moment"] == title]
+        theory = rows.dropna(subset="theory")
+        moments[f"{title.capitalize()} ({when(rows)})"] = rows, theory.assign(value=theory["theory"])
+    return layer_profiles(moments, styles_of(table), band_of(table))
+
+
+def measured_cells(runs: list[Run]) -> pd.DataFrame:
+    """Every layer at every step, of the first seed of each net; logarithms to base 10."""
+    table = _gradients(runs)
+    firsts = table[["net", "run", "seed"]].drop_duplicates().sort_values("seed", kind="stable").drop_duplicates("net")
+    cells = frames.gradient_heatmap(table[table["run"].isin(firsts["run"])], marks=CELLS)
+    columns = ["layer", *EDGES, *LOGS, "state"]
+    return joined(cells[["run", *columns]], runs)[[*WHO, *columns]].rename(columns=lambda name: _logs().get(name, name))
+
+
+def drawn_cells(table: pd.DataFrame) -> Figure:
+    """One panel a net."""
+    cells = table.rename(columns={log: name for name, log in _logs().items()})
+    return layer_heatmaps(cells, list(styles_of(cells)["net"]), TITLE)
+
+
+def _gradients(runs: list[Run]) -> pd.DataFrame:
     table = frames.layer_table(runs, QUANTITY)
     if table.empty:
         raise LabError("these runs hold no gradients of convolutions; record some with `labapp train`")
-    table = table.merge(frames.describe(runs)[["run", "net", "status"]], on="run")
-    styles = looks(runs)
-    return draw_profiles(table, styles, out, frames.expected(runs)) + draw_heatmaps(table, styles, out)
+    return joined(table, runs)
 
 
-def draw_profiles(table: pd.DataFrame, styles: pd.DataFrame, out: Path, expected: pd.DataFrame) -> list[Path]:
-    """The gradient against depth at step 0, and at the last recorded step of each run that trained to its end."""
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
-    shown = []
-    for (title, last), ax in zip(MOMENTS.items(), axes, strict=True):
-        rows = at_moment(table, last).assign(moment=title)
-        rows = rows.assign(state=frames.states_of(rows["value"]))
-        theory = frames.expected_gradient(rows, expected).merge(rows[["run", "net"]].drop_duplicates(), on="run")
-        rows = rows.merge(theory.rename(columns={"value": "theory"})[["run", "layer", "theory"]], "left")
-        dots(data=theory, x="relative_depth", y="value", hue="net", ax=ax, styles=styles)
-        profile(data=rows, x="relative_depth", y="value", hue="net", ax=ax, styles=styles)
-        ax.set(title=f"{title.capitalize()} ({when(rows)})", ylabel=TITLE, xlim=(-0.02, 1.02))
-        shown.append(rows)
-    axes[1].set_ylabel("")
-    drawn = pd.concat(shown)
-    legend(figure, "net", styles, markers=True, theory=bool(drawn["theory"].notna().any()))
-    columns = ["moment", "net", "run", "family", "net_depth", "seed", *frames.LAYER, "value", "theory", "state"]
-    return publish(figure, drawn[columns], out, "gradient_profile")
+def _logs() -> dict[str, str]:
+    return {name: f"log10_{name}" for name in LOGS}
 
 
-def draw_heatmaps(table: pd.DataFrame, styles: pd.DataFrame, out: Path) -> list[Path]:
-    """Every layer at every step, of the first seed of each net."""
-    firsts = table[["net", "run", "seed"]].drop_duplicates().sort_values("seed", kind="stable").drop_duplicates("net")
-    nets = [name for name in styles["net"] if name in set(firsts["net"])]
-    cells = frames.gradient_heatmap(table[table["run"].isin(firsts["run"])], marks=6000)
-    cells = cells.merge(firsts[["run", "net"]], on="run")
-    finite = pd.concat([cells["value"], cells["extreme"]]).dropna()
-    norm = Normalize(finite.min(), finite.max()) if len(finite) else Normalize(-1, 0)
-    figure, axes = panels(nets, lambda across, down: (WIDTH, 0.3 + 1.9 * down))
-    for place, (net, ax) in enumerate(axes.items()):
-        heatmap(data=cells[cells["net"] == net], x="step", y="depth", hue="value", ax=ax, norm=norm)
-        ax.set_title(net)
-        if place % ACROSS:
-            ax.set_ylabel("")
-        if place + ACROSS < len(nets):
-            ax.set_xlabel("")
-    colour_bar(figure, figure.axes, norm, TITLE)
-    columns = ["net", "run", "layer", "depth", "step", "step_last", "recorded", "value", "low", "high", "state"]
-    logs = {name: f"log10_{name}" for name in ("value", "low", "high")}
-    return publish(figure, cells[columns].rename(columns=logs), out, "gradient_heatmap")
-
+VANISHING = tuple(f"vanishing-batch-he-{when}" for when in ("start", "end"))
+PLATES = (
+    Plate("gradient_profile", measured, drawn, sweeps=("degradation",), claims=VANISHING),
+    Plate("gradient_heatmap", measured_cells, drawn_cells, sweeps=("degradation",), claims=VANISHING),
+)
 
 if __name__ == "__main__":
-    sys.exit(command(draw, __doc__))
+    sys.exit(command(PLATES, __doc__))

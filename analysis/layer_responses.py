@@ -11,37 +11,48 @@ mean-field theory expects (dots). Several seeds at one step become their mean wi
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analysis.moments import at_moment, when
-from analysis.publish import command, looks, publish
+from analysis.plates import WHO, Plate, band_of, joined, styles_of
+from analysis.publish import command
 from labapp import frames
 from labapp.config import LabError
 from labapp.figures import WIDTH, dots, legend, profile
 from labapp.store import Run
 
 QUANTITY = "output_std"
+START, END = "initialisation", "end of training"
 
 
-def draw(runs: list[Run], out: Path) -> list[Path]:
-    """Write layer_responses.{png,svg,pdf,csv}."""
+def measured(runs: list[Run]) -> pd.DataFrame:
+    """Responses before training, with theory, and at the end of each run, with each layer's place by depth and size."""
     table = frames.signals(runs)
     table = table[table["quantity"] == QUANTITY]
     if table.empty:
         raise LabError("these runs hold no responses of layers; record some with `labapp train`")
-    table = table.merge(frames.describe(runs)[["run", "net", "status"]], on="run")
+    table = joined(table, runs)
     begun = table["step"].eq(0).any()  # a run may record nothing at first
     start = at_moment(table, last=False) if begun else table[:0]
     start, end = (_placed(rows) for rows in (start, at_moment(table, last=True)))
     theory = frames.expected(runs)
-    theory = theory[theory["quantity"] == QUANTITY].merge(start[["run", "layer", "net", "layer_number"]])
-    start = start.merge(theory.rename(columns={"value": "theory"})[["run", "layer", "theory"]], "left")
-    styles = looks(runs)
+    theory = theory[theory["quantity"] == QUANTITY].rename(columns={"value": "theory"})
+    start = start.merge(theory[["run", "layer", "theory"]], "left")
+    found = pd.concat([start.assign(moment=START), end.assign(moment=END)], ignore_index=True)
+    columns = ["moment", "step", "layer", "kind", "layer_number", "rank", "value", "theory", "state"]
+    return found[[*WHO, *columns]].rename(columns={"value": QUANTITY})
+
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """Three panels: before training, afterwards, and afterwards by size."""
+    styles = styles_of(table)
+    start, end = (table[table["moment"] == moment] for moment in (START, END))
+    theory = start.dropna(subset="theory")
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.75), layout="constrained", sharey=True)
-    dots(data=theory, x="layer_number", y="value", hue="net", ax=axes[0], styles=styles)
+    dots(data=theory, x="layer_number", y="theory", hue="net", ax=axes[0], styles=styles)
     for ax, rows, x, title, label in (
         (axes[0], start, "layer_number", "Before training", "layer"),
         (axes[1], end, "layer_number", "Afterwards", "layer"),
@@ -50,15 +61,12 @@ def draw(runs: list[Run], out: Path) -> list[Path]:
         if rows.empty:
             ax.set_title("Step 0 was\nnot recorded")
             continue
-        profile(data=rows, x=x, y="value", hue="net", ax=ax, styles=styles)
+        profile(data=rows, x=x, y=QUANTITY, hue="net", ax=ax, styles=styles)
         ax.set(title=f"{title}\n({when(rows)})", xlabel=label, ylabel="")
         ax.margins(x=0.02)
     axes[0].set_ylabel("standard deviation of the output")
-    legend(figure, "net", styles, markers=True, theory=len(theory) > 0)
-    drawn = pd.concat([start.assign(moment="initialisation"), end.assign(moment="end of training")])
-    columns = ["moment", "net", "run", "family", "net_depth", "seed", *frames.LAYER, "layer_number", "rank", "value"]
-    drawn = drawn.reindex(columns=[*columns, "theory", "state"])
-    return publish(figure, drawn.rename(columns={"value": QUANTITY}), out, "layer_responses")
+    legend(figure, "net", styles, markers=True, theory=len(theory) > 0, band=band_of(table))
+    return figure
 
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -71,5 +79,7 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+PLATES = (Plate("layer_responses", measured, drawn, sweeps=("degradation",), claims=("responses",)),)
+
 if __name__ == "__main__":
-    sys.exit(command(draw, __doc__))
+    sys.exit(command(PLATES, __doc__))

@@ -51,11 +51,7 @@ def whole(table: pd.DataFrame) -> pd.DataFrame:
     Args:
         table: With the columns run, net, status, split and step.
     """
-    finished = table["status"] == "finished"
-    some = finished.groupby(table["net"]).transform("any")
-    kept = table[finished | ~some]
-    if gone := sorted(set(table["run"]) - set(kept["run"])):
+    kept, gone = frames.averaged(table)
+    if gone:
         print(f"left out of the means: {listed(gone)}, which did not finish", file=sys.stderr)  # noqa: T201
-    seeds = kept.groupby("net")["run"].transform("nunique")
-    here = kept.groupby(["net", "split", "step"])["run"].transform("nunique")
-    return kept[here == seeds]
+    return kept

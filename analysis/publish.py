@@ -1,10 +1,12 @@
-"""How does a figure become files that can be published, and the table behind it too?
+"""How does a figure become files that can be published, from runs or from the table that it once wrote?
 
-A script hands `command` its function `draw`; that reads the options, picks the runs and turns mistakes into one
-sentence and exit code 2:
+A script hands `command` its plates; that reads the options, picks the runs and turns mistakes into one sentence and
+exit code 2:
 
     if __name__ == "__main__":
-        sys.exit(command(draw, __doc__))
+        sys.exit(command(PLATES, __doc__))
+
+Either way a figure is drawn from the text of its CSV, so both give the same picture.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import fnmatch
 import math
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,15 +27,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from labapp import frames, palette
-from labapp.config import LabError, nearest
+from analysis.plates import Plate, of_sweeps
+from analysis.written import INCOMPLETE, incomplete, notes, read_table, signed, written
+from labapp import palette
+from labapp.config import LabError, listed, nearest
 from labapp.figures import UNDATED, paper
 from labapp.store import Run, broken_runs, list_runs
 
 ACROSS = 3  # panels in a row
-Draw = Callable[[list[Run], Path], list[Path]]
 TOLD = 3  # sentences under a figure; standard error has them all
-_drawn: ContextVar[list[Run]] = ContextVar("drawn", default=[])  # noqa: B039 -- never changed in place
 
 
 class _OneSentence(argparse.ArgumentParser):
@@ -41,30 +43,55 @@ class _OneSentence(argparse.ArgumentParser):
         self.exit(2, f"{message}; --help lists the options\n")
 
 
-def command(draw: Draw, about: str | None, argv: Sequence[str] | None = None) -> int:
-    """Draw one figure from the command line; 0, or 2 after a sentence about what is wrong."""
+def options_of(about: str | None, *, runs: bool = True, out: Path = Path("figures")) -> argparse.ArgumentParser:
+    """A parser whose mistakes are one sentence, with what every command here may be told.
+
+    Args:
+        about: The module's docstring.
+        runs: Whether it takes a folder of runs.
+        out: Where files go when it is not told.
+    """
     parser = _OneSentence(description=(about or "").strip().splitlines()[0])
-    parser.add_argument("--runs", default="runs", type=Path, metavar="DIR", help="folder of runs (runs)")
-    parser.add_argument("--out", default="figures", type=Path, metavar="DIR", help="where the files go (figures)")
+    if runs:
+        parser.add_argument("--runs", default="runs", type=Path, metavar="DIR", help="folder of runs (runs)")
+    parser.add_argument("--out", default=out, type=Path, metavar="DIR", help=f"where the files go ({out.name})")
+    return parser
+
+
+def command(plates: Sequence[Plate], about: str | None, argv: Sequence[str] | None = None) -> int:
+    """Draw the figures of one script from the command line; 0, or 2 after a sentence about what is wrong."""
+    parser = options_of(about)
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="NAME", help="runs by id or name, * and ? allowed; all when left out"
     )
+    parser.add_argument(
+        "--table", nargs="+", default=[], type=Path, metavar="FILE", help="draw again from such a CSV, not from runs"
+    )
     options = parser.parse_args(argv)
     mpl.use("agg")
-    try:
-        runs = pick(options.runs, options.only)
+    with spoken(options.out) as failed:
+        if options.table:
+            texts = {plate_of(path, plates): reading(path) for path in options.table}
+        else:
+            texts = measured(plates, pick(options.runs, options.only), bool(options.only))
         options.out.mkdir(parents=True, exist_ok=True)
-        _drawn.set(runs)
-        with paper():
-            written = draw(runs, options.out)
+        files = [path for plate, text in texts.items() for path in put(plate, text, options.out)]
+        print(*files, sep="\n")  # noqa: T201
+    return 2 if failed else 0
+
+
+@contextmanager
+def spoken(out: Path) -> Iterator[list[str]]:
+    """Mistakes become one sentence on standard error; it is in the list that is given."""
+    failed: list[str] = []
+    try:
+        yield failed
     except LabError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2
+        failed.append(str(error))
     except OSError as error:
-        print(f"cannot write into {options.out}: {error.strerror or error}; choose another --out", file=sys.stderr)  # noqa: T201
-        return 2
-    print(*written, sep="\n")  # noqa: T201
-    return 0
+        failed.append(f"cannot write into {out}: {error.strerror or error}; choose another --out")
+    for sentence in failed:
+        print(sentence, file=sys.stderr)  # noqa: T201
 
 
 def pick(folder: Path, only: Sequence[str] = ()) -> list[Run]:
@@ -82,48 +109,126 @@ def pick(folder: Path, only: Sequence[str] = ()) -> list[Run]:
     return wanted if only else runs
 
 
-def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Path]:
-    """Write a figure as PNG, SVG and PDF, and the numbers it shows as CSV.
+def measured(plates: Sequence[Plate], runs: list[Run], chosen: bool = False) -> dict[Plate, str]:
+    """The table of each figure as the text of a CSV; one line to standard error about each that cannot be made.
 
-    What is missing or damaged in the runs stands under the figure, and on standard error.
+    Args:
+        plates: Which figures.
+        runs: At least one.
+        chosen: Whether somebody named the runs; else each figure takes those of its sweeps, where there are any.
+
+    Raises:
+        LabError: If none can be made: what is wrong with the first.
     """
-    if missing := [f"{run.id}: {problem}" for run in _drawn.get() for problem in run.problems]:
-        print(*missing, sep="\n", file=sys.stderr)  # noqa: T201
-        more = [f"and {len(missing) - TOLD} more"] if len(missing) > TOLD else []
-        words = "\n".join(textwrap.fill(line, 130) for line in ["Incomplete data", *missing[:TOLD], *more])
-        figure.supxlabel(words, x=0.01, ha="left", fontsize=5.5, color=palette.MUTED, parse_math=False)
+    texts, errors = {}, {}
+    for plate in plates:
+        own = runs if chosen else of_sweeps(runs, plate.sweeps)
+        if len(own) < len(runs):
+            print(f"{plate.name}: of {len(runs)} runs the {len(own)} of {_tags(plate)}", file=sys.stderr)  # noqa: T201
+        try:
+            table = plate.measured(own)
+        except LabError as error:
+            errors[plate.name] = error
+            continue
+        missing = [f"{run.id}: {problem}" for run in own for problem in run.problems]
+        texts[plate] = written(incomplete(table, missing))
+    if not texts:
+        raise next(iter(errors.values()))
+    for name, error in errors.items():
+        print(f"left out: {name}: {error}", file=sys.stderr)  # noqa: T201
+    return texts
+
+
+def _tags(plate: Plate) -> str:
+    return f"the sweep{'s' * (len(plate.sweeps) > 1)} {listed(plate.sweeps)}"
+
+
+def plate_of(path: Path, plates: Sequence[Plate]) -> Plate:
+    """The figure that a table is of, by the file's name."""
+    names = {plate.name: plate for plate in plates}
+    if path.stem not in names:
+        raise LabError(
+            f"{path.name} is no table of this command, which draws {listed(f'{name}.csv' for name in names)}"
+        )
+    return names[path.stem]
+
+
+def reading(path: Path) -> str:
+    """The text of a table."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def put(plate: Plate, text: str, out: Path) -> list[Path]:
+    """Draw a figure from the text of its CSV, and write both.
+
+    Raises:
+        LabError: If a column is missing that the figure needs.
+    """
+    figure = figure_of(plate, text)
+    metadata = signed(plate.name, read_table(text))
+    return [*_pictures(figure, out, plate.name, metadata), _csv(text, out, plate.name)]
+
+
+def figure_of(plate: Plate, text: str) -> Figure:
+    """The figure of a table; what is missing or damaged in its runs stands under it, and on standard error."""
+    table = read_table(text)
+    with paper():
+        try:
+            figure = plate.drawn(table.drop(columns=INCOMPLETE, errors="ignore"))
+        except KeyError as error:
+            raise LabError(
+                f"the table of {plate.name} has no column {error}; `analysis.freeze` makes a new one"
+            ) from None
+        if missing := notes(table):
+            print(*missing, sep="\n", file=sys.stderr)  # noqa: T201
+            more = [f"and {len(missing) - TOLD} more"] if len(missing) > TOLD else []
+            words = "\n".join(textwrap.fill(line, 130) for line in ["Incomplete data", *missing[:TOLD], *more])
+            figure.supxlabel(words, x=0.01, ha="left", fontsize=5.5, color=palette.MUTED, parse_math=False)
+    return figure
+
+
+def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Path]:
+    """Write a figure that is not of runs as PNG, SVG and PDF, and the numbers it shows as CSV."""
+    return [*_pictures(figure, out, name, signed(name, data)), _csv(written(data), out, name)]
+
+
+def _pictures(figure: Figure, out: Path, name: str, metadata: dict[str, dict[str, str]]) -> list[Path]:
     paths = [out / f"{name}.{kind}" for kind in UNDATED]
-    for path, metadata in zip(paths, UNDATED.values(), strict=True):
-        figure.savefig(path, metadata=metadata)
+    with paper():  # a format is drawn when it is written
+        for path, (kind, undated) in zip(paths, UNDATED.items(), strict=True):
+            figure.savefig(path, metadata=undated | metadata[kind])
     plt.close(figure)
-    table = out / f"{name}.csv"
-    data.to_csv(table, index=False, float_format="%.6g")
-    return [*paths, table]
+    return paths
+
+
+def _csv(text: str, out: Path, name: str) -> Path:
+    path = out / f"{name}.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
 def panels(names: Sequence[str], size: Callable[[int, int], tuple[float, float]]) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with one panel for each name, at most `ACROSS` in a row; the rest of the last row stays empty.
+    """A figure with one panel for each name, at most `ACROSS` in a row, as even as can be.
 
     Args:
         names: In the order in which they are read.
         size: Width and height in inches, for so many panels across and down.
     """
-    across = min(ACROSS, len(names))
-    down = math.ceil(len(names) / across)
+    down = math.ceil(len(names) / ACROSS)
+    across = math.ceil(len(names) / down)
     figure, axes = plt.subplots(down, across, figsize=size(across, down), layout="constrained", squeeze=False)
     for ax in axes.flat[len(names) :]:
         ax.set_axis_off()
     return figure, dict(zip(names, axes.flat, strict=False))
 
 
-def looks(runs: Sequence[Run]) -> pd.DataFrame:
-    """How each net is drawn: `palette.styles` with one row for each net, whatever its seeds, and the column net.
-
-    In the order in which they are listed: by family, then by depth.
-    """
-    order = [*palette.FAMILIES]
-    nets = frames.describe(runs).drop_duplicates("net")
-    nets = nets.assign(order=nets["family"].map(order.index)).sort_values(
-        ["order", "net_depth", "net"], ignore_index=True
-    )
-    return palette.styles(nets.assign(place=nets["net_place"])).assign(net=list(nets["net"]))
+def outer(ax: Axes) -> None:
+    """Labels stand at the left and the lower edge of a figure of `panels` alone."""
+    place = ax.get_subplotspec()
+    if place and not place.is_first_col():
+        ax.set_ylabel("")
+    if place and not place.is_last_row():
+        ax.set_xlabel("")

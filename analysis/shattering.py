@@ -12,13 +12,14 @@ statistics of these images, held fixed), below after training. Several seeds bec
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
+from analysis.plates import WHO, Plate, band_of, joined, styles_of
 from analysis.probed import probed, tables
-from analysis.publish import command, looks, publish
+from analysis.publish import command
 from labapp import palette
 from labapp.figures import WIDTH, legend, trace
 from labapp.store import Run
@@ -26,35 +27,54 @@ from labapp.store import Run
 MOMENTS = {"initialisation": 0, "after training": -1}  # of the steps that were probed
 
 
-def draw(runs: list[Run], out: Path) -> list[Path]:
-    """Write shattering.{png,svg,pdf,csv}."""
+def measured(runs: list[Run]) -> pd.DataFrame:
+    """Cosines between images and, where they were measured, autocorrelations along lines; before and after training."""
     there = probed(runs, "shattering")
     along = [run for run in there if run.probes().get("autocorrelation")]
-    styles = looks(there)
-    figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5.0), layout="constrained", sharex="col", sharey="col")
-    shown = []
-    for (moment, at), (left, right) in zip(MOMENTS.items(), axes, strict=True):
-        cosines = tables(there, "shattering", at).assign(moment=moment, what="cosine")
-        lines = tables(along, "autocorrelation", at) if along else pd.DataFrame(columns=["kind"])
-        lines = lines[lines["kind"] == "input"].assign(moment=moment, what="autocorrelation")
-        trace(data=cosines, x="relative_depth", y="cosine", hue="net", ax=left, styles=styles)
-        left.set(title=f"Between images, {moment}", ylabel="mean cosine of two gradients")
-        if len(lines):
-            trace(data=lines, x="distance", y="autocorrelation", hue="net", ax=right, styles=styles, markers=False)
-        right.set(title=f"Along a line of inputs, {moment}", xlabel="distance (share of the line)")
-        right.set_ylabel("autocorrelation")
-        for ax in (left, right):
-            ax.axhline(0, color=palette.MUTED, linewidth=0.8, zorder=1)
-            if moment == "initialisation":
-                ax.set_xlabel("")
-        shown += [cosines, lines]
-    legend(figure, "net", styles, markers=True)
+    parts = []
+    for moment, at in MOMENTS.items():
+        parts.append(tables(there, "shattering", at).assign(moment=moment, what="cosine"))
+        if along:
+            lines = tables(along, "autocorrelation", at).assign(moment=moment, what="autocorrelation")
+            parts.append(lines[lines["kind"] == "input"])
+    table = joined(pd.concat(parts, ignore_index=True), there)
     columns = [
-        *("moment", "what", "net", "run", "seed", "step", "layer", "kind", "depth", "relative_depth", "cosine"),
-        *("deviation", "examples", "lag", "distance", "autocorrelation", "batch_norm", "reason"),
+        *("moment", "what", "step", "layer", "depth", "relative_depth", "cosine", "deviation"),
+        *("lag", "distance", "autocorrelation", "batch_norm", "reason"),
     ]
-    return publish(figure, pd.concat(shown).reindex(columns=columns), out, "shattering")
+    return table.reindex(columns=[*WHO, *columns])
 
+
+def drawn(table: pd.DataFrame) -> Figure:
+    """Between images to the left and, where it was measured, along a line to the right; above before training."""
+    styles = styles_of(table)
+    both = "autocorrelation" in set(table["what"])
+    size = (WIDTH, 5.0) if both else (WIDTH, 2.75)
+    shape = (2, 2) if both else (1, 2)
+    figure, axes = plt.subplots(
+        *shape, figsize=size, layout="constrained", sharex="col", sharey="col" if both else True
+    )
+    grid = axes if both else axes[:, None]
+    for moment, row in zip(MOMENTS, grid, strict=True):
+        rows = table[table["moment"] == moment]
+        cosines, lines = (rows[rows["what"] == what] for what in ("cosine", "autocorrelation"))
+        trace(data=cosines, x="relative_depth", y="cosine", hue="net", ax=row[0], styles=styles)
+        row[0].set(title=f"Between images, {moment}", ylabel="mean cosine of two gradients")
+        if both:
+            trace(data=lines, x="distance", y="autocorrelation", hue="net", ax=row[1], styles=styles, markers=False)
+            row[1].set(title=f"Along a line of inputs, {moment}", ylabel="autocorrelation")
+            row[1].set_xlabel("distance (share of the line)")
+        for ax in row:
+            ax.axhline(0, color=palette.MUTED, linewidth=0.8, zorder=1)
+            if both and moment == "initialisation":
+                ax.set_xlabel("")
+    if not both:
+        axes[1].set_ylabel("")
+    legend(figure, "net", styles, markers=True, band=band_of(table))
+    return figure
+
+
+PLATES = (Plate("shattering", measured, drawn, sweeps=("degradation",), claims=("shattering",)),)
 
 if __name__ == "__main__":
-    sys.exit(command(draw, __doc__))
+    sys.exit(command(PLATES, __doc__))

@@ -60,6 +60,7 @@ MAY_USE = {
     "vl_convert": {"figures"},
     "tyro": {"commands"},
     "rich": {"commands"},
+    "jinja2": {"commands"},
     "filelock": {"store"},
     "psutil": {"store"},
     "pyarrow": {"store"},
@@ -70,6 +71,7 @@ MAY_TOUCH_FILES = {
     *("store", "app/launch", "imagesets"),  # the archive, what the app starts, the images
     "recording/kernels",  # compiles once and keeps the library
     *("probes/pictures.py", "commands/explain"),  # a user's picture is opened, maps are written where the user says
+    "commands/report",  # goes where the user says
     *("config/sweeps", "commands/sweep"),  # a list of experiments is opened, a timing leaves nothing behind
 }
 

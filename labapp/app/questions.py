@@ -183,7 +183,7 @@ def survey(run: Run, name: str, method: str) -> background.Job:
         trained = explanations.survey(net, run, method, IMAGES, _part(tell, 0.0, 0.4)).named(name)
         random = explanations.untrained_of(net, run)
         untrained = explanations.survey(random, run, method, IMAGES, _part(tell, 0.4, 0.8))
-        verdict, cascade = explanations.check_sanity(net, run, method, tell=_part(tell, 0.8, 1.0))
+        verdict, cascade, _ = explanations.check_sanity(net, run, method, tell=_part(tell, 0.8, 1.0))
         energy = pd.DataFrame(explanations.energy_table(trained, untrained))
         return {"survey": trained, "energy": energy, "verdict": verdict, "cascade": pd.DataFrame(cascade)}
 

@@ -19,6 +19,7 @@ from labapp.charts.maps import agreement_chart, drift_chart, scores_chart
 from labapp.charts.reuse import linear_bar, linear_domain, reuse_chart
 from labapp.charts.signals import signal_chart
 from labapp.charts.similarity import similarity_chart
+from labapp.charts.surface import surface_chart
 from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
@@ -27,5 +28,5 @@ __all__ = [
     "histogram_chart", "lifetimes_chart", "linear_bar", "linear_domain", "log_axis", "log_span", "loss_chart",
     "order_chart", "parts_chart", "profile_chart", "pyramid_chart", "ratio_chart", "ratio_span", "reuse_chart",
     "scale_chart", "scores_chart", "signal_chart", "similarity_chart", "sizes_chart", "slope_chart", "spread_chart",
-    "symmetric_axis", "unchecked",
+    "surface_chart", "symmetric_axis", "unchecked",
 ]  # fmt: skip

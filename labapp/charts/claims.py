@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import altair as alt
@@ -25,7 +26,7 @@ def claim_chart(rows: pd.DataFrame, title: str, threshold: float, above: bool, c
         log: Whether the numbers are factors.
     """
     numbers = [threshold, *rows[["value", "low", "high", "mean"]].to_numpy(float).ravel()]
-    known = [number for number in numbers if number == number]
+    known = [number for number in numbers if math.isfinite(number) and (number > 0 or not log)]
     if log:
         options = log_axis(known)
     else:
@@ -51,8 +52,9 @@ def claim_chart(rows: pd.DataFrame, title: str, threshold: float, above: bool, c
     layers: list[Any] = [side, rule]
     base = alt.Chart(rows).encode(tooltip=told)
     if rows["low"].notna().any():
-        first = alt.Chart(rows.head(1)).encode(tooltip=told[2:])
-        layers.append(first.mark_rule(color=colour, strokeWidth=4, opacity=0.5).encode(x=along("low"), x2="high:Q"))
+        ends = {"left": rows["low"].clip(lower=low), "right": rows["high"].clip(upper=high)}  # inside what is shown
+        first = alt.Chart(rows.assign(**ends).head(1)).encode(tooltip=told[2:])
+        layers.append(first.mark_rule(color=colour, strokeWidth=4, opacity=0.5).encode(x=along("left"), x2="right:Q"))
         layers.append(first.mark_tick(color=colour, thickness=3, size=22).encode(x=along("mean")))
     layers.append(base.mark_point(filled=True, size=55, color=colour, opacity=0.9).encode(x=x))
     return alt.layer(*layers).properties(height=HEIGHT, width="container")

@@ -101,6 +101,22 @@ class Setup:
         return [(seed, tuple(side[seed] for side in sides)) for seed in shared]
 
 
+def no_dearer(setup: Setup, kind: str, other: str, cost: Callable[[Run], float], unit: str) -> tuple[str, str]:
+    """The dearest side of a kind that another kind has something dearer than, and the cheapest of these.
+
+    Raises:
+        Missing: Where there is no such pair.
+    """
+    costs = {
+        name: cost(next(iter(side.values()))) for name, side in setup.sides.items() if name.startswith((kind, other))
+    }
+    for name in sorted((name for name in costs if name.startswith(kind)), key=costs.__getitem__, reverse=True):
+        dearer = [rival for rival in costs if rival.startswith(other) and costs[rival] > costs[name]]
+        if dearer:
+            return name, min(dearer, key=costs.__getitem__)
+    raise Missing(f"{kind} net beside a {other} one of more {unit}")
+
+
 @dataclass(frozen=True)
 class Claim:
     """What somebody says of nets, and how it is put to the test.

@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable
 from functools import partial
 
-from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
-from labapp.claims.numbers import LAST, accuracy, decades, multiply_adds, responses, training_error
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup, no_dearer
+from labapp.claims.numbers import LAST, accuracy, decades, multiply_adds, response, training_error
 from labapp.config import Experiment
 from labapp.store import Run
 
@@ -76,20 +76,22 @@ def _vanishing(step: int, setup: Setup) -> Iterable[Observed]:
 
 def _responses(setup: Setup) -> Iterable[Observed]:
     for seed, runs in setup.pairs(*deepest(setup)):
-        plain, residual = (float(responses(run).median()) for run in runs)
+        plain, residual = (response(run) for run in runs)
         yield Observed("residual", seed, residual - plain, _ids(runs))
     for seed, runs in setup.pairs(*_family(setup, "residual")):
-        shallow, deep = (float(responses(run).median()) for run in runs)
+        shallow, deep = (response(run) for run in runs)
         yield Observed("deeper", seed, deep - shallow, _ids(runs))
 
 
 def _block(experiment: Experiment) -> str:
-    return str(experiment.block) if experiment.family == "residual" else ""
+    if experiment.family != "residual":
+        return ""
+    return f"{experiment.block}-{experiment.depth}, width {experiment.width}"
 
 
 def _bottleneck(setup: Setup) -> Iterable[Observed]:
-    for seed, runs in setup.pairs("basic", "bottleneck"):
-        basic, narrow = runs
+    for seed, runs in setup.pairs(*no_dearer(setup, "bottleneck", "basic", multiply_adds, "multiply-adds")):
+        narrow, basic = runs
         yield Observed("accuracy", seed, accuracy(narrow) - accuracy(basic), _ids(runs))
         yield Observed("cost", seed, math.log10(multiply_adds(narrow) / multiply_adds(basic)), _ids(runs))
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
-from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
+from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup, no_dearer
+from labapp.claims.kept import kept
 from labapp.claims.numbers import accuracy, decades, multiply_adds, parameters, probe
 from labapp.config import Experiment
+from labapp.store import Run
 
 POINT = 0.01  # of accuracy
 AS_DEEP = 1.25  # nets whose depths differ by less than this factor
@@ -24,10 +27,17 @@ def _dense(experiment: Experiment) -> str:
     return "dense" if experiment.family == "dense" else ""
 
 
+@kept
+def _observations(run: Run) -> dict[int, dict[str, Any]]:
+    """What was observed by weights, by the number of the observation."""
+    table = probe(run, "reuse_observations")
+    rows: list[Any] = table[table["weighting"] == "weights"].to_dict("records")
+    return {int(row["observation"]): row for row in reversed(rows)}
+
+
 def _observed(number: int, setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("dense").items():
-        table = probe(run, "reuse_observations")
-        row = table[(table["weighting"] == "weights") & (table["observation"] == number)].iloc[0]
+        row = _observations(run)[number]
         half = (row["null_high"] - row["null_low"]) / 2
         apart = abs(row["number"] - row["null"]) / half if half > 0 else math.nan
         note = str(row["reason"]) or "there is no null of untrained nets"
@@ -48,14 +58,7 @@ def _family(setup: Setup, family: str) -> list[str]:
 
 
 def _efficient(setup: Setup) -> Iterable[Observed]:
-    """The largest dense net, beside the smallest residual net that has at least as many weights."""
-    weights = {name: parameters(next(iter(side.values()))) for name, side in setup.sides.items() if "plain" not in name}
-    dense = max(_family(setup, "dense"), key=weights.__getitem__)
-    larger = [name for name in _family(setup, "residual") if weights[name] >= weights[dense]]
-    if not larger:
-        raise Missing(f"residual net of at least as many weights as {dense}")
-    residual = min(larger, key=weights.__getitem__)
-    for seed, runs in setup.pairs(dense, residual):
+    for seed, runs in setup.pairs(*no_dearer(setup, "dense", "residual", parameters, "weights")):
         one, other = runs
         ids = tuple(run.id for run in runs)
         yield Observed("accuracy", seed, accuracy(one) - accuracy(other), ids)

@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from functools import partial
 
 from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
+from labapp.claims.kept import kept
 from labapp.claims.numbers import probe
 from labapp.config import Experiment
+from labapp.store import Run
 
 SANE = 0.5  # of Spearman's ρ, see `labapp.diagnostics.sanity`
 GUIDED = ("guided-gradcam", "guided-backprop")
@@ -20,15 +22,23 @@ def _net(experiment: Experiment) -> str:
     return "net" if experiment.family in ("plain", "residual", "dense", "vgg") else ""
 
 
+@kept
+def _means(run: Run) -> dict[tuple[str, str, str], tuple[float, str]]:
+    """Mean and note by measure, method and net."""
+    table = probe(run, "map_scores").drop_duplicates(["measure", "method", "net"])
+    keys = zip(table["measure"], table["method"], table["net"], strict=True)
+    return dict(zip(keys, zip(table["mean"].astype(float), table["note"].astype(str), strict=True), strict=True))
+
+
 def _scores(measure: str, which: dict[str, tuple[str, str]], setup: Setup) -> Iterable[Observed]:
     """Of each part (method, net) of a measure of `map_scores`."""
     for seed, run in setup.one("net").items():
-        table = probe(run, "map_scores")
+        scores = _means(run)
         for part, (method, net) in which.items():
-            rows = table[(table["measure"] == measure) & (table["method"] == method) & (table["net"] == net)]
-            if rows.empty:
+            if (measure, method, net) not in scores:
                 raise Missing(f"{measure} of {method} in {run.id}")
-            yield Observed(part, seed, float(rows["mean"].iloc[0]), (run.id,), str(rows["note"].iloc[0]))
+            mean, note = scores[measure, method, net]
+            yield Observed(part, seed, mean, (run.id,), note)
 
 
 _about = partial(Claim, paper="gradcam", probes=("map_scores",), sweep="degradation", shown="Grad-CAM")

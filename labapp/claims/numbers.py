@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from labapp.claims.claim import Missing
+from labapp.claims.kept import kept
 from labapp.config import LabError
 from labapp.frames.compare.reading import read_compared
-from labapp.frames.gradients import gradient_ratio, layer_panels
+from labapp.frames.gradients import ratios_of_ends
 from labapp.frames.training import held_out
 from labapp.probes.catalogue import PLAN
 from labapp.store import Run
@@ -24,6 +25,7 @@ LEAST = 45.0  # decades below 1 at which float32 ends (its least positive number
 TENTH = 10  # of a training: over so much of its end a batch's error is averaged
 
 
+@kept
 def training_error(run: Run) -> float:
     """Share of training images that are told wrongly, over the batches of the last tenth of the steps."""
     right = run.steps(columns=["step", "accuracy"]).sort_values("step")["accuracy"].to_numpy(float)
@@ -32,6 +34,7 @@ def training_error(run: Run) -> float:
     return float(1 - right[-max(1, len(right) // TENTH) :].mean())
 
 
+@kept
 def accuracy(run: Run) -> float:
     """Share of test images that are told rightly, at the end."""
     tests = held_out(run)["accuracy"].to_numpy(float)
@@ -45,31 +48,38 @@ def decades(run: Run, step: int = 0) -> float:
 
     A gradient that is exactly zero counts as `LEAST` decades below, where float32 ends.
     """
-    panel = layer_panels([run])[0]
-    if not len(panel.recorded) or (step == 0 and panel.recorded[0] != 0):
+    ends = _ends(run)
+    if not ends or (step == 0 and ends[0][0] != 0):
         raise Missing(f"gradient recorded at step {step} in {run.id}")
-    ratios = gradient_ratio(panel.rows(panel.recorded[[0 if step == 0 else -1]]).assign(run=""))["ratio"]
-    value = float(ratios.iloc[0]) if len(ratios) else math.nan
+    _, value = ends[0 if step == 0 else 1]
     if value == 0:
         return -LEAST
     return math.log10(value) if value > 0 and math.isfinite(value) else math.nan
 
 
-def responses(run: Run) -> pd.Series:
-    """log10 of the standard deviation of each layer's response at the last recorded step, in the order of layers."""
+@kept
+def _ends(run: Run) -> list[tuple[int, float]]:
+    return ratios_of_ends(run)
+
+
+@kept
+def response(run: Run) -> float:
+    """log10 of the standard deviation of the median layer's response at the last recorded step."""
     rows = read_compared(run, "output_std")
     rows = rows[rows["usual"].astype(bool)]
     if rows.empty:
         raise Missing(f"responses of layers in {run.id}")
-    rows = rows[rows["step"] == rows["step"].max()].sort_values("depth")
-    return pd.Series(np.log10(rows["value"].to_numpy(float)), index=rows["layer"])
+    last = rows.loc[rows["step"] == rows["step"].max(), "value"]
+    return float(np.log10(last.astype(float)).median())
 
 
+@kept
 def parameters(run: Run) -> float:
     """Trained numbers of the net."""
     return float(probe(run, "architecture", PLAN)["parameters"].sum())
 
 
+@kept
 def multiply_adds(run: Run) -> float:
     """Of one image."""
     return float(probe(run, "architecture", PLAN)["multiply_adds"].sum())

@@ -10,46 +10,49 @@ from collections.abc import Iterable
 import numpy as np
 
 from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
+from labapp.claims.kept import kept
 from labapp.claims.numbers import probe
 from labapp.config import Experiment
 from labapp.probes.catalogue import against_of
 from labapp.store import Run
 
 ALIKE = 0.9  # CKA from which on two layers are called alike
-VERY_DEEP = 50  # layers
+SHALLOW, VERY_DEEP = 20, 50  # layers
 
 
-def _any(experiment: Experiment) -> str:
-    return "net" if experiment.family in ("plain", "residual", "dense", "vgg") else ""
+def _shallow_plain(experiment: Experiment) -> str:
+    """A net like theirs: one that cannot be trained has no layers to correspond."""
+    return "plain" if experiment.family == "plain" and (experiment.depth or 0) <= SHALLOW else ""
 
 
 def _deep_plain(experiment: Experiment) -> str:
     return "plain" if experiment.family == "plain" and (experiment.depth or 0) >= VERY_DEEP else ""
 
 
-def matched(one: Run, other: Run) -> float:
-    """Share of the layers of a net whose most similar layer in another one is the same layer.
+@kept
+def matched(one: Run, other: str) -> float:
+    """Share of the layers of a net whose most similar layer in another one, a run's id, is the same layer.
 
     Kornblith et al. 2019, §6.1, Table 2.
     """
     for name, steps in one.probes().items():
-        if (against_of(name) or ("",))[0] == other.id:
+        if (against_of(name) or ("",))[0] == other:
             table = probe(one, name, steps[-1]).dropna(subset="cka")
             grid = table.pivot_table(index="depth", columns="other_depth", values="cka", sort=True)
             best = grid.columns.to_numpy()[grid.to_numpy().argmax(1)]
             return float(np.mean(best == grid.index.to_numpy()))
-    raise Missing(f"similarity of {one.id} with {other.id}; `labapp probe {one.id} --against {other.id}` measures it")
+    raise Missing(f"similarity of {one.id} with {other}; `labapp probe {one.id} --against {other}` measures it")
 
 
 def _seeds(setup: Setup) -> Iterable[Observed]:
     """Seeds in pairs that share no run, so that their numbers are independent."""
-    runs = sorted(setup.one("net").items())
+    runs = sorted(setup.one("plain").items())
     if len(runs) < 2:
         raise Missing("second seed")
     found, lacking = [], None
     for (seed, one), (_, other) in zip(runs[::2], runs[1::2], strict=False):
         try:
-            found.append(Observed("match", seed, matched(one, other), (one.id, other.id)))
+            found.append(Observed("match", seed, matched(one, other.id), (one.id, other.id)))
         except Missing as error:
             lacking = lacking or error
     if not found and lacking:
@@ -57,13 +60,19 @@ def _seeds(setup: Setup) -> Iterable[Observed]:
     return found
 
 
+@kept
+def _alike(run: Run) -> tuple[float, str]:
+    """Share of the layers that resemble the last one, and why it cannot be told."""
+    table = probe(run, "similarity")
+    table = table[table["other_depth"] == table["depth"].max()]
+    others = table[table["depth"] < table["depth"].max()]["cka"]
+    return float((others.dropna() > ALIKE).mean()), "" if others.notna().any() else "no similarity could be told"
+
+
 def _repeated(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("plain").items():
-        table = probe(run, "similarity")
-        table = table[table["other_depth"] == table["depth"].max()]
-        others = table[table["depth"] < table["depth"].max()]["cka"]
-        note = "" if others.notna().any() else "no similarity could be told"
-        yield Observed("share", seed, float((others.dropna() > ALIKE).mean()), (run.id,), note)
+        share, note = _alike(run)
+        yield Observed("share", seed, share, (run.id,), note)
 
 
 CLAIMS = (
@@ -71,13 +80,13 @@ CLAIMS = (
         "seeds-correspond",
         "similarity",
         "§6.1, Table 2",
-        "Two seeds of one net correspond layer by layer.",
+        "Two seeds of a plain net of at most 20 layers correspond layer by layer.",
         (
             Criterion(
                 "match", "layers whose most similar layer in the other net is the same one", 0.5, True, "half", "share"
             ),
         ),
-        _any,
+        _shallow_plain,
         _seeds,
         probes=("similarity",),
         sweep="degradation",

@@ -25,8 +25,8 @@ def verdicts(claim: Claim, listing: Listing) -> list[Judgement]:
     groups = _grouped(claim, listing)
     found, missing = [], ""
     for entries in groups.values():
-        kept = _kept(claim, entries)
         try:
+            kept = _of_one_net(claim, _kept(claim, entries))
             measured = list(claim.measure(_setup(claim, kept, listing)))
         except Missing as error:
             missing = missing or f"there is no {error}"
@@ -55,10 +55,13 @@ def _grouped(claim: Claim, listing: Listing) -> dict[str, list[Entry]]:
 
 def _fixed(claim: Claim, experiment: Experiment) -> dict[str, Any]:
     """The settings in which all runs of a setup agree."""
-    free = {"seed", *claim.compares}
-    if "family" in claim.compares:  # what belongs to one family alone follows from the family
-        free |= set(BELONGS_TO)
+    free = _free(claim.compares)
     return {name: value for name, value in settings(experiment).items() if name not in free}
+
+
+def _free(compares: Sequence[str]) -> set[str]:
+    """In which the runs of a setup may differ: what belongs to one family alone follows from the family."""
+    return {"seed", *compares, *(BELONGS_TO if "family" in compares else ())}
 
 
 def _kept(claim: Claim, entries: Sequence[Entry]) -> list[Entry]:
@@ -69,6 +72,27 @@ def _kept(claim: Claim, entries: Sequence[Entry]) -> list[Entry]:
             what = entry.experiment
             found[claim.side(what), what.seed, repr(settings(what))] = entry
     return list(found.values())
+
+
+def _of_one_net(claim: Claim, entries: Sequence[Entry]) -> list[Entry]:
+    """Of every side one net: where several could stand for it, the one that departs least from the lab's defaults.
+
+    Raises:
+        Missing: Where several depart as little; what they differ in.
+    """
+    sides: dict[str, dict[str, list[Entry]]] = {}
+    for entry in entries:
+        net = repr({name: value for name, value in settings(entry.experiment).items() if name != "seed"})
+        sides.setdefault(claim.side(entry.experiment), {}).setdefault(net, []).append(entry)
+    kept = []
+    for side, nets in sides.items():
+        departures = {net: len(asked_for(found[0].experiment)) for net, found in nets.items()}
+        nearest = [net for net, number in departures.items() if number == min(departures.values())]
+        if len(nearest) > 1:
+            what = _differing([nets[net][0].experiment for net in nearest])
+            raise Missing(f"single {side} net: those there differ in {what}")
+        kept += nets[nearest[0]]
+    return kept
 
 
 def _setup(claim: Claim, entries: Iterable[Entry], listing: Listing) -> Setup:
@@ -91,13 +115,14 @@ def _shared_words(entries: Sequence[Entry]) -> str:
         return ""
     asked = frozenset().union(*(asked_for(entry.experiment) for entry in entries))
     first, *others = (settings(entry.experiment) for entry in entries)
-    names = ["imageset", *(name for name in ("image_size", "width", "steps", "norm", "init", "depth") if name in asked)]
+    further = ("image_size", "width", "steps", "norm", "init", "depth")
+    names = ["imageset", "family", *(name for name in further if name in asked)]
     told = [name for name in names if all(other[name] == first[name] for other in others)]
-    return ", ".join(_word(name, first[name]) for name in told[: NAMED + 1])
+    return ", ".join(_word(name, first[name]) for name in told[: NAMED + 2])
 
 
 def _word(name: str, value: Any) -> str:
-    if name == "imageset":
+    if name in ("imageset", "family"):
         return str(value)
     if name == "steps":
         return f"{value:,} steps"
@@ -115,17 +140,17 @@ def _nothing(claim: Claim, groups: dict[str, list[Entry]], missing: str) -> str:
         return _left(claim, [entry for entries in groups.values() for entry in entries])
     sides = {claim.side(entry.experiment) for entries in finished for entry in entries}
     if len(finished) > 1 and len(sides) > 1:
-        differing = _differing(claim, [entries[0].experiment for entries in finished])
+        differing = _differing([entries[0].experiment for entries in finished], but=claim.compares)
         return f"{missing}; the runs there differ in more than it compares: {differing}"
     return missing
 
 
-def _differing(claim: Claim, experiments: Sequence[Experiment]) -> str:
-    fixed = [_fixed(claim, experiment) for experiment in experiments]
-    asked = frozenset().union(*(asked_for(experiment) for experiment in experiments))
+def _differing(experiments: Sequence[Experiment], but: Sequence[str] = ()) -> str:
+    """The settings that somebody asked for and in which these differ, with their values."""
+    asked = frozenset().union(*(asked_for(experiment) for experiment in experiments)) - _free(but)
     told = []
-    for name in fixed[0]:
-        values = list(dict.fromkeys(str(one[name]) for one in fixed))
+    for name in settings(experiments[0]):
+        values = list(dict.fromkeys(str(settings(experiment)[name]) for experiment in experiments))
         if len(values) > 1 and name in asked:
             told.append(f"{name.replace('_', ' ')} ({listed(values)})")
     return listed(told[:NAMED]) or "the recipe"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from labapp.claims.claim import Claim, Criterion, Missing, Observed, Setup
 from labapp.claims.degradation import by_depth, deepest
+from labapp.claims.kept import kept
 from labapp.claims.numbers import accuracy, probe
 from labapp.config import Experiment
 from labapp.store import Run
@@ -50,21 +52,25 @@ def brackets(run: Run) -> pd.DataFrame:
     return table[["step", "block", "example", "share", "bracket"]].dropna()
 
 
-def _carried(setup: Setup) -> Iterable[Observed]:
-    for seed, run in setup.one("pre-activation residual").items():
-        table = brackets(run)
-        last = table[table["step"] == table["step"].max()]
-        of_block = np.log10(last["bracket"]).groupby(last["block"]).mean()
-        yield Observed("least", seed, float(of_block.min()), (run.id,))
-        yield Observed("share", seed, float(last.groupby("block")["share"].mean().mean()), (run.id,))
+@kept
+def _of_brackets(run: Run) -> dict[str, float]:
+    """The numbers of both claims about it, by their parts: the table has a row an image, block and checkpoint."""
+    table = brackets(run)
+    size = np.log10(table["bracket"])
+    last = table["step"] == table["step"].max()
+    return {
+        "least": float(size[last].groupby(table.loc[last, "block"]).mean().min()),
+        "share": float(table[last].groupby("block")["share"].mean().mean()),
+        "examples": float(size.quantile(WORST)),
+        "batch": float(size.groupby([table["step"], table["block"]]).max().min()),
+    }
 
 
-def _bracket(setup: Setup) -> Iterable[Observed]:
+def _bracket(parts: tuple[str, ...], setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("pre-activation residual").items():
-        table = brackets(run)
-        size = np.log10(table["bracket"])
-        yield Observed("examples", seed, float(size.quantile(WORST)), (run.id,))
-        yield Observed("batch", seed, float(size.groupby([table["step"], table["block"]]).max().min()), (run.id,))
+        found = _of_brackets(run)
+        for part in parts:
+            yield Observed(part, seed, found[part], (run.id,))
 
 
 def _scale(setup: Setup) -> Iterable[Observed]:
@@ -76,6 +82,7 @@ def _scale(setup: Setup) -> Iterable[Observed]:
         yield Observed("accuracy", seed, identity - scaled, tuple(run.id for run in runs))
 
 
+@kept
 def lost(run: Run) -> float:
     """What the median deletion of a block costs, as a share of what the net is better than chance."""
     table = probe(run, "lesions")
@@ -102,14 +109,21 @@ def _lesions(setup: Setup) -> Iterable[Observed]:
     raise Missing("plain and residual net of one depth, both better than chance, with lesions")
 
 
+@kept
+def _length(run: Run) -> tuple[float, str]:
+    """Effective over mean length of the paths, and why it cannot be told."""
+    table = probe(run, "path_gradients")
+    mean = float((table["length"] * table["probability"]).sum())
+    return float(table["effective_length"].iloc[0]) / mean, str(table["reason"].max() or "")
+
+
 def _paths(setup: Setup) -> Iterable[Observed]:
     for seed, run in setup.one("residual").items():
-        table = probe(run, "path_gradients")
-        mean = float((table["length"] * table["probability"]).sum())
-        value = float(table["effective_length"].iloc[0]) / mean
-        yield Observed("length", seed, value, (run.id,), str(table["reason"].max() or ""))
+        value, reason = _length(run)
+        yield Observed("length", seed, value, (run.id,), reason)
 
 
+@kept
 def cosines(run: Run) -> tuple[float, float]:
     """Between the gradients of two images before training: at the first convolution, and at the last one."""
     table = probe(run, "shattering", 0)
@@ -139,7 +153,7 @@ CLAIMS = (
             Criterion("share", "share of ∂E/∂x_l that comes along the shortcuts", 0.1, True, "a tenth", "share"),
         ),
         _preactivated,
-        _carried,
+        partial(_bracket, ("least", "share")),
         probes=("gradient_split",),
         sweep="shortcuts",
         shown="Gradient flow",
@@ -163,7 +177,7 @@ CLAIMS = (
             ),
         ),
         _preactivated,
-        _bracket,
+        partial(_bracket, ("examples", "batch")),
         probes=("gradient_split",),
         sweep="shortcuts",
         shown="Gradient flow",

@@ -9,6 +9,18 @@ from labapp.claims.judging import Judged
 
 FACTORS = ("decades", "ratio")  # units of criteria that are logarithms, read as factors
 SHARE = "share"
+MOST = 308.0  # decades that a float holds
+SIGNS = {"supported": "✓", "contradicted": "✗", "undecided": "?", "no data": "–"}  # beside the word and the colour
+INK = {"supported": "#2E7D32", "contradicted": "#C62828", "undecided": "#B26A00", "no data": "#757575"}
+
+
+def as_shown(part: Judged, value: float) -> float:
+    """A number of a part in the unit in which it is read: per cent, a factor, or as it is."""
+    if part.part.unit == SHARE:
+        return 100 * value
+    if part.part.unit not in FACTORS:
+        return value
+    return math.inf if value > MOST else 10.0**value
 
 
 def number(part: Judged, value: float) -> str:
@@ -16,9 +28,11 @@ def number(part: Judged, value: float) -> str:
     if math.isnan(value):
         return "–"
     if part.part.unit == SHARE:
-        return f"{100 * value:.3g} %"
+        return f"{as_shown(part, value):.3g} %"
     if part.part.unit in FACTORS:
-        factor = 10**value
+        factor = as_shown(part, value)
+        if math.isinf(factor):
+            return "∞"
         return f"{factor:.3g}×" if 0.01 <= factor < 1000 else f"{factor:.1e}×"
     return f"{value:.3g}"
 

@@ -9,6 +9,7 @@
     labapp probe RUN
     labapp diagnose RUN
     labapp claims
+    labapp report --archive
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
@@ -38,6 +39,7 @@ from labapp.commands.explain import explain
 from labapp.commands.options import Root, parse
 from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import console
+from labapp.commands.report import report
 from labapp.commands.runs import runs_list, runs_note, runs_rename, runs_tag
 from labapp.commands.starter import degradation, record, summary
 from labapp.commands.sweep import sweep
@@ -128,6 +130,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "probe": probe_runs,
     "diagnose": diagnose,
     "claims": claims,
+    "report": report,
     "runs list": runs_list,
     "runs show": runs_show,
     "runs compare": runs_compare,

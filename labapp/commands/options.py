@@ -98,6 +98,7 @@ def _unknown(word: str, name: str) -> str:
     known = ["--root", "--runs", "--help"]
     known += ["--fail-on", "--step", "--json"] * (name == "runs compare")
     known += ["--json", "--markdown"] * (name == "diagnose")
+    known += ["--archive", "--out", "--pdf", "--force"] * (name == "report")
     known += ["--filter", "--tag", "--json"] * (name == "runs list") + ["--remove"] * (name == "runs tag")
     if name == "sweep":
         known += ["--dry-run", "--jobs", "--threads", "--retry-failed", "--engine", "--json", "--trust"]

@@ -12,9 +12,10 @@ from labapp.figures.cells import frame_columns, heatmap, matrix
 from labapp.figures.lines import curve, dots, profile, trace
 from labapp.figures.paper import STYLE, UNDATED, WIDTH, colormap, colour_bar, legend, paper
 from labapp.figures.shares import shares
+from labapp.figures.surface import plane
 from labapp.figures.vega import drawn
 
 __all__ = [
     "STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "curve", "dots", "drawn", "frame_columns", "heatmap",
-    "legend", "matrix", "paper", "profile", "shares", "trace",
+    "legend", "matrix", "paper", "plane", "profile", "shares", "trace",
 ]  # fmt: skip

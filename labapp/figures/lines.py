@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from labapp import palette
 from labapp.figures.beyond import mark
-from labapp.figures.paper import DOTS, looks_of
+from labapp.figures.paper import BAND, DOTS, looks_of
 
 
 def curve(*, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, styles: pd.DataFrame, **options: Any) -> Axes:
@@ -87,7 +87,7 @@ def _lines(
         dashes={name: tuple(look["dash"]) or "" for name, look in looks.items()},
         markers={name: look["marker"] for name, look in looks.items()} if markers else False,
         errorbar=("pi", 100) if repeated else None,  # the whole range over seeds
-        err_kws={"alpha": 0.18, "linewidth": 0},
+        err_kws=BAND,
         legend=False,
         ax=ax,
         **{"linewidth": 1.3, "markersize": 2.6, "markeredgewidth": 0} | options,

@@ -8,11 +8,13 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from labapp import palette
@@ -46,6 +48,7 @@ STYLE: Any = {
     "ytick.major.width": 0.6,
 }
 DOTS: Any = {"linestyle": (0, (0.01, 1.7)), "linewidth": 2.8, "dash_capstyle": "round", "alpha": 0.55}  # of theory
+BAND: Any = {"alpha": 0.18, "linewidth": 0}  # the range over seeds
 UNDATED: dict[str, dict[str, Any]] = {  # metadata of each file format: the same figure gives the same bytes
     "png": {"Software": None},
     "svg": {"Date": None},
@@ -87,20 +90,31 @@ def colour_bar(
     key(figure)
 
 
-def legend(figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False, theory: bool = False) -> None:
-    """One legend for all panels, above them; with `theory`, the dots of `lines.dots` too.
+def legend(
+    figure: Figure, hue: str, styles: pd.DataFrame, markers: bool = False, theory: bool = False, band: str = ""
+) -> None:
+    """One legend for all panels, above them; with `theory`, the dots of `lines.dots` too, with `band`, what bands mean.
 
     Below the figure stand the marks of values that no axis can show, if there are any.
     """
-    handles = [
+    handles: list[Artist] = [
         Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
                marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=_shown(name))
         for name, look in looks_of(styles, hue).items()
     ]  # fmt: skip
     if theory:
         handles.append(Line2D([], [], color=palette.MUTED, label="theory", **DOTS))
+    if band:
+        handles.append(Patch(color=palette.MUTED, alpha=BAND["alpha"], linewidth=0, label=band))
     key(figure)
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(6, len(handles)), handlelength=3, borderpad=0)
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=min(6, len(handles)),
+        handlelength=2.6,
+        columnspacing=1.4,
+        borderpad=0,
+    )
 
 
 def _shown(name: str) -> str:

@@ -39,6 +39,7 @@ from labapp.frames.gradients import (
     layer_table,
     of_layers_that_have,
     quantities_for,
+    ratios_of_ends,
 )
 from labapp.frames.grids import LAYER, Grid, Panel, moments, read_grid, rows_at, span
 from labapp.frames.heatmap import gradient_heatmap
@@ -74,7 +75,8 @@ from labapp.frames.signals import (
     totals,
 )
 from labapp.frames.slopes import gradient_slope, over_seeds, sampled_slopes
-from labapp.frames.steps import TOLERANCE, middle_step, moment, near, standing, together
+from labapp.frames.steps import TOLERANCE, averaged, middle_step, moment, near, standing, together
+from labapp.frames.surface import loss_surface, of_planes
 from labapp.frames.thinning import MARKS, thinned
 from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
 from labapp.frames.whole import OF_STEPS, OF_TOTALS, read_whole_steps, whole_steps
@@ -104,6 +106,7 @@ __all__ = [
     "along_line",
     "architecture",
     "at_step",
+    "averaged",
     "beside",
     "besides",
     "called",
@@ -134,6 +137,7 @@ __all__ = [
     "lesions",
     "library",
     "longest",
+    "loss_surface",
     "magnitudes",
     "map_scores",
     "medians",
@@ -145,6 +149,7 @@ __all__ = [
     "near",
     "observations",
     "of_layers_that_have",
+    "of_planes",
     "over_seeds",
     "overview",
     "pair_similarity",
@@ -157,6 +162,7 @@ __all__ = [
     "published_words",
     "pyramid",
     "quantities_for",
+    "ratios_of_ends",
     "read_curves",
     "read_dead_spans",
     "read_divergence",

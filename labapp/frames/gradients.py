@@ -114,3 +114,21 @@ def gradient_ratio(table: pd.DataFrame) -> pd.DataFrame:
     ends = first[["run", "step"]].assign(first=first["value"].to_numpy(float), last=last["value"].to_numpy(float))
     with np.errstate(divide="ignore", invalid="ignore"):
         return ends.assign(ratio=ends["first"] / ends["last"]).reset_index(drop=True)
+
+
+def ratios_of_ends(run: Run, read: ReadGrid | None = None) -> list[tuple[int, float]]:
+    """`gradient_ratio` of a run's convolutions at the first and the last step at which it has one.
+
+    Returns:
+        Step and ratio of both; empty where no gradient was recorded. The run's name, for which the whole archive is
+        looked at, is not asked for.
+    """
+    grid = (read or read_grid)(run, quantities_for("output_grad_norm"))
+    panel = _made(run, {}, grid, "output_grad_norm", ["conv"], False)
+    value = panel.columns["value"].astype(float)
+    found = []
+    for at in panel.recorded[[0, -1]] if len(panel.recorded) else ():
+        there = np.flatnonzero(panel.measured[at])  # by depth
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append((int(panel.steps[at]), float(value[at, there[0]] / value[at, there[-1]])))
+    return found

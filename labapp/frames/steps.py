@@ -94,6 +94,23 @@ def together(table: pd.DataFrame, by: Sequence[str] = ("net",)) -> pd.DataFrame:
     return table.merge(chosen[[*by, "step"]], on=[*by, "step"])
 
 
+def averaged(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows that can be averaged over the seeds of each net: at steps that all of them have.
+
+    Args:
+        table: With the columns run, net, status, split and step.
+
+    Returns:
+        The rows; and the runs that were left out: broken off or diverged ones of a net that has finished ones.
+    """
+    finished = table["status"] == "finished"
+    some = finished.groupby(table["net"]).transform("any")
+    kept = table[finished | ~some]
+    seeds = kept.groupby("net")["run"].transform("nunique")
+    here = kept.groupby(["net", "split", "step"])["run"].transform("nunique")
+    return kept[here == seeds], sorted(set(table["run"]) - set(kept["run"]))
+
+
 def _steps_of(table: pd.DataFrame) -> dict[str, np.ndarray]:
     pairs = table[["run", "step"]].drop_duplicates()
     return {str(run): rows.to_numpy(int) for run, rows in pairs.groupby("run", sort=False, observed=True)["step"]}

@@ -166,6 +166,14 @@ FURTHER = {
         True,
         "Of a block's Jacobian, by Lanczos: by how much it stretches a gradient at most. The greatest of the images.",
     ),
+    "surface_loss": Caption(
+        "loss around the net",
+        "nats",
+        True,
+        "Test loss at θ + αδ + βη: δ and η are random directions in which each filter is as long as the net's own, so "
+        "at α = 1 every filter has moved by its length (Li et al. 2018, eq. 1 and §4). Biases and normalisations stay, "
+        "running statistics too. The cross is the net itself; what is above 100 has the colour of 100.",
+    ),
     "loss_change": Caption(
         "change of the loss",
         "nats",

@@ -60,6 +60,7 @@ class ProbeSpec:
 
 
 _PLANNED: dict[str, Any] = {"when": "plan", "cheap": FAMILIES, "page": "Architecture"}
+_FLOW: dict[str, Any] = {"page": "Gradient flow", "asked": True}
 _LISTED = (
     ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", **_PLANNED),
     ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", **_PLANNED),
@@ -133,8 +134,7 @@ _LISTED = (
         "probes.gradients",
         "ends",
         32,
-        page="Gradient flow",
-        asked=True,
+        **_FLOW,
     ),
     ProbeSpec(
         "autocorrelation",
@@ -143,8 +143,7 @@ _LISTED = (
         "probes.gradients",
         "ends",
         2,
-        page="Gradient flow",
-        asked=True,
+        **_FLOW,
     ),
     ProbeSpec(
         "path_gradients",
@@ -155,8 +154,16 @@ _LISTED = (
         16,
         ("residual",),
         otherwise="path lengths speak of sums of paths, which only residual nets have",
-        page="Gradient flow",
-        asked=True,
+        **_FLOW,
+    ),
+    ProbeSpec(
+        "loss_surface",
+        "Loss surface",
+        "How does the loss change around the trained weights?",
+        "probes.gradients",
+        "last",
+        64,
+        **_FLOW,
     ),
     ProbeSpec(
         "lesions",
@@ -189,8 +196,7 @@ _LISTED = (
         32,
         ("residual",),
         otherwise="equations (4) and (5) of He 2016 speak of residual nets with preactivation",
-        page="Gradient flow",
-        asked=True,
+        **_FLOW,
     ),
     ProbeSpec(
         "singular_values",
@@ -201,8 +207,7 @@ _LISTED = (
         2,
         ("plain", "residual"),
         otherwise="only blocks of residual and plain nets have a square Jacobian",
-        page="Gradient flow",
-        asked=True,
+        **_FLOW,
     ),
     ProbeSpec(
         "level_gradients",

@@ -1,4 +1,4 @@
-"""How are gradients made up: from paths, past shortcuts, from one example to the next?
+"""How are gradients made up: from paths, past shortcuts, from one example to the next? And what lies around a net?
 
 Before training the running statistics of batch norms say nothing. There each example's own gradient is taken with the
 statistics of the probe images, held fixed, and that of a batch's mean loss as training takes it, through the statistics
@@ -14,6 +14,7 @@ from labapp.config import LabError
 from labapp.diagnostics import identity_mapping as identity
 from labapp.diagnostics import lesions as lesioned
 from labapp.diagnostics import level_gradients as levels
+from labapp.diagnostics import loss_surface as surface
 from labapp.diagnostics import path_lengths as paths
 from labapp.diagnostics import shattering as shattered
 from labapp.diagnostics.measuring.batch_statistics import BATCH
@@ -22,6 +23,7 @@ from labapp.nets.pyramid import pyramid
 from labapp.probes.given import SEED, Given
 
 POINTS, LAGS = 64, 24  # on the line between two images
+PLANE = 21  # points along each axis of a loss surface
 CHANNELS = 32  # of the pyramid's levels: 256 are the paper's, for images of 800 pixels
 
 
@@ -60,6 +62,14 @@ def path_gradients(given: Given) -> pd.DataFrame:
         decay=paths.decay(table),
         images=len(batch.images),
         batch_norm=BATCH if given.untrained else given.batch_norm,
+    )
+
+
+def loss_surface(given: Given) -> pd.DataFrame:
+    """See `labapp.diagnostics.loss_surface`."""
+    batch = given.test
+    return surface.loss_surface(
+        given.net, batch.images, batch.labels, points=PLANE, train=given.untrained, seed=SEED, progress=given.tell
     )
 
 

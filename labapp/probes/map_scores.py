@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from labapp.config import LabError
-from labapp.probes.explanations.surveys import cascade, energy_table, survey
+from labapp.probes.explanations.surveys import check_sanity, energy_table, survey
 from labapp.probes.given import Given
 from labapp.probes.subjects import Subject, reading_of, restarted_of
 
@@ -48,7 +48,7 @@ def map_scores(given: Given) -> pd.DataFrame:
             rows.append({**row, "method": "gradcam", "note": NO_MASK if row["mean"] != row["mean"] else ""})
     for number, method in enumerate(CHECKED, start=2):
         try:
-            found = cascade(subject, given.experiment, method, min(SANE_IMAGES, count)).interval
+            found = check_sanity(subject, given.experiment, method, min(SANE_IMAGES, count)).interval
         except LabError as error:
             given.say(f"{method}: {error}")
             continue

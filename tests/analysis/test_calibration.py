@@ -1,11 +1,14 @@
 """Are runs ill as they are called, and is the table of what was found in them read off right?"""
 
+import re
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from analysis import calibration, diagnosis
+from analysis import calibration, diagnosis, ill
 from labapp.config import Experiment
 from labapp.nets import build
 
@@ -49,6 +52,29 @@ def test_a_path_is_drowned(kind, branch, shortcut):
     own, usual = (each.get_submodule("stage1.block1") for each in (net, whole))
     assert torch.allclose(own.branch(x), branch * usual.branch(x), atol=1e-6)  # float32, values around one
     assert torch.allclose(own.shortcut(x), shortcut * x)
+
+
+def named_in_sweep():
+    text = (Path(ill.__file__).parent / "sweeps" / "quick" / "ill.yaml").read_text()
+    return re.findall(r'"analysis\.ill:(\w+)"', text)
+
+
+@pytest.mark.parametrize("name", named_in_sweep())
+def test_nets_of_the_sweep_are_ill_as_they_are_called(name):
+    kind, depth = name.split("_")[0], int(re.search(r"\d+$", name)[0])
+    net = getattr(ill, name)(10)
+    usual = build("residual" if "residual" in name else "plain", depth=depth, width=8, image_size=24, num_classes=10)
+    usual.load_state_dict(net.state_dict())  # what was done added and took away no weight
+    still = {path for path, parameter in net.named_parameters() if not parameter.requires_grad}
+    convolutions = {f"{path}.weight" for path, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    assert still == ({path for path in convolutions if path.startswith("stage2")} if kind == "frozen" else set())
+    shut = [path for path, module in net.named_modules() if path and getattr(module, "bias", None) is not None
+            and bool((module.bias == ill.SHUT).all())]  # fmt: skip
+    assert shut == (["stage2.block2.branch.norm1"] if kind == "dead" else [])
+    cut = [path for path, module in net.named_modules() if isinstance(module, ill.Scaled) and module.factor == 0]
+    assert [path.rpartition(".shortcut")[0] for path in cut] == (
+        [f"stage2.block{(depth - 2) // 12 + 1}"] if kind == "cut" else []
+    )
 
 
 def test_a_treated_run_is_recorded_diagnosed_and_told(tmp_path, monkeypatch, capsys):

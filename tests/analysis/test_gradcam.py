@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis import gradcam
+from analysis.pixels import enlarged, grid_of, picture_of
 from analysis.publish import command
 from labapp.probes import explanations
 from labapp.store import list_runs
@@ -17,7 +18,7 @@ def few_images(monkeypatch):
 
 
 def run(*options):
-    return command(gradcam.draw, gradcam.__doc__, [str(option) for option in options])
+    return command(gradcam.PLATES, gradcam.__doc__, [str(option) for option in options])
 
 
 @pytest.fixture
@@ -27,33 +28,36 @@ def out(trained, tmp_path):
 
 
 def test_both_figures_with_the_numbers_and_the_maps_behind_them(trained, out, tmp_path):
-    wanted = {
-        f"gradcam_{name}.{kind}" for name in ("families", "training") for kind in ("png", "svg", "pdf", "csv", "npz")
-    }
+    wanted = {f"gradcam_{name}.{kind}" for name in ("families", "training") for kind in ("png", "svg", "pdf", "csv")}
     assert {path.name for path in out.iterdir()} == wanted
 
     families = pd.read_csv(out / "gradcam_families.csv")
+    assert list(families["what"][:2]) == ["picture", "mask"]
+    picture, families = families.iloc[0], families[families["what"] == "map"]
     assert list(families["net"].drop_duplicates()) == ["plain-8", "residual-8", "dense-10", "vgg-11"]
     assert families.groupby("net")["depth"].max().eq(1).all()
     assert len(set(families["image"])) == 1
-    maps = np.load(out / "gradcam_families.npz")
-    assert len(maps) == len(families)
 
     runs = {each.name: each for each in list_runs(trained)}
     index = int(families["image"].iloc[0].split()[-1])
     sample = explanations.from_set(runs["residual-8"], index)
     shown = explanations.look(explanations.of_run(runs["residual-8"]), sample, target="true").layers[-1]
-    np.testing.assert_array_equal(maps[f"residual-8/{shown.path}"], shown.evidence)
+    row = families[(families["net"] == "residual-8") & (families["layer"] == shown.path)].iloc[0]
+    np.testing.assert_allclose(grid_of(row["values"]), shown.evidence, rtol=6e-3)  # three digits
+    np.testing.assert_array_equal(picture_of(picture["values"]), sample.picture)
+    own = enlarged(shown.evidence, shown.over_image.shape)
+    np.testing.assert_allclose(own, shown.over_image, atol=1e-5 * abs(shown.over_image).max())  # float32, twice
 
     training = pd.read_csv(out / "gradcam_training.csv")
     steps = runs["plain-8"].checkpoints()
-    here = training[training["what"] == "the image shown"]
+    here = training[training["what"] == "map"]
     assert here.groupby("net")["step"].apply(list).to_dict() == {"plain-8": steps, "residual-8": steps}
     many = training[(training["what"] == "mean over images") & training["energy"].notna()]
-    assert set(many["net"]) == {"plain-8", "residual-8", "even map"}
+    assert set(many["net"]) == {"plain-8", "residual-8"}
+    assert many["even"].between(0, 1).all()
     assert ((many["low"] <= many["energy"]) & (many["energy"] <= many["high"])).all()
 
-    assert run("--runs", trained, "--out", tmp_path / "again") == 0
+    assert run("--table", *out.glob("*.csv"), "--out", tmp_path / "again") == 0
     for path in out.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
 

@@ -2,19 +2,23 @@
 
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from analysis import (
     architecture_table,
+    brackets,
     feature_reuse,
     layer_responses,
     lesions,
+    parameter_efficiency,
+    path_lengths,
     residual_split,
     shattering,
     similarity,
 )
-from analysis.publish import command
+from analysis.publish import command, put
 from labapp.config import Experiment
 from labapp.probes import measure
 from labapp.store import Run
@@ -28,6 +32,9 @@ FILES = {
     residual_split: ["residual_split"],
     shattering: ["shattering"],
     similarity: ["similarity"],
+    brackets: ["brackets"],
+    path_lengths: ["path_lengths"],
+    parameter_efficiency: ["parameter_efficiency"],
 }
 PROBED = {
     architecture_table: "architecture",
@@ -35,12 +42,15 @@ PROBED = {
     lesions: "lesions",
     shattering: "shattering",
     similarity: "similarity",
+    brackets: "gradient_split",
+    path_lengths: "path_gradients",
+    parameter_efficiency: "architecture",
 }
 SCRIPTS = list(FILES)
 
 
 def run(script, *options):
-    return command(script.draw, script.__doc__, [str(option) for option in options])
+    return command(script.PLATES, script.__doc__, [str(option) for option in options])
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -51,7 +61,14 @@ def test_writes_three_pictures_and_the_table_behind_them(script, probed_nets, tm
         f"{name}.{kind}" for name in FILES[script] for kind in ("png", "svg", "pdf", "csv")
     }
     assert all(path.stat().st_size > 300 for path in out.iterdir())
-    assert capsys.readouterr().err == ""
+    told = capsys.readouterr().err
+    assert told.startswith("left out: similarity_pairs: no two" if script is similarity else "")
+    assert told.count("\n") < 2
+    for plate in script.PLATES:
+        table = out / f"{plate.name}.csv"
+        if table.is_file():
+            put(plate, table.read_text(), tmp_path)
+            assert (tmp_path / f"{plate.name}.svg").read_text() == (out / f"{plate.name}.svg").read_text()
 
 
 @pytest.mark.parametrize("script", PROBED)
@@ -65,11 +82,12 @@ def test_says_which_command_makes_what_is_missing(script, digit_nets, tmp_path, 
 
 @pytest.mark.parametrize("script", PROBED)
 def test_draws_the_runs_that_were_probed_and_names_the_others(script, probed_nets, tmp_path, capsys):
-    for name in ("plain", "original"):
-        shutil.rmtree(probed_nets / name / "probes")
+    name = "residual" if script is brackets else "original"  # a copy of what can be probed at all
+    shutil.copytree(probed_nets / name, probed_nets / "bare")
+    shutil.rmtree(probed_nets / "bare" / "probes")
     assert run(script, "--runs", probed_nets, "--out", tmp_path / "out") == 0
     said = capsys.readouterr().err
-    assert f"left out: 2 runs without {PROBED[script]}; `labapp probe " in said
+    assert f"left out: 1 runs without {PROBED[script]}; `labapp probe bare --" in said
 
 
 @pytest.mark.parametrize("net", ["plain", "vgg"])
@@ -118,13 +136,14 @@ def test_pairs_that_were_compared_are_drawn(probed_nets, tmp_path):
     assert (tmp_path / "similarity_pairs.png").is_file()
 
 
-def test_a_square_is_symmetric_and_one_on_its_diagonal(probed_nets, tmp_path):
+def test_a_square_is_kept_by_half_and_one_on_its_diagonal(probed_nets, tmp_path):
     run(similarity, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "similarity.csv")
-    square = table[table["net"] == "vgg-11"].pivot_table(index="row", columns="column", values="cka").to_numpy()
-    assert square.shape[0] == square.shape[1]
-    assert abs(square - square.T).max() < 1e-6
-    assert abs(square.diagonal() - 1).max() < 1e-6
+    half = table[table["net"] == "vgg-11"]
+    assert (half["row"] >= half["column"]).all()  # the figure turns it over
+    count = half["row"].nunique()
+    assert len(half) == count * (count + 1) / 2
+    assert half.loc[half["row"] == half["column"], "cka"].tolist() == pytest.approx([1.0] * count, abs=1e-6)
 
 
 def test_lesions_tell_the_whole_net_from_the_wounded(probed_nets, tmp_path):
@@ -137,20 +156,11 @@ def test_lesions_tell_the_whole_net_from_the_wounded(probed_nets, tmp_path):
 
 def test_a_table_of_nets_adds_up(probed_nets, tmp_path):
     run(architecture_table, "--runs", probed_nets, "--out", tmp_path)
-    table = pd.read_csv(tmp_path / "architecture_table.csv").set_index("net")
-    parts = table.drop(
-        columns=[
-            "parameters",
-            "multiply_adds",
-            "linear_share",
-            "weight_layers",
-            "receptive_field",
-            "published",
-            "source",
-        ]
-    )
-    assert (parts.sum(axis=1) == table["parameters"]).all()
-    assert table.loc["dense-13", "weight_layers"] == 13
+    table = pd.read_csv(tmp_path / "architecture_table.csv")
+    nets = table.groupby("net")
+    assert (nets["part_parameters"].sum() == nets["parameters"].first()).all()
+    assert nets["end"].max().tolist() == pytest.approx([1.0] * len(nets), abs=1e-5)  # the file has six digits
+    assert nets["weight_layers"].first()["dense-13"] == 13
 
 
 def test_theory_of_both_ways_stands_beside_the_first_step(digit_nets, tmp_path):
@@ -176,6 +186,33 @@ def test_the_published_error_is_of_the_very_net_and_has_its_source(digit_nets, t
         assert not [outcome.reason for outcome in measure.measure(Run(digit_nets / run_id), tasks) if outcome.reason]
     assert run(architecture_table, "--runs", digit_nets, "--out", tmp_path, "--only", made.id, "original") == 0
     table = pd.read_csv(tmp_path / "architecture_table.csv").set_index("net")
-    assert table.loc["residual-20", "published"] == "8.75 % (CIFAR-10)"
-    assert table.loc["residual-20", "source"] == "He et al. 2015, Table 6, arXiv:1512.03385"
-    assert list(table.drop("residual-20")["published"]) == ["–"]
+    assert set(table.loc["residual-20", "published"]) == {"8.75 % (CIFAR-10)"}
+    assert set(table.loc["residual-20", "source"]) == {"He et al. 2015, Table 6, arXiv:1512.03385"}
+    assert set(table.drop("residual-20")["published"]) == {"–"}
+
+
+def test_the_bracket_is_what_it_makes_of_the_gradient_along_itself(tmp_path, record):
+    """⟨g_L, g_l⟩ / ‖g_L‖², from vectors, against what the table has made of the shares and norms of the probe."""
+    made = record(tmp_path / "runs", family="residual", depth=20, preactivation=True)
+    random = np.random.default_rng(0)
+    later, earlier = random.normal(size=(2, 40, 7))
+    inner = (later * earlier).sum(1)
+    size = np.linalg.norm(earlier, axis=1)
+    probe = {"block": "b", "position": 1, "example": range(40), "shortcut_share": inner / size**2}
+    norms = np.linalg.norm(later, axis=1)
+    made.write_probe("gradient_split", 0, pd.DataFrame(probe | {"shortcut_norm": norms / size}))
+    assert run(brackets, "--runs", tmp_path / "runs", "--out", tmp_path) == 0
+    table = pd.read_csv(tmp_path / "brackets.csv")
+    medians = table[table["what"] == "block"].set_index("number")["median"]
+    assert medians["along"] == pytest.approx(np.median(inner / norms**2), rel=1e-5)  # the file has six digits
+    assert medians["length"] == pytest.approx(np.median(size / norms), rel=1e-5)
+    bins = table[table["what"] != "block"]
+    below = float((inner / norms**2 < 0).mean())
+    assert bins.loc[bins["bin_end"] <= 1e-9, "share"].sum() == pytest.approx(below, abs=1e-5)
+
+
+def test_the_share_of_the_gradient_is_the_product_of_the_two_others(probed_nets, tmp_path):
+    assert run(path_lengths, "--runs", probed_nets, "--out", tmp_path) == 0
+    for _, rows in pd.read_csv(tmp_path / "path_lengths.csv").groupby(["run", "moment"]):
+        product = rows["probability"] * rows["gradient_norm"]
+        assert rows["weight"].tolist() == pytest.approx((product / product.sum()).tolist(), rel=1e-4)

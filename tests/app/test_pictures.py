@@ -79,6 +79,7 @@ MEASURED = {  # of the quantities that are measured when asked for: the tab, and
     "shattering": ("Shattering", ["gradient_cosine"]),
     "autocorrelation": ("Shattering", ["autocorrelation"]),
     "path_gradients": ("Lengths of paths", ["path_share", "path_norm"]),
+    "loss_surface": ("Loss surface", ["surface_loss"]),
     "lesions": ("Without a block", ["loss_change"]),
     "permutations": ("Blocks in another order", ["loss_reordered"]),
     "gradient_split": ("Branch and shortcut", ["shortcut_share"]),

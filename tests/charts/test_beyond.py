@@ -66,6 +66,13 @@ def triangle(values):
     )  # fmt: skip
 
 
+def plane(values):
+    """As `frames.loss_surface` gives it."""
+    sides = {"alpha": PLACES, "alpha_low": PLACES, "alpha_high": [at + 1 for at in PLACES], "beta": 0.0}
+    known = {"beta_low": -0.5, "beta_high": 0.5, "accuracy": 0.5, "images": 9}
+    return table(values, **sides, **known, state=frames.states_of(pd.Series(values, dtype=float)))
+
+
 def maps(values, measure):
     names = [f"net{i}" for i in PLACES]
     known = {"a": names, "b": "other", "run": "plain-20", "step": PLACES, "measure": measure, "low": 0.0, "high": 1.0}
@@ -105,6 +112,7 @@ DRAWN = {  # chart: of values, and the marks that each of ILL has there
     "difference_chart": (lambda v: charts.difference_chart(compared(1.0, v), "#000000", "loss"), LINEAR),
     "heatmap_chart": (lambda v: charts.heatmap_chart(cells(v), "output_grad_norm", (-1, 1)), LOG),
     "similarity_chart": (lambda v: charts.similarity_chart(pairs(v), "one", "two"), UNKNOWN),
+    "surface_chart": (lambda v: charts.surface_chart(plane(v), (-1, 1)), LOG),
     "reuse_chart": (lambda v: charts.reuse_chart(triangle(v), (0, 1), "nats"), LINEAR),
     "agreement_chart": (lambda v: charts.agreement_chart(maps(v, "rank correlation")), UNKNOWN),
     "drift_chart": (lambda v: charts.drift_chart(maps(v, "formed"), LOOKS), LINEAR),

@@ -4,11 +4,14 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from labapp.charts import claim_chart
 from labapp.claims import CLAIMS, CONTRADICTED, NO_DATA, SEEDS, SUPPORTED, UNDECIDED, Observed, judge
 from labapp.claims.judging import interval, seeds_needed
+from labapp.claims.wording import as_shown, in_words
 
 DRAWS = 400
 # Of so many draws a true rate of 2.5 % stays below this in 99.99 % of the cases.
@@ -112,3 +115,20 @@ def test_every_claim_is_complete():
         assert set(claim.probes) <= set(CATALOGUE), claim.name
         assert len({part.name for part in claim.parts}) == len(claim.parts)
         assert all(part.because and part.says for part in claim.parts)
+
+
+def test_an_interval_of_factors_may_be_endless():
+    """Two seeds that differ by all that float32 holds: their interval has ends that no float does."""
+    claim = CLAIMS["vanishing-none-he-start"]
+    part = judge(claim, [Observed("decades", seed, value) for seed, value in enumerate((-45.0, 38.0))]).parts[0]
+    assert part.high > 500
+    assert in_words(part) == "3.2e-04× [0.0e+00×, ∞], to be below 0.1×"
+    table = pd.DataFrame({"seed": part.whose, "value": [as_shown(part, value) for value in part.numbers]})
+    about = {
+        name: as_shown(part, getattr(part, of)) for name, of in (("mean", "value"), ("low", "low"), ("high", "high"))
+    }
+    drawn = claim_chart(table.assign(**about), "factor", 0.1, False, "#2E7D32", True).to_dict()
+    (bar,) = [layer for layer in drawn["layer"] if layer["encoding"].get("x2", {}).get("field") == "right"]
+    row = drawn["datasets"][bar["data"]["name"]][0]
+    low, high = bar["encoding"]["x"]["scale"]["domain"]
+    assert 0 < low <= row["left"] < row["right"] <= high < math.inf

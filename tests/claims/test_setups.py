@@ -6,8 +6,9 @@ import math
 import pytest
 
 from labapp.claims import CLAIMS, CONTRADICTED, NO_DATA, SUPPORTED, UNDECIDED, chosen, verdicts
+from labapp.claims.claim import Missing, Setup, no_dearer
 from labapp.commands.cli import main
-from labapp.config import LabError
+from labapp.config import Experiment, LabError
 from labapp.store import look
 from tests.conftest import record_run
 
@@ -103,3 +104,42 @@ def test_the_command_tells_what_holds(tmp_path, capsys):
     assert told["scaled-shortcuts"]["parts"][0]["values"] == pytest.approx([0.1, 0.091, 0.112])
     assert told["lesions"]["verdict"] == NO_DATA
     assert main(["claims", "nothing", "--root", str(tmp_path)]) == 2
+
+
+def test_of_several_nets_on_a_side_the_one_nearest_to_the_defaults_counts(tmp_path):
+    about = {"recorded": (0,), "steps": 2}
+    for seed in SEEDS:
+        for depth in (20, 56):
+            for family in ("plain", "residual"):
+                record_run(tmp_path, family=family, depth=depth, seed=seed, accuracy=0.9, **about)
+        record_run(tmp_path, family="residual", depth=56, seed=seed, accuracy=0.1, shortcut_scale=0.5, **about)
+    found = best("degradation", tmp_path)
+    assert found.parts[1].part.name == "residual"
+    assert found.parts[1].numbers == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_several_nets_as_near_to_the_defaults_are_refused_and_what_differs_is_named(tmp_path):
+    about = {"family": "residual", "depth": 20, "recorded": (0,), "steps": 2}
+    for seed in SEEDS:
+        for factor in (0.5, 0.7):
+            record_run(tmp_path, seed=seed, shortcut_scale=factor, **about)
+    assert best("degradation", tmp_path).note == (
+        "there is no single residual-20 net: those there differ in shortcut scale (0.5 and 0.7)"
+    )
+
+
+@pytest.mark.parametrize(("widths", "pair"), [((8, 16, 4), (16, 24)), ((32, 4, 8), (8, 16)), ((32,), None)])
+def test_of_two_kinds_the_dearest_that_something_is_dearer_than_is_compared(widths, pair):
+    sides = {f"bottleneck-29, width {width}": {0: width} for width in widths}
+    sides |= {f"basic-20, width {width}": {0: width} for width in (2, 16, 24)}
+    if pair is None:
+        with pytest.raises(Missing, match="bottleneck net beside a basic one of more weights"):
+            no_dearer(Setup(sides), "bottleneck", "basic", float, "weights")
+    else:
+        found = no_dearer(Setup(sides), "bottleneck", "basic", float, "weights")
+        assert found == (f"bottleneck-29, width {pair[0]}", f"basic-20, width {pair[1]}")
+
+
+@pytest.mark.parametrize(("family", "depth", "side"), [("plain", 20, "plain"), ("plain", 56, ""), ("residual", 20, "")])
+def test_seeds_are_compared_of_nets_like_those_of_the_paper(family, depth, side):
+    assert CLAIMS["seeds-correspond"].side(Experiment(family=family, depth=depth)) == side

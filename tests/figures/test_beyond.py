@@ -42,7 +42,15 @@ def matrix(values, ax):
     figures.colour_bar(ax.figure, [ax], Normalize(0, 1), "CKA", powers=False)
 
 
+def plane(values, ax):
+    rows = pd.DataFrame({"alpha": PLACES, "beta": 0.0, "loss": values})
+    norm = Normalize(-1, 1)
+    figures.plane(data=pd.concat([rows, rows.assign(beta=1.0)]), x="alpha", y="beta", hue="loss", ax=ax, norm=norm)
+    figures.colour_bar(ax.figure, [ax], norm, "loss")
+
+
 DRAWN = {
+    "plane": (plane, LOG),
     "curve": (lines(figures.curve, "step", "error"), LINEAR),
     "profile": (lines(figures.profile, "relative_depth", "value"), LOG),
     "trace": (lines(figures.trace, "distance", "value"), LINEAR),

@@ -80,12 +80,13 @@ def test_the_lab_s_own_number_stands_beside_only_where_it_is_the_same_quantity()
 def test_published_sizes_are_those_of_the_lab_s_nets() -> None:
     table = frames.record()
     sizes = [row for row in table[table["quantity"] == "parameters"].to_dict("records") if row["depth"] < 1202]
-    assert len(sizes) == 5
+    assert len(sizes) == 11
     for row in sizes:
         with torch.device("meta"):
             net = build(**experiment_of(row).net_options(), image_size=32)
         ours = sum(parameter.numel() for parameter in net.parameters())
-        assert float(f"{ours:.2g}") == row["value"]  # Table 6 rounds to two digits
+        # He's Table 6 rounds to two digits, Huang's Table 2 to a tenth of a million
+        assert (round(ours, -5) if row["family"] == "dense" else float(f"{ours:.2g}")) == row["value"]
 
 
 def test_every_data_file_of_the_package_is_shipped() -> None:

@@ -1,11 +1,23 @@
 """Small acts that several tests of probes share."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 from safetensors.torch import load_file, save_file
 
 from labapp.commands.cli import main
-from labapp.probes import measure
+from labapp.probes import gradients, measure
 
 NETS = ("plain", "residual", "original", "dense", "vgg")
+
+
+@contextmanager
+def few_points() -> Iterator[None]:
+    """Inside, a loss surface has 3 × 3 points: 441 forward passes of a tiny net take seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradients, "PLANE", 3)
+        yield
 
 
 def typed(words, capsys):

@@ -26,6 +26,7 @@ PROMISED = {  # of each table
     "shattering": {"layer", "kind", "depth", "relative_depth", "cosine", "examples", "reason", "batch_norm"},
     "autocorrelation": {"layer", "depth", "lag", "distance", "autocorrelation", "points", "batch_norm"},
     "path_gradients": {"length", "paths", "probability", "gradient_norm", "weight", "effective_length", "decay"},
+    "loss_surface": {"alpha", "beta", "loss", "accuracy", "images", "classes", "seed", "batch_norm"},
     "lesions": {"lesion", "block", "position", "loss", "accuracy", "loss_change", "accuracy_change", "chance"},
     "permutations": {"swaps", "repeat", "kendall_tau", "loss", "accuracy", "chance"},
     "gradient_split": {"stage", "block", "position", "example", "shortcut_share", "forward_error", "backward_error"},

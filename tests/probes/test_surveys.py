@@ -74,10 +74,13 @@ def test_a_net_agrees_with_itself_and_drifts_to_where_it_ends(run, both):
 
 
 def test_the_sanity_check_ends_in_a_verdict(run):
-    verdict, rows = explanations.check_sanity(of_run(run), run, count=8, checks=3)
+    verdict, rows, interval = explanations.check_sanity(of_run(run), run, count=8, checks=3)
     assert verdict in {"depends on the weights", "does not depend on the weights", "undecided"}
     assert {row["measure"] for row in rows} == {"signed", "absolute", "ssim"}
     assert len(rows) == 9
+    signed = [row["mean"] for row in rows if row["measure"] == "signed"]
+    assert interval.mean == pytest.approx(np.mean(signed))
+    assert interval.low <= interval.mean <= interval.high
 
 
 def test_faithfulness_scores_every_layer(run):

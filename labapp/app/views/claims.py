@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -12,7 +13,7 @@ from labapp import app, charts, palette
 from labapp.app import background
 from labapp.app.tables import token
 from labapp.claims import CLAIMS, NO_DATA, PAPERS, VERDICTS, Claim, Judged, Judgement, verdicts
-from labapp.claims.wording import FACTORS, SHARE, command_for, in_words, number, seeds_of
+from labapp.claims.wording import FACTORS, INK, SHARE, as_shown, command_for, in_words, number, seeds_of
 from labapp.config import listed, nearest
 from labapp.store import Listing
 
@@ -20,7 +21,6 @@ ADDRESS = "claim"  # in the page's address, the one that is shown alone
 AT_ONCE = 3.0  # seconds for which the page waits before it shows how far it is
 PACE = 0.7  # seconds between looks at an answer that is being made
 COLOURS = {"supported": "green", "contradicted": "red", "undecided": "orange", "no data": "gray"}
-INK = {"supported": "#2E7D32", "contradicted": "#C62828", "undecided": "#B26A00", "no data": "#757575"}
 ICONS = {
     "supported": ":material/check_circle:",
     "contradicted": ":material/cancel:",
@@ -162,10 +162,7 @@ def _part(claim: Claim, verdict: Judgement, part: Judged, key: str) -> None:
     if not part.seeds:
         return
     factors, percent = part.part.unit in FACTORS, part.part.unit == SHARE
-
-    def shown(value: float) -> float:
-        return 10.0**value if factors else 100 * value if percent else value
-
+    shown = partial(as_shown, part)
     about = {"mean": shown(part.value), "low": shown(part.low), "high": shown(part.high)}
     table = pd.DataFrame({"seed": part.whose, "value": [shown(value) for value in part.numbers]})
     unit = "factor" if factors else "%" if percent else "number"

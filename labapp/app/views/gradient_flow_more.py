@@ -5,6 +5,7 @@ The tabs below the Gradient flow page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -26,6 +27,7 @@ SPLIT = {
     "examples": "images",
 }
 JACOBIAN = {"error": "a singular value lies within", "blocks": "blocks spanned", "examples": "images"}
+BRIGHTEST = 100.0  # nats of the last colour of a loss surface: beyond it a net is lost, however much
 BLOCKS, STAGES = "one block", "from a block to its stage's end"
 
 
@@ -38,6 +40,7 @@ def draw(archive: app.OpenArchive) -> None:
             "Branch and shortcut": _shortcuts,
             "Lengths of paths": _paths,
             "Shattering": _shattering,
+            "Loss surface": _surface,
             "Noise": _noise,
         },
         "more",
@@ -230,6 +233,40 @@ def line_words(rows: pd.DataFrame) -> str:
         )
     said = [note for note in dict.fromkeys(rows["note"].fillna("")) if note] if len(rows) else []
     return below.of_runs(words) if words else (said[0] if said else "no finite value")
+
+
+def _surface(archive: app.OpenArchive) -> None:
+    below.checkpointed(archive, ["loss_surface"], "surface", _planes)
+
+
+def _planes(runs: Sequence[Run], step: int) -> None:
+    rows = frames.loss_surface(runs, step, app.probe)
+    below.picture("surface_loss", plane_words(rows))
+    if rows.empty:
+        return
+    low, high = charts.log_span(rows["value"])
+    domain = charts.colour_domain([math.log10(low), math.log10(min(high, max(BRIGHTEST, 10 * low)))])
+    bar = charts.scale_chart("surface_loss", domain)
+    app.colour_bar(bar, "surface-bar", "The colour scale of the loss surfaces")
+    names = list(rows["run"].unique())
+    across = max(2, min(3, len(names)))  # one alone would be too wide
+    for at in range(0, len(names), across):
+        for run, column in zip(names[at : at + across], st.columns(across, gap="medium"), strict=False):
+            own = rows[rows["run"] == run]
+            with column:
+                alt = f"Loss of {run} in a plane of two random directions around its weights"
+                app.chart(charts.surface_chart(own, domain), f"surface-{run}", alt, own, bar, plane_words(own))
+
+
+def plane_words(rows: pd.DataFrame) -> str:
+    """What a loss surface shows of each run, in one line."""
+    planes = [
+        f"the loss of {row.run} is {palette.number(row.middle)} in the middle, {palette.number(row.greatest)} at most "
+        f"and below that of guessing ({palette.number(row.guessing)}) in {palette.percent(row.below)} of the plane"
+        f"{f', not finite at {row.ill:,} points' if row.ill else ''}"
+        for row in app.rows(frames.of_planes(rows))
+    ]
+    return below.of_runs(planes) or "no checkpoint of the chosen runs stands for this step"
 
 
 def _noise(archive: app.OpenArchive) -> None:

@@ -38,7 +38,7 @@ def write_surveys(
             untrained = explanations.survey(random, of, method, count)
             table = explanations.energy_table(trained, untrained)
             energy += [{"method": method} | row for row in table]
-            verdict, rows = explanations.check_sanity(each.subject, of, method)
+            verdict, rows, _ = explanations.check_sanity(each.subject, of, method)
             sanity += [{"run": each.title, "method": method, "verdict": verdict} | row for row in rows]
             surveys.append(trained)
             console().print(f"{each.title}, {method}: {_energy_words(table, trained.last)}; it {verdict}")

@@ -110,11 +110,13 @@ class Material:
         zeros = (table["value"] == 0).groupby(table["step"]).sum()
         fitted = slopes[["slope", "high", "low"]].to_numpy(float)  # a rising slope is a shrinking ratio
         alive = slopes["step"].map(last).to_numpy(float) > 0
+        with np.errstate(over="ignore"):  # the interval of a few layers that have little in common may be endless
+            whole, layer = 10 ** (-span * fitted), 10**-fitted
         return pd.DataFrame(
             {
                 "step": slopes["step"],
-                **dict(zip(_PROFILE[1:4], (10 ** (-span * fitted)).T, strict=True)),
-                **dict(zip(_PROFILE[4:7], (10**-fitted).T, strict=True)),
+                **dict(zip(_PROFILE[1:4], whole.T, strict=True)),
+                **dict(zip(_PROFILE[4:7], layer.T, strict=True)),
                 "layers": slopes["layers"],
                 "zeros": np.where(alive, slopes["step"].map(zeros), 0).astype(int),
             }

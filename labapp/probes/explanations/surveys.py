@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from labapp.config import Experiment, LabError
 from labapp.diagnostics.attributions import attribute
 from labapp.diagnostics.map_agreement import agreement, drift_table
 from labapp.diagnostics.mask_energy import mask_energy, mask_share
-from labapp.diagnostics.measuring.interval import mean_interval, share_interval
+from labapp.diagnostics.measuring.interval import Interval, mean_interval, share_interval
 from labapp.diagnostics.pointing_game import pointing_game
-from labapp.diagnostics.sanity import Sanity, sanity_check
+from labapp.diagnostics.sanity import sanity_check
 from labapp.imagesets import ImageSet
 from labapp.probes.explanations.maps import Look, numbered, usual_layers
 from labapp.probes.explanations.samples import test_set
@@ -66,6 +66,20 @@ class Survey:
     def named(self, name: str) -> Survey:
         """The same under another name."""
         return replace(self, name=name)
+
+
+class Cascade(NamedTuple):
+    """Adebayo's sanity check of a method on one net, without its tensors.
+
+    Attributes:
+        verdict: One of `labapp.diagnostics.sanity`.
+        rows: A tidy table: randomised, layer, measure, mean, low, high, images.
+        interval: What the verdict comes from.
+    """
+
+    verdict: str
+    rows: list[dict[str, Any]]
+    interval: Interval
 
 
 def survey(
@@ -164,22 +178,7 @@ def check_sanity(
     *,
     layer: str | None = None,
     checks: int = CHECKS,
-) -> tuple[str, list[dict[str, Any]]]:
-    """The verdict of cascading randomisation, and its table: randomised, layer, measure, mean, low, high, images."""
-    found = cascade(subject, source, method, count, tell, layer=layer, checks=checks)
-    return found.verdict, found.rows()
-
-
-def cascade(
-    subject: Subject,
-    source: Run | Experiment,
-    method: str = "gradcam",
-    count: int = 16,
-    tell: Tell = silent,
-    *,
-    layer: str | None = None,
-    checks: int = CHECKS,
-) -> Sanity:
+) -> Cascade:
     """How maps change while the weights are made random from the top.
 
     New random weights, independent of those training began with, since a net that was trained for a short time still
@@ -200,7 +199,8 @@ def cascade(
         with LOCK:
             return attribute(method, net, x, labels, usual_layers(net))[path]
 
-    return sanity_check(subject.net, explain, x, checks=checks)
+    found = sanity_check(subject.net, explain, x, checks=checks)
+    return Cascade(found.verdict, found.rows(), found.interval)
 
 
 def _batch(images: ImageSet, which: range) -> tuple[torch.Tensor, torch.Tensor]:

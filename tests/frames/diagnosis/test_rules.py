@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from labapp.frames.diagnosis import LIMITS, RULES, as_json, as_markdown, as_text, diagnose
+from labapp.frames.diagnosis import LIMITS, RULES, Material, as_json, as_markdown, as_text, diagnose
 from tests.frames.diagnosis.made import LAYERS, STEPS, along, at_layers, made
 
 LEFT = np.linspace(2.3, 1.5, 100)  # losses of a net that has something left to learn
@@ -194,3 +194,12 @@ def test_updates_are_judged_at_the_full_rate(tmp_path):
     """A hundredth of the rate makes a hundredth of the updates: neither too slow nor, at none, frozen."""
     run = made(tmp_path, update_ratio=1e-5, rate=0.1 / 100, losses=LEFT)
     assert found(run, "rate_too_low") is None
+
+
+def test_an_interval_may_be_endless(tmp_path):
+    """Of three layers that have nothing in common: beyond what a float holds, and no warning."""
+    sizes = np.full(LAYERS, np.nan)
+    sizes[:3] = 1e-36, 1e36, 1e-36
+    table = Material(made(tmp_path, output_grad_norm=sizes)).profile("output_grad_norm")
+    assert (table["layers"] == 3).all()
+    assert np.isinf(table["high"]).all()

@@ -1,0 +1,53 @@
+"""How does the loss change around a net, in a plane of weight space?"""
+
+from __future__ import annotations
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from labapp import palette
+from labapp.charts.beyond import cells as beyond_cells
+from labapp.charts.beyond import layered
+from labapp.charts.colours import ON_CANVAS, Domain, colour_scale, tiles
+from labapp.charts.encodings import NUMBER, Chart, of_run, of_step, ticks_along
+
+QUANTITY = "surface_loss"
+
+
+def surface_chart(rows: pd.DataFrame, domain: Domain, height: int = 380) -> Chart:
+    """The loss over the plane of one run; a point whose loss is zero or not finite has a colour of its own.
+
+    Args:
+        rows: From `frames.loss_surface`, of one run.
+        domain: log₁₀ of the losses at the ends of the colours: those of all planes on the page, so that they compare.
+        height: In pixels.
+    """
+    title = palette.quantity(QUANTITY).title
+    good = rows["state"] == "finite"
+    shown = rows.assign(shown=np.log10(rows["value"].astype(float).where(good)), mark=rows["state"])
+    ends = [float(shown["alpha_low"].min()), float(shown["alpha_high"].max())]
+    scale = alt.Scale(domain=ends, nice=False)
+    x = alt.X("alpha_low:Q", title="α, lengths of filters", scale=scale, axis=ticks_along(5, grid=False))
+    y = alt.Y("beta_low:Q", title="β, lengths of filters", scale=scale, axis=alt.Axis(tickCount=5, grid=False))
+    sides = {"x": x, "x2": "alpha_high:Q", "y": y, "y2": "beta_high:Q"}
+    place = [
+        *of_run(),
+        of_step(),
+        alt.Tooltip("alpha:Q", title="α", format=NUMBER),
+        alt.Tooltip("beta:Q", title="β", format=NUMBER),
+    ]
+    told = [
+        *place,
+        alt.Tooltip("value:Q", title=title, format=NUMBER),
+        alt.Tooltip("accuracy:Q", title="accuracy", format=".1%"),
+        alt.Tooltip("images:Q", title="images"),
+    ]
+    squares = tiles(shown[good], sides, "shown", colour_scale(domain)).encode(tooltip=told)
+    middle = alt.Chart(pd.DataFrame({"alpha": [0.0], "beta": [0.0]}))
+    cross = middle.mark_point(shape="cross", size=70, filled=True, color="white", stroke="black", strokeWidth=0.8)
+    beyond = beyond_cells(shown[~good], sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=1, clip=True)
+    whole = layered(
+        [squares, cross.encode(x="alpha:Q", y="beta:Q")], beyond, "color", "stroke", height=height, usermeta=ON_CANVAS
+    )
+    return whole.properties(width="container", title=str(rows["run"].iloc[0]))
