@@ -1,6 +1,6 @@
 """How long does a reader wait, and what does reading cost? Measured in a browser, on archives made for it.
 
-    python -m tests.browser.measure                       # 1,000 runs and one of 110 layers × 10,000 steps: five minutes
+    python -m tests.browser.measure                       # 1,000 runs, one of 110 layers × 10,000 steps: five minutes
     python -m tests.browser.measure --runs 10000          # more runs
     python -m tests.browser.measure --live                # what an open page costs a training: eight minutes
     python -m tests.browser.measure --maps                # how soon a map is there: two minutes
@@ -169,9 +169,10 @@ def choose_first(lab: Lab) -> None:
 
 def search(lab: Lab, words: str) -> None:
     """Type into the search of the table of all runs."""
-    box = lab.page.locator('[data-testid="stMain"] [data-testid="stTextInput"] input').first
+    box = lab.page.get_by_role("textbox", name="Search", exact=True)
     box.fill(words)
-    lab.after(lambda: box.press("Enter"))
+    box.press("Enter")
+    lab.page.get_by_text(" runs fit.").wait_for()
 
 
 def large(root: Path, run_id: str) -> None:
