@@ -27,7 +27,7 @@ from labapp.store import Run, look
 
 SIGNS = {"supported": ("o", "#2E7D32"), "contradicted": ("X", "#C62828"), "undecided": ("D", "#B26A00")}
 LINE = 0.125  # inches
-STATEMENT, NUMBER = 76, 60  # letters of a line
+STATEMENT, NUMBER = 72, 60  # letters of a line
 SIZE = 5.8  # points
 
 

@@ -80,10 +80,9 @@ def _logs() -> dict[str, str]:
     return {name: f"log10_{name}" for name in LOGS}
 
 
-VANISHING = tuple(f"vanishing-batch-he-{when}" for when in ("start", "end"))
 PLATES = (
-    Plate("gradient_profile", measured, drawn, sweeps=("degradation",), claims=VANISHING),
-    Plate("gradient_heatmap", measured_cells, drawn_cells, sweeps=("degradation",), claims=VANISHING),
+    Plate("gradient_profile", measured, drawn, sweeps=("degradation",)),
+    Plate("gradient_heatmap", measured_cells, drawn_cells, sweeps=("degradation",)),
 )
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def drawn(table: pd.DataFrame) -> Figure:
     return figure
 
 
-PLATES = (Plate("residual_split", measured, drawn, sweeps=("degradation",), claims=("shortcut-share",)),)
+PLATES = (Plate("residual_split", measured, drawn, sweeps=("degradation",)),)
 
 if __name__ == "__main__":
     sys.exit(command(PLATES, __doc__))
