@@ -142,19 +142,17 @@ def overview(root: Path, count: int) -> None:
             print(f"memory of the server: {memory():,.0f} MiB", flush=True)
 
 
-def quiet(lab: Lab, seconds: float = 300.0) -> None:
+def quiet(lab: Lab) -> None:
     """Wait until the server does nothing."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    end, before = time.monotonic() + 300, -1.0
+    while worked()["server"] - before >= STILL and time.monotonic() < end:
         before = worked()["server"]
         lab.page.wait_for_timeout(2000)
-        if worked()["server"] - before < STILL:
-            return
 
 
-def wait_for_numbers(lab: Lab, seconds: float = 900.0) -> None:
+def wait_for_numbers(lab: Lab) -> None:
     """Wait until the numbers of all runs are read and written down, as the table of all runs says."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 900
     while "still being read" in lab.text() and time.monotonic() < end:
         lab.page.wait_for_timeout(2000)
     quiet(lab)
@@ -272,7 +270,6 @@ def maps(root: Path) -> None:
             lab.page.wait_for_selector(MAP)
             say(f"Grad-CAM, the {which} map", float(lab.page.evaluate("labMap.there - labMap.clicked")) / 1000, 2.0)
             lab.go("Method")
-        print(f"memory of the server: {memory():,.0f} MiB", flush=True)
 
 
 def main() -> int:
