@@ -37,7 +37,7 @@ class Pending(NamedTuple):
 
     what: str
     row: int
-    of: int | str
+    of: Any
     written: Written
 
 

@@ -6,9 +6,6 @@ it, as `processor` does with the processor's time. Where the device waits for th
 ahead, what it does meanwhile is not.
 """
 
-import contextlib
-import time
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -118,14 +115,11 @@ class Times:
         if self.device is not None:
             self.device.ends(counts)
 
-    @contextlib.contextmanager
-    def flushing(self) -> Iterator[None]:
-        """Rows are handed on, and a device has nothing to do meanwhile."""
-        started, busy = time.perf_counter(), time.thread_time()
-        yield
-        self.processor.flushing += time.thread_time() - busy
+    def flushed(self, seconds: float, busy: float) -> None:
+        """Rows were handed on, which kept the processor busy; a device had nothing to do meanwhile."""
+        self.processor.flushing += busy
         if self.device is not None:
-            self.device.pairs.flushing += time.perf_counter() - started
+            self.device.pairs.flushing += seconds
 
     def is_over(self, budget: float, own: float, work: float, recorded: int, steps: int) -> bool:
         """Whether recording took more than this share of training; on a CPU `own` seconds of `work` seconds."""

@@ -267,13 +267,16 @@ class Recorder:
         if not self._scheduled:
             return  # nothing since the last one, in no process: no exchange then either
         self._scheduled = 0
-        started = self._flushed = time.perf_counter()
-        with self._times.flushing(), self._guard([sums.step for sums in self._outlet.waiting]):
+        started, busy = time.perf_counter(), time.thread_time()
+        self._flushed = started
+        with self._guard([sums.step for sums in self._outlet.waiting]):
             if self._outlet.flush(self._step, alone, self._guard):
                 self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
         self._own += spent
         self._spent += spent
+        with self._guard([]):
+            self._times.flushed(spent, time.thread_time() - busy)
 
     def _is_due(self, step: int) -> bool:
         if not self.when(step):

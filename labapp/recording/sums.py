@@ -66,9 +66,9 @@ class Sums:
         for what, row, of, written in self.pending:
             numbers, key = written.numbers(), (row, str(of))
             if what == "sums":
-                self.table[row, of : of + 4] += numbers  # type: ignore[operator, misc]
+                self.table[row, of : of + 4] += numbers
                 if of in self.ill and numbers[NONFINITE] > 0:
-                    self.ill[of].append(row)  # type: ignore[index]
+                    self.ill[of].append(row)
             elif what == "alive":
                 marks, known = torch.from_numpy(numbers), self.alive.get(row)
                 self.alive[row] = marks if known is None or known.shape != marks.shape else known | marks

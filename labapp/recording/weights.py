@@ -111,7 +111,7 @@ class Weights:
             kept = self._before = [torch.empty_like(w) for w in now]
         for device in (devices := {w.device for w in now}):  # one launch for all of a device
             here = [(a, b) for a, b in zip(kept, now, strict=True) if len(devices) == 1 or a.device == device]
-            torch._foreach_copy_(*map(list, zip(*here, strict=True)))
+            torch._foreach_copy_([a for a, _ in here], [b for _, b in here])
         self._before_computed = [each.now().detach().clone() for each in self._computed]
         self._holding = True
 
@@ -215,7 +215,7 @@ class Weights:
         self._micro += self._measured(list(fresh.items()))
         self._kept = {i: torch.empty_like(g) if g.layout is torch.strided else g.detach().clone() for i, g in present}
         if dense := [(self._kept[i], g.detach()) for i, g in present if g.layout is torch.strided]:
-            torch._foreach_copy_(*map(list, zip(*dense, strict=True)))
+            torch._foreach_copy_([a for a, _ in dense], [b for _, b in dense])
 
     def _kept_number(self, number: Tensor) -> Numbers:
         """A number of the loss scaling as it is now."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from labapp.recording.kernels.memory import beside, dense, same_shape
 from labapp.recording.kernels.on_gpu import reductions
-from labapp.recording.kernels.slots import Buffer, Buffers, Slot, Written
+from labapp.recording.kernels.slots import Buffers, DeviceBuffer, Slot, Written
 
 CHUNK = 1 << 22  # values widened at a time
 EXACT = (torch.float32, torch.float64)
@@ -112,7 +112,7 @@ class Launches:
             return Written(slot, _sums)
         return self._four(buffer, tensor, list(range(tensor.dim())), 1)[0]
 
-    def _four(self, buffer: Buffer, tensor: Tensor, others: list[int], channels: int) -> tuple[Written, Slot]:
+    def _four(self, buffer: DeviceBuffer, tensor: Tensor, others: list[int], channels: int) -> tuple[Written, Slot]:
         """Of the values, in which positive ones are counted over the dimensions `others`."""
         narrow = buffer.wide is torch.float32
         slot, out = buffer.take(3 + channels + narrow)
@@ -156,7 +156,7 @@ class Launches:
         torch.stack(torch._foreach_norm(tensors, 2, dtype=buffer.wide), out=out[:count])
         torch.stack(torch._foreach_norm(torch._foreach_mul(tensors, 0), 0, dtype=buffer.wide), out=out[count:])
         each = range(slot.at, slot.at + count * buffer.wide.itemsize, buffer.wide.itemsize)
-        return [Written(slot._replace(at=at, count=2, step=count), _norm) for at in each]
+        return [Written(slot._replace(at=at, size=2, step=count), _norm) for at in each]
 
     def inner(self, a: Tensor, b: Tensor) -> Written:
         """⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b."""

@@ -114,7 +114,7 @@ class Portable:
         for u, v in zip(*(t.as_strided(flat, (1,)).split(CHUNK) for t in (a, b)), strict=True):
             u, v = u.double(), v.double()
             square, bad = _square(v)
-            sums += torch.tensor([float(torch.dot(u, v)), float(torch.dot(u, u)), square, bad], dtype=torch.float64)
+            sums += torch.tensor([*(float(torch.dot(u, w).numpy()) for w in (v, u)), square, bad], dtype=torch.float64)
         return sums
 
     def exponents(self, tensor: Tensor) -> Tensor:

@@ -33,12 +33,12 @@ class Slot(NamedTuple):
 
     page: Page
     at: int
-    count: int
+    size: int
     dtype: torch.dtype
     step: int = 1
 
     def numbers(self) -> np.ndarray:
-        """(count,) numbers.
+        """(size,) numbers.
 
         Raises:
             RuntimeError: before the page has been brought to the host.
@@ -47,7 +47,7 @@ class Slot(NamedTuple):
         if host is None:
             raise RuntimeError("numbers of a device were asked for that had not been brought to the host")
         kind = np.dtype(KINDS[self.dtype])
-        last = self.at + (self.step * (self.count - 1) + 1) * kind.itemsize
+        last = self.at + (self.step * (self.size - 1) + 1) * kind.itemsize
         return host[self.at : last].view(kind)[:: self.step]
 
 
@@ -62,7 +62,7 @@ class Written(NamedTuple):
         return self.read(self.slot.numbers())
 
 
-class Buffer:
+class DeviceBuffer:
     """The block of one device.
 
     Attributes:
@@ -126,13 +126,13 @@ class Buffers:
     """A buffer for each device on which anything was recorded."""
 
     def __init__(self) -> None:
-        self._of: dict[torch.device, Buffer] = {}
+        self._of: dict[torch.device, DeviceBuffer] = {}
 
-    def of(self, device: torch.device) -> Buffer:
+    def of(self, device: torch.device) -> DeviceBuffer:
         """That of one device."""
         found = self._of.get(device)
         if found is None:
-            found = self._of[device] = Buffer(device)
+            found = self._of[device] = DeviceBuffer(device)
         return found
 
     def land(self) -> None:
