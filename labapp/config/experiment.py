@@ -21,6 +21,11 @@ from pydantic import (
 from labapp.config import choices
 from labapp.config.errors import LabError, listed, nearest, sentence
 
+LATER = (
+    "num_nodes",
+    "sync_batchnorm",
+)  # fields that runs had been named without: where they are left out they count not
+
 
 class Experiment(BaseModel):
     """Everything that changes a result. Frozen; values that the user left out are filled in when it is made."""
@@ -82,7 +87,9 @@ class Experiment(BaseModel):
     # the machine
     device: str = Field("auto", description="auto, cpu, gpu, cuda or mps")
     precision: str = Field("32-true", description="32-true, 64-true, 16-mixed, bf16-mixed, 16-true or bf16-true")
-    devices: PositiveInt = Field(1, description="number of processes, one a device")
+    devices: PositiveInt = Field(1, description="processes on each host, one a device")
+    num_nodes: PositiveInt = Field(1, description="hosts that train together")
+    sync_batchnorm: bool = Field(False, description="batch norms take the statistics of all processes' images")
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -98,7 +105,8 @@ class Experiment(BaseModel):
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that go with the content: equal for equal experiments, however they were given."""
-        content = self.model_dump_json()
+        later = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
+        content = self.model_dump_json(exclude=later)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def net_options(self) -> dict[str, Any]:
