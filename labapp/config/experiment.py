@@ -21,10 +21,8 @@ from pydantic import (
 from labapp.config import choices
 from labapp.config.errors import LabError, listed, nearest, sentence
 
-LATER = (
-    "num_nodes",
-    "sync_batchnorm",
-)  # fields that runs had been named without: where they are left out they count not
+# left out as they are, they leave digests as they were before
+LATER = ("histograms", "spreads", "gradient_noise", "num_nodes", "sync_batchnorm")
 
 
 class Experiment(BaseModel):
@@ -81,6 +79,9 @@ class Experiment(BaseModel):
     record: str = Field("every", description="every (n-th step), log-spaced or none")
     record_every: PositiveInt = Field(10, description="record every n-th step, from step 0")
     record_points: PositiveInt = Field(50, description="log-spaced: how many steps in all")
+    histograms: bool = Field(False, description="histograms of magnitudes at each recorded step")
+    spreads: bool = Field(False, description="minimum, maximum and quartiles at each recorded step")
+    gradient_noise: bool = Field(False, description="how far the gradients of a step's micro-batches differ")
     eval_every: PositiveInt = Field(50, description="test accuracy every n steps, and at the end")
     checkpoints: NonNegativeInt = Field(8, description="weights kept at this many log-spaced steps, and at the end")
 
@@ -263,3 +264,5 @@ class Experiment(BaseModel):
             raise LabError(f"warmup_steps {self.warmup_steps} is longer than the training of {self.steps} steps")
         if self.accumulate > self.batch_size:
             raise LabError(f"a batch of {self.batch_size} images cannot be cut into {self.accumulate} micro-batches")
+        if self.gradient_noise and self.accumulate < 2:
+            raise LabError("gradient_noise compares the micro-batches of a step; take accumulate 2 or more with it")

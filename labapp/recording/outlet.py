@@ -9,6 +9,7 @@ from labapp.config import LabError
 from labapp.recording.divergence import Divergence
 from labapp.recording.guard import Guard
 from labapp.recording.joined import Exchange
+from labapp.recording.passes import RESET
 from labapp.recording.schema import Due
 from labapp.recording.step import Step
 from labapp.recording.sums import Sums
@@ -54,10 +55,15 @@ class Outlet:
         """
         waiting, self.waiting = self.waiting, []
         landed = []
+        with guard([]):
+            step.launches.buffers.land()
         for sums in waiting:
             with guard([sums.step]):
                 sums.land()
-                landed.append(sums)
+                if not sums.failed or any(sums.ill.values()):
+                    landed.append(sums)
+                if sums.reset:
+                    guard.note(RESET)
         rows, shown = step.listener.rows, list(step.listener.shown)
         waiting, every = [sums for sums in landed if not sums.failed], landed
         if self.exchange is not None:

@@ -34,6 +34,8 @@ def make_fabric(experiment: Experiment) -> Fabric:
         raise LabError(f"a batch of {experiment.batch_size} cannot be shared equally by {processes} devices")
     if (share := experiment.batch_size // processes) < experiment.accumulate:
         raise LabError(f"a device's {share} images of a batch cannot be cut into {experiment.accumulate} micro-batches")
+    if processes > 1 and experiment.gradient_noise:
+        raise LabError("of gradients of micro-batches several processes have only the mean; leave gradient_noise out")
     _check_cluster(experiment)
     if processes > 1:
         logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # not that processes have found each other
