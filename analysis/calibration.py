@@ -2,7 +2,7 @@
 
 An illness that an `Experiment` can express is trained as any run; one that it cannot is done to the net or its
 optimizer after it was built (`treat`, by `analysis.ill`), and trained here with the same images, rates and recorder.
-Every run is small: 8 channels, digits of 16 pixels; `analysis/sweeps/quick/ill.yaml` lists others. A run's id is
+Every run is small: 8 channels, digits of 16 pixels; `analysis/sweeps/diagnosis/ill.yaml` lists others. A run's id is
 "KIND.sSEED"; one that is there already is not made again.
 
     python -m analysis.calibration --out runs --seeds 0 1 2

@@ -20,6 +20,7 @@ from labapp.config import LabError, listed, nearest
 
 SCRIPTS = (  # in the order of the gallery
     "claims_at_a_glance",
+    "claims_by_seed",
     "vanish_or_explode",
     "degradation",
     "gradient_flow",

@@ -10,7 +10,7 @@ is what none of its options makes, each done to a net of the lab or to its optim
   deviations;
 * `cut_…`: the shortcut of one block in the middle of the net hands on nothing.
 
-    labapp sweep analysis/sweeps/quick/ill.yaml --trust analysis.ill
+    labapp sweep analysis/sweeps/diagnosis/ill.yaml --trust analysis.ill
 """
 
 from __future__ import annotations

@@ -17,9 +17,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.plates import WHO, Plate, joined
+from analysis.plates import WHO, Plate, band_of, joined
 from analysis.probed import probed
 from analysis.publish import command
 from labapp import frames, palette
@@ -29,12 +30,15 @@ from labapp.frames.published import experiment_of
 from labapp.store import Run
 
 FAMILIES = tuple(palette.FAMILIES)  # their plainest nets
+COMPARED = ("residual", "dense")
+HALO = [withStroke(linewidth=1.5, foreground="white")]  # words that lie on a line
 MARKS = {"plain": "s", "residual": "o", "dense": "^", "vgg": "v", "foreign": "D"}
 
 
 def measured(runs: list[Run]) -> pd.DataFrame:
     """Parameters and last test error of each finished run; below them what is published."""
-    there = [run for run in probed(runs, "architecture") if run.status == "finished"]
+    own = [run for run in probed(runs, "architecture") if run.experiment.family in COMPARED]
+    there = [run for run in own if run.status == "finished"]
     rows = [
         {
             "run": name,
@@ -47,7 +51,10 @@ def measured(runs: list[Run]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows).dropna(subset="error") if rows else pd.DataFrame(rows)
     if table.empty:
-        raise LabError("none of these runs has finished with a test accuracy; train some with `labapp train`")
+        raise LabError(
+            "none of these runs is of a residual or dense net and has finished with a test accuracy; train some with "
+            "`labapp train --family dense`"
+        )
     table = joined(table, there).assign(what="measured here")
     return pd.concat([table, _published()], ignore_index=True)[
         [*WHO, "what", "line", "said", "parameters", "error", "source"]
@@ -96,8 +103,8 @@ def drawn(table: pd.DataFrame) -> Figure:
     for ax, kind in zip(axes[0], kinds, strict=True):
         _panel(ax, table[table["what"] == kind], filled=kind == "measured here")
     own = table[table["what"] == "measured here"]
-    seeds = own.groupby("net")["run"].nunique()
-    axes[0, 0].set_title(f"Measured here (range over {seeds.max()} seeds)" if seeds.max() > 1 else "Measured here")
+    band = band_of(own)
+    axes[0, 0].set_title(f"Measured here ({band})" if band else "Measured here")
     axes[0, 0].set_ylabel("test error (%)")
     if len(kinds) > 1:
         axes[0, 1].set_title("Published, CIFAR-10 (not measured here)")
@@ -121,10 +128,11 @@ def _panel(ax: Axes, rows: pd.DataFrame, filled: bool) -> None:
         )  # fmt: skip
         for at, net in enumerate(nets.itertuples()):  # words on sides where they do not lie over each other
             left = str(line).endswith(" BC")
-            beside = (-4 if left else 3, 4 if line in FAMILIES else -9 - 7 * (at % 2))
+            above = line in FAMILIES and not (filled and family == "dense")
+            beside = (-4 if left else 3, 4 if above else -9 - 9 * (at % 2))
             ax.annotate(
                 str(net.said), (net.parameters, net.mean), xytext=beside, textcoords="offset points", fontsize=6,
-                color=colour, ha="right" if left else "left",
+                color=colour, ha="right" if left else "left", path_effects=HALO,
             )  # fmt: skip
     ax.set_xscale("log")
     low, high = rows["parameters"].min() / 1.3, rows["parameters"].max() * 2
@@ -140,7 +148,11 @@ def _short(count: float) -> str:
 
 PLATES = (
     Plate(
-        "parameter_efficiency", measured, drawn, sweeps=("parameters",), claims=("dense-weights", "dense-compressed")
+        "parameter_efficiency",
+        measured,
+        drawn,
+        sweeps=("parameters", "degradation"),
+        claims=("dense-weights", "dense-compressed"),
     ),
 )
 

@@ -283,3 +283,15 @@ def test_a_transition_keeps_a_channel() -> None:
         family="dense", form="imagenet", width=4, growth_rate=1, compression=0.09
     )
     Experiment(family="dense", depth=7, width=4, growth_rate=1, compression=0.5)
+
+
+def test_settings_that_came_later_leave_digests_as_they_were() -> None:
+    plain = Experiment(family="plain", depth=56, width=8, record_every=5)
+    assert plain.digest == "2449e515"  # of the frozen tables, and of runs on people's disks
+    assert plain.but(histograms=False).digest == plain.digest
+    others = {"histograms": {}, "spreads": {}, "gradient_noise": {"accumulate": 2}}
+    digests = {plain.but(**more, **{name: True}).digest for name, more in others.items()}
+    assert len(digests | {plain.digest, plain.but(accumulate=2).digest}) == 5
+    assert complaint(gradient_noise=True) == (
+        "gradient_noise compares the micro-batches of a step; take accumulate 2 or more with it"
+    )

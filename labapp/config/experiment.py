@@ -21,6 +21,8 @@ from pydantic import (
 from labapp.config import choices
 from labapp.config.errors import LabError, listed, nearest, sentence
 
+LATER = ("histograms", "spreads", "gradient_noise")  # left out as they are, they leave digests as they were before
+
 
 class Experiment(BaseModel):
     """Everything that changes a result. Frozen; values that the user left out are filled in when it is made."""
@@ -76,6 +78,9 @@ class Experiment(BaseModel):
     record: str = Field("every", description="every (n-th step), log-spaced or none")
     record_every: PositiveInt = Field(10, description="record every n-th step, from step 0")
     record_points: PositiveInt = Field(50, description="log-spaced: how many steps in all")
+    histograms: bool = Field(False, description="histograms of magnitudes at each recorded step")
+    spreads: bool = Field(False, description="minimum, maximum and quartiles at each recorded step")
+    gradient_noise: bool = Field(False, description="how far the gradients of a step's micro-batches differ")
     eval_every: PositiveInt = Field(50, description="test accuracy every n steps, and at the end")
     checkpoints: NonNegativeInt = Field(8, description="weights kept at this many log-spaced steps, and at the end")
 
@@ -98,7 +103,7 @@ class Experiment(BaseModel):
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that go with the content: equal for equal experiments, however they were given."""
-        content = self.model_dump_json()
+        content = self.model_dump_json(exclude={name for name in LATER if not getattr(self, name)})
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def net_options(self) -> dict[str, Any]:
@@ -255,3 +260,5 @@ class Experiment(BaseModel):
             raise LabError(f"warmup_steps {self.warmup_steps} is longer than the training of {self.steps} steps")
         if self.accumulate > self.batch_size:
             raise LabError(f"a batch of {self.batch_size} images cannot be cut into {self.accumulate} micro-batches")
+        if self.gradient_noise and self.accumulate < 2:
+            raise LabError("gradient_noise compares the micro-batches of a step; take accumulate 2 or more with it")

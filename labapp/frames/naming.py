@@ -26,10 +26,14 @@ _NO_PART_OF_A_NAME = {
     "record",
     "record_every",
     "record_points",
+    "histograms",
+    "spreads",
+    "gradient_noise",
 }
 _FREE = {  # settings from which no other one follows, see `asked_for`
     *("data", "train_images", "test_images", "batch_size", "learning_rate", "momentum", "nesterov", "weight_decay"),
     *("clip_norm", "accumulate", "seed", "record", "record_every", "record_points", "eval_every", "checkpoints"),
+    *("histograms", "spreads", "gradient_noise"),
     *("device", "precision", "devices", "norm", "activation", "init", "padding_mode"),
 }
 _DEFAULTS = {name: field.default for name, field in Experiment.model_fields.items()}

@@ -158,6 +158,9 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
                 when=lambda step: scheduled(step) or log.diverged,
                 sink=log if writer else None,
                 scaler=scaler,
+                histograms=scheduled if experiment.histograms else None,
+                spreads=scheduled if experiment.spreads else None,
+                gradient_noise=experiment.gradient_noise,
             ) as recorder:
                 keeper = Keeper(fabric, writer, Changing(bare, sgd, scaler, recorder, log), stop, keep_every)
                 if state:

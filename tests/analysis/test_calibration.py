@@ -55,7 +55,7 @@ def test_a_path_is_drowned(kind, branch, shortcut):
 
 
 def named_in_sweep():
-    text = (Path(ill.__file__).parent / "sweeps" / "quick" / "ill.yaml").read_text()
+    text = (Path(ill.__file__).parent / "sweeps" / "diagnosis" / "ill.yaml").read_text()
     return re.findall(r'"analysis\.ill:(\w+)"', text)
 
 

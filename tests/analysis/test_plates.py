@@ -135,3 +135,7 @@ def test_vanishing_is_told_over_seeds_with_theory_and_without_what_diverged(reco
     ended = table[(table["family"] == "residual") & (table["moment"] == "end of training")]
     assert set(ended["diverged"]) == {1}
     assert ended["value"].isna().all()  # the other one is NaN too
+    csv = tmp_path / "vanish_or_explode.csv"
+    assert command(vanish_or_explode.PLATES, "?", ["--table", str(csv), "--out", str(tmp_path / "again")]) == 0
+    for path in (tmp_path / "again").iterdir():
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name

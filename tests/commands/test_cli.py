@@ -100,6 +100,7 @@ def test_a_default_is_told_for_every_recipe():
         Experiment(family="dense", depth=22, bottleneck=True, compression=0.5, growth_rate=6),
         Experiment(family="vgg", configuration="C", head="fc", augment=True, nesterov=True, recipe="he"),
         Experiment(family="plain", preactivation=False, learning_rate=1e-3, clip_norm=1.0, precision="bf16-mixed"),
+        Experiment(histograms=True, spreads=True, gradient_noise=True, accumulate=2),
     ],
 )
 def test_what_the_app_types_for_an_experiment_is_that_experiment(chosen):

@@ -77,7 +77,7 @@ def test_what_was_asked_for_is_told_as_by_leaving_out_each_setting_in_turn():
         "bottleneck": [True, False], "compression": [0.5, 1.0], "dropout": [0.0, 0.2], "imageset": ["cifar10"],
         "augment": [True, False], "recipe": ["he", "densenet"], "steps": [10, 300, 64_000], "batch_size": [64, 128],
         "learning_rate": [0.1, 0.05], "nesterov": [True, False], "schedule": ["cosine", "he"], "warmup_steps": [0, 3],
-        "accumulate": [2], "seed": [0, 1], "record_every": [100], "shortcut": ["A", "B"],
+        "accumulate": [2], "histograms": [True], "seed": [0, 1], "record_every": [100], "shortcut": ["A", "B"],
     }  # fmt: skip
     tried = 0
     while tried < 60:

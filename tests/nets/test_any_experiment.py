@@ -43,6 +43,9 @@ SMALL: dict[str, st.SearchStrategy] = {
     "accumulate": st.integers(1, 8),
     "seed": st.integers(0, 2**32 - 1),
     "augment": st.booleans(),
+    "histograms": st.booleans(),
+    "spreads": st.booleans(),
+    "gradient_noise": st.just(False),  # True needs micro-batches
     "data": st.text(min_size=1, max_size=8),
 }
 ANYTHING = st.one_of(

@@ -41,6 +41,20 @@ def test_a_training_leaves_a_complete_run(run):
     assert next(layer["path"] for layer in run.layers_info if layer["kind"] == "conv") == "stem.conv"
 
 
+def test_what_is_recorded_on_request_is_there_at_each_recorded_step(run, tmp_path):
+    asked = {"histograms": True, "spreads": True, "gradient_noise": True, "accumulate": 2}
+    more = train(small(**asked), tmp_path)
+    steps = sorted(set(more.layers()["step"]))
+    for table in ("histograms", "spreads"):
+        rows = more.table(table)
+        assert sorted(set(rows["step"])) == steps
+        assert set(rows["of"]) == {"output", "gradient"}
+        assert table not in run.tables()
+    weighted = more.layers()["weight_norm"].notna()
+    assert more.layers()["gradient_signal_to_noise"].notna().equals(weighted)
+    assert run.layers()["gradient_signal_to_noise"].isna().all()
+
+
 def test_one_seed_gives_the_same_bits(run, tmp_path):
     again, other = train(small(), tmp_path), train(small(seed=1), tmp_path)
     assert same(weights(run), weights(again))

@@ -24,9 +24,10 @@ from tests.training.interrupted import Snapshot, Trip, assert_equal, interrupted
 from tests.training.small import small
 
 DIGITS = {"imageset": "digits", "steps": 8, "record_every": 3}
+FURTHER = ("histograms", "spreads", "gradient_noise")  # recorded where they are asked for
 RECIPES = {
     "plain": {"family": "plain", "schedule": "constant"},
-    "residual": {"augment": True, "accumulate": 3, "clip_norm": 0.5},
+    "residual": {"augment": True, "accumulate": 3, "clip_norm": 0.5, **dict.fromkeys(FURTHER, True)},
     "dense with dropout": {"family": "dense", "depth": 10, "dropout": 0.3, "recipe": "densenet", "learning_rate": 0.01},
     "vgg": {"family": "vgg", "depth": 11, "width": 2, "schedule": "he", "nesterov": True},
     "dying channels": {"learning_rate": 5.0, "warmup_steps": 0, "record_every": 1},

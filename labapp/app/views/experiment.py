@@ -29,7 +29,8 @@ GROUPS = {
         "clip_norm", "accumulate",
     ),
     "Recording and machine": (
-        "record", "record_every", "record_points", "eval_every", "checkpoints", "device", "precision", "devices",
+        "record", "record_every", "record_points", "histograms", "spreads", "gradient_noise", "eval_every",
+        "checkpoints", "device", "precision", "devices",
     ),
 }  # fmt: skip
 FIELDS = (*FIRST, *(name for names in GROUPS.values() for name in names))
