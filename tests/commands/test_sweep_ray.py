@@ -111,7 +111,7 @@ NET = """
 import torch
 
 def make(num_classes):
-    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, num_classes))
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, num_classes))
 """
 
 
