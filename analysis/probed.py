@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from labapp import frames
-from labapp.config import LabError
+from labapp.config import LabError, shown
 from labapp.probes.catalogue import why_not
 from labapp.store import Run
 
@@ -32,7 +32,7 @@ def probed(runs: Sequence[Run], name: str) -> list[Run]:
 
 
 def _command(runs: Sequence[Run], name: str) -> str:
-    return f"labapp probe {' '.join(run.id for run in runs)} --quantities {name} --root {runs[0].path.parent}"
+    return f"labapp probe {' '.join(run.id for run in runs)} --quantities {name} --root {shown(runs[0].path.parent)}"
 
 
 def tables(runs: Sequence[Run], name: str, at: int = -1) -> pd.DataFrame:

@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from analysis.plates import Plate, of_sweeps
 from analysis.written import INCOMPLETE, incomplete, notes, read_table, signed, written
 from labapp import palette
-from labapp.config import LabError, listed, nearest
+from labapp.config import LabError, listed, nearest, place, shown
 from labapp.figures import UNDATED, paper
 from labapp.store import Run, broken_runs, list_runs
 
@@ -100,7 +100,8 @@ def pick(folder: Path, only: Sequence[str] = ()) -> list[Run]:
         print(f"left out: {sentence}", file=sys.stderr)  # noqa: T201
     runs = list_runs(folder)[::-1]
     if not runs:
-        raise LabError(f"{folder} holds no run that can be read; `labapp starter --root {folder}` makes some")
+        where = shown(place(folder))
+        raise LabError(f"{where} holds no run that can be read; `labapp starter --root {where}` makes some")
     known = [word for run in runs for word in (run.id, run.name)]
     for pattern in only:
         if not fnmatch.filter(known, pattern):

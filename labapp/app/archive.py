@@ -15,8 +15,8 @@ import streamlit as st
 from labapp import frames
 from labapp.app.picking import AT_FIRST, pick
 from labapp.app.tables import problems, summary, token
-from labapp.config import LabError, listed, roots, under_roots
-from labapp.store import AGE, Entry, Listing, Run, look
+from labapp.config import LabError, listed, place, roots, shown, under_roots
+from labapp.store import AGE, Entry, Listing, Run, UnreachableError, look
 
 _OUTSIDE = "{} is a link out of the folders that this app may open, so it is left alone"
 
@@ -61,11 +61,11 @@ def choose() -> OpenArchive:
         listing = Listing.empty(asked())
         listing, outside = look_inside(listing.root)
     except LabError as error:
-        broken = [str(error)] if os.access(listing.root, os.F_OK) else []
+        broken = [str(error)] if os.access(listing.root, os.F_OK) or isinstance(error, UnreachableError) else []
         refused = _refusal()
     names = {name: each.run for name, each in frames.called(listing).items()}
     broken += [sentence for _, sentence in listing.broken]
-    broken += [_OUTSIDE.format(listing.root / entry.id) for entry in outside]
+    broken += [_OUTSIDE.format(shown(listing.root / entry.id)) for entry in outside]
     broken += [entry.labels_problem for entry in listing.entries if entry.labels_problem]
     wanted, missing = pick(listing, names, bool(refused))
     chosen, unreadable = _readable([listing.run(entry) for entry in wanted])
@@ -122,10 +122,10 @@ def look_again_if_gone(chosen: Sequence[Run]) -> None:
 
 def _ask() -> None:
     folders = roots()
-    more = "" if len(folders) < 2 else f" This app may open what lies under {listed(folders)}."
+    more = "" if len(folders) < 2 else f" This app may open what lies under {listed(map(shown, folders))}."
     st.text_input(
         "Archive folder",
-        value=str(os.environ.get("LABAPP_RUNS") or folders[0]),
+        value=shown(place(os.environ.get("LABAPP_RUNS") or folders[0])),
         key="archive",
         bind="query-params",
         help="A folder of runs. `labapp train` and `labapp starter` write into it; the app adds an index, and what you "

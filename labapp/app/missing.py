@@ -17,7 +17,7 @@ from labapp.app import launch
 from labapp.app.archive import OpenArchive, opened
 from labapp.app.live import PACE
 from labapp.app.running import job_name
-from labapp.config import READING, LabError, is_read_only
+from labapp.config import READING, LabError, is_read_only, shown
 
 
 def show(draw: Callable[[OpenArchive], object]) -> None:
@@ -100,7 +100,7 @@ def empty(archive: OpenArchive) -> None:
         else:
             st.title("Nothing is recorded here yet.", anchor=False, text_alignment="center")
             if not is_read_only():
-                words = f"Record six nets side by side into `{archive.root}` and watch them train"
+                words = f"Record six nets side by side into `{shown(archive.root)}` and watch them train"
                 st.markdown(palette.sentence(f"{words}; it takes a few minutes."), text_alignment="center")
             starter_button(archive.root, primary=True)
         if jobs and jobs[0].status in ("failed", "lost"):

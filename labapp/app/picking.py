@@ -16,7 +16,7 @@ from typing import Any
 import streamlit as st
 
 from labapp import palette
-from labapp.config import listed, nearest
+from labapp.config import listed, nearest, shown
 from labapp.store import Entry, Listing
 
 AT_FIRST = 6  # runs chosen when nobody has chosen yet: the newest
@@ -177,7 +177,9 @@ def _missing(ids: Sequence[str], listing: Listing) -> list[str]:
     more = [f"{len(gone) - NAMED} others"] * (len(gone) > NAMED)
     near = nearest(gone[0], listing.by_id) if len(gone) == 1 and len(listing.by_id) <= OPTIONS else ""
     runs = "the run" if len(gone) == 1 else "the runs"
-    return [f"{runs} {listed([*short, *more])} that this page was to show {_are(gone)} not in {listing.root}{near}"]
+    return [
+        f"{runs} {listed([*short, *more])} that this page was to show {_are(gone)} not in {shown(listing.root)}{near}"
+    ]
 
 
 def _are(gone: Sequence[str]) -> str:

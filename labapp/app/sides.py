@@ -13,7 +13,7 @@ import streamlit as st
 from labapp import frames, palette
 from labapp.app.archive import OpenArchive, strays
 from labapp.app.tables import summary
-from labapp.config import LabError, listed
+from labapp.config import LabError, listed, shown
 from labapp.store import Run
 
 OPTIONS = 200  # runs that a picker offers; in a larger archive those chosen in the sidebar, which can search
@@ -101,7 +101,7 @@ def _swap(a: list[str], b: list[str]) -> None:
 
 def _missing(gone: Sequence[str], archive: OpenArchive) -> str:
     names = listed(f"'{name if len(name) <= _LONGEST else f'{name[:_LONGEST]}…'}'" for name in gone)
-    return f"{names}, which this page was to compare, {'is' if len(gone) == 1 else 'are'} not in {archive.root}"
+    return f"{names}, which this page was to compare, {'is' if len(gone) == 1 else 'are'} not in {shown(archive.root)}"
 
 
 def _readable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:

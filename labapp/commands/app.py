@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 from tyro.conf import arg
 
 from labapp.commands.progress import console
-from labapp.config import LabError
+from labapp.config import LabError, place
 
 SERVER = "labapp.app.serving"  # Streamlit's, begun with what the first page needs
 HERE = ("localhost", "127.0.0.1", "::1")
@@ -84,12 +84,13 @@ def opened(
     """
     if not 0 < port < 65536:
         raise LabError(f"--port is a number from 1 to 65535, so it cannot be {port}")
-    for folder in (*root, *data):
+    archives = [place(folder) for folder in root]
+    for folder in (*map(str, archives), *data):
         if os.pathsep in folder or not folder:
             raise LabError(f"'{folder}' cannot be a root, because '{os.pathsep}' parts folders; name another")
     settings = {}
     if root:
-        first, *others = (str(Path(folder).expanduser().absolute()) for folder in root)
+        first, *others = (str(folder.expanduser().absolute()) for folder in archives)
         settings = {"LABAPP_RUNS": first, "LABAPP_ROOTS": os.pathsep.join(others)}
     settings |= {"LABAPP_READ_ONLY": "1"} if read_only else {}
     settings |= {"LABAPP_TRUST": ",".join(trust)} if trust else {}

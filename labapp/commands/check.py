@@ -9,7 +9,7 @@ from tyro.conf import Positional, arg
 from labapp.commands.options import Root
 from labapp.commands.progress import console
 from labapp.config import LabError, require_writing
-from labapp.store import broken_runs, check, find_run, list_runs, mend
+from labapp.store import broken_runs, check, find_run, folder_of, list_runs, mend
 
 Names = Positional[Annotated[tuple[str, ...], arg(metavar="RUN", help="names or folders; all runs when left out")]]
 Repair = Annotated[bool, arg(help="mend what can be mended; what is damaged is set aside, never deleted")]
@@ -45,6 +45,4 @@ def _folders(runs: tuple[str, ...], root: str) -> Iterator[Path]:
             raise LabError(f"{root} holds no runs; `labapp starter` makes some, --root names another archive")
         yield from sorted(paths)
     for word in runs:
-        yield (
-            next((path for path in (Path(root) / word, Path(word)) if path.is_dir()), None) or find_run(word, root).path
-        )
+        yield folder_of(word, root) or find_run(word, root).path

@@ -40,7 +40,7 @@ from labapp.commands.options import Root, parse
 from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import console
 from labapp.commands.report import report
-from labapp.commands.runs import runs_list, runs_note, runs_rename, runs_tag
+from labapp.commands.runs import runs_list, runs_note, runs_rename, runs_send, runs_tag
 from labapp.commands.starter import degradation, record, summary
 from labapp.commands.sweep import sweep
 from labapp.commands.training import RunName, resume, train
@@ -139,6 +139,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "runs note": runs_note,
     "runs rename": runs_rename,
     "runs remove": runs_remove,
+    "runs send": runs_send,
 }
 
 

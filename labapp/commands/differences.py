@@ -6,7 +6,6 @@ import functools
 import json
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,7 @@ from labapp import palette
 from labapp.commands.progress import console
 from labapp.config import LabError, listed
 from labapp.frames import compare, names, near
-from labapp.store import Run, find_run, list_runs
+from labapp.store import Run, find_run, folder_of, list_runs
 
 ONE_SEED = "With one run on a side, chance cannot be told from the difference."
 
@@ -28,7 +27,7 @@ def runs_named(word: str, root: str) -> list[Run]:
     Raises:
         LabError: It names none.
     """
-    if any(path.is_dir() for path in (Path(root) / word, Path(word))):
+    if folder_of(word, root) is not None:
         return [find_run(word, root)]
     there = list_runs(root)
     for called in (names(there, seeds=False), names(there)):

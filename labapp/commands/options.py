@@ -24,7 +24,9 @@ GROUPS = {  # in the help of `train`, and the field that each begins with
     "recording": "record",
     "machine": "device",
 }
-Root = Annotated[str, arg(aliases=["--runs"], metavar="DIR", help="the archive: a folder of runs")]
+Root = Annotated[
+    str, arg(aliases=["--runs"], metavar="DIR", help="the archive: a folder of runs, or an address as s3://bucket/runs")
+]
 Trust = Annotated[
     tuple[str, ...],
     arg(metavar="MODULE", help="modules of somebody's own whose nets may be built because a run says so"),

@@ -21,8 +21,8 @@ from labapp.commands.options import Root
 from labapp.commands.progress import console, percent
 from labapp.commands.starter import final_accuracy
 from labapp.commands.training import RunName
-from labapp.config import LabError
-from labapp.store import NUMBERS, Entry, KeptNumbers, Labels, Listing, find_run, label_run, look, question
+from labapp.config import LabError, shown
+from labapp.store import NUMBERS, Entry, KeptNumbers, Labels, Listing, find_run, label_run, look, question, send_left
 
 FilterOption = Annotated[
     str,
@@ -85,7 +85,7 @@ def _print_table(listing: Listing, found: list[Entry], accuracy: Accuracies, som
         cells += [f"{entry.seconds:.0f} s", entry.status, entry.experiment.imageset]
         table.add_row(*cells, *[", ".join(entry.labels.tags)] * tagged)
     count = f"{len(found)} of {len(listing.entries)}" if some else f"{len(found)}"
-    screen.print(f"{count} runs in {listing.root}\n")
+    screen.print(f"{count} runs in {shown(listing.root)}\n")
     screen.print(table)
     for path, sentence in listing.broken:
         screen.print(f"{path.name}: {sentence}")
@@ -144,6 +144,15 @@ def runs_rename(run: Positional[RunName] = "", text: Words = (), root: Root = "r
     after = _labelled(run, root, name=" ".join(text))
     console().print(f"name: {after.name or 'its own'}")
     return 0
+
+
+def runs_send(root: Root = "runs") -> int:
+    """Send what was recorded here for an archive elsewhere and could not be sent; 1 where something stays."""
+    sent, left = send_left(root)
+    for sentence in left:
+        console().print(sentence)
+    console().print(f"sent: {', '.join(sent) or 'nothing'}")
+    return 1 if left else 0
 
 
 def _labelled(word: str, root: str, **words: Any) -> Labels:

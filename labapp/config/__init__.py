@@ -8,6 +8,7 @@ None) means *as the recipe, the family or the form says* and is settled here, so
 A mistake is a `LabError` with one sentence.
 """
 
+from labapp.config.addresses import address_of, archive_of, is_remote, kept_folder, place, place_of_run, shown
 from labapp.config.choices import (
     BELONGS_TO,
     CHOICES,
@@ -54,18 +55,25 @@ __all__ = [
     "Experiment",
     "LabError",
     "Preset",
+    "address_of",
+    "archive_of",
     "bounds",
     "depths",
     "first_line",
     "is_read_only",
+    "is_remote",
     "is_trusted",
+    "kept_folder",
     "listed",
     "module_of",
     "nearest",
+    "place",
+    "place_of_run",
     "require_trust",
     "require_writing",
     "roots",
     "sentence",
+    "shown",
     "trust",
     "under_data",
     "under_roots",

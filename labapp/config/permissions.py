@@ -1,6 +1,7 @@
 """What may this process do to the archives it was given, and with what others wrote into them?
 
-    LABAPP_ROOTS=/data/runs:/mnt/runs   folders under which the app may open archives, besides LABAPP_RUNS
+    LABAPP_RUNS=runs                    the archive that the app shows first, a folder or an address
+    LABAPP_ROOTS=/data/runs:/mnt/runs   folders under which it may open others
     LABAPP_READ_ONLY=1                  nothing is started, stopped or removed
     LABAPP_TRUST=mynets,other.nets      modules whose code a run may ask for
     LABAPP_DATA=/data                   folders in which the app may look for a run's images, besides the working folder
@@ -12,6 +13,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from labapp.config.addresses import place, shown
 from labapp.config.errors import LabError, listed
 
 ROOTS, READ_ONLY, TRUST, DATA = "LABAPP_ROOTS", "LABAPP_READ_ONLY", "LABAPP_TRUST", "LABAPP_DATA"
@@ -22,7 +24,7 @@ LIBRARIES = ("torchvision", "timm")  # sources of nets that a name cannot lead o
 def roots() -> tuple[Path, ...]:
     """The folders under which the app may open archives; the first is shown first."""
     named = [os.environ.get(RUNS, ""), *os.environ.get(ROOTS, "").split(os.pathsep)]
-    return tuple(Path(name).expanduser().resolve() for name in filter(None, named)) or (Path("runs").resolve(),)
+    return tuple(place(name).expanduser().resolve() for name in filter(None, named)) or (Path("runs").resolve(),)
 
 
 def under_roots(folder: str | Path) -> Path:
@@ -48,13 +50,12 @@ def under_data(folder: str | Path) -> Path:
 
 def _under(folder: str | Path, allowed: Iterable[Path], what: str, how: str) -> Path:
     try:
-        found = Path(folder).expanduser().resolve()
+        found = place(folder).expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, no such user, a NUL
         raise LabError(f"'{folder}' names no folder ({error})") from None
     if not any(found.is_relative_to(root) for root in allowed):
-        raise LabError(
-            f"{found} lies outside {listed(allowed, 'and')}, where this app may open {what}; {how} allows it"
-        )
+        where = listed(map(shown, allowed), "and")
+        raise LabError(f"{shown(found)} lies outside {where}, where this app may open {what}; {how} allows it")
     return found
 
 

@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from labapp.recording.kernels import Compiled, Portable, library, readable
-from labapp.recording.spread import Spread, spread_of
+from labapp.recording.kernels import Compiled, Launches, Portable, Slot, Written, library, of_second, readable
+from labapp.recording.spread import SIZE, Spread, spread_of
 
 # Offsets of the columns: four sums of the output, its gradient and a block's input; then of the paths' gradients.
 OUTPUT, GRADIENT, INPUT, PATHS, WIDTH = 0, 4, 8, 12, 16
 SUM, SQUARE, POSITIVE, NONFINITE = range(4)
 LARGEST = 1 << 16  # rows; a loop unrolled further is recorded up to here
+TOGETHER, HELD = 32, 1 << 26  # gradients, and bytes of them, on devices whose squares are taken together
 
 
 class Link(NamedTuple):
@@ -26,6 +27,18 @@ class Link(NamedTuple):
 
     branch: int | None
     shortcut: int | None
+
+
+class Pending(NamedTuple):
+    """What was left on a device.
+
+    `what` it is: "sums" for the columns from `of`, "alive" of a row; "exponents" or "spread" of "output" or "gradient".
+    """
+
+    what: str
+    row: int
+    of: Any
+    written: Written
 
 
 class Board:
@@ -44,12 +57,16 @@ class Board:
         fed: (row, whether its input was not finite either) of the first such output, None where it cannot be told.
         log: (path, call) of what a reentrant checkpoint ran without a graph, in order.
         replayed: positions in it that a backward pass has run anew.
+        pending: what is still on devices.
+        unless: the largest magnitudes of the gradients, a slot a device, as each later pass began that found them
+            changed in place: zeros where they were thrown away.
     """
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, launches: Launches | None = None) -> None:
         found, self.implementation = library()
         self.compiled = Compiled(found) if found else None
         self.portable = Portable()
+        self.launches = launches or Launches()
         self.rows = rows
         self._alive: dict[int, Tensor] = {}
         self._marks: dict[int, int] = {}  # their addresses
@@ -92,7 +109,9 @@ class Board:
         self._marked: set[int] = set()  # rows whose channels are marked in `_alive`
         self.counted: dict[tuple[int, str], Tensor] = {}
         self.samples: dict[tuple[int, str], Spread] = {}
-        self.pending: list[tuple[int, int, Tensor]] = []
+        self.pending: list[Pending] = []
+        self.unless: list[list[Slot]] = []
+        self._together: dict[torch.device, list[tuple[int, Tensor]]] = {}
         self._masks: list[tuple[int, Tensor]] = []
 
     def reserve(self, row: int) -> None:
@@ -112,7 +131,8 @@ class Board:
         self.gradients, self.paths, self.last_pass = ([0] * self.rows for _ in range(3))
         self.held.clear()
         self.shared.clear()
-        self.pending = [entry for entry in self.pending if entry[1] in (OUTPUT, INPUT)]
+        self._together.clear()
+        self.pending = [one for one in self.pending if one.of not in (GRADIENT, PATHS, "gradient")]
         for kept in (self.counted, self.samples):
             for key in [key for key in kept if key[1] == "gradient"]:
                 del kept[key]
@@ -142,10 +162,13 @@ class Board:
                 self._alive[row].zero_()
                 self._marked.add(row)
             self.compiled.by_channel(tensor, axis, self._at(row, OUTPUT), self._marks[row])
-        else:
-            sums, living = self.portable.moments(tensor, axis)
-            self._add(row, OUTPUT, sums)
+        elif host:
+            found, living = self.portable.moments(tensor, axis)
+            self._array[row, OUTPUT : OUTPUT + 4] += found.numpy()
             self._masks.append((row, living))
+        else:
+            sums, marks = self.launches.moments(tensor, axis)
+            self.pending += Pending("sums", row, OUTPUT, sums), Pending("alive", row, OUTPUT, marks)
 
     def energy(self, row: int, offset: int, tensor: Tensor, host: bool) -> None:
         """The four sums of any tensor, into the columns from `offset`; of all but outputs the squares only."""
@@ -153,16 +176,27 @@ class Board:
         counted[row] += tensor.numel()
         if host and self.compiled and tensor.dtype is torch.float32:
             self.compiled.flat(tensor, self._at(row, offset), offset == OUTPUT)
-        else:
+        elif host:
             sums = self.portable.energy(tensor) if offset == OUTPUT else self.portable.square(tensor)
-            self._add(row, offset, sums)
-
-    def _add(self, row: int, offset: int, sums: Tensor) -> None:
-        """What `Portable` gave: of values in the machine's memory at once, of others when they land."""
-        if sums.is_cpu and sums.dim() == 1:
             self._array[row, offset : offset + 4] += sums.numpy()
+        elif offset == GRADIENT:
+            self._gather(row, tensor)
         else:
-            self.pending.append((row, offset, sums))
+            found = self.launches.energy(tensor) if offset == OUTPUT else self.launches.squares([tensor])[0]
+            self.pending.append(Pending("sums", row, offset, found))
+
+    def _gather(self, row: int, gradient: Tensor) -> None:
+        """Holds a gradient on a device until there are some: their squares are taken together."""
+        together = self._together.setdefault(gradient.device, [])
+        together.append((row, gradient.detach()))
+        held = sum(tensor.numel() * tensor.element_size() for _, tensor in together)
+        if len(together) >= TOGETHER or held >= HELD or self.launches.at_once(gradient):
+            self._square(gradient.device)
+
+    def _square(self, device: torch.device) -> None:
+        together = self._together.pop(device)
+        found = self.launches.squares([gradient for _, gradient in together])
+        self.pending += [Pending("sums", row, GRADIENT, sums) for (row, _), sums in zip(together, found, strict=True)]
 
     def inner(self, row: int, branch: Tensor, shortcut: Tensor) -> None:
         """⟨b,s⟩, ⟨b,b⟩, ⟨s,s⟩ of the two paths' gradients, and the NaN and infinite values of s.
@@ -178,16 +212,18 @@ class Board:
             self.energy(end, GRADIENT, held, readable(held))
         elif one and end is not None:
             self.gradients[end] += shortcut.numel()
+        if not (readable(branch) and readable(shortcut)):
+            found = self.launches.inner(branch, shortcut)
+            self.pending.append(Pending("sums", row, PATHS, found))
+            if one and end is not None:
+                self.pending.append(Pending("sums", end, GRADIENT, of_second(found)))
+            return
         if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
             self.compiled.inner(branch, shortcut, self._at(row, PATHS), checked=True)
-            if one and end is not None:
-                self.shared.add((row, end))
         else:
-            sums = self.portable.inner(branch, shortcut)
-            self.pending.append((row, PATHS, sums))
-            if one and end is not None:
-                zero = sums.new_zeros(())
-                self.pending.append((end, GRADIENT, torch.stack([zero, sums[2], zero, sums[3]])))
+            self._array[row, PATHS : PATHS + 4] += self.portable.inner(branch, shortcut).numpy()
+        if one and end is not None:
+            self.shared.add((row, end))
 
     def is_ill(self, row: int, offset: int) -> bool:
         """Whether any of a row's values was NaN or infinite, as far as its sums have landed; kept in `ill` then."""
@@ -197,35 +233,45 @@ class Board:
         return True
 
     def read_held(self) -> None:
-        """Reads the gradients of branches whose sum did not tell its own."""
+        """Reads the gradients of branches whose sum did not tell its own, and those that were held for others."""
         held, self.held = self.held, {}
         for row, gradient in held.items():
             self.energy(row, GRADIENT, gradient, readable(gradient))
+        for device in list(self._together):
+            self._square(device)
+
+    def let_go(self) -> None:
+        """Forgets tensors that nobody read."""
+        self.held.clear()
+        self._together.clear()
 
     def exponents(self, row: int, what: str, tensor: Tensor) -> None:
         """The histogram of magnitudes in powers of two."""
         key = (row, what)
-        counts = self.counted.get(key)
-        if self.compiled and self.compiled.takes(tensor):
-            if counts is None or not counts.is_cpu:
-                counts = torch.zeros(256, dtype=torch.int64, device="cpu") if counts is None else counts.cpu()
-                self.counted[key] = counts
-            self.compiled.exponents(tensor, counts, checked=True)
+        if not readable(tensor):
+            self.pending.append(Pending("exponents", row, what, self.launches.exponents(tensor)))
+        elif self.compiled and self.compiled.takes(tensor):
+            if key not in self.counted:
+                self.counted[key] = torch.zeros(256, dtype=torch.int64, device="cpu")
+            self.compiled.exponents(tensor, self.counted[key], checked=True)
         else:
             found = self.portable.exponents(tensor)
-            self.counted[key] = found if counts is None else counts.to(found.device) + found
+            self.counted[key] = found + self.counted[key] if key in self.counted else found
 
     def spread(self, row: int, what: str, tensor: Tensor) -> None:
         """Minimum and maximum, and values from which quartiles are estimated."""
+        if not readable(tensor):
+            self.pending.append(Pending("spread", row, what, self.launches.spread(tensor, SIZE)))
+            return
         key = (row, what)
         found = spread_of(tensor)
         self.samples[key] = found if key not in self.samples else self.samples[key].joined(found)
 
     def alive(self, rows: int) -> dict[int, Tensor]:
-        """For each row the (C,) bytes that say which channels had a positive value."""
+        """For each row the (C,) bytes that say which channels had a positive value, as far as they have landed."""
         found = {row: self._alive[row].clone() for row in self._marked if row < rows and self.channels[row]}
         for row, living in self._masks:
             if self.channels[row]:
                 here = living.to(torch.uint8)
-                found[row] = here if row not in found else found[row].to(here.device) | here
+                found[row] = here if row not in found else found[row] | here
         return found

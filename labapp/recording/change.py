@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-Parts = list[tuple[list[int], Tensor]]  # norms by device: positions, and (n,) or (n, 2) numbers
+from labapp.recording.kernels import Slot
+
+Numbers = Tensor | Slot
+Parts = list[tuple[list[int], tuple[Numbers, ...]]]  # norms by device: positions, and (n,) numbers of each kind
 
 
 class Own(NamedTuple):
@@ -45,22 +48,22 @@ class Change:
     used_scale: Any = 1.0
     skipped: bool = False
     whole: bool = True
-    found_inf: list[Tensor] = field(default_factory=list)
+    found_inf: list[Numbers] = field(default_factory=list)
 
     def land(self) -> None:
-        """Brings the norms to the host."""
+        """Reads the norms, once the buffers of devices have been brought to the host."""
         count, parameters = self.sizes
         self.weights = _landed(self.weight_parts, (count, 2))
         self.known = _there(self.weight_parts, count)
-        self.gradients = _landed(self.gradient_parts, (parameters,))
+        self.gradients = _landed(self.gradient_parts, (parameters, 1))[:, 0]
         self.present = _there(self.gradient_parts, parameters)
         self.seen = _there(self.used_parts, parameters)
-        used = _landed(self.used_parts, (parameters,))
+        used = _landed(self.used_parts, (parameters, 1))[:, 0]
         same = np.array_equal(used[self.present], self.gradients[self.present], equal_nan=True)
         self.used = used if self.used_parts and (self.touched or not same) else None
-        self.micro = _landed(self.micro_parts, (parameters,), add=True) if self.micro_parts else None
-        self.scale, self.used_scale = float(self.scale), float(self.used_scale)
-        self.skipped = self.skipped or any(float(found) > 0 for found in self.found_inf)
+        self.micro = _added(self.micro_parts, parameters) if self.micro_parts else None
+        self.scale, self.used_scale = _number(self.scale), _number(self.used_scale)
+        self.skipped = self.skipped or any(_number(found) > 0 for found in self.found_inf)
 
 
 def _there(parts: Parts, size: int) -> np.ndarray:
@@ -70,9 +73,25 @@ def _there(parts: Parts, size: int) -> np.ndarray:
     return found
 
 
-def _landed(parts: Parts, shape: tuple[int, ...], add: bool = False) -> np.ndarray:
-    numbers = np.full(shape, np.nan)
-    for positions, values in parts:
-        here = values.detach().double().cpu().numpy()
-        numbers[positions] = np.nan_to_num(numbers[positions]) + here if add else here
-    return numbers
+def _read(numbers: Numbers) -> np.ndarray:
+    return numbers.numbers() if isinstance(numbers, Slot) else numbers.detach().numpy()
+
+
+def _number(one: Numbers | float) -> float:
+    return one if isinstance(one, float) else float(_read(one).reshape(-1)[0])
+
+
+def _landed(parts: Parts, shape: tuple[int, int]) -> np.ndarray:
+    found = np.full(shape, np.nan)
+    for positions, kinds in parts:
+        for kind, numbers in enumerate(kinds):
+            found[positions, kind] = _read(numbers)
+    return found
+
+
+def _added(parts: Parts, size: int) -> np.ndarray:
+    """(size,) sums of squares."""
+    found = np.full(size, np.nan)
+    for positions, (norms,) in parts:
+        found[positions] = np.nan_to_num(found[positions]) + _read(norms).astype(np.float64) ** 2
+    return found

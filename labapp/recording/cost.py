@@ -15,10 +15,13 @@ def cost_of(recorder: "Recorder") -> dict[str, Any]:
     which finds the net's structure out; step_seconds: in all steps, training included; share: seconds over what
     training alone took; cpu_share, with its interval: what recorded steps take more of the processor, in which waiting
     for a core does not count, see `processor`; missing_steps: those that have no record because recording failed;
-    uncovered: parameters without a row, by reason.
+    uncovered: parameters without a row, by reason. On a device seconds and share are by its own clock, see
+    `device_time`, and device_share has their interval.
     """
     work = recorder._spent - recorder._own - recorder._setup
     listener = recorder._step.listener
+    device = recorder._times.device
+    own = {} if device is None else device.account(recorder._recorded, recorder._steps)
     return {
         "recorded_steps": recorder._recorded,
         "left_out_for_budget": recorder._left_out,
@@ -27,7 +30,8 @@ def cost_of(recorder: "Recorder") -> dict[str, Any]:
         "setup_seconds": round(recorder._setup, 6),
         "step_seconds": round(recorder._spent, 6),
         "share": round(recorder._own / work, 6) if work > 0 else None,
-        **recorder._processor.shares(recorder._recorded, recorder._steps),
+        **recorder._times.processor.shares(recorder._recorded, recorder._steps),
+        **own,
         "kernels": listener.implementation,
         "skipped_outputs": listener.skipped_outputs,
         "uncovered": uncovered(recorder._step),

@@ -57,7 +57,7 @@ class Listener:
         self.blocks = Blocks(self)
         self.outputs = Outputs(self)
         self.index: dict[tuple[str, int], int] = {}  # (path, call) -> row
-        self._spare: list[Board] = [Board(FIRST_ROWS)]
+        self._spare: list[Board] = [Board(FIRST_ROWS, weights.launches)]
         self.implementation = self._spare[0].implementation
         self._studies = 0
         self.wrapped = 0
@@ -129,9 +129,9 @@ class Listener:
 
     def release(self) -> None:
         """Lets go of the step's graph and tensors, however it ended."""
-        self._spare = (self._spare + self.passes.boards)[:4] or [Board(FIRST_ROWS)]
+        self._spare = (self._spare + self.passes.boards)[:4] or [Board(FIRST_ROWS, self.weights.launches)]
         for board in self.passes.boards:
-            board.held.clear()
+            board.let_go()
         self.passes.begin()
         self.passes.release()
         self.calls.begin()
@@ -161,7 +161,7 @@ class Listener:
 
     def new_board(self) -> Board:
         """A board for the forward pass that begins."""
-        board = self._spare.pop() if self._spare else Board(FIRST_ROWS)
+        board = self._spare.pop() if self._spare else Board(FIRST_ROWS, self.weights.launches)
         board.clear()
         self.passes.boards.append(board)
         self.calls.board = board

@@ -9,6 +9,7 @@ from labapp.config import LabError
 from labapp.recording.divergence import Divergence
 from labapp.recording.guard import Guard
 from labapp.recording.joined import joined_with_others
+from labapp.recording.passes import RESET
 from labapp.recording.step import Step
 from labapp.recording.sums import Sums
 from labapp.recording.tables import Lifetimes, histogram_table, layer_table, spread_table, totals_table
@@ -43,10 +44,15 @@ class Outlet:
         """
         waiting, self.waiting = self.waiting, []
         landed = []
+        with guard([]):
+            step.launches.buffers.land()
         for sums in waiting:
             with guard([sums.step]):
                 sums.land()
-                landed.append(sums)
+                if not sums.failed or any(sums.ill.values()):
+                    landed.append(sums)
+                if sums.reset:
+                    guard.note(RESET)
         rows, shown = step.listener.rows, list(step.listener.shown)
         waiting, every = [sums for sums in landed if not sums.failed], landed
         if self._distributed:

@@ -18,6 +18,10 @@ from labapp.recording.hooks import after_backward
 from labapp.recording.weights import Weights
 
 OF_THE_LOSS, OTHER, IGNORED = "of the loss", "other", "ignored"
+RESET = (
+    "the gradients of a backward pass were set to zero before the optimizer stepped: "
+    "the record is of the passes after that"
+)
 
 
 class Running(functools.partial):
@@ -89,12 +93,14 @@ class Passes:
             if not self._trained:
                 for board in self.boards:
                     board.forget_gradients()
-            elif self.weights.were_reset():
-                self._say(
-                    "the gradients of a backward pass were set to zero before the optimizer stepped: "
-                    "the record is of the passes after that"
-                )
-                self.boards[:] = [board for board in self.boards if not board.felt]
+            elif reset := self.weights.were_reset():
+                felt = [board for board in self.boards if board.felt]
+                if isinstance(reset, list):  # that is seen when they have landed
+                    for board in felt:
+                        board.unless.append(reset)
+                else:
+                    self._say(RESET)
+                    self.boards[:] = [board for board in self.boards if not board.felt]
             self._trained = True
 
     def _ends(self) -> None:

@@ -49,10 +49,24 @@ class ProcessorTime:
             self._pending = spent if counts else None
         elif self._pending is not None:
             if counts:
-                more = self._pending - spent
-                self.pairs, self._bare = self.pairs + 1, self._bare + spent
-                self._sum, self._squares = self._sum + more, self._squares + more * more
+                self.add(self._pending - spent, spent)
             self._pending = None
+
+    def add(self, more: float, bare: float) -> None:
+        """A pair: what the recorded step took more, and what the step after it took."""
+        self.pairs, self._bare = self.pairs + 1, self._bare + bare
+        self._sum, self._squares = self._sum + more, self._squares + more * more
+
+    @property
+    def bare(self) -> float:
+        """Seconds of an idle step, of which there must be a pair."""
+        return self._bare / self.pairs
+
+    def share(self, recorded: int, steps: int) -> float | None:
+        """The share alone, of however few pairs; None of none."""
+        if not self.pairs or self._bare <= 0 or not steps:
+            return None
+        return (recorded * self._sum / self.pairs + self.flushing) / (steps * self.bare)
 
     def shares(self, recorded: int, steps: int) -> dict[str, float | None]:
         """What recording adds to the processor time of training alone.

@@ -25,10 +25,10 @@ from torch.optim import Optimizer
 from labapp.config import LabError
 from labapp.recording.checks import check_model, check_optimizer, unwrap
 from labapp.recording.cost import cost_of
+from labapp.recording.device_time import Times
 from labapp.recording.guard import Guard
 from labapp.recording.outlet import Outlet, Sink
 from labapp.recording.places import LayerSelection
-from labapp.recording.processor import ProcessorTime
 from labapp.recording.report import Report, look
 from labapp.recording.schedule import Schedule, every
 from labapp.recording.state import restore, state_of
@@ -94,7 +94,7 @@ class Recorder:
         self._flushed = time.perf_counter()
         self._own = self._setup = self._spent = 0.0
         self._recorded = self._left_out = self._steps = 0
-        self._processor = ProcessorTime()
+        self._times = Times(self.model)
 
     @property
     def notes(self) -> list[str]:
@@ -143,7 +143,7 @@ class Recorder:
         self._started = time.perf_counter()
         with self._guard():
             due = self._is_due(self._guard.step)
-            self._processor.begins(due)
+            self._times.begins(due)
             if due:
                 self._step.begin(self._guard.step, driven)
                 self._due = True
@@ -166,7 +166,7 @@ class Recorder:
             self._spent += time.perf_counter() - self._started
             self._steps += not failed
             with self._guard():
-                self._processor.ends(not (failed or (due and (self._step.first or self._step.faults))))
+                self._times.ends(not (failed or (due and (self._step.first or self._step.faults))))
         with self._guard():
             if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
                 self.flush()
@@ -275,13 +275,14 @@ class Recorder:
         spent = time.perf_counter() - started
         self._own += spent
         self._spent += spent
-        self._processor.flushing += time.thread_time() - busy
+        with self._guard([]):
+            self._times.flushed(spent, time.thread_time() - busy)
 
     def _is_due(self, step: int) -> bool:
         if not self.when(step):
             return False
-        work = self._spent - self._own - self._setup
-        if self.budget is not None and self._recorded > 1 and self._own > self.budget * work:
+        work, done = self._spent - self._own - self._setup, (self._recorded, self._steps)
+        if self.budget is not None and self._recorded > 1 and self._times.is_over(self.budget, self._own, work, *done):
             self._left_out += 1
             return False
         self._scheduled += 1

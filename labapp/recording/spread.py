@@ -16,7 +16,7 @@ QUARTILES = (0.25, 0.5, 0.75)
 
 
 class Spread(NamedTuple):
-    """Extremes (2,) and values of a tensor, on its device."""
+    """Extremes (2,) and values of a tensor."""
 
     extremes: Tensor
     values: Tensor
@@ -29,9 +29,9 @@ class Spread(NamedTuple):
 
     def five(self) -> np.ndarray:
         """(5,) minimum, lower quartile, median, upper quartile, maximum, of the finite values; NaN where none is."""
-        values = self.values.double().cpu().numpy()
+        values = self.values.double().numpy()
         values = values[np.isfinite(values)]
-        low, high = self.extremes.double().cpu().numpy()
+        low, high = self.extremes.double().numpy()
         if low > high:  # not one value that is a number
             low = high = np.nan
         quartiles = np.quantile(values, QUARTILES) if len(values) else np.full(3, np.nan)

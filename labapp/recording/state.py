@@ -33,7 +33,8 @@ def state_of(recorder: "Recorder") -> dict[str, Any]:
         "next_step": recorder.steps_done,
         "net": _names(recorder._step),
         "accounts": {name: getattr(recorder, name) for name in ACCOUNTS},
-        "processor": {name: getattr(recorder._processor, name) for name in PAIRS},
+        "processor": {name: getattr(recorder._times.processor, name) for name in PAIRS},
+        "device_time": {name: getattr(of, name) for name in PAIRS} if (of := _device_pairs(recorder)) else {},
         "missing": sorted(guard.missing),
         "notes": list(guard.notes),
         "kernels": recorder._step.listener.implementation,
@@ -63,7 +64,10 @@ def restore(recorder: "Recorder", state: Mapping[str, Any]) -> None:
         for name in ACCOUNTS:
             setattr(recorder, name, state["accounts"][name])
         for name in PAIRS:
-            setattr(recorder._processor, name, state["processor"][name])
+            setattr(recorder._times.processor, name, state["processor"][name])
+        if (of := _device_pairs(recorder)) is not None:
+            for name, value in state.get("device_time", {}).items():
+                setattr(of, name, value)
         recorder._guard.missing = set(state["missing"])
         recorder._guard.notes = list(state["notes"])
         if (kernels := recorder._step.listener.implementation) != state["kernels"]:
@@ -81,6 +85,10 @@ def restore(recorder: "Recorder", state: Mapping[str, Any]) -> None:
         recorder._step.listener.usual = set(known["usual"])
     except (KeyError, TypeError, AttributeError) as error:
         raise LabError(f"this is no state of a recorder ({type(error).__name__}: {error})") from error
+
+
+def _device_pairs(recorder: "Recorder") -> Any:
+    return None if recorder._times.device is None else recorder._times.device.pairs
 
 
 def _names(step: Step) -> list[str]:

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from labapp.recording.change import Change, Own
 from labapp.recording.checks import fingerprint, identities
 from labapp.recording.hooks import Hooks, in_backward
+from labapp.recording.kernels import Launches
 from labapp.recording.listener import Listener
 from labapp.recording.places import WHOLE, LayerSelection, choose, find_spots
 from labapp.recording.row import Row
@@ -43,7 +44,9 @@ class Step:
         self.spreads: Schedule | None = None
         self.spots = find_spots(model)
         self.chosen = choose(self.spots, layers)
-        self.weights = Weights(model, self.spots, scaler, noise)
+        self.launches = Launches()
+        self.launches.prepare([*model.parameters(), *model.buffers()])
+        self.weights = Weights(model, self.spots, scaler, noise, self.launches)
         self.listener = Listener(self.weights, say)
         self.listener.refresh(model, self.spots, self.chosen, layers is None)
         self._modules, self._identities = fingerprint(model)
@@ -126,7 +129,9 @@ class Step:
 
     def _was_ill(self) -> bool:
         boards = [] if self.compiled else self.listener.passes.boards
-        ill = [board for board in boards if board.complete is not False and any(board.ill.values())]
+        # Of what is on devices that is known when it has landed.
+        whole = [board for board in boards if board.complete is not False]
+        ill = [board for board in whole if board.pending or any(board.ill.values())]
         if ill:
             self.sums = joined(self._number, ill, len(self.listener.rows))
             self.sums.failed = True

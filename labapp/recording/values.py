@@ -26,9 +26,20 @@ def measurable(tensor: Tensor) -> Tensor | None:
 def real(tensor: Tensor) -> Tensor:
     """Real numbers of the same norm: the values of a sparse tensor, both parts of a complex one."""
     tensor = tensor.detach()
-    if tensor.layout is not torch.strided:
-        tensor = tensor.coalesce().values() if tensor.layout is torch.sparse_coo else tensor.values()
+    if tensor.layout is torch.sparse_coo:
+        tensor = tensor.coalesce().values() if tensor.is_cpu or tensor.is_coalesced() else _summed(tensor)
+    elif tensor.layout is not torch.strided:
+        tensor = tensor.values()
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _summed(tensor: Tensor) -> Tensor:
+    """The values of a sparse tensor in rows as many as it could have; how many it has a device would be asked for."""
+    indices, values, rows = tensor._indices(), tensor._values(), tensor.shape[: tensor.sparse_dim()]
+    at = torch.zeros_like(indices[0])
+    for index, size in zip(indices, rows, strict=True):
+        at = at * size + index
+    return values.new_zeros(rows.numel(), *values.shape[1:]).index_add_(0, at, values)
 
 
 def reason_against(tensor: Tensor) -> str:

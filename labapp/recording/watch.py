@@ -40,7 +40,7 @@ class Watch:
     def __init__(self, recorder: Recorder, optimizer: Optimizer, scaler: Any, writer: Any) -> None:
         self.recorder, self._optimizer, self._scaler, self._writer = recorder, optimizer, scaler, writer
         self.run: Path | None = writer.path if writer is not None else None
-        self._scale, self._stepped = self._scale_now(), False
+        self._of_scaler, self._stepped = self._told_scaler(), False
         self._hooks = Hooks()
         recorder.__enter__()
         self._handles = around_steps(recorder.before_optimizer, self._after)
@@ -74,17 +74,23 @@ class Watch:
             self.recorder.begin_step(driven=True)
 
     def _forward_begins(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
-        """Where the loss scale has fallen, the step before was refused, and this forward is of the next one."""
-        before, self._scale = self._scale, self._scale_now()
+        """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one.
+
+        What a scaler is told of optimizers it keeps until its `update`, and then begins anew: no look at the scale is
+        needed, for which a device would have to be waited for.
+        """
+        before, self._of_scaler = self._of_scaler, self._told_scaler()
+        if before is self._of_scaler:
+            return
         stepped, self._stepped = self._stepped, False
-        if self._scale < before and not stepped:  # a fused optimizer steps by itself and leaves the weights alone
+        asked = before is not None and "found_inf_per_device" in before.get(id(self._optimizer), {})
+        if asked and not stepped:  # a fused optimizer steps by itself and leaves the weights alone
             self.recorder.end_step()
             self.recorder.begin_step(driven=True)
             self.recorder.forward_began()
 
-    def _scale_now(self) -> float:
-        scale = getattr(self._scaler, "_scale", None)
-        return float(scale) if scale is not None else 0.0
+    def _told_scaler(self) -> Any:
+        return getattr(self._scaler, "_per_optimizer_states", None)
 
 
 def watch(

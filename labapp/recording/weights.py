@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from labapp.recording.change import Change, Own, Parts
+from labapp.recording.change import Change, Numbers, Own, Parts
 from labapp.recording.effective import Effective, effective_weights
 from labapp.recording.hooks import in_backward
-from labapp.recording.kernels import Compiled, norms
+from labapp.recording.kernels import Compiled, Launches, Slot, norms, readable
 from labapp.recording.places import Spot, weights_of
 from labapp.recording.values import measurable, real, reason_against
 
@@ -29,8 +29,10 @@ class Weights:
         left_out: name -> why a parameter cannot be measured.
     """
 
-    def __init__(self, model: nn.Module, spots: list[Spot], scaler: Any, noise: bool) -> None:
-        self.scaler, self.noise = scaler, noise
+    def __init__(
+        self, model: nn.Module, spots: list[Spot], scaler: Any, noise: bool, launches: Launches | None = None
+    ) -> None:
+        self.scaler, self.noise, self.launches = scaler, noise, launches or Launches()
         self.refresh(model, spots)
         self.begin()
 
@@ -91,9 +93,9 @@ class Weights:
         self._early: Parts = []
         self._micro: Parts = []
         self._kept: dict[int, Tensor] = {}
-        self._scale: Any = 1.0
-        self._used_scale: Any = 1.0
-        self._found_inf: list[Tensor] = []
+        self._scale: Numbers | float = 1.0
+        self._used_scale: Numbers | float = 1.0
+        self._found_inf: list[Numbers] = []
         self._state: list[tuple[int, int, int]] = []
         self._touched = False
         self._holding = False
@@ -107,8 +109,9 @@ class Weights:
             a.shape != b.shape or a.dtype != b.dtype or a.device != b.device for a, b in zip(kept, now, strict=True)
         ):
             kept = self._before = [torch.empty_like(w) for w in now]
-        if now:
-            torch._foreach_copy_(kept, now)
+        for device in (devices := {w.device for w in now}):  # one launch for all of a device
+            here = [(a, b) for a, b in zip(kept, now, strict=True) if len(devices) == 1 or a.device == device]
+            torch._foreach_copy_([a for a, _ in here], [b for _, b in here])
         self._before_computed = [each.now().detach().clone() for each in self._computed]
         self._holding = True
 
@@ -122,15 +125,18 @@ class Weights:
         self.passes += 1
         scaler = self.scaler
         if scaler is not None and scaler.is_enabled() and scaler._scale is not None:
-            self._scale = scaler._scale.detach().clone()  # the scale in force in this backward
+            self._scale = self._kept_number(scaler._scale)  # the scale in force in this backward
         present = self._present()
-        self._gradients = _measured(present)
+        self._gradients = self._measured(present)
         if self.noise:
             self._add_micro_batch(present)
         self._state = [(i, id(g), g._version) for i, g in present]
 
-    def were_reset(self) -> bool:
-        """Whether the gradients of the passes before are gone: set to None or to zero since."""
+    def were_reset(self) -> bool | list[Slot]:
+        """Whether the gradients of the passes before are gone: set to None or to zero since.
+
+        Of gradients on devices the answer is there when they have landed: yes, where all of the slots hold zeros.
+        """
         changed = []
         for position, _, version in self._state:
             gradient = self.parameters[position].grad
@@ -139,7 +145,12 @@ class Weights:
             if gradient._version == version:
                 return False
             changed.append(gradient)
-        return bool(self._state) and not any(bool(gradient.any()) for gradient in changed)
+        plain = [None if (one := measurable(gradient)) is None else real(one) for gradient in changed]
+        away = [one for one in plain if one is not None and not readable(one) and one.numel()]
+        here = [g for g, one in zip(changed, plain, strict=True) if one is None or readable(one)]
+        if not self._state or any(bool(gradient.any()) for gradient in here):
+            return False
+        return self.launches.largest(away) if away else True
 
     def of_optimizer(self, optimizer: Optimizer) -> list[int]:
         """Positions of the parameters that an optimizer holds."""
@@ -153,22 +164,22 @@ class Weights:
         self._seen.update(own)
         found_inf, scale = getattr(optimizer, "found_inf", None), getattr(optimizer, "grad_scale", None)
         if isinstance(found_inf, Tensor):
-            self._found_inf.append(found_inf.detach().clone())
+            self._found_inf.append(self._kept_number(found_inf))
         if isinstance(scale, Tensor):
-            self._used_scale = scale.detach().clone()
+            self._used_scale = self._kept_number(scale)
         present = self._present(own)
         if in_backward():
-            self._early += _measured(present)
+            self._early += self._measured(present)
             return
         state = {i: (g, v) for i, g, v in self._state}
         self._touched |= any(state.get(i) != (id(g), g._version) for i, g in present)
-        self._used += _measured(present)
+        self._used += self._measured(present)
 
     @torch.no_grad()
     def end(self, whole: bool = True) -> Change:
         """The step's norms; not `whole` where parts were replaced, so that computed weights may be no more."""
         if not self._gradients and not self._early:
-            self._gradients = _measured(self._present())
+            self._gradients = self._measured(self._present())
         sizes = (len(self._plain) + len(self._computed), len(self.parameters))
         change = Change(self.of, sizes, scale=self._scale, used_scale=self._used_scale, found_inf=self._found_inf)
         change.whole = whole
@@ -176,10 +187,12 @@ class Weights:
         change.used_parts = self._used
         change.micro_parts, change.passes, change.touched = self._micro, self.passes, self._touched
         if self._holding:
-            change.weight_parts = _changed(list(zip(range(len(self._plain)), self._plain, self._before, strict=True)))
+            change.weight_parts = self._changed(
+                list(zip(range(len(self._plain)), self._plain, self._before, strict=True))
+            )
             computed = zip(self._computed, self._before_computed, strict=True) if whole else ()
             for at, (each, before) in enumerate(computed, len(self._plain)):
-                change.weight_parts += _changed([(at, each.now(), before)])
+                change.weight_parts += self._changed([(at, each.now(), before)])
         self.release()
         return change
 
@@ -194,25 +207,34 @@ class Weights:
         return found
 
     def _add_micro_batch(self, present: list[tuple[int, Tensor]]) -> None:
-        fresh = [(i, g - self._kept[i] if i in self._kept else g) for i, g in present]
-        self._micro += [(positions, values**2) for positions, values in _measured(fresh)]
-        self._kept = {i: g.detach().clone() for i, g in present}
+        again = [(i, g) for i, g in present if i in self._kept]
+        fresh = dict(present)
+        if again:
+            added = torch._foreach_sub([g.detach() for _, g in again], [self._kept[i] for i, _ in again])
+            fresh |= zip((i for i, _ in again), added, strict=True)
+        self._micro += self._measured(list(fresh.items()))
+        self._kept = {i: torch.empty_like(g) if g.layout is torch.strided else g.detach().clone() for i, g in present}
+        if dense := [(self._kept[i], g.detach()) for i, g in present if g.layout is torch.strided]:
+            torch._foreach_copy_([a for a, _ in dense], [b for _, b in dense])
 
+    def _kept_number(self, number: Tensor) -> Numbers:
+        """A number of the loss scaling as it is now."""
+        return number.detach().clone() if number.is_cpu else self.launches.keep(number)
 
-def _measured(tensors: list[tuple[int, Tensor]]) -> Parts:
-    """Norms (n,) of the tensors that can be measured."""
-    found: Parts = []
-    for (positions, now), checked in _alike(tensors):
-        found.append((list(positions), norms(list(now), checked=checked)[0]))
-    return found
+    def _measured(self, tensors: list[tuple[int, Tensor]]) -> Parts:
+        """Norms (n,) of the tensors that can be measured."""
+        found: Parts = []
+        for (positions, now), checked in _alike(tensors):
+            found.append((list(positions), norms(list(now), checked=checked, launches=self.launches)[:1]))
+        return found
 
-
-def _changed(tensors: list[tuple[int, Tensor, Tensor]]) -> Parts:
-    """(n, 2) norms of what the tensors were before, the last of the three, and of what was added since."""
-    found: Parts = []
-    for (positions, now, before), checked in _alike([each for each in tensors if each[1].shape == each[2].shape]):
-        found.append((list(positions), torch.stack(norms(list(now), list(before), checked=checked), 1)))
-    return found
+    def _changed(self, tensors: list[tuple[int, Tensor, Tensor]]) -> Parts:
+        """Norms (n,) of what the tensors were before, the last of the three, and (n,) of what was added since."""
+        found: Parts = []
+        for (positions, now, before), checked in _alike([each for each in tensors if each[1].shape == each[2].shape]):
+            both = norms(list(now), list(before), checked=checked, launches=self.launches)
+            found.append((list(positions), both))
+        return found
 
 
 def _alike(tensors: Sequence[tuple[Any, ...]]) -> list[tuple[list[tuple[Any, ...]], bool]]:

@@ -18,17 +18,18 @@
 Crash-safe, readable while written. Any tool that reads Parquet can read it, and finds each row once.
 """
 
-from labapp.store.archive import broken_runs, find_run, label_run, list_runs, remove_run
+from labapp.store.archive import broken_runs, find_run, folder_of, label_run, list_runs, remove_run, send_left
 from labapp.store.entries import Entry
 from labapp.store.files import alone
 from labapp.store.finding import FIELDS, SETTINGS, Condition, Question, question, value_of
-from labapp.store.index import AGE, Listing, forget, look
+from labapp.store.index import AGE, Listing, forget, is_there, look
 from labapp.store.labels import Labels
 from labapp.store.machine import process_identity
 from labapp.store.matrices import UNKNOWN, Matrices
 from labapp.store.mending import Fault, check, mend
 from labapp.store.numbers import NUMBERS, KeptNumbers
 from labapp.store.record import STATUSES, Record
+from labapp.store.remote.objects import UnreachableError
 from labapp.store.resuming import ResumePoint, resume_points, why_not_resumed
 from labapp.store.run import Run
 from labapp.store.schema import QUANTITIES, TABLES
@@ -56,12 +57,15 @@ __all__ = [
     "ResumePoint",
     "Run",
     "RunWriter",
+    "UnreachableError",
     "alone",
     "broken_runs",
     "check",
     "disk_use",
     "find_run",
+    "folder_of",
     "forget",
+    "is_there",
     "label_run",
     "list_runs",
     "look",
@@ -70,6 +74,7 @@ __all__ = [
     "question",
     "remove_run",
     "resume_points",
+    "send_left",
     "value_of",
     "why_not_resumed",
 ]

@@ -89,12 +89,12 @@ class Appender:
         waiting += len(table)
         self._rows[name] = (published + waiting, 0) if at_once else (published, waiting)
 
-    def arrange(self, name: str) -> None:
+    def arrange(self, name: str, sending: bool = False) -> None:
         """Publishes what waits of a table when it is an eighth of it, and keeps the number of its files small."""
         published, waiting = self._rows[name]
         if SHARE * waiting > published:
             self.publish(name)
-        elif waiting and (self.last[name][1] + 1) % GATHER == 0:
+        elif waiting and (sending or (self.last[name][1] + 1) % GATHER == 0):
             self._arranged(name, lambda table: gather(table, self.attempt))
 
     def publish(self, name: str) -> list[str]:

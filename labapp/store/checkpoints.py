@@ -11,8 +11,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from labapp.config import first_line
-from labapp.store.files import files, sync_folder, write_whole
+from labapp.config import first_line, is_remote
+from labapp.store.files import files, here, sync_folder, write_whole
 
 FOLDER, KEPT = "checkpoints", "_resume"  # for good, and of a moment ago
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
@@ -27,6 +27,9 @@ def checkpoint_problems(folder: Path) -> dict[int, str]:
     """What is wrong with each checkpoint in a folder, by its step in ascending order; "" for one that can be read."""
     found = {}
     for match in filter(None, map(_NAME.fullmatch, files(folder))):
+        if is_remote(folder) and not (folder / match[0]).exists():
+            found[int(match[1])] = ""  # a store has objects whole; it comes when it is opened
+            continue
         try:
             with safetensors.safe_open(folder / match[0], framework="numpy"):
                 found[int(match[1])] = ""  # opening checks that the file is as long as its header says
@@ -53,20 +56,20 @@ def write_checkpoint(path: Path, run_id: str, step: int, tensors: Mapping[str, A
 
 def checkpoint_damage(path: Path) -> str:
     """What is wrong with a checkpoint or the state beside it, after reading both whole; "" for nothing."""
-    here = f"{path.parent.name}/{path.name}"
+    name = f"{path.parent.name}/{path.name}"
     try:
-        contents = path.read_bytes()
+        contents = here(path).read_bytes()
         with safetensors.safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}
         if about.get("sha256", told := _digest(contents, about)) != told:
-            return f"{here} is damaged (its contents are not those that were written)"
-        state = path.with_suffix(".pt")
+            return f"{name} is damaged (its contents are not those that were written)"
+        state = here(path.with_suffix(".pt"))
         if "state_sha256" in about and not state.is_file():
-            return f"{here} has lost the training state beside it"
+            return f"{name} has lost the training state beside it"
         if "state_sha256" in about and hashlib.sha256(state.read_bytes()).hexdigest() != about["state_sha256"]:
             return f"{state.parent.name}/{state.name} is damaged (its contents are not those that were written)"
     except (safetensors.SafetensorError, OSError) as error:
-        return f"{here} is damaged ({first_line(error)})"
+        return f"{name} is damaged ({first_line(error)})"
     return ""
 
 

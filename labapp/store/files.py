@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-from labapp.config import LabError, first_line
+from labapp.config import LabError, first_line, is_remote, shown
 
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -58,12 +58,50 @@ def sync_folder(folder: Path) -> None:
 
 
 def files(folder: Path) -> list[str]:
-    """The sorted names of the files in a folder, without hidden ones; empty without the folder."""
+    """The sorted names of the files in a folder, without hidden ones; empty without the folder.
+
+    Of a run that is elsewhere they come here; but large ones, which `here` brings.
+    """
+    if is_remote(folder):
+        from labapp.store import remote
+
+        away = remote.bring_folder(folder)
+        return sorted({*_entries(folder, os.DirEntry.is_file, "."), *away})
     return _entries(folder, os.DirEntry.is_file, ".")
+
+
+def here(path: Path) -> Path:
+    """A file of a run, brought if it is elsewhere."""
+    if is_remote(path):
+        from labapp.store import remote
+
+        remote.bring_file(path)
+    return path
+
+
+def current(run: Path) -> None:
+    """Bring the run.json of a run, if that is elsewhere."""
+    if is_remote(run):
+        from labapp.store import remote
+
+        remote.bring_run(run)
+
+
+def sent(path: Path) -> Path:
+    """A file that was added to a run, sent if that is elsewhere."""
+    if is_remote(path):
+        from labapp.store import remote
+
+        remote.send(path)
+    return path
 
 
 def folders(folder: Path) -> list[str]:
     """The sorted names of the folders in a folder, without those with "." or "_" first; empty without the folder."""
+    if is_remote(folder):
+        from labapp.store import remote
+
+        remote.make_folders(folder)
     return _entries(folder, os.DirEntry.is_dir, "._")
 
 
@@ -107,4 +145,6 @@ def sentences(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or first_line(error)
-        raise LabError(f"cannot write to {path}: {reason}; mend that place, or name another with --root") from error
+        raise LabError(
+            f"cannot write to {shown(path)}: {reason}; mend that place, or name another with --root"
+        ) from error

@@ -23,7 +23,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 import labapp
-from labapp.config import Experiment, LabError, is_read_only
+from labapp.config import Experiment, LabError, is_read_only, is_remote, place, shown
+from labapp.store import remote
 from labapp.store.entries import COLUMNS, NEVER, Entry, Seen, as_table, entry_of, from_table, labelled, look_at
 from labapp.store.labels import FILE as LABELS
 from labapp.store.parquet import UNREADABLE, require_bounded, verify, write_table
@@ -86,20 +87,45 @@ def look(root: str | Path, age: float = 0.0) -> Listing:
     Raises:
         LabError: There is no archive, or it cannot be read.
     """
-    root = Path(root)
+    root = place(root)
+    fault = _refreshed(root, age) if is_remote(root) else ""
     key = (root, root.absolute())
     with _keeping:
         archive = _archives.pop(key, None) or _Archive(root)
         _archives[key] = archive  # the latest stands last
         while len(_archives) > ARCHIVES:
             _archives.popitem(last=False)
-    return archive.look(age)
+    found = archive.look(age)
+    return replace(found, broken=((root, fault), *found.broken)) if fault else found
+
+
+def is_there(root: str | Path) -> bool:
+    """Whether there is an archive.
+
+    Raises:
+        LabError: It is elsewhere, and that cannot be asked.
+    """
+    root = place(root)
+    if is_remote(root):
+        remote.refresh(root, 0.0)
+    return root.exists()
+
+
+def _refreshed(root: Path, age: float) -> str:
+    """Bring an archive that is elsewhere up to date; why that did not go, where a page has what was there before."""
+    try:
+        remote.refresh(root, age)
+    except LabError as error:
+        if not age or not root.is_dir():
+            raise
+        return f"{error}; what is shown was there before"
+    return ""
 
 
 def forget(root: str | Path) -> None:
     """Look again the next time, whatever age would do: something was changed just now."""
     for (_, absolute), archive in list(_archives.items()):
-        if absolute == Path(root).absolute():
+        if absolute == place(root).absolute():
             archive.looked = archive.whole = -float("inf")
 
 
@@ -224,7 +250,9 @@ def run_folders(root: str | Path) -> dict[str, bool]:
                     if entry.name[0] not in "._" and entry.is_dir():
                         found[entry.name] = entry.is_symlink()
     except FileNotFoundError:
-        raise LabError(f"there is no archive at {root}; `labapp starter` makes one, --root names another") from None
+        raise LabError(
+            f"there is no archive at {shown(root)}; `labapp starter` makes one, --root names another"
+        ) from None
     except NotADirectoryError:
         raise LabError(f"{root} is a file, not an archive; --root names a folder of runs") from None
     except OSError as error:

@@ -6,11 +6,12 @@ labelled while it trains. Whoever labels a run changes nothing that was measured
 
 import json
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
-from labapp.config import LabError, require_writing, sentence
+from labapp.config import LabError, is_remote, require_writing, sentence, shown
 from labapp.store.files import alone, sentences, write_whole
 
 FILE = "labels.json"
@@ -105,8 +106,24 @@ def write_labels(
         LabError: It may not be written here, or the words do not fit.
     """
     require_writing(f"labelling run '{folder.name}'")
+    change = partial(_write, folder, name=name, note=note, tags=tags, add=[*add], remove=[*remove])
+    if is_remote(folder):
+        from labapp.store import remote
+
+        return remote.agreed(folder / FILE, change)
+    return change()
+
+
+def _write(
+    folder: Path,
+    name: str | None,
+    note: str | None,
+    tags: Sequence[str] | None,
+    add: Iterable[str],
+    remove: Iterable[str],
+) -> Labels:
     if not (folder / "run.json").is_file():
-        raise LabError(f"there is no run at {folder}; `labapp runs list` shows the runs")
+        raise LabError(f"there is no run at {shown(folder)}; `labapp runs list` shows the runs")
     with sentences(folder), alone(folder):  # two who tag at once both do
         try:
             before = read_labels(folder)

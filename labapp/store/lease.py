@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout, lock_descriptor
 
-from labapp.config import LabError
+from labapp.config import LabError, is_remote
 
 LOCK = ".writer.lock"
 LOCAL = {  # kinds of disks that belong to one machine at a time, so that its locks are all there are
@@ -39,6 +39,12 @@ class Lease:
         self._key = path.resolve()
         self._begun = False
         self._seen: tuple[int, ...] | None = None
+
+    def claim(self, new: Path) -> None:
+        """Makes the run this writer's where it is to be, before its folder gets its name; on a disk that is one act."""
+
+    def give_up(self) -> None:
+        """Takes back what `claim` did."""
 
     def take(self) -> None:
         """Takes the lock.
@@ -91,17 +97,36 @@ class Lease:
             return False
         return True
 
-    def release(self) -> None:
-        """Gives the lock back, and leaves no file behind; who waits for the old one still has the token to go by."""
+    @property
+    def due(self) -> bool:
+        """Whether what was written is sent somewhere next, so that it had better be few files."""
+        return False
+
+    def release(self) -> str:
+        """Gives the lock back, and leaves no file behind; who waits for the old one still has the token to go by.
+
+        Returns:
+            What is still to be done, in a sentence; "" for nothing.
+        """
         lock = _HELD.pop(self._key, None)
         if lock is not None:
             with contextlib.suppress(OSError):  # a disk that refuses: the lock is lifted, its empty file stays
                 (self.path / LOCK).unlink(missing_ok=True)
             lock.release()
+        return ""
 
     def _look(self) -> tuple[int, ...]:
         about = (self.path / "run.json").stat()
         return about.st_ino, about.st_mtime_ns, about.st_size
+
+
+def lease_on(path: Path) -> Lease:
+    """The lease on a run's folder, or on a run that is elsewhere."""
+    if is_remote(path):
+        from labapp.store.remote.sending import RemoteLease
+
+        return RemoteLease(path)
+    return Lease(path)
 
 
 def is_left(path: Path) -> bool:

@@ -16,10 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from labapp.config import LabError, first_line, sentence
+from labapp.config import LabError, first_line, is_remote, place_of_run, sentence
+from labapp.store import remote
 from labapp.store.checkpoints import FOLDER, KEPT, checkpoint_damage, weights_name
-from labapp.store.files import clear_temporary, files, sentences, sync_folder, write_whole
-from labapp.store.lease import Lease
+from labapp.store.files import clear_temporary, current, files, sentences, sync_folder, write_whole
+from labapp.store.lease import lease_on
 from labapp.store.parquet import UNREADABLE, joined, verify, write_table
 from labapp.store.publishing import publish
 from labapp.store.record import COPY, Record, as_json, digest
@@ -40,7 +41,11 @@ class Fault:
 
 def check(path: str | Path) -> list[Fault]:
     """What of a run is missing or damaged; its files are read whole, and left as they are."""
-    return _look(Path(path), mending=False)
+    path = place_of_run(path)
+    current(path)
+    if is_remote(path):
+        remote.bring_whole(path)
+    return _look(path, mending=False)
 
 
 def mend(path: str | Path) -> list[Fault]:
@@ -49,14 +54,18 @@ def mend(path: str | Path) -> list[Fault]:
     Raises:
         LabError: For a run that is being written, or a disk that cannot be.
     """
-    path = Path(path)
-    lease = Lease(path)
+    path = place_of_run(path)
+    current(path)
+    lease = lease_on(path)
     with sentences(path):
         lease.take()
         try:
-            return _look(path, mending=True)
+            found = _look(path, mending=True)
         finally:
-            lease.release()
+            left = lease.release()
+        if left:
+            raise LabError(left)
+        return found
 
 
 def _look(path: Path, mending: bool) -> list[Fault]:

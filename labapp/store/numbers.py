@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import labapp
-from labapp.config import LabError, is_read_only
+from labapp.config import LabError, is_read_only, place
 from labapp.store.entries import Entry, Seen
 from labapp.store.parquet import UNREADABLE, require_bounded, verify, write_table
 
@@ -38,7 +38,7 @@ class KeptNumbers:
     """
 
     def __init__(self, root: Path, columns: Sequence[str]) -> None:
-        self.root, self.columns = root, tuple(columns)
+        self.root, self.columns = place(root), tuple(columns)
         self._lock = threading.Lock()
         made_by = json.dumps([labapp.__version__, *self.columns])
         self._made_by = hashlib.sha256(made_by.encode()).hexdigest().encode()

@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from labapp.config import is_remote
 from labapp.store.files import files
 
 FRESH = "_fresh"  # no Parquet reader takes a name with _ in front for a part
@@ -69,6 +70,11 @@ def part_names(folder: Path) -> set[str]:
 
 def mark_of(folder: Path) -> str:
     """A string that changes whenever files come into a table's folder, or go; "" where there is none."""
+    if is_remote(folder):
+        from labapp.store import remote
+
+        if (mark := remote.mark_of(folder)) is not None:
+            return mark
     marks = []
     for part in (folder, folder / FRESH):
         if part.is_dir():

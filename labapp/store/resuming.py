@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from labapp.config import LabError, first_line
+from labapp.config import LabError, first_line, place_of_run
 from labapp.store.checkpoints import (
     FOLDER,
     KEPT,
@@ -19,7 +19,7 @@ from labapp.store.checkpoints import (
     weights_name,
     write_checkpoint,
 )
-from labapp.store.files import files, sentences
+from labapp.store.files import files, here, sentences
 from labapp.store.lease import Lease
 from labapp.store.run import Run
 
@@ -37,7 +37,7 @@ class ResumePoint(NamedTuple):
         Raises:
             LabError: if they are not.
         """
-        path = self.weights.with_suffix(".pt")
+        path = here(self.weights.with_suffix(".pt"))
         if damage := self.problem or checkpoint_damage(self.weights):
             raise LabError(damage)
         try:
@@ -48,8 +48,8 @@ class ResumePoint(NamedTuple):
 
 def resume_points(path: str | Path) -> list[ResumePoint]:
     """The points of a run that have their training state, the latest first; those that cannot be opened say why."""
-    found = []
-    for folder in (Path(path) / KEPT, Path(path) / FOLDER):
+    found, path = [], place_of_run(path)
+    for folder in (path / KEPT, path / FOLDER):
         there = files(folder)
         for step, problem in checkpoint_problems(folder).items():
             weights = folder / weights_name(step)

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from labapp.config import Experiment, LabError, first_line, listed, nearest, sentence
+from labapp.config import Experiment, LabError, first_line, listed, nearest, place_of_run, sentence, shown
 from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.entries import NEVER, is_written
-from labapp.store.files import files, folders, sentences
+from labapp.store.files import current, files, folders, here, sent, sentences
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.matrices import Matrices, read_matrices
 from labapp.store.parquet import require_bounded, verify, write_table
@@ -44,7 +44,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = place_of_run(path)
         self.id = self.path.name
         self.seen = NEVER
         self._tables: dict[str, Table] = {}
@@ -67,6 +67,7 @@ class Run:
     def record(self) -> Record:
         """The contents of run.json as they are now, for reading only."""
         path = self.path / "run.json"
+        current(self.path)
         try:
             about = path.stat()
             seen = (about.st_ino, about.st_mtime_ns, about.st_size)
@@ -76,12 +77,12 @@ class Run:
         except (FileNotFoundError, NotADirectoryError):
             if self.path.is_dir():
                 raise LabError(
-                    f"{self.path} holds no run.json, so it is no run; `labapp runs list` shows the runs"
+                    f"{shown(self.path)} holds no run.json, so it is no run; `labapp runs list` shows the runs"
                 ) from None
             near = nearest(self.id, folders(self.path.parent)) or "; `labapp runs list` shows the runs"
-            raise LabError(f"there is no run at {self.path}{near}") from None
+            raise LabError(f"there is no run at {shown(self.path)}{near}") from None
         except OSError as error:
-            raise LabError(f"{path} cannot be read: {error.strerror}") from None
+            raise LabError(f"{shown(path)} cannot be read: {error.strerror}") from None
         except LabError:
             raise
         except ValidationError as error:
@@ -220,11 +221,11 @@ class Run:
             raise LabError(f"run '{self.id}' has no checkpoint; `--checkpoints` says how many are kept")
         if step is not None and step not in steps:
             raise LabError(f"run '{self.id}' has no checkpoint at step {step}; it has {listed(steps)}")
-        return self.path / "checkpoints" / weights_name(steps[-1] if step is None else step)
+        return here(self.path / "checkpoints" / weights_name(steps[-1] if step is None else step))
 
     def state_path(self, step: int | None = None) -> Path | None:
         """The training state beside a checkpoint; None when only the weights were kept."""
-        path = self.checkpoint_path(step).with_suffix(".pt")
+        path = here(self.checkpoint_path(step).with_suffix(".pt"))
         return path if path.is_file() else None
 
     def write_probe(self, name: str, step: int, frame: pd.DataFrame) -> Path:
@@ -235,7 +236,7 @@ class Run:
         with sentences(path):
             path.parent.mkdir(exist_ok=True)
             write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
-        return path
+        return sent(path)
 
     def probes(self) -> dict[str, list[int]]:
         """The quantities that were probed, each with the steps of the checkpoints it was measured at."""

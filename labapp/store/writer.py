@@ -20,11 +20,11 @@ from typing import Any, Self
 import pandas as pd
 from pydantic import ValidationError
 
-from labapp.config import Experiment, LabError, first_line, nearest, sentence
+from labapp.config import Experiment, LabError, first_line, nearest, place, sentence, shown
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
-from labapp.store.lease import Lease
+from labapp.store.lease import lease_on
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
 from labapp.store.record import COPY, NAME, Record, as_json, plain
@@ -65,7 +65,7 @@ class RunWriter(Keeping):
                 raise LabError(f"run '{run.id}' is being written by {where}; stop it first")
             if record.attempts:
                 record.attempts[-1].setdefault("status", "interrupted" if record.status == "running" else record.status)
-            self._lease = Lease(run.path)
+            self._lease = lease_on(run.path)
             self._lease.take()
             clear_temporary(run.path)
             record.status, record.message = "running", ""
@@ -94,19 +94,21 @@ class RunWriter(Keeping):
         record = Record(id=run_id, experiment=experiment, seeds={"seed": experiment.seed})
         record.progress = {"step": 0, "steps": experiment.steps}
         self = cls.__new__(cls)
-        path = Path(root) / run_id
-        self._lease = Lease(path)
+        path = place(root) / run_id
+        self._lease = lease_on(path)
         new = path.with_name(f".new-{run_id}-{secrets.token_hex(4)}")
         with sentences(path.parent):
             new.mkdir(parents=True)
             try:
                 self._begin(new, record, 0, environment)
                 self._save()
+                self._lease.claim(new)
                 new.rename(path)  # refused by the system when a run of this name is there
-            except OSError:
+            except (OSError, LabError):
                 shutil.rmtree(new, ignore_errors=True)
+                self._lease.give_up()
                 if path.exists():
-                    raise LabError(f"{path} is there already; choose another id, or resume that run") from None
+                    raise LabError(f"{shown(path)} is there already; choose another id, or resume that run") from None
                 raise
             sync_folder(path.parent)
         self.path = self._parts.path = path
@@ -197,7 +199,7 @@ class RunWriter(Keeping):
             taken = self._buffer.take()
             if not taken:
                 return
-            grown = []
+            grown, sending = [], self._lease.due
             try:
                 while taken:
                     name = next(iter(taken))
@@ -208,7 +210,7 @@ class RunWriter(Keeping):
                 self._buffer.put_back(taken)
                 self._flushed = time.monotonic()
             for name in grown:
-                self._parts.arrange(name)
+                self._parts.arrange(name, sending)
             self._save()
 
     def write_probe(self, name: str, step: int, frame: pd.DataFrame) -> Path:
@@ -259,7 +261,11 @@ class RunWriter(Keeping):
             finally:
                 self._over = True
                 self._thread.shutdown(wait=False)
-                self._lease.release()
+                left = self._lease.release()
+            if left and status in ("failed", "stopped"):  # an exception is on its way
+                warnings.warn(left, StoreWarning, stacklevel=3)
+            elif left:
+                raise LabError(left)
 
     def _save(self) -> None:
         self._record.progress["step"] = self._buffer.done

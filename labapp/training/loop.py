@@ -27,7 +27,7 @@ from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labapp.config import Experiment, LabError
+from labapp.config import Experiment, LabError, place
 from labapp.imagesets import ImageSet, load_for
 from labapp.imagesets.order import LabelledBatch, batches, in_turn, seed_of
 from labapp.nets.ordered import net_for
@@ -66,7 +66,7 @@ def train(
         run_id: The run's name; made of family, depth and time when left out.
         keep_every: Seconds between two states that are kept for `resume`; it changes no result.
     """
-    return _launched(NewRun(experiment, Path(root), run_id), progress, keep_every)
+    return _launched(NewRun(experiment, place(root), run_id), progress, keep_every)
 
 
 def resume(

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labapp.config import Experiment, LabError
-from labapp.store import Entry, Listing, Run, look
+from labapp.config import Experiment, LabError, place
+from labapp.store import Entry, Listing, Run, is_there, look
 
 STATES = {  # what is said of an experiment
     "finished": "trained to its end",
@@ -51,7 +51,7 @@ class Standing:
 
 def opened(root: str | Path) -> Listing:
     """What lies in an archive; nothing where there is none yet."""
-    return look(root) if Path(root).exists() else Listing.empty(Path(root))
+    return look(root) if is_there(root) else Listing.empty(place(root))
 
 
 def standings(experiments: Sequence[Experiment], listing: Listing) -> list[Standing]:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from labapp.recording import Recorder, divergence, every, outputs, unwatch, watch
-from labapp.recording.board import GRADIENT, NONFINITE, OUTPUT, WIDTH, Board
-from labapp.recording.kernels import portable
+from labapp.recording import Recorder, divergence, every, unwatch, watch
+from labapp.recording.board import GRADIENT, NONFINITE, OUTPUT, WIDTH, Pending
+from labapp.recording.kernels import Launches, memory
 from labapp.recording.sums import Sums
 from labapp.store import Run
 from tests.recording.ill import Poisoned, chain, first, train
@@ -178,8 +178,11 @@ def test_micro_batches_of_which_one_is_ill():
 def test_the_order_of_values_that_land_later_is_that_in_which_they_came():
     """As on a device: nothing is looked at before the flush."""
     sums = Sums(0, np.zeros((4, WIDTH)), *np.ones((3, 4), dtype=int))
-    bad = torch.tensor([0.0, math.inf, 0.0, 2.0])
-    sums.pending = [(2, OUTPUT, bad), (0, OUTPUT, torch.ones(4) * 0), (1, OUTPUT, bad), (3, GRADIENT, bad)]
+    launches = Launches()
+    for row, offset, ill in ((2, OUTPUT, 1), (0, OUTPUT, 0), (1, OUTPUT, 1), (3, GRADIENT, 1)):
+        written = launches.energy(torch.tensor([math.inf, math.nan, 1.0]) if ill else torch.ones(4))
+        sums.pending.append(Pending("sums", row, offset, written))
+    launches.buffers.land()
     sums.land()
     assert sums.ill == {OUTPUT: [2, 1], GRADIENT: [3]}
 
@@ -225,9 +228,7 @@ def test_a_compiled_net_is_told_by_its_weights():
 def test_a_net_on_a_device_is_told_the_same(monkeypatch):
     """There nothing is looked at before the flush: the values land in the order in which they came."""
     known = train(chain(Poisoned(math.inf, 3)))
-    for module in (outputs, portable):
-        monkeypatch.setattr(module, "readable", lambda tensor: False)
-    monkeypatch.setattr(Board, "_add", lambda self, row, offset, sums: self.pending.append((row, offset, sums)))
+    monkeypatch.setattr(memory, "ORDINARY", frozenset())  # no tensor lies where it can be read
     torch.manual_seed(0)
     found = train(chain(Poisoned(math.inf, 3)))
     columns = ["step", "what", "layer", "kind", "places", "after"]

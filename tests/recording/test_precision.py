@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from labapp.recording import Recorder, every
-from labapp.recording.kernels import portable
+from labapp.recording.kernels import Launches, memory, slots
 from tests.recording.nets import hooks_of
 from tests.recording.scenarios import data, mlp
 from tests.recording.witness import norm
@@ -62,9 +62,9 @@ def path(request, monkeypatch):
     if request.param != "compiled":
         monkeypatch.setattr("labapp.recording.board.library", lambda: (None, "none here"))
     if "device" in request.param:
-        monkeypatch.setattr(portable, "readable", lambda tensor: False)
+        monkeypatch.setattr(memory, "ORDINARY", frozenset())  # no tensor lies where it can be read
     if request.param == "narrow device":
-        monkeypatch.setattr(portable, "_kind", lambda tensor: torch.float32)
+        monkeypatch.setattr(slots, "NARROW", ("cpu",))
     return request.param
 
 
@@ -86,16 +86,19 @@ def test_a_variance_on_every_path(path, dtype, ratio, shape):
     assert row.output_mean == pytest.approx(values.mean().item(), rel=2e-6, abs=2e-6 * deviation)
 
 
-def test_pieces_add_up_whatever_the_number_of_values():
+def test_sums_about_the_mean_whatever_the_number_of_values(monkeypatch):
+    monkeypatch.setattr(slots, "NARROW", ("cpu",))
     torch.manual_seed(0)
-    for count in (0, 1, 255, 256, 65_537, 300_001):
-        x = 100 + torch.randn(count)
-        found = portable._about_the_mean(x, (x > 0).sum()).double().sum(0)
-        assert found[0].item() == pytest.approx(x.double().sum().item(), rel=1e-7)
-        assert found[1].item() == pytest.approx(x.double().square().sum().item(), rel=1e-7)
-        assert found[2:].tolist() == [count, 0]
-    broken = torch.tensor([1.0, float("nan"), float("inf")])
-    assert portable._about_the_mean(broken, (broken > 0).sum()).sum(0)[3] == 2
+    launches, broken = Launches(), torch.tensor([1.0, float("nan"), float("inf")])
+    values = [100 + torch.randn(count) for count in (1, 255, 256, 65_537, 300_001)]
+    written, ill = [launches.energy(x) for x in values], launches.energy(broken)
+    launches.buffers.land()
+    for x, one in zip(values, written, strict=True):
+        found = one.numbers()
+        assert found[0] == pytest.approx(x.double().sum().item(), rel=1e-7)
+        assert found[1] == pytest.approx(x.double().square().sum().item(), rel=1e-7)
+        assert found[2:].tolist() == [len(x), 0]
+    assert ill.numbers()[3] == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

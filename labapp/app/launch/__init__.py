@@ -33,7 +33,7 @@ from labapp.app.launch.records import (
 )
 from labapp.app.launch.stops import launch_of, stop, stop_run, why_not_stopped
 from labapp.app.launch.supervisor import SIGNALS, cores, part, write
-from labapp.config import Experiment, LabError, is_read_only, require_trust, require_writing
+from labapp.config import Experiment, LabError, is_read_only, place, require_trust, require_writing, shown
 from labapp.store import alone, list_runs
 from labapp.store.machine import noted
 
@@ -67,13 +67,15 @@ def start(arguments: Sequence[str], root: str | Path, *, queued: bool = False, t
     for option, word in pairwise(words):
         if option == "--net":
             require_trust(word, "this training")
-    root = Path(root).resolve()
+    root = place(root).resolve()
     folder = root / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with alone(folder):
             if arguments[0] == "starter" and any(other.arguments[0] == "starter" for other in running(root)):
-                raise LabError(f"the starter comparison is already being recorded into {root}; wait for it or stop it")
+                raise LabError(
+                    f"the starter comparison is already being recorded into {shown(root)}; wait for it or stop it"
+                )
             if arguments[0] == "resume" and any(other.arguments[:2] == (*arguments[:2],) for other in running(root)):
                 raise LabError(f"run '{arguments[1]}' is just being resumed")
             slots = {"slots": at_once()} if queued else {}
@@ -94,7 +96,7 @@ def start(arguments: Sequence[str], root: str | Path, *, queued: bool = False, t
             write(part(path, "supervisor"), **noted(supervisor.pid))
     except OSError as error:
         raise LabError(
-            f"nothing can be recorded into {root}: {error.strerror or error}; choose another folder"
+            f"nothing can be recorded into {shown(root)}: {error.strerror or error}; choose another folder"
         ) from None
     return load(path)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labapp.app.launch.supervisor import KNOWN, part, read
+from labapp.config import place
 from labapp.store.files import files
 from labapp.store.machine import gave_sign, is_alive
 
@@ -97,7 +98,7 @@ def load(path: Path) -> Launch:
 def launches(root: str | Path) -> list[Launch]:
     """All launches into an archive, newest first; a record that cannot be read is passed over."""
     found = []
-    for name in files(folder := Path(root) / FOLDER):
+    for name in files(folder := place(root) / FOLDER):
         path = folder / name
         if path.suffix == ".json" and "." not in path.stem:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):

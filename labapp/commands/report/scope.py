@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from labapp import frames
-from labapp.config import LabError, listed
+from labapp.config import LabError, listed, place, shown
 from labapp.frames.naming import Called
 from labapp.store import Entry, Listing, Run, find_run, look
 
@@ -50,7 +49,7 @@ class ReportScope:
     def title(self) -> str:
         """What stands on top."""
         if self.whole:
-            return f"Report of the archive {Path(self.root).absolute().name}"
+            return f"Report of the archive {place(self.root).absolute().name}"
         names = [self.name(entry) for entry in self.entries]
         return f"Report of {listed(names) if len(names) <= NAMED else f'{len(names)} runs'}"
 
@@ -81,7 +80,7 @@ def scope_of(names: Sequence[str], root: str, archive: bool) -> ReportScope:
     places = list(dict.fromkeys(run.path.parent.absolute() for run in found))
     if len(places) > 1:
         raise LabError(f"the runs lie in {len(places)} archives, {listed(places)}; a report is of one")
-    where = root if Path(root).absolute() == places[0] else str(found[0].path.parent)
+    where = root if place(root).absolute() == places[0] else shown(found[0].path.parent)
     listing = look(where, 0.0)
     for run in found:
         if run.id not in listing.by_id:

@@ -29,13 +29,16 @@ from typing import Any, Self
 from labapp.commands.sweep import on_node
 from labapp.commands.sweep.engines import Means
 from labapp.commands.workers import PACE, PATIENCE, Work, cores
-from labapp.config import LabError
+from labapp.config import LabError, is_remote, place
 
 ANSWER = 5.0  # seconds for a machine to answer at all
 STORE = 80 * 2**20  # bytes of memory for what travels, a little above the least that Ray takes; tasks are some kB
 LONGEST = 40  # signs of a temporary folder, in which Ray's sockets have names of 60 more; a system takes 107
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # of HTTP/2, with empty settings
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}
+# Only this command may use what it begins; Ray would write a password into the user's home.
+OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+SERVICE = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION")  # of remote archives; no keys
 
 
 class Cluster:
@@ -84,12 +87,12 @@ class Cluster:
             work, number = self.waiting.popleft(), next(self._numbers)
             parcel = self._ray.put((work.function, work.arguments))
             self._works[number] = work
-            self._given[self._task.remote(self._terms, [parcel], self._board, number)] = number
+            self._given[self._task.remote(self._terms, [parcel], self._bulletin, number)] = number
 
     def _listen(self) -> None:
         """Takes down how far tasks are."""
-        with contextlib.suppress(self._ray.exceptions.RayError):  # the board is begun again, and told anew
-            for number, said in self._ray.get(self._board.read.remote(), timeout=PATIENCE).items():
+        with contextlib.suppress(self._ray.exceptions.RayError):  # the bulletin is begun again, and told anew
+            for number, said in self._ray.get(self._bulletin.read.remote(), timeout=PATIENCE).items():
                 if number in self._works:
                     self._begun.add(number)
                     self._works[number].share, self._works[number].words = said
@@ -112,8 +115,8 @@ class Cluster:
             here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
                 ray.get_runtime_context().get_node_id(), soft=False
             )
-            self._board = (
-                ray.remote(on_node.Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+            self._bulletin = (
+                ray.remote(on_node.Bulletin).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
             )
             takes = {"num_cpus": self.means.cpus, "num_gpus": self.means.gpus}
             self._task = ray.remote(on_node.work).options(**takes, max_retries=0)
@@ -141,8 +144,7 @@ def _sentence(error: BaseException) -> str:
 def _connected(means: Means) -> Iterator[Any]:
     """Ray, connected to the cluster, or begun on this machine for the block."""
     with contextlib.ExitStack() as stack:
-        once = {"RAY_gcs_server_port_wait_time_s": "1"} if means.address else {}  # one try, which is of 40 s, not 20
-        stack.enter_context(_environment(SETTINGS | once))
+        stack.enter_context(_environment(SETTINGS | (_of_an_address() if means.address else OWN)))
         ray = _imported()
         options: dict[str, Any] = {
             "log_to_driver": False,  # what tasks print is not seen, as in processes of this machine
@@ -166,7 +168,7 @@ def _connected(means: Means) -> Iterator[Any]:
             with _signals_kept(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 ray.init(**options)
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
             what = f"the cluster at {means.address} cannot be used" if means.address else "Ray cannot be begun here"
             raise LabError(f"{what}: {' '.join(str(error).split()).partition('. ')[0]}") from None
         _require_room(ray, means)
@@ -230,21 +232,29 @@ def _require_room(ray: Any, means: Means) -> None:
 
 def _of_each(means: Means) -> dict[str, str]:
     """What stands in the environment of each worker, whatever its node has: permissions and threads."""
-    lab = {name: value for name, value in os.environ.items() if name.startswith("LABAPP_")}
+    lab = {name: value for name, value in os.environ.items() if name.startswith("LABAPP_") or name in SERVICE}
     own = {"OMP_NUM_THREADS": str(means.threads), "OMP_WAIT_POLICY": "passive"}
     return lab | own | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}  # what takes no GPU sees none
 
 
+def _of_an_address() -> dict[str, str]:
+    """Settings for a cluster that is there: one try, of 40 s, instead of 20; the user's password where there is one."""
+    asked = {"RAY_gcs_server_port_wait_time_s": "1"}
+    kept = (Path.home() / ".ray" / "auth_token").is_file() or "RAY_AUTH_TOKEN" in os.environ
+    return asked | ({"RAY_AUTH_MODE": "token"} if kept and "RAY_AUTH_MODE" not in os.environ else {})
+
+
 @contextlib.contextmanager
 def _environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Settings that Ray reads from the environment."""
-    before = {name: os.environ.get(name) for name in settings}
+    """Settings that Ray reads from the environment, where it leaves some of its own."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("RAY_")}
     os.environ.update(settings)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        for name in [name for name in os.environ if name.startswith("RAY_")]:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
@@ -284,10 +294,11 @@ def _folder() -> Iterator[str]:
 @contextlib.contextmanager
 def _marked(root: str) -> Iterator[str]:
     """A file in the archive by which a node knows that it sees the same one; "" where its address says so."""
-    if "://" in root:
+    folder = place(root)
+    if is_remote(folder):
         yield ""
         return
-    mark = Path(root) / f".sweep-{secrets.token_hex(8)}"
+    mark = folder / f".sweep-{secrets.token_hex(8)}"
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

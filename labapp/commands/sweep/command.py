@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -21,7 +20,16 @@ from labapp.commands.sweep.measuring import require_known
 from labapp.commands.sweep.reports import as_json, forecast, outcome
 from labapp.commands.sweep.working import RETRIES, Standings, work_off
 from labapp.commands.workers import cores
-from labapp.config import LabError, listed, nearest, permissions, require_trust, require_writing
+from labapp.config import (
+    LabError,
+    is_remote,
+    listed,
+    nearest,
+    permissions,
+    place,
+    require_trust,
+    require_writing,
+)
 from labapp.config.sweeps import Sweep, read
 
 SpecWord = Annotated[str, arg(metavar="SPEC", help="a YAML file of lists and grids of experiments")]
@@ -141,7 +149,8 @@ def _means(asked: Sweep, given: Means, engine: str) -> Means:
     on_gpu = any(planned.experiment.device in ("gpu", "cuda", "mps") for planned in asked.planned)
     means = replace(given, cpus=float(given.threads), gpus=float(on_gpu))
     if engine == "ray":
-        root = means.root if "://" in means.root else str(Path(means.root).resolve())  # workers have their own folder
+        where = place(means.root)  # workers have a working folder of their own
+        root = means.root if is_remote(where) else str(where.resolve())
         means = replace(means, root=root, address=means.address or os.environ.get("RAY_ADDRESS", ""))
     return means if means.jobs or means.address else replace(means, jobs=1 if on_gpu else means.at_once)
 

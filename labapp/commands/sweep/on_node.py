@@ -33,7 +33,7 @@ class Terms(NamedTuple):
     mark: str
 
 
-class Board:
+class Bulletin:
     """Where tasks write how far they are, for the command to read."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def work(terms: tuple[Any, ...], parcel: list[Any], board: Any, number: int) -> 
     Args:
         terms: `Terms`.
         parcel: A reference to function and arguments, in a list, so that it is not opened before the terms are met.
-        board: The `Board`, elsewhere.
+        board: The `Bulletin`, elsewhere.
         number: Of the task.
     """
     if reason := why_not(Terms(*terms)):

@@ -16,7 +16,7 @@ from labapp.commands.sweep import estimating
 from labapp.commands.sweep.engines import MEASURING, Engine, compare_two, measure_one, tag_run, train_one
 from labapp.commands.sweep.measuring import lacking, pairs
 from labapp.commands.workers import Work
-from labapp.config import Experiment
+from labapp.config import Experiment, shown
 from labapp.config.sweeps import Planned, Sweep
 from labapp.store import Listing, Run
 from labapp.training.sweeps import Standing, opened, standings
@@ -119,7 +119,7 @@ def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: F
     while True:
         for planned, run in there.runs.items():
             if planned.experiment not in measured and (wishes := lacking(run, planned)):
-                work = workers.add(measure_one, str(run.path), wishes)
+                work = workers.add(measure_one, shown(run.path), wishes)
                 display.expect(work, f"measuring {planned.label}", costs[planned.experiment] * MEASURING)
             measured.add(planned.experiment)
         for standing in sorted(there.todo, key=lambda each: (each.experiment.seed, -costs[each.experiment])):
@@ -185,7 +185,7 @@ def _measured(work: Work, display: SeriesProgress, faults: Faults) -> None:
 def _compare(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults, ended: Ended) -> None:
     """Compare the layers of runs that differ in their seed, where that is asked for."""
     for planned, run, other, wish in pairs(there.sweep.planned, there.runs):
-        work = workers.add(compare_two, str(run.path), str(other.path), wish)
+        work = workers.add(compare_two, shown(run.path), shown(other.path), wish)
         display.expect(work, f"comparing {planned.label} with seed {other.experiment.seed}", 1.0)
     for work in ended():
         _measured(work, display, faults)

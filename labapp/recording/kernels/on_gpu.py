@@ -1,4 +1,4 @@
-"""One pass over a tensor in a GPU's memory, in one launch: the sums that torch would take some fifteen launches for.
+"""One pass over a tensor in a GPU's memory, in one launch: the sums that torch would take some six launches for.
 
 Where steps are short a GPU waits for launches, not for memory. Triton comes with torch for CUDA; where it is not
 there, or does not work, `reductions` gives None and torch's own calls are used. Sums are float64.
@@ -18,43 +18,42 @@ FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 class Reductions:
-    """The kernels, compiled when they are first used on a kind of tensor."""
+    """The kernels, compiled when they are first used on a kind of tensor. What they find is added to zeros in `out`."""
 
     def __init__(self) -> None:
         from labapp.recording.kernels import triton_kernels
 
         self._sums: Any = triton_kernels.sums
         self._inner: Any = triton_kernels.inner
+        self._exponents: Any = triton_kernels.exponents
 
-    def sums(self, tensor: Tensor) -> Tensor:
+    def sums(self, tensor: Tensor, out: Tensor) -> None:
         """(4,) Σx, Σx², the number of positive and of non-finite values."""
-        values = dense(tensor)
-        found = torch.zeros(4, dtype=torch.float64, device=tensor.device)
-        self._launch(values, found, found, 1, 1, False)
-        return found
+        self._launch(dense(tensor), out, out, 1, 1, False)
 
-    def by_channel(self, tensor: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-        """The same, and (C,) booleans: which channels have a positive value."""
+    def by_channel(self, tensor: Tensor, axis: int, out: Tensor, alive: Tensor) -> None:
+        """The same, and ones in (C,) `alive` for the channels that have a positive value."""
         values = dense(tensor)
-        found = torch.zeros(4, dtype=torch.float64, device=tensor.device)
         channels = values.shape[axis]
-        alive = torch.zeros(channels, dtype=torch.bool, device=tensor.device)
-        self._launch(values, found, alive, 1 if channels == 1 else values.stride(axis), channels, True)
-        return found, alive
+        self._launch(values, out, alive, 1 if channels == 1 else values.stride(axis), channels, True)
 
     def _launch(self, values: Tensor, found: Tensor, alive: Tensor, stride: int, channels: int, marked: bool) -> None:
         count = values.numel()
         if count:
             self._sums[(math.ceil(count / BLOCK),)](values, found, alive, count, stride, channels, BLOCK, marked)
 
-    def inner(self, a: Tensor, b: Tensor) -> Tensor:
+    def inner(self, a: Tensor, b: Tensor, out: Tensor) -> None:
         """(4,) ⟨a,b⟩, ⟨a,a⟩, ⟨b,b⟩ and the number of non-finite values of b, of tensors of one shape."""
         a = dense(a)
         b = beside(a, b)
-        found = torch.zeros(4, dtype=torch.float64, device=a.device)
         if a.numel():
-            self._inner[(math.ceil(a.numel() / BLOCK),)](a, b, found, a.numel(), BLOCK)
-        return found
+            self._inner[(math.ceil(a.numel() / BLOCK),)](a, b, out, a.numel(), BLOCK)
+
+    def exponents(self, tensor: Tensor, out: Tensor) -> None:
+        """(256,) counts of float32 exponents, in int64."""
+        values = dense(tensor)
+        if values.numel():
+            self._exponents[(math.ceil(values.numel() / BLOCK),)](values, out, values.numel(), BLOCK)
 
 
 def reductions(*tensors: Tensor) -> Reductions | None:
@@ -80,9 +79,14 @@ def _working(index: int) -> Reductions | None:
         with torch.cuda.device(index):
             kernels = Reductions()
             values = torch.tensor([[1.0, -2.0], [math.inf, math.nan]], device=f"cuda:{index}")
-            found, alive = kernels.by_channel(values[:1], 1)
-            bad, both = kernels.sums(values), kernels.inner(values[:1], values[:1])
-            said = [*found.tolist(), *alive.tolist(), *bad.tolist()[2:], *both.tolist()]
-            return kernels if said == [-1.0, 5.0, 1.0, 0.0, True, False, 2.0, 2.0, 5.0, 5.0, 5.0, 0.0] else None
+            out = torch.zeros(14, dtype=torch.float64, device=values.device)
+            kernels.by_channel(values[:1], 1, out[:4], out[4:6])
+            kernels.sums(values, out[6:10])
+            kernels.inner(values[:1], values[:1], out[10:])
+            counts = torch.zeros(256, dtype=torch.int64, device=values.device)
+            kernels.exponents(values, counts)
+            said = [*out[:6].tolist(), *out[8:].tolist(), *counts[[0, 127, 128, 255]].tolist()]
+            right = [-1.0, 5.0, 1.0, 0.0, 1.0, 0.0, 2.0, 2.0, 5.0, 5.0, 5.0, 0.0, 0, 1, 1, 2]
+            return kernels if said == right else None
     except Exception:
         return None

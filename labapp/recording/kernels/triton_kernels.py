@@ -16,7 +16,7 @@ def sums(values, found, alive, count, stride, channels, block: tl.constexpr, by_
     tl.atomic_add(found + 2, tl.sum(positive.to(tl.float64), 0))
     tl.atomic_add(found + 3, tl.sum(((x - x) != 0).to(tl.float64), 0))  # ∞ − ∞ is NaN, and NaN differs from anything
     if by_channel:
-        tl.store(alive + (at // stride) % channels, positive, mask=positive)
+        tl.store(alive + (at // stride) % channels, positive.to(tl.float64), mask=positive)
 
 
 @triton.jit
@@ -30,3 +30,14 @@ def inner(one, other, found, count, block: tl.constexpr):  # type: ignore[no-unt
     tl.atomic_add(found + 1, tl.sum(a * a, 0))
     tl.atomic_add(found + 2, tl.sum(b * b, 0))
     tl.atomic_add(found + 3, tl.sum(((b - b) != 0).to(tl.float64), 0))
+
+
+@triton.jit
+def exponents(values, counts, count, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Adds how many values of a block have each of the 256 exponents of float32."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    here = at < count
+    bits = tl.load(values + at, mask=here, other=0.0).to(tl.float32).to(tl.int32, bitcast=True)
+    found = tl.histogram(tl.where(here, (bits >> 23) & 255, 256), 512)  # behind the last value all is in bin 256
+    bins = tl.arange(0, 512)
+    tl.atomic_add(counts + bins, found.to(tl.int64), mask=(bins < 256) & (found > 0))

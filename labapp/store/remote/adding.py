@@ -1,0 +1,74 @@
+"""How does what others than its writer add to a run get into the store: a probe, labels, or what was never sent?"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from labapp.config import LabError, address_of, shown
+from labapp.store.remote.known import UNSENT, Known, known, look
+from labapp.store.remote.mirror import AGAIN, MARKS, mirror_of
+from labapp.store.remote.objects import ANY, NOTHING_THERE, OutdatedError
+from labapp.store.remote.sending import RemoteLease
+
+Result = TypeVar("Result")
+
+
+def send(path: Path) -> None:
+    """Send one file of a run that was written just now by somebody who is not its writer.
+
+    Raises:
+        LabError: It could not be sent; the file stays.
+    """
+    mirror = mirror_of(path)
+    name, _, key = address_of(path)[1].partition("/")
+    if not mirror.is_own(name):  # else its writer sends it
+        with known(mirror.root / name) as sure:
+            sure.files[key] = sure.files.get(key, ("", -1, -1))  # newer here than there, until it is sent
+        tag = mirror.objects.put(f"{name}/{key}", path)
+        with known(mirror.root / name) as sure:
+            sure.add(key, tag)
+        mirror.objects_of(name, anew=True)
+
+
+def agreed(path: Path, change: Callable[[], Result]) -> Result:
+    """Change a run's labels and send them: of two who do so at once, the second changes what the first has left.
+
+    Raises:
+        LabError: They could not be sent.
+    """
+    mirror = mirror_of(path)
+    name, mark = path.parent.name, f"{MARKS}/{path.parent.name}/{path.name}"
+    key = f"{name}/{path.name}"
+    for _ in range(AGAIN):
+        mirror.refresh()
+        if mirror.is_own(name):
+            return change()
+        before = Known(mirror.root).tag(key)
+        result = change()
+        with contextlib.suppress(OutdatedError):
+            tag = mirror.objects.put(mark, path, before or NOTHING_THERE)
+            mirror.objects.put(key, path, ANY)
+            with known(mirror.root) as sure:
+                sure.add(key, tag)
+            return result
+        with known(mirror.root) as sure:
+            sure.files[key] = ("", *look(path))  # the other's is fetched
+    raise LabError(f"the labels of {shown(path.parent)} are changed by others all the time; try again")
+
+
+def send_left(root: Path) -> tuple[list[str], list[str]]:
+    """Send what lies here of an archive's runs and never got there; the runs, and why others were not sent."""
+    sent, left = [], []
+    for folder in sorted(path.parent for path in root.glob(f"[!._]*/{UNSENT}")):
+        lease = RemoteLease(folder)
+        try:
+            lease.take()
+            if sentence := lease.release():
+                raise LabError(sentence)
+            sent.append(folder.name)
+        except LabError as error:
+            left.append(str(error))
+    return sent, left
