@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from labapp.commands.cli import main
-from labapp.commands.sweep.cluster import STORE, Cluster
+from labapp.commands.sweep.cluster import Cluster
+from labapp.commands.sweep.connecting import STORE
 from labapp.commands.sweep.engines import ENGINES, Means
 from labapp.config import LabError
 from labapp.config.sweeps import read
@@ -30,7 +31,7 @@ from tests.training.interrupted import assert_equal
 ray = pytest.importorskip("ray", reason="Ray is not installed here: pip install 'labapp[cluster]'")
 
 TINY = (
-    "{imageset: digits, steps: 400, batch_size: 16, record_every: 50, eval_every: 400, "
+    "{imageset: digits, steps: 300, batch_size: 16, record_every: 50, eval_every: 300, "
     "checkpoints: 12, train_images: 64, test_images: 40, device: cpu}"
 )
 
@@ -75,38 +76,6 @@ def begun(spec, root, address):
     return subprocess.Popen([*command, *options], env=environment, start_new_session=True, **pipes)
 
 
-@pytest.mark.timeout(480)
-def test_what_is_lost_with_a_worker_or_a_node_goes_on_and_the_same_command_does(tmp_path, cluster):
-    spec, root = written(tmp_path, "runs: [{depth: 8, width: 2}]\nseeds: [0, 1, 2, 3]"), tmp_path / "runs"
-    experiments = [planned.experiment for planned in read(spec).planned]
-
-    with begun(spec, root, cluster.address) as process:
-        first = run_of(experiments[0], root, process)
-        os.kill(first.attempts[-1]["pid"], signal.SIGKILL)
-        second = run_of(experiments[1], root, process)
-        lose(cluster, second)
-        run_of(experiments[2], root, process)
-        process.send_signal(signal.SIGINT)
-        said, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, said
-    assert "its worker was lost" in said
-    assert "begun once more" in said
-    assert "raylet" not in said
-    assert "the same command goes on" in said
-    assert {run.status for run in list_runs(root)} <= {"finished", "stopped", "interrupted"}
-
-    cluster.nodes.append(cluster.add_node(num_cpus=1))
-    with begun(spec, root, cluster.address) as process:
-        said, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, said
-    assert "tiny: 4 finished" in said
-    runs = {run.experiment: run for run in list_runs(root)}
-    assert len(runs) == len(list_runs(root)) == 4
-    assert all(len(runs[each.experiment].attempts) > 1 for each in (first, second))
-    for experiment in experiments[:3]:
-        assert_equal(train(experiment, tmp_path / "here"), runs[experiment])
-
-
 NET = """
 import torch
 
@@ -148,6 +117,38 @@ def test_without_an_address_ray_is_begun_here_gives_the_same_and_is_gone_afterwa
         assert other.attempts[-1]["pid"] != os.getpid()
         assert_equal(run, other)
         assert run.probes() == other.probes()
+
+
+@pytest.mark.timeout(480)
+def test_what_is_lost_with_a_worker_or_a_node_goes_on_and_the_same_command_does(tmp_path, cluster):
+    spec, root = written(tmp_path, "runs: [{depth: 8, width: 2}]\nseeds: [0, 1, 2]"), tmp_path / "runs"
+    experiments = [planned.experiment for planned in read(spec).planned]
+
+    with begun(spec, root, cluster.address) as process:
+        first = run_of(experiments[0], root, process)
+        os.kill(first.attempts[-1]["pid"], signal.SIGKILL)
+        second = run_of(experiments[1], root, process)
+        lose(cluster, second)
+        run_of(experiments[2], root, process)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "its worker was lost" in said
+    assert "begun once more" in said
+    assert "raylet" not in said
+    assert "the same command goes on" in said
+    assert {run.status for run in list_runs(root)} <= {"finished", "stopped", "interrupted"}
+
+    cluster.nodes.append(cluster.add_node(num_cpus=1))
+    with begun(spec, root, cluster.address) as process:
+        said, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert "tiny: 3 finished" in said
+    runs = {run.experiment: run for run in list_runs(root)}
+    assert len(runs) == len(list_runs(root)) == 3
+    assert all(len(runs[each.experiment].attempts) > 1 for each in (first, second))
+    for experiment in experiments[:2]:
+        assert_equal(train(experiment, tmp_path / "here"), runs[experiment])
 
 
 def test_a_node_that_is_not_as_this_machine_is_one_sentence(tmp_path, cluster, monkeypatch):
@@ -200,7 +201,7 @@ def test_without_ray_it_is_said_how_it_is_installed(tmp_path, capsys, monkeypatc
     ],
 )
 def test_an_address_at_which_no_cluster_is_is_one_sentence(tmp_path, capfd, monkeypatch, address, sentence):
-    monkeypatch.setattr("labapp.commands.sweep.cluster.ANSWER", 0.5)
+    monkeypatch.setattr("labapp.commands.sweep.connecting.ANSWER", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = str(silent.getsockname()[1])
         words = ["--engine", "ray", "--address", address.replace("{silent}", port), "--root", str(tmp_path / "runs")]
