@@ -1,5 +1,6 @@
 """Does each command that the README and the pages in docs/ name exist, with these options and files?"""
 
+import itertools
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from labapp.commands.options import parse
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(console|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+SETTING = re.compile(r"[A-Z_]+=.*")
 BEGINNERS = ("srun", "torchrun", "exec")  # what a command may be given to
 
 
@@ -21,7 +23,9 @@ def blocks(kind):
 
 
 def lines(body):
-    return [words for line in body.replace("\\\n", " ").splitlines() if (words := shlex.split(line, comments=True))]
+    """The words of each command, without settings in front of it."""
+    split = (shlex.split(line, comments=True) for line in body.replace("\\\n", " ").splitlines())
+    return [words for line in split if (words := [*itertools.dropwhile(SETTING.fullmatch, line)])]
 
 
 def ours(words):
