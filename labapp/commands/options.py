@@ -106,7 +106,11 @@ def _unknown(word: str, name: str) -> str:
         known += ["--dry-run", "--jobs", "--threads", "--retry-failed", "--engine", "--json", "--trust"]
         known += ["--address", "--cpus-per-run", "--gpus-per-run", "--retries"]
     if name in ("train", "resume"):
-        known += ["--probe", "--keep-every", *["--from-start", "--trust"] * (name == "resume")]
+        known += [
+            "--probe",
+            "--keep-every",
+            *["--from-start", "--trust", "--devices", "--num-nodes"] * (name == "resume"),
+        ]
     if name == "train":
         known += [f"--{field.replace('_', '-')}" for field in Experiment.model_fields]
     near = nearest(word, known) or f"; `labapp {name} --help` lists them"

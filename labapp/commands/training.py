@@ -1,5 +1,6 @@
 """How is one net trained from a terminal, and how does a training go on that was interrupted?"""
 
+import os
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -23,6 +24,8 @@ KeepOption = Annotated[
     arg(metavar="SECONDS", help="seconds between two states kept for `labapp resume`; inf: at checkpoints alone"),
 ]
 StartOption = Annotated[bool, arg(help="begin again at step 0; what was recorded is set aside")]
+DevicesOption = Annotated[int | None, arg(metavar="N", help="processes on each host from here on (default: as before)")]
+HostsOption = Annotated[int | None, arg(metavar="M", help="hosts from here on (default: as before)")]
 
 
 def train(options: Options, probe: ProbeOption = "cheap", keep_every: KeepOption = 60.0, root: Root = "runs") -> int:
@@ -33,7 +36,8 @@ def train(options: Options, probe: ProbeOption = "cheap", keep_every: KeepOption
     chosen = experiment(options)
     if (module := module_of(chosen.net)) is not None:
         permissions.trust([module])  # named by who typed this
-    console().print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
+    if _speaks(chosen):
+        console().print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
     from labapp.training.loop import train as train_one
 
     return _trained(chosen, lambda tell: train_one(chosen, root, progress=tell, keep_every=keep_every), probe, root)
@@ -44,12 +48,15 @@ def resume(
     probe: ProbeOption = "cheap",
     keep_every: KeepOption = 60.0,
     from_start: StartOption = False,
+    devices: DevicesOption = None,
+    num_nodes: HostsOption = None,
     trust: Trust = (),
     root: Root = "runs",
 ) -> int:
     """Go on with a training that was interrupted, stopped or failed, from the last state of it that was kept.
 
-    On one machine its tables and weights end as those of a run that was never interrupted, bit for bit.
+    On one machine its tables and weights end as those of a run that was never interrupted, bit for bit; on another
+    number of processes last bits may differ, and batch norms see parts of another size.
     """
     if not run:
         raise LabError("which run? `labapp runs list` shows them, `labapp resume RUN` goes on with one")
@@ -58,14 +65,17 @@ def resume(
     if reason := why_not_resumed(broken):
         raise LabError(reason)
     require_trust(broken.experiment.net, f"run '{broken.id}'")
-    chosen, points = broken.experiment, [] if from_start else resume_points(broken.path)
+    asked = {name: count for name, count in (("devices", devices), ("num_nodes", num_nodes)) if count is not None}
+    chosen = broken.experiment.model_copy(update=asked)
+    points = [] if from_start else resume_points(broken.path)
     done = next((point.step for point in points if not point.problem), 0)
-    console().print(f"{broken.id} goes on at step {done} of {chosen.steps}; loading torch …")
+    if _speaks(chosen):
+        console().print(f"{broken.id} goes on at step {done} of {chosen.steps}; loading torch …")
     from labapp.training.loop import resume as resume_one
 
     return _trained(
         chosen,
-        lambda tell: resume_one(broken, progress=tell, keep_every=keep_every, from_start=from_start),
+        lambda tell: resume_one(broken, progress=tell, keep_every=keep_every, from_start=from_start, **asked),
         probe,
         root,
     )
@@ -76,6 +86,8 @@ def _trained(chosen: Experiment, work: Callable[[Callable[[Moment], None]], Run]
     screen = console()
     with TrainingProgress([chosen]) as display:
         run = work(display.next())
+    if not _speaks(chosen):
+        return 0  # the first process tells how it ended, and measures
     screen.print(
         f"{run.status} in {run.seconds:.0f} s, test accuracy {percent(final_accuracy(run, 'test'))}: {run.path}"
     )
@@ -89,3 +101,9 @@ def _trained(chosen: Experiment, work: Callable[[Callable[[Moment], None]], Run]
     elif probe == "all" and run.checkpoints():
         return probe_runs((str(run.path),), root=root)
     return 0
+
+
+def _speaks(chosen: Experiment) -> bool:
+    """Whether this process speaks for its training: the first one of several, wherever they were begun."""
+    places = ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK")
+    return chosen.devices * chosen.num_nodes == 1 or all(os.environ.get(name, "0") == "0" for name in places)

@@ -21,7 +21,8 @@ from pydantic import (
 from labapp.config import choices
 from labapp.config.errors import LabError, listed, nearest, sentence
 
-LATER = ("histograms", "spreads", "gradient_noise")  # left out as they are, they leave digests as they were before
+# left out as they are, they leave digests as they were before
+LATER = ("histograms", "spreads", "gradient_noise", "num_nodes", "sync_batchnorm")
 
 
 class Experiment(BaseModel):
@@ -87,7 +88,9 @@ class Experiment(BaseModel):
     # the machine
     device: str = Field("auto", description="auto, cpu, gpu, cuda or mps")
     precision: str = Field("32-true", description="32-true, 64-true, 16-mixed, bf16-mixed, 16-true or bf16-true")
-    devices: PositiveInt = Field(1, description="number of processes, one a device")
+    devices: PositiveInt = Field(1, description="processes on each host, one a device")
+    num_nodes: PositiveInt = Field(1, description="hosts that train together")
+    sync_batchnorm: bool = Field(False, description="batch norms take the statistics of all processes' images")
 
     def __init__(self, /, **values: Any) -> None:
         try:
@@ -103,7 +106,8 @@ class Experiment(BaseModel):
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that go with the content: equal for equal experiments, however they were given."""
-        content = self.model_dump_json(exclude={name for name in LATER if not getattr(self, name)})
+        later = {name for name in LATER if getattr(self, name) == type(self).model_fields[name].default}
+        content = self.model_dump_json(exclude=later)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def net_options(self) -> dict[str, Any]:

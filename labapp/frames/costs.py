@@ -27,7 +27,7 @@ STEPS = 8  # of a timing, the first of which warms up
 SPARSE = 4  # steps of it from one that is recorded to the next, at most
 CALM = 1e-6  # a rate at which nothing diverges
 WIDEST = 8.0  # times: where runs of other nets differ more than that, a few steps are timed
-NET = ("image_size", "imageset", "net", "precision", "devices")  # besides the options of the net itself
+NET = ("image_size", "imageset", "net", "precision", "devices", "num_nodes")  # besides the options of the net itself
 
 
 class Size(NamedTuple):

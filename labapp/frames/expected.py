@@ -118,7 +118,8 @@ def _given(run: Run) -> tuple[Experiment, int, int, int]:
     outputs, size, _ = first["shape"]  # no net of the CIFAR form halves the image in its first layer
     biased = what.norm == "none" or what.family == "vgg"
     channels = max(1, round((first["parameters"] - biased * outputs) / (9 * outputs)))
-    batch = min(what.batch_size, what.train_images or what.batch_size) // (what.accumulate * what.devices)
+    batch = min(what.batch_size, what.train_images or what.batch_size) // what.accumulate
+    batch //= 1 if what.sync_batchnorm else what.devices * what.num_nodes
     return what, size, channels, batch
 
 

@@ -21,6 +21,7 @@ _NO_PART_OF_A_NAME = {
     "data",
     "device",
     "devices",
+    "num_nodes",
     "checkpoints",
     "eval_every",
     "record",
@@ -34,7 +35,7 @@ _FREE = {  # settings from which no other one follows, see `asked_for`
     *("data", "train_images", "test_images", "batch_size", "learning_rate", "momentum", "nesterov", "weight_decay"),
     *("clip_norm", "accumulate", "seed", "record", "record_every", "record_points", "eval_every", "checkpoints"),
     *("histograms", "spreads", "gradient_noise"),
-    *("device", "precision", "devices", "norm", "activation", "init", "padding_mode"),
+    *("device", "precision", "devices", "num_nodes", "sync_batchnorm", "norm", "activation", "init", "padding_mode"),
 }
 _DEFAULTS = {name: field.default for name, field in Experiment.model_fields.items()}
 

@@ -34,6 +34,7 @@ class Change:
         scale: the loss scale in force; `used_scale` that which the optimizer itself divides by (fused ones do).
         skipped: whether no optimizer changed the weights.
         whole: whether all parameters were the model's own from the start of the step to its end.
+        shares: (W,) and (P,) by which squares count where the norms are those of shards, see `sharded`; else None.
     """
 
     of: dict[str, Own]
@@ -48,6 +49,7 @@ class Change:
     used_scale: Any = 1.0
     skipped: bool = False
     whole: bool = True
+    shares: tuple[np.ndarray, np.ndarray] | None = None
     found_inf: list[Numbers] = field(default_factory=list)
 
     def land(self) -> None:

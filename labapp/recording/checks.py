@@ -9,6 +9,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.optim import Optimizer
 
 from labapp.config import LabError
+from labapp.recording.sharded import gather_shards, why_not
 
 
 def unwrap(model: nn.Module) -> tuple[nn.Module, bool]:
@@ -33,8 +34,9 @@ def check_model(model: nn.Module) -> None:
     """Refuses a model of which nothing could be recorded.
 
     Raises:
-        LabError: for lazy, meta or sharded parameters, for none that trains, and for names that would be ambiguous.
+        LabError: for lazy and meta parameters, those sharded otherwise than by fully_shard; for none that trains.
     """
+    gather_shards(model)
     named = dict(model.named_parameters())
     for name, tensor in (*named.items(), *model.named_buffers()):
         if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
@@ -42,11 +44,8 @@ def check_model(model: nn.Module) -> None:
     for name, parameter in named.items():
         if parameter.is_meta:
             raise LabError(f"{name} is on the meta device and holds no numbers; load or initialise the weights first")
-        if type(parameter).__name__ in ("DTensor", "FlatParameter") or hasattr(parameter, "_local_tensor"):
-            raise LabError(
-                f"{name} is sharded over processes (FSDP, tensor parallel), which is not recorded yet; record one "
-                "process, or use DistributedDataParallel"
-            )
+        if why := why_not(model, parameter):
+            raise LabError(f"{name} {why}")
     if not named:
         raise LabError("this model has no parameters, so there is nothing that trains and nothing to record")
     if not any(p.requires_grad for p in named.values()):
@@ -77,17 +76,37 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer | None) -> None:
         raise LabError("the optimizer holds no parameter of this model; give the optimizer that trains it")
 
 
-def fingerprint(model: nn.Module) -> tuple[list[nn.Module], list[int | str]]:
+def check_options(budget: float | None, noise: bool, joined: bool) -> None:
+    """Refuses a share that is none, and what several processes that record together cannot have.
+
+    Raises:
+        LabError: for these.
+    """
+    if budget is not None and not 0 < budget <= 1:
+        raise LabError(f"budget={budget!r}: give the share of training time recording may take, above 0 and up to 1")
+    if budget is not None and joined:
+        raise LabError("a budget goes by one process's clock, and all have to record the same steps; give when=")
+    if noise and joined:
+        raise LabError(
+            "gradient_noise compares the gradients of micro-batches, of which several processes have only their mean; "
+            "leave it out, or record one process"
+        )
+
+
+def fingerprint(model: nn.Module, sharded: bool = False) -> tuple[list[nn.Module], list[int | str]]:
     """The modules of a net, and what identifies its parts and parameters: equal as long as none was replaced."""
     modules = list(model.modules())
-    return modules, identities(modules)
+    return modules, identities(modules, sharded)
 
 
-def identities(modules: list[nn.Module]) -> list[int | str]:
-    """What identifies the parts and parameters of these modules; by name too, which is all that pruning changes."""
+def identities(modules: list[nn.Module], sharded: bool = False) -> list[int | str]:
+    """What identifies the parts and parameters of these modules; by name too, which is all that pruning changes.
+
+    Not by the parameters themselves where they are `sharded`: a forward pass puts whole ones in their place.
+    """
     own: list[dict[str, Any]] = []
     for module in modules:
-        own += (module._parameters, module._modules)
+        own += (dict.fromkeys(module._parameters) if sharded else module._parameters, module._modules)
     return [
         *map(id, chain.from_iterable(each.values() for each in own)),
         *chain.from_iterable(each.keys() for each in own),

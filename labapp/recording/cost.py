@@ -15,11 +15,12 @@ def cost_of(recorder: "Recorder") -> dict[str, Any]:
     which finds the net's structure out; step_seconds: in all steps, training included; share: seconds over what
     training alone took; cpu_share, with its interval: what recorded steps take more of the processor, in which waiting
     for a core does not count, see `processor`; missing_steps: those that have no record because recording failed;
-    uncovered: parameters without a row, by reason. On a device seconds and share are by its own clock, see
-    `device_time`, and device_share has their interval.
+    uncovered: parameters without a row, by reason; processes: whose parts of the batch are in the record together,
+    except for local_steps, of which there is only the part of the first, because an exception was on its way. On a
+    device seconds and share are by its own clock, see `device_time`, and device_share has their interval.
     """
     work = recorder._spent - recorder._own - recorder._setup
-    listener = recorder._step.listener
+    listener, exchange = recorder._step.listener, recorder._outlet.exchange
     device = recorder._times.device
     own = {} if device is None else device.account(recorder._recorded, recorder._steps)
     return {
@@ -35,5 +36,6 @@ def cost_of(recorder: "Recorder") -> dict[str, Any]:
         "kernels": listener.implementation,
         "skipped_outputs": listener.skipped_outputs,
         "uncovered": uncovered(recorder._step),
+        **({"processes": exchange.world, "local_steps": list(recorder._outlet.alone)} if exchange else {}),
         "notes": list(recorder._guard.notes),
     }

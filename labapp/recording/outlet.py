@@ -1,6 +1,6 @@
 """Where do the rows of recorded steps go: to a sink, or to memory where there is none or it failed?"""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pandas as pd
@@ -8,8 +8,9 @@ import pandas as pd
 from labapp.config import LabError
 from labapp.recording.divergence import Divergence
 from labapp.recording.guard import Guard
-from labapp.recording.joined import joined_with_others
+from labapp.recording.joined import Exchange
 from labapp.recording.passes import RESET
+from labapp.recording.schema import Due
 from labapp.recording.step import Step
 from labapp.recording.sums import Sums
 from labapp.recording.tables import Lifetimes, histogram_table, layer_table, spread_table, totals_table
@@ -26,18 +27,28 @@ class Sink(Protocol):
 
 
 class Outlet:
-    """Makes tables of sums and hands them on. A sink that fails loses nothing: its rows are kept in memory."""
+    """Makes tables of sums and hands them on. A sink that fails loses nothing: its rows are kept in memory.
 
-    def __init__(self, sink: Sink | None, distributed: bool) -> None:
-        self.sink, self._distributed = sink, distributed
+    Attributes:
+        exchange: with the other processes of a distributed run; None where there are none.
+        alone: steps of which there is only this process's part.
+    """
+
+    def __init__(self, sink: Sink | None, exchange: Exchange | None) -> None:
+        self.sink, self.exchange = sink, exchange
+        self.alone: list[int] = []
         self.waiting: list[Sums] = []
         self._kept: dict[str, list[pd.DataFrame]] = {}
         self.lifetimes = Lifetimes()
         self.divergence = Divergence()
         self._error: Exception | None = None
-        self._alone = False
 
-    def flush(self, step: Step, alone: bool, guard: Guard) -> bool:
+    @property
+    def writes(self) -> bool:
+        """Whether the rows come to this process; of several, to the first one."""
+        return self.exchange is None or self.exchange.rank == 0
+
+    def flush(self, step: Step, due: Sequence[Due], alone: bool, guard: Guard) -> bool:
         """Hands on what waits; whether there was anything, and this process is the one to write.
 
         What fails before an exchange costs its step, and the others are told: they wait for this process.
@@ -55,11 +66,11 @@ class Outlet:
                     guard.note(RESET)
         rows, shown = step.listener.rows, list(step.listener.shown)
         waiting, every = [sums for sums in landed if not sums.failed], landed
-        if self._distributed:
-            if alone:
-                self._alone = bool(waiting)
+        if self.exchange is not None:
+            if alone or not self.exchange.open:
+                self._part_alone(waiting)
             else:
-                every = waiting = joined_with_others(waiting, rows := list(rows), shown, guard)
+                every = waiting = self.exchange.joined(waiting, due, rows := list(rows), shown, guard, step.raised)
         if not every:
             return False
         for name, columns in {
@@ -101,9 +112,15 @@ class Outlet:
                 f"the recorder's sink failed ({self._error}); training went on, "
                 "and the rows it did not take are in recorder.table()"
             )
-        if self._alone:
+        if self.alone:
             found.append("this process ended by itself, so its last steps hold its own part of the batch alone")
         return found
+
+    def _part_alone(self, waiting: Sequence[Sums]) -> None:
+        self.alone += [sums.step for sums in waiting]
+        for sums in waiting:
+            if sums.change is not None and sums.change.shares is not None:
+                sums.change = None  # of shards
 
     def _hand_over(self, name: str, columns: dict[str, Any]) -> None:
         if self.sink is not None and self._error is None:

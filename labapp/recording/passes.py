@@ -120,6 +120,8 @@ class Passes:
 
     def _reaches_parameters(self) -> bool:
         """Whether the running pass accumulates into any parameter; `torch.autograd.grad` does not."""
+        if self.weights.sharded:  # it accumulates into whole ones that come and go
+            return True
         try:
             for position, parameter in enumerate(self.weights.parameters):
                 if not parameter.requires_grad:

@@ -14,6 +14,7 @@ Method:
     Sampling: Recorded steps whose next step is not recorded.
     Fails: Processor time leaves out waiting; wall time, told beside it, includes other programs. NaN where every step
         is recorded.
+    Processes: Local: of the first process, its part of each exchange included.
     Command: labapp train --record every
 """
 

@@ -7,6 +7,8 @@ Everywhere:
         again for the record.
     Sampling: All values of the whole batch, micro-batches and processes taken together, at recorded steps only; no
         value and no image is drawn. Tables hold float32.
+    Processes: Reduced: sums of all processes, added up at each flush, so the number is that of their joined batch. A
+        norm of gradients is of the mean of their losses.
 
 weight_norm:
     Meaning: How large the layer's weights are before the step.
@@ -16,6 +18,8 @@ weight_norm:
         output, so there the norm says how large an update is in comparison, and nothing of the function.
     Fails: Norms of layers of different size cannot be compared; a weight that is computed (by a parametrisation) counts
         as it is computed.
+    Processes: Reduced: the weights are the same in all processes; of sharded ones the squares of all shards are
+        added up.
 
 weight_grad_norm:
     Meaning: How strongly the loss pulls at the layer's weights.
@@ -24,6 +28,7 @@ weight_grad_norm:
     Source: Glorot & Bengio 2010, *Understanding the difficulty of training deep feedforward neural networks*, §4.
     Fails: NaN where no gradient reached the weights, or two forward passes cannot be told apart; it grows with the
         number of weights, so compare a layer with itself.
+    Processes: Reduced: read when gradients have been averaged over the processes; of sharded ones all shards count.
 
 update_ratio:
     Meaning: How far the optimizer moved the weights in this step, as a share of them.
@@ -31,6 +36,8 @@ update_ratio:
     Source: A rule of thumb, around 10⁻³ a step at the full rate (Karpathy, *CS231n*, "Ratio of weights:updates").
     Fails: Goes with the learning rate, so judge it at the rate in force; momentum, weight decay and clipping are in it.
         NaN where the optimizer did not step.
+    Processes: Reduced: the weights are the same in all processes; of sharded ones the squares of all shards are
+        added up.
 
 output_mean:
     Meaning: Around which value a layer's outputs lie.
@@ -61,6 +68,7 @@ dead_channels, dead_share:
     Source: Lu, Shin, Su & Karniadakis 2019, *Dying ReLU and Initialization* (arXiv 1903.06733).
     Fails: A channel that is silent in a small batch may speak in another; `lifetimes` tells the dead from the resting.
         NaN without a rectifier, or where the axis of channels cannot be told.
+    Processes: Reduced: a channel lives where it is positive in any process.
 
 output_grad_norm:
     Meaning: How much of the loss's gradient arrives at the layer's output: large at the last layer and small at the
@@ -108,12 +116,15 @@ gradient_signal_to_noise:
     Batch norm: Each micro-batch has statistics of its own.
     Sampling: The micro-batches of one step; with `--accumulate 1` there is nothing to compare, and it is NaN.
     Fails: Of few micro-batches the variance is itself uncertain, and it is of a micro-batch's size, not of an image.
+    Processes: Local: taken by one process alone, and refused where several train together: gradients of micro-batches
+        are averaged over the processes before anybody could compare them.
 
 lifetimes:
     Meaning: When which channel died, and whether it came back.
     Formula: "died" when no h > 0 in the batch of a recorded step, "revived" when there is one again.
     Source: Lu et al. 2019 (arXiv 1903.06733); `dead_channels` says how many.
     Fails: Between two recorded steps nothing is known, so a channel that died and came back between them is not told.
+    Processes: Reduced: a channel lives where it is positive in any process.
 
 histograms:
     Meaning: Which sizes a layer's outputs and gradients have, over many powers of two.
@@ -121,6 +132,8 @@ histograms:
     Source: Micikevicius et al. 2018, *Mixed Precision Training* (arXiv 1710.03740), Fig. 2 and 3.
     Fails: Signs are not in it; zero and subnormal values share a bin. Gradients are those that flow, with the loss
         scale.
+    Processes: Reduced in number. Local in the size of gradients: those that flow in each process, whose loss is the
+        mean of its own part, so of N processes they are N times those of the joined batch.
 
 spreads:
     Meaning: Between which values a layer's outputs and gradients lie, and where their middle half is.
@@ -129,6 +142,7 @@ spreads:
     Sampling: Minimum and maximum are of all values; quartiles of some thousands at even distances in memory, with an
         error in rank of about 0.8 %.
     Fails: Where neighbours in memory are alike over long distances, quartiles are less exact.
+    Processes: Reduced: extremes of all processes, quartiles of samples that each of them takes of its own part.
 
 divergence:
     Meaning: Where values that are not finite began: in a layer's output, on the way back, or in an update.
@@ -136,12 +150,14 @@ divergence:
     Source: IEEE 754-2019 for what is not finite; the order is that of the step itself.
     Sampling: Steps that are recorded, and the step of the first loss that is not finite.
     Fails: Parallel branches have no order, and between recorded steps only the loss is looked at.
+    Processes: Reduced in which layers; local in which came first, which the first process tells by its own part.
 
 grad_norm, grad_norm_used:
     Meaning: How large the gradient of all parameters is together, before clipping and as the optimizer took it.
     Formula: $\lVert \partial L / \partial \theta \rVert_2$; clipping makes it $\min(\lVert g \rVert, c)$.
     Source: Pascanu, Mikolov & Bengio 2013, *On the difficulty of training recurrent neural networks*, Algorithm 1.
     Fails: The largest layer hides the others; NaN where some parameters were not seen.
+    Processes: Reduced: read when gradients have been averaged over the processes; of sharded ones all shards count.
 
 loss_scale, skipped:
     Meaning: What the loss was multiplied by so that small gradients survive half precision, and whether the step was
@@ -149,4 +165,5 @@ loss_scale, skipped:
     Formula: Gradients in all tables are divided by the scale; skipped is 1 where the optimizer did not step.
     Source: Micikevicius et al. 2018 (arXiv 1710.03740), §3.2.
     Fails: 1 and 0 in full precision, where there is no scaler.
+    Processes: Local: of the first process; all scale alike.
 """

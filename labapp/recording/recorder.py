@@ -23,14 +23,16 @@ from torch import nn
 from torch.optim import Optimizer
 
 from labapp.config import LabError
-from labapp.recording.checks import check_model, check_optimizer, unwrap
+from labapp.recording.checks import check_model, check_optimizer, check_options, unwrap
 from labapp.recording.cost import cost_of
 from labapp.recording.device_time import Times
 from labapp.recording.guard import Guard
+from labapp.recording.joined import exchange_of
 from labapp.recording.outlet import Outlet, Sink
 from labapp.recording.places import LayerSelection
 from labapp.recording.report import Report, look
 from labapp.recording.schedule import Schedule, every
+from labapp.recording.schema import Due
 from labapp.recording.state import restore, state_of
 from labapp.recording.step import Step
 
@@ -74,23 +76,19 @@ class Recorder:
         first_step: int = 0,
     ) -> None:
         self.model, self.compiled = unwrap(model)
-        self._joined = isinstance(model, nn.parallel.DistributedDataParallel)
+        exchange = exchange_of(model)
+        self._joined = exchange is not None  # with other processes, which record the same steps
         check_model(self.model)
         check_optimizer(self.model, optimizer)
-        if budget is not None and not 0 < budget <= 1:
-            raise LabError(
-                f"budget={budget!r}: give the share of training time recording may take, above 0 and up to 1"
-            )
-        if budget is not None and self._joined:
-            raise LabError("a budget goes by one process's clock, and all have to record the same steps; give when=")
+        check_options(budget, gradient_noise, self._joined)
         self.when, self.budget = when or every(10), budget
         self._guard = Guard()
         self._step = Step(self.model, self.compiled, optimizer, layers, scaler, gradient_noise, self._guard.note)
         self._step.histograms, self._step.spreads = histograms, spreads
-        self._outlet = Outlet(sink, self._joined)
+        self._outlet = Outlet(sink, exchange)
         self._next = self.first_step = first_step
         self._entered = self._inside = self._closed = self._due = False
-        self._scheduled = 0  # steps since the last flush; the same in all processes
+        self._scheduled: list[Due] = []  # steps since the last flush; the same in all processes
         self._flushed = time.perf_counter()
         self._own = self._setup = self._spent = 0.0
         self._recorded = self._left_out = self._steps = 0
@@ -137,6 +135,8 @@ class Recorder:
 
     def begin_step(self, driven: bool = False) -> None:
         """Starts to listen, if this step is to be recorded. `step` does it, or `watch`, which then is the driver."""
+        if self._joined and len(self._scheduled) >= FLUSH_STEPS:  # put off while an exception was on its way
+            self.flush()
         self._guard.step = self._next
         self._next += 1
         self._inside, self._due = True, False
@@ -168,7 +168,7 @@ class Recorder:
             with self._guard():
                 self._times.ends(not (failed or (due and (self._step.first or self._step.faults))))
         with self._guard():
-            if (not failed and self._scheduled >= FLUSH_STEPS) or self._late():
+            if (not failed and len(self._scheduled) >= FLUSH_STEPS) or self._late():
                 self.flush()
 
     def listen(self) -> bool:
@@ -178,7 +178,7 @@ class Recorder:
         with self._guard():
             self._step.begin(self._guard.step, driven=False)
             self._due = True
-            self._scheduled += 1
+            self._scheduled.append(Due(self._guard.step))
         return self._due
 
     def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
@@ -206,12 +206,13 @@ class Recorder:
         return self._next - self._inside
 
     def table(self, name: str = "layers") -> pd.DataFrame:
-        """The rows kept in memory: of any table of `tables`, or of ``divergence``.
+        """The rows kept in memory: of any table of `tables`, or of ``divergence``; under DDP those flushed so far.
 
         Raises:
             LabError: if the rows went to a sink.
         """
-        self.flush()
+        if not self._joined:  # the others need not ask at the same time
+            self.flush()
         return self._outlet.table(name)
 
     @property
@@ -266,11 +267,11 @@ class Recorder:
         """Brings what was recorded to the host and hands it to the sink, or keeps it."""
         if not self._scheduled:
             return  # nothing since the last one, in no process: no exchange then either
-        self._scheduled = 0
+        due, self._scheduled = self._scheduled, []
         started, busy = time.perf_counter(), time.thread_time()
         self._flushed = started
         with self._guard([sums.step for sums in self._outlet.waiting]):
-            if self._outlet.flush(self._step, alone, self._guard):
+            if self._outlet.flush(self._step, due, alone, self._guard):
                 self._outlet.describe(self.layers, self.cost)
         spent = time.perf_counter() - started
         self._own += spent
@@ -285,12 +286,11 @@ class Recorder:
         if self.budget is not None and self._recorded > 1 and self._times.is_over(self.budget, self._own, work, *done):
             self._left_out += 1
             return False
-        self._scheduled += 1
+        self._scheduled.append(self._step.due(step) if self._joined else Due(step))
         return True
 
     def _late(self) -> bool:
-        # Under DDP every process has to flush at the same step, so only the count decides.
-        waits = bool(self._outlet.waiting) and not self._joined
+        waits = bool(self._outlet.waiting) and not self._joined  # all of several flush at the same step
         return waits and time.perf_counter() - self._flushed > FLUSH_SECONDS
 
     def _account(self) -> None:

@@ -15,6 +15,7 @@ from labapp.recording.listener import Listener
 from labapp.recording.places import WHOLE, LayerSelection, choose, find_spots
 from labapp.recording.row import Row
 from labapp.recording.schedule import Schedule
+from labapp.recording.schema import Due
 from labapp.recording.sums import Sums, joined
 from labapp.recording.weights import Weights
 
@@ -27,6 +28,7 @@ class Step:
         seconds: that it took of the recorder's own.
         first: whether it was the one that found out what the net looks like.
         faults: what failed in it; such a step has no record.
+        raised: steps in which training did.
     """
 
     def __init__(
@@ -49,17 +51,22 @@ class Step:
         self.weights = Weights(model, self.spots, scaler, noise, self.launches)
         self.listener = Listener(self.weights, say)
         self.listener.refresh(model, self.spots, self.chosen, layers is None)
-        self._modules, self._identities = fingerprint(model)
+        self._modules, self._identities = fingerprint(model, self.weights.sharded)
         self._hooks: Hooks | None = None
         self._studied = False
         self.seconds = 0.0
         self.first = False
         self.faults: dict[str, int] = {}
+        self.raised: set[int] = set()
         self.sums: Sums
 
     def shown_rows(self) -> list[Row]:
         """The places that are recorded, in order of depth."""
         return [self.listener.rows[index] for index in self.listener.shown]
+
+    def due(self, number: int) -> Due:
+        """What is to be taken of a step besides its sums, by its number alone."""
+        return Due(number, *(asked is not None and bool(asked(number)) for asked in (self.histograms, self.spreads)))
 
     def begin(self, number: int, driven: bool) -> None:
         """Attaches the hooks of a step; those on optimizers only where nobody else tells of their steps."""
@@ -69,7 +76,7 @@ class Step:
         self.listener.faults = {}
         self._evaluations = 0
         try:
-            if identities(self._modules) != self._identities:
+            if identities(self._modules, self.weights.sharded) != self._identities:
                 self._look_again()
             self._hooks = Hooks()
             self.weights.begin()
@@ -99,6 +106,7 @@ class Step:
             if self._hooks is None or self.faults:
                 return False
             if failed:
+                self.raised.add(self._number)
                 return self._was_ill()
             if not (self.listener.fired or self.weights.passes or self.weights.stepped):
                 return False  # a step in which nothing happened, such as one whose batch was left out
@@ -109,7 +117,7 @@ class Step:
             else:
                 self.listener.end()
             self.sums = joined(self._number, boards, len(self.listener.rows))
-            whole = identities(self._modules) == self._identities
+            whole = identities(self._modules, self.weights.sharded) == self._identities
             self.sums.change = self.weights.end(whole)
             if not whole:
                 self._replaced_within(self.sums.change)
@@ -202,7 +210,7 @@ class Step:
 
     def _look_again(self) -> None:
         """Modules or parameters were replaced: everything is looked up and studied anew; known rows stay."""
-        self._modules, self._identities = fingerprint(self.model)
+        self._modules, self._identities = fingerprint(self.model, self.weights.sharded)
         self.spots = find_spots(self.model)
         self.chosen = self._chosen_again()
         self.weights.refresh(self.model, self.spots)

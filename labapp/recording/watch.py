@@ -34,7 +34,7 @@ class Watch:
 
     Attributes:
         recorder: with `table`, `report` and `cost`.
-        run: the folder of the run, None where the rows stay in memory.
+        run: the folder of the run, None where the rows stay in memory, or another process writes.
     """
 
     def __init__(self, recorder: Recorder, optimizer: Optimizer, scaler: Any, writer: Any) -> None:
@@ -110,6 +110,7 @@ def watch(
         model: the net, bare or in DistributedDataParallel.
         optimizer: the one whose steps are the steps of the record.
         runs: the archive that gets a run of its own; None keeps the rows in memory, for ``watch(…).recorder.table()``.
+            Of several processes the first one makes the run.
         when: which optimizer steps to record; every tenth when left out.
         experiment: what stands in run.json about the training; the model's class when left out.
         scaler: the GradScaler in use, if any.
@@ -128,7 +129,7 @@ def watch(
     if state is not None:
         recorder.load_state_dict(state)
     writer = None
-    if runs is not None:
+    if runs is not None and recorder._outlet.writes:
         from labapp.store import RunWriter
 
         maker = f"{type(net).__module__}:{type(net).__qualname__}"

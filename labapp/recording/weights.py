@@ -17,6 +17,7 @@ from labapp.recording.effective import Effective, effective_weights
 from labapp.recording.hooks import in_backward
 from labapp.recording.kernels import Compiled, Launches, Slot, norms, readable
 from labapp.recording.places import Spot, weights_of
+from labapp.recording.sharded import gather_shards, is_sharded, local, shares
 from labapp.recording.values import measurable, real, reason_against
 
 
@@ -27,6 +28,7 @@ class Weights:
         parameters: every parameter that can be measured, with its name.
         of: path -> `Own`.
         left_out: name -> why a parameter cannot be measured.
+        sharded: whether the numbers of any lie in several processes; norms are then those of the shards here.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Weights:
 
     def refresh(self, model: nn.Module, spots: list[Spot]) -> None:
         """Looks the parameters up again, after some were replaced."""
+        gather_shards(model)
         named = dict(model.named_parameters())
-        self.left_out = {name: why for name, p in named.items() if (why := reason_against(p))}
+        self.sharded = any(map(is_sharded, named.values()))
+        self.left_out = {name: why for name, p in named.items() if (why := reason_against(local(p)))}
         self.names = [name for name in named if name not in self.left_out]
         self.parameters = [named[name] for name in self.names]
         self._position = {id(p): i for i, p in enumerate(self.parameters)}
@@ -48,7 +52,7 @@ class Weights:
         self.of: dict[str, Own] = {}
         computed: list[tuple[str, int]] = []
         for spot in spots:
-            made = effective_weights(spot.module)
+            made = [] if self.sharded else effective_weights(spot.module)  # whole weights are not here
             raw = {id(p) for each in made for p in each.made_of}
             own = [p for p in weights_of(spot.module) if not made or p.dim() > 1]  # not the bias of a computed weight
             plain = [p for p in own if id(p) in self._position and id(p) not in raw]
@@ -63,6 +67,7 @@ class Weights:
         for path, at in computed:  # behind the plain ones
             own_now = self.of[path]
             self.of[path] = own_now._replace(weights=(*own_now.weights, len(self._plain) + at))
+        self._shares = (shares(self._plain), shares(self.parameters)) if self.sharded else None
         self._before: list[Tensor] = []
         self._before_computed: list[Tensor] = []
         self._owned: dict[int, list[int]] = {}
@@ -79,7 +84,11 @@ class Weights:
     @property
     def memory(self) -> int:
         """Bytes of the copies of the weights that are kept while a step is recorded."""
-        return sum(w.numel() * w.element_size() for w in self._plain)
+        return sum(w.numel() * w.element_size() for w in self._here())
+
+    def _here(self) -> list[Tensor]:
+        """The weights of the places, or their shards in this process."""
+        return list(map(local, self._plain)) if self.sharded else self._plain
 
     # A step ----------------------------------------------------------------------------------------------------
 
@@ -103,7 +112,7 @@ class Weights:
     @torch.no_grad()
     def hold(self) -> None:
         """Keeps the weights as they are before the step."""
-        now = [w.detach() for w in self._plain]
+        now = [w.detach() for w in self._here()]
         kept = self._before
         if len(kept) != len(now) or any(
             a.shape != b.shape or a.dtype != b.dtype or a.device != b.device for a, b in zip(kept, now, strict=True)
@@ -183,13 +192,13 @@ class Weights:
             self._gradients = self._measured(self._present())
         sizes = (len(self._plain) + len(self._computed), len(self.parameters))
         change = Change(self.of, sizes, scale=self._scale, used_scale=self._used_scale, found_inf=self._found_inf)
-        change.whole = whole
+        change.whole, change.shares = whole, self._shares
         change.gradient_parts = self._gradients + self._early
         change.used_parts = self._used
         change.micro_parts, change.passes, change.touched = self._micro, self.passes, self._touched
         if self._holding:
             change.weight_parts = self._changed(
-                list(zip(range(len(self._plain)), self._plain, self._before, strict=True))
+                list(zip(range(len(self._plain)), self._here(), self._before, strict=True))
             )
             computed = zip(self._computed, self._before_computed, strict=True) if whole else ()
             for at, (each, before) in enumerate(computed, len(self._plain)):
@@ -204,7 +213,7 @@ class Weights:
             parameter = self.parameters[position]
             gradient = parameter.grad if parameter.requires_grad else None  # a frozen one may hold an old gradient
             if gradient is not None:
-                found.append((position, gradient))
+                found.append((position, local(gradient) if self.sharded else gradient))
         return found
 
     def _add_micro_batch(self, present: list[tuple[int, Tensor]]) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,19 @@ class ResumedRun:
     path: Path
     point: ResumePoint | None
 
+    def on(self, devices: int | None, hosts: int | None) -> "ResumedRun":
+        """The same on so many devices of so many hosts, which changes last bits alone.
+
+        Raises:
+            LabError: if there cannot be so many.
+        """
+        asked = {"devices": devices, "num_nodes": hosts}
+        for name, count in asked.items():
+            if count is not None and count < 1:
+                raise LabError(f"{name} is a whole number above 0, not {count}")
+        told = {name: count for name, count in asked.items() if count is not None}
+        return replace(self, experiment=self.experiment.model_copy(update=told))
+
     @property
     def first(self) -> int:
         """Steps done."""
@@ -84,7 +97,9 @@ class ResumedRun:
         if changed:
             sentence = f"from step {self.first} on: {', '.join(changed)}"
             writer.update(environment={"changed": [*before.get("changed", ()), sentence]})
-            _say(f"run '{self.path.name}' goes on elsewhere ({', '.join(changed)}), so last bits may differ")
+            others = before.get("processes") != now.get("processes") and not self.experiment.sync_batchnorm
+            norms = ", and batch norms see parts of another size" if others and self.experiment.norm == "batch" else ""
+            _say(f"run '{self.path.name}' goes on elsewhere ({', '.join(changed)}), so last bits may differ{norms}")
         return writer
 
 

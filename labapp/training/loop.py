@@ -12,9 +12,7 @@ the training can go on from the last state that was kept.
 """
 
 import contextlib
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -27,16 +25,19 @@ from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from labapp.config import Experiment, LabError, place
+from labapp.config import Experiment, place
 from labapp.imagesets import ImageSet, load_for
 from labapp.imagesets.order import LabelledBatch, batches, in_turn, seed_of
 from labapp.nets.ordered import net_for
+from labapp.nets.synced import with_synced_norms
 from labapp.recording import Recorder
 from labapp.store import Run, RunWriter
 from labapp.training.again import is_ill, once_more
 from labapp.training.beginnings import NewRun, ResumedRun, noted, resumed
-from labapp.training.devices import a_core_left, make_fabric
+from labapp.training.company import Company
+from labapp.training.devices import a_core_left
 from labapp.training.keeping import SECONDS, Keeper, checked
+from labapp.training.launching import launched
 from labapp.training.logbook import Logbook, Progress
 from labapp.training.randomness import randomness_of_its_own, seed_all
 from labapp.training.schedules import checkpoint_steps, learning_rate, recording_schedule, set_rate
@@ -75,6 +76,8 @@ def resume(
     progress: Progress | None = None,
     keep_every: float = SECONDS,
     from_start: bool = False,
+    devices: int | None = None,
+    num_nodes: int | None = None,
 ) -> Run:
     """Go on with a training that was interrupted, stopped or failed, from the last state of it that is whole.
 
@@ -86,45 +89,38 @@ def resume(
         progress: As for `train`.
         keep_every: As for `train`.
         from_start: Begin again at step 0, as where no state was kept.
+        devices: How many on each host from here on; as many as before when left out.
+        num_nodes: The same of hosts.
 
     Raises:
         LabError: If the run is being written, has ended, is of other images or another net, or none of its states can
             be read; nothing is changed then.
     """
-    beginning = resumed(run if isinstance(run, Run) else Run(run), from_start)
+    beginning = resumed(run if isinstance(run, Run) else Run(run), from_start).on(devices, num_nodes)
     return _launched(beginning, progress, keep_every)
 
 
 def _launched(beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float) -> Run:
     """Train in this process, or in as many as the experiment wants."""
-    fabric, others = make_fabric(beginning.experiment), set(multiprocessing.active_children())
     begun = partial(_train_or_stop, beginning=beginning, progress=progress, keep_every=checked(keep_every))
-    try:
-        path = fabric.launch(begun)
-    except torch.multiprocessing.ProcessRaisedException as error:  # one of several processes; the last line says what
-        kind, _, what = error.msg.strip().splitlines()[-1].partition(": ")
-        raise (LabError(what) if kind.endswith("LabError") else RuntimeError(f"{kind}: {what}")) from None
-    except KeyboardInterrupt:
-        for process in set(multiprocessing.active_children()) - others:  # whoever asked may not have asked them
-            os.kill(process.pid or 0, signal.SIGINT)
-            process.join()
-        raise
-    if path is None:
-        raise KeyboardInterrupt
-    return Run(path)
+    return Run(launched(begun, beginning.experiment))
 
 
 def _train_or_stop(fabric: Fabric, **options: Any) -> Path | None:
     """Train in this process; None where one of several was stopped, because the others' end would not be heard of."""
     try:
-        return _train(fabric, **options)
+        company = Company(fabric.global_rank, fabric.world_size)
+        with company.one_fault():
+            return _train(fabric, company, **options)
     except KeyboardInterrupt:
         if fabric.world_size == 1:
             raise
         return None
 
 
-def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float) -> Path:
+def _train(
+    fabric: Fabric, company: Company, beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float
+) -> Path:
     """Train in this process, which may be one of several; the first one writes. Returns the run's folder."""
     experiment, first = beginning.experiment, beginning.first
     seed, rank, processes = experiment.seed, fabric.global_rank, fabric.world_size
@@ -138,6 +134,8 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
     with randomness_of_its_own(fabric.device), a_core_left():
         seed_all(seed_of(seed, "weights"))
         bare = build_for(experiment, images).to(memory_format=FORMAT)
+        if experiment.sync_batchnorm and processes > 1:
+            bare = with_synced_norms(bare, fabric.device.type)
         sgd = torch.optim.SGD(
             bare.parameters(),
             lr=experiment.learning_rate,
@@ -150,7 +148,8 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
         if state := beginning.state():
             state.load_net(bare, sgd, scaler)
 
-        with Stop() as stop, _writer(fabric, beginning, images) as writer:
+        with Stop() as stop, _writer(fabric, company, beginning, images) as writer, company.one_fault():
+            path = Path(fabric.broadcast(str(writer.path) if writer else ""))
             log = Logbook(experiment, writer, progress)
             with Recorder(
                 net._forward_module if processes > 1 else bare,  # DDP itself, else the net as it was built
@@ -202,7 +201,7 @@ def _train(fabric: Fabric, beginning: NewRun | ResumedRun, progress: Progress | 
                 writer.drop_kept()
             if writer and (message := log.divergence):
                 writer.finish("diverged", message)
-        return writer.path if writer else Path()
+        return path
 
 
 def forward_backward(fabric: Fabric, net: _FabricModule, x: Tensor, y: Tensor, parts: int) -> tuple[Tensor, Tensor]:
@@ -251,7 +250,7 @@ def build_for(experiment: Experiment, images: ImageSet) -> nn.Module:
 
 
 def _writer(
-    fabric: Fabric, beginning: NewRun | ResumedRun, images: ImageSet
+    fabric: Fabric, company: Company, beginning: NewRun | ResumedRun, images: ImageSet
 ) -> contextlib.AbstractContextManager[RunWriter | None]:
     """A writer of the run in the first process; a context manager of None in the others."""
     if not fabric.is_global_zero:
@@ -262,4 +261,6 @@ def _writer(
         "threads": torch.get_num_threads(),
         "images": noted(images),
     }
+    if len(company.hosts) > 1:
+        environment["hosts"] = company.hosts
     return beginning.writer(environment)

@@ -108,10 +108,15 @@ class TrainingState:
 
     def load_rest(self, fabric: Fabric, recorder: Recorder, log: Logbook) -> None:
         """Give recorder, logbook and random generators what they had in this process."""
-        own = self.contents["processes"][fabric.global_rank]
+        known = self.contents["processes"]
+        there = fabric.global_rank < len(
+            known
+        )  # else there are more of them now: a new one knows the net as the first does
+        own = known[fabric.global_rank if there else 0]
         recorder.load_state_dict(own["recorder"])
         log.load_state_dict(self.contents["log"])
-        set_random_states(own["random"], fabric.device)
+        if there:  # each step seeds its own draws, so a new one draws as any would
+            set_random_states(own["random"], fabric.device)
 
 
 def _fits(name: str, one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

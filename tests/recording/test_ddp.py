@@ -1,176 +1,115 @@
-"""Rule 10: two processes record what one process records on the joined batch."""
-
-import gc
+"""Rule 10: several processes record what one process records on the joined batch, and nobody waits for nobody."""
 
 import pandas as pd
 import pytest
 import torch
-import torch.distributed as dist
-import torch.nn.functional as F
-from torch import nn
 
-from labapp.config import LabError
-from labapp.recording import Recorder, every
+from labapp.store import Run, list_runs
+from tests.recording.together import WORLD, Differs, data, net, steps, work
 
-
-def net():
-    torch.manual_seed(0)
-    return nn.Sequential(
-        *(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 10))
-    ).double()
+FLUSHES = 3  # of 45 steps: after 20, after 40, at the end
+NEW, DATA = "all_gather_object", "all_gather"
 
 
-def data():
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(8, 3, 8, 8, generator=generator).double(), torch.randint(0, 10, (8,), generator=generator)
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("together")
+    torch.multiprocessing.spawn(work, args=(f"file://{folder}/meet", str(folder)), nprocs=WORLD)
+    return [torch.load(folder / f"told{rank}.pt", weights_only=False) for rank in range(WORLD)]
 
 
-def steps(model, x, y, count=3):
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with Recorder(model, optimizer, when=every(1), histograms=every(1)) as recorder:
-        for _ in range(count):
-            with recorder.step():
-                optimizer.zero_grad()
-                F.cross_entropy(model(x), y).backward()
-                nn.utils.clip_grad_norm_(model.parameters(), 0.5)
-                optimizer.step()
-    return recorder
+def compare(together, alone, rel=1e-6):
+    """Of float64 sums in another order, kept as float32, which has 6e-8."""
+    assert list(together.columns) == list(alone.columns)
+    assert len(together) == len(alone)
+    for column in alone:
+        if alone[column].dtype.kind == "f":
+            expected = pytest.approx(alone[column].to_numpy(), rel=rel, abs=1e-12, nan_ok=True)
+            assert together[column].to_numpy() == expected, column
+        else:
+            assert together[column].tolist() == alone[column].tolist(), column
 
 
-def worker(rank, address, folder):
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    x, y = data()
-    model = nn.parallel.DistributedDataParallel(net())
-    with pytest.raises(LabError, match="same steps"):
-        Recorder(model, budget=0.02)
-    recorder = steps(model, x.chunk(2)[rank], y.chunk(2)[rank])
-    if rank == 0:
-        for name in ("layers", "totals", "histograms"):
-            recorder.table(name).to_pickle(f"{folder}/{name}.pkl")
-    else:
-        assert recorder.table().empty  # one process writes for all
-    dist.barrier()
-    del recorder, model  # they hold the group, whose threads must end before the process does
-    gc.collect()
-    dist.destroy_process_group()
-
-
-def test_rule_10_two_processes_record_the_joined_batch(tmp_path):
-    torch.multiprocessing.spawn(worker, args=(f"file://{tmp_path}/meet", str(tmp_path)), nprocs=2)
-    alone = steps(net(), *data())
-    for name in ("layers", "totals"):
-        two, one = pd.read_pickle(tmp_path / f"{name}.pkl"), alone.table(name)
-        assert list(two.columns) == list(one.columns)
-        assert len(two) == len(one)
-        for column in one.select_dtypes("float32").columns:
-            # float64 sums in another order, stored as float32
-            assert two[column].to_numpy() == pytest.approx(one[column].to_numpy(), rel=1e-6, abs=1e-12, nan_ok=True), (
-                column
-            )
+@pytest.mark.parametrize(
+    ("name", "count", "world"), [("four", 45, 4), ("two", 3, 2), ("shards", 3, 4), ("hybrid", 3, 4)]
+)
+def test_together_they_record_what_one_records(told, name, count, world):
+    alone, tables = steps(net(), *data(), count=count), told[0][name]["tables"]
+    for table in ("layers", "totals", "lifetimes"):
+        compare(tables[table], alone.table(table))
+    # A histogram shows what flows in a process, whose gradients are `world` times those of the joined mean: a power
+    # of two, so they are that many bins higher.
     order = ["step", "layer", "of", "exponent"]
-    two, one = (
-        t.sort_values(order).reset_index(drop=True)
-        for t in (pd.read_pickle(tmp_path / "histograms.pkl"), alone.table("histograms"))
+    one, all_of_them = (
+        table.sort_values(order).reset_index(drop=True) for table in (alone.table("histograms"), tables["histograms"])
     )
-    # A histogram shows what flows in a process, whose gradients are twice those of the joined mean: one bin higher.
-    two.loc[(two["of"] == "gradient") & (two.exponent > -127), "exponent"] -= 1
-    assert two.equals(one)
+    moved = (all_of_them["of"] == "gradient") & (all_of_them["exponent"] > -127)
+    all_of_them.loc[moved, "exponent"] -= world.bit_length() - 1
+    assert all_of_them.equals(one)
+    one, all_of_them = (
+        table.sort_values(order[:3]).reset_index(drop=True) for table in (alone.table("spreads"), tables["spreads"])
+    )
+    compare(all_of_them, one)  # so small that a sample is all of a tensor
+    for other in told[1:]:
+        if world == WORLD:
+            assert all(table.empty for table in other[name]["tables"].values())  # one process writes for all
+    assert told[0][name]["cost"]["processes"] == world
+    assert told[0][name]["cost"]["local_steps"] == []
 
 
-class Differs(nn.Module):
-    """The first process runs a layer that the second does not."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.sometimes, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-
-    def forward(self, x):
-        h = self.first(x).relu()
-        return self.head(self.sometimes(h).relu() if dist.get_rank() == 0 else h)
+@pytest.mark.parametrize("name", ["four", "shards"])
+def test_there_is_one_collective_a_flush_and_one_agreement(told, name):
+    expected = {"four": [NEW, *[DATA] * FLUSHES], "shards": [NEW, DATA]}[name]
+    assert [each[name]["calls"] for each in told] == [expected] * WORLD
 
 
-def differing(rank, address, folder):
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    torch.manual_seed(0)
-    model = nn.parallel.DistributedDataParallel(Differs(), find_unused_parameters=True)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    x = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(3))[rank]
-    with Recorder(model, optimizer, when=every(1)) as inner:
-        for _ in range(3):
-            with inner.step():
-                optimizer.zero_grad()
-                model(x).pow(2).mean().backward()
-                optimizer.step()
-    if rank == 0:
-        inner.table().to_pickle(f"{folder}/layers.pkl")
-    torch.save([p.detach() for p in model.parameters()], f"{folder}/weights{rank}.pt")
-    dist.barrier()
-    del inner, model
-    gc.collect()
-    dist.destroy_process_group()
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_processes_that_run_different_layers_meet(tmp_path):
-    torch.multiprocessing.spawn(differing, args=(f"file://{tmp_path}/meet", str(tmp_path)), nprocs=2)
-    one, two = (torch.load(f"{tmp_path}/weights{rank}.pt") for rank in (0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
-    table = pd.read_pickle(tmp_path / "layers.pkl")
-    torch.manual_seed(0)
-    model = Differs()
-    x = torch.randn(2, 8, 6, generator=torch.Generator().manual_seed(3))
+def test_processes_that_run_different_layers_meet(told):
+    """Also where one leaves out an update, meets a layer later, or catches an error where the others flush."""
+    # the new layer costs the second flush a message that says so, and an agreement
+    assert [each["different"]["calls"] for each in told] == [[NEW, DATA, DATA, NEW, DATA, DATA]] * WORLD
+    table = told[0]["different"]["tables"]["layers"]
     row = table[table.step == 0].set_index("layer")
-    both = model.first(x).detach().double()
-    assert row.loc["first", "output_mean"] == pytest.approx(both.mean().item(), rel=1e-5)
-    assert row.loc["first", "output_std"] == pytest.approx(both.std(correction=0).item(), rel=1e-5)
-    alone = model.sometimes(model.first(x[0]).relu()).detach().double()
-    assert row.loc["sometimes", "output_std"] == pytest.approx(alone.std(correction=0).item(), rel=1e-5)
+    torch.manual_seed(0)
+    models = [Differs(0)]
+    x = torch.randn(WORLD, 8, 6, generator=torch.Generator().manual_seed(3))
+    first = models[0].first(x).detach().double()
+    assert row.loc["first", "output_mean"] == pytest.approx(first.mean().item(), rel=1e-5)
+    assert row.loc["first", "output_std"] == pytest.approx(first.std(correction=0).item(), rel=1e-5)
+    odd = models[0].sometimes(models[0].first(x[1::2]).relu()).detach().double()
+    assert row.loc["sometimes", "output_std"] == pytest.approx(odd.std(correction=0).item(), rel=1e-5)
+    assert set(table.step) == set(range(45)) - {19}  # in which the training of one of them raised
+    late = table[(table.layer == "late") & table.output_std.notna()]
+    assert set(late.step) == set(range(22, 45))
 
 
-def losing(rank, address, folder):
-    """The second process loses a step in a hook, another on its way to the exchange, and a third before that."""
-    from labapp.recording import joined
-    from labapp.recording.board import Board
-    from labapp.recording.sums import Sums
-
-    dist.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
-    if rank == 1:
-
-        def failing(owner, name, at):
-            real, calls = getattr(owner, name), []
-
-            def function(*args, **kwargs):
-                calls.append(1)
-                if len(calls) == at:
-                    raise RuntimeError(f"a fault in {name}")
-                return real(*args, **kwargs)
-
-            setattr(owner, name, function)
-
-        failing(Board, "energy", 12)  # in the second step: six places have an output and a gradient in each
-        failing(Sums, "land", 2)
-        failing(joined, "_told", 2)
-    x, y = data()
-    model = nn.parallel.DistributedDataParallel(net())
-    recorder = steps(model, x.chunk(2)[rank], y.chunk(2)[rank], count=6)
-    torch.save((recorder.cost["missing_steps"], recorder._guard.notes), f"{folder}/missing{rank}.pt")
-    if rank == 0:
-        recorder.table().to_pickle(f"{folder}/layers.pkl")
-    dist.barrier()
-    del recorder, model
-    gc.collect()
-    dist.destroy_process_group()
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_step_that_one_process_lost_is_a_record_of_none_and_nobody_waits(tmp_path):
-    torch.multiprocessing.spawn(losing, args=(f"file://{tmp_path}/meet", str(tmp_path)), nprocs=2)
-    (here, _), (there, _) = (torch.load(f"{tmp_path}/missing{rank}.pt") for rank in (0, 1))
+def test_a_step_that_one_process_lost_is_a_record_of_none_and_nobody_waits(told):
+    here, there = (told[rank]["losing"]["cost"]["missing_steps"] for rank in (0, 1))
     assert len(there) == 3
     assert here == there
-    table = pd.read_pickle(tmp_path / "layers.pkl")
+    table = told[0]["losing"]["tables"]["layers"]
     assert set(table.step) == set(range(6)) - set(here)
     alone = steps(net(), *data(), count=6).table()
-    alone = alone[alone.step.isin(set(table.step))]
-    for column in ("output_std", "output_grad_norm", "weight_grad_norm"):
-        assert table[column].to_numpy() == pytest.approx(alone[column].to_numpy(), rel=1e-6, nan_ok=True), column
+    compare(table, alone[alone.step.isin(set(table.step))])
+
+
+def test_there_is_no_collective_while_an_exception_is_on_its_way(told):
+    for each in told:
+        assert each["raising"]["calls"] == []
+    assert told[0]["raising"]["cost"]["local_steps"] == [0, 1]
+
+
+def test_what_several_processes_cannot_have_is_told(told):
+    for each in told:
+        budget, noise = each["refused"]
+        assert "same steps" in budget
+        assert "only their mean" in noise
+
+
+def test_of_several_watched_processes_one_makes_a_run(told):
+    assert [each["run"] for each in told[1:]] == ["None"] * (WORLD - 1)
+    run = Run(told[0]["run"])
+    assert [each.id for each in list_runs(run.path.parent)] == [run.id]
+    alone = steps(net(), *data(), count=1).table()
+    first = run.layers(steps=0)
+    names = ["output_mean", "output_std", "output_grad_norm", "weight_norm", "weight_grad_norm"]
+    pd.testing.assert_frame_equal(first[names], alone[names], rtol=1e-6, check_dtype=False)

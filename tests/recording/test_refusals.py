@@ -5,12 +5,12 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from labapp.config import LabError
 from labapp.recording import Recorder, every
 from tests.recording.nets import global_hooks, hooks_of
-from tests.recording.scenarios import data, mlp
+from tests.recording.scenarios import mlp
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,21 @@ def test_meta_weights_hold_no_numbers():
 
 
 @pytest.mark.filterwarnings("ignore")  # of gloo's devices
-def test_sharded_weights_are_refused(tmp_path):
+def test_weights_of_which_no_process_sees_a_whole_output_are_refused(tmp_path):
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
     try:
-        model = mlp(6, 8, 4)
-        fully_shard(model, mesh=init_device_mesh("cpu", (1,)))
+        model, mesh = mlp(6, 8, 4), init_device_mesh("cpu", (1,))
+        for module in model:
+            if isinstance(module, nn.Linear):
+                module.weight = nn.Parameter(distribute_tensor(module.weight.detach(), mesh, [Shard(1)]))
         hooks = hooks_of(model)
-        with pytest.raises(LabError, match="sharded"):
+        with pytest.raises(LabError, match="tensor parallelism"):
             Recorder(model, when=every(1))
         assert hooks_of(model) == hooks
         assert global_hooks() == 0
-        model(data(0, 4, 6)).sum().backward()
+        flat = nn.Sequential(nn.Linear(2, 2))
+        flat[0].weight = type("FlatParameter", (nn.Parameter,), {})(flat[0].weight.detach())
+        with pytest.raises(LabError, match="take fully_shard instead"):
+            Recorder(flat)
     finally:
         dist.destroy_process_group()

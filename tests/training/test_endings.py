@@ -82,6 +82,7 @@ def test_ctrl_c_ends_the_run_as_stopped_with_what_was_recorded(tmp_path):
         ({"precision": "16-mixed"}, "precision 16-mixed needs a GPU; on the CPU take 32-true or bf16-mixed"),
         ({"devices": 3}, "a batch of 16 cannot be shared equally by 3 devices"),
         ({"devices": 2, "accumulate": 9}, "a device's 8 images of a batch cannot be cut into 9 micro-batches"),
+        ({"devices": 2, "accumulate": 2, "gradient_noise": True}, "several processes have only the mean"),
         ({"train_images": 6000}, "cluttered-digits has 5000 train images"),
         ({"imageset": "folder", "data": "/nowhere"}, "no images by class under /nowhere/train"),
     ],

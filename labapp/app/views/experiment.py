@@ -30,7 +30,7 @@ GROUPS = {
     ),
     "Recording and machine": (
         "record", "record_every", "record_points", "histograms", "spreads", "gradient_noise", "eval_every",
-        "checkpoints", "device", "precision", "devices",
+        "checkpoints", "device", "precision", "devices", "num_nodes", "sync_batchnorm",
     ),
 }  # fmt: skip
 FIELDS = (*FIRST, *(name for names in GROUPS.values() for name in names))

@@ -28,7 +28,7 @@ from labapp.store import NUMBERS, Entry, Listing, Question, question
 KEY = "all"
 SHOWN = {"accuracy": "Test accuracy", "loss": "Training loss", "slope_end": "Slope, end", "recorder_cost": "Recording"}
 MOST_SETTINGS = 8  # columns of settings in which the runs differ
-UNTOLD = ("seed", "data", "device", "devices")  # settings that have a column, or are of no interest
+UNTOLD = ("seed", "data", "device", "devices", "num_nodes")  # settings that have a column, or are of no interest
 KEPT = 8  # answers to searches, and tables of them
 PACE = 5.0  # seconds between two drawings of a table whose numbers are still being read
 HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, `width=8,16`, `status!=finished`,

@@ -107,6 +107,8 @@ def _lines(card: Card) -> list[tuple[str, str]]:
     lines = [(label, getattr(card, part).replace("*", "")) for part, label in PARTS]  # no titles in italics
     measured = f"{card.measured}, by" if card.measured else "By"
     lines.append(("Measured", f"{measured} `{card.command}`."))
+    if card.processes:
+        lines.insert(-1, ("Several processes", card.processes))
     if card.page:
         lines.append(("Shown", f"On the page {card.page}."))
     columns = ", ".join(f"`{name}`" for name in card.names)

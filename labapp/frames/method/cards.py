@@ -70,6 +70,7 @@ class Card(NamedTuple):
         command: That measures it.
         measured: Of a probe, at which checkpoints and from how many images; "" for others.
         page: Of the app, which shows it; "" where no list says.
+        processes: Of what is recorded, whether it is reduced over the processes of a training or local to one of them.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Card(NamedTuple):
     command: str
     measured: str = ""
     page: str = ""
+    processes: str = ""
 
 
 @lru_cache(maxsize=1)
@@ -127,4 +129,13 @@ def _question(module: str, function: str) -> str:
 def _card(names: Iterable[str], group: str, parts: dict[str, str], question: str = "") -> Card:
     names = tuple(names)
     words = {part: parts.get(label, "") for part, label in PARTS.items()}
-    return Card(names[0], names, group, "", question, **words, command=parts.get("Command", RECORD))
+    return Card(
+        names[0],
+        names,
+        group,
+        "",
+        question,
+        **words,
+        command=parts.get("Command", RECORD),
+        processes=parts.get("Processes", ""),
+    )

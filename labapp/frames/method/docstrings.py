@@ -10,7 +10,7 @@ from pathlib import Path
 
 import labapp
 
-LABELS = ("Meaning", "Formula", "Source", "Batch norm", "Sampling", "Fails", "Command")
+LABELS = ("Meaning", "Formula", "Source", "Batch norm", "Sampling", "Fails", "Processes", "Command")
 EVERYWHERE = "Everywhere"
 _HEADING = re.compile(r"(\w+(?:, \w+)*):")
 _LABEL = re.compile(rf"({'|'.join(LABELS)}): ?(.*)")
