@@ -103,7 +103,7 @@ def test_row_groups_before_the_step_are_not_read(tmp_path, monkeypatch):
     )
     found = writer.run.matrices(["output_std"], since=399)
     assert found.there.shape == (1, 700)
-    assert sum(read) == 1 < 400 * 700 // ROW_GROUP
+    assert 1 <= sum(read) <= 2 < 400 * 700 // ROW_GROUP  # two, where a flush meanwhile has a group begin within a step
 
 
 def test_a_table_of_nothing(tmp_path):
