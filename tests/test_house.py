@@ -65,6 +65,7 @@ MAY_USE = {
     "psutil": {"store"},
     "pyarrow": {"store"},
     "yaml": {"config"},
+    "ray": {"commands"},
 }
 # the rooms that open, make, move or delete files; a folder or a file of labapp
 MAY_TOUCH_FILES = {

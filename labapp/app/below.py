@@ -89,7 +89,7 @@ def picture(
         st.markdown(f"**{palette.markdown(name)}**", help=caption.meaning or None)
         st.caption(palette.sentence(words))
     if drawn is not None and table is not None:
-        chart(drawn, key, name, table, said=words)
+        chart(drawn, key, name, table, said=words, seen=True)
 
 
 def checkpointed(

@@ -2,7 +2,7 @@
 
 A browser keeps a chart whose description, the words included, is the same as before, and gives it the new rows; else it
 begins the chart from nothing, which costs it many times as much and flickers. So numbers that change with the step, or
-while a run trains, are said beside their chart (for those who do not see it).
+while a run trains, are said beside their chart (for those who do not see it, where they are not written above it).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def chart(
     table: pd.DataFrame,
     scale: charts.Chart | None = None,
     said: str = "",
+    seen: bool = False,
 ) -> None:
     """Draw a chart as wide as its place, with a menu that downloads it as a picture and its table as CSV.
 
@@ -46,11 +47,12 @@ def chart(
         table: What is drawn, a row a measurement.
         scale: The bar of its colours, which the page draws once for several charts; files have it above the chart.
         said: The numbers of the step that is shown, or of what is recorded so far, in words.
+        seen: Whether they stand on the page above the chart, where everybody reads them.
     """
     whole = f"{alt}: {said}" if said else alt
     with st.container(key=f"chart-{key}", gap=None):
         _draw(drawn, key, alt)
-        if said:
+        if said and not seen:
             st.html(f"<p class='labapp-said'>{html.escape(said)}</p>")
         menu = st.popover("Download", icon=":material/download:", type="tertiary", key=f"menu-{key}", on_change="rerun")
         if menu.open:

@@ -4,9 +4,10 @@
     look()                                     # from time to time, by the bars beside the page
 
 Drawing takes processor time from the training that is watched, most of all where that has all cores. So only those
-parts are drawn whose rows changed, and after c seconds of work the next drawing waits until they are no more than
-`SHARE` of the time that went by: a small page is drawn every few seconds, a large one less often. A look costs next to
-nothing here, but has the browser go over its whole page; so there are no more looks than can lead to something.
+parts are drawn whose rows changed, and after c seconds of work, here and in the browser, the next drawing waits until
+they are no more than `SHARE` of the time that went by: a small page is drawn every few seconds, a large one less often.
+A look costs next to nothing here, but has the browser go over its whole page; so there are no more looks than can lead
+to something.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from labapp.config import LabError
 from labapp.store import Run
 
 PACE = 2.0  # seconds between looks at something that is still running
-SLOWEST = 10.0  # seconds between two looks at most
-SHARE = 0.015  # of one processor, that drawing takes here at most; a browser takes about as much again
+SLOWEST = 15.0  # seconds between two looks at most
+SHARE = 0.015  # of one processor, that drawing takes at most, here and in a browser on the same machine
+BROWSER = 2.0  # seconds of processor time that a browser takes to draw what was made in one
+PASS = 0.1  # and for a drawing of anything
+RARE = 60.0  # seconds after which is drawn what changes with each row and is there to be looked up
 LOOK = "look"  # the name of the fragment that looks
 EARLY = 0.2  # seconds that a timer may be early
 State = Callable[[], Hashable]
@@ -38,7 +42,8 @@ class Watched:
 
     Attributes:
         states: Of each part, what it was drawn from; a function tells what that is now.
-        spent: Seconds of processor time since `since`, in which nothing is drawn before they are `SHARE` of the time.
+        spent: Seconds of processor time here since `since`; with those of a browser they have to be `SHARE` of the
+            time before anything is drawn.
         since: When parts were drawn last, on the clock `time.monotonic`.
         every: Seconds between two looks.
     """
@@ -51,7 +56,7 @@ class Watched:
     @property
     def wait(self) -> float:
         """Seconds from the last drawing to the next one."""
-        return max(PACE, self.spent / SHARE)
+        return max(PACE, (self.spent * (1 + BROWSER) + PASS) / SHARE) if self.spent else PACE
 
     def due(self, now: float) -> list[str]:
         """The parts to be drawn now: those that changed, once what was spent is little enough."""
@@ -112,6 +117,19 @@ def live(
 def unfolded(key: str, runs: Sequence[Run], tables: Sequence[str] = ()) -> State:
     """The state of a part that is an expander of this key, as `live` takes it: while it is folded, nothing changes."""
     return lambda: _written(runs, tables) if st.session_state.get(key) else ()
+
+
+def rarely(state: State, at_once: State) -> State:
+    """A state that is told as it was until `RARE` seconds have gone by, or something changed that is told at once."""
+    told: list[tuple[float, Hashable, Hashable]] = []
+
+    def shown() -> Hashable:
+        now, urgent = time.monotonic(), at_once()
+        if not told or urgent != told[-1][1] or now - told[-1][0] >= RARE:
+            told[:] = [(now, urgent, state())]
+        return told[-1][1:]
+
+    return shown
 
 
 def look() -> None:

@@ -103,9 +103,7 @@ def cells(bad: pd.DataFrame, sides: dict[str, Any], tooltip: Sequence[alt.Toolti
     return [alt.Chart(bad).mark_rect(**mark).encode(**sides, color=fill, stroke=stroke, tooltip=list(tooltip))]
 
 
-def layered(
-    layers: Sequence[Any], extra: Sequence[alt.Chart], *apart: str, height: int, usermeta: Any = alt.Undefined
-) -> Chart:
+def layered(layers: Sequence[Any], extra: Sequence[alt.Chart], *apart: str, height: int) -> Chart:
     """The layers with those of this file on top, whose scales of shapes, or of colours, are their own.
 
     Args:
@@ -113,9 +111,8 @@ def layered(
         extra: From `marks` or `cells`.
         *apart: Which channels have scales of their own where there are any: shape, or color and stroke.
         height: In pixels, to which a legend of marks adds its own.
-        usermeta: Of the chart.
     """
-    chart = alt.layer(*_agreeing([*layers, *extra]), usermeta=usermeta).properties(height=height + LEGEND * bool(extra))
+    chart = alt.layer(*_agreeing([*layers, *extra])).properties(height=height + LEGEND * bool(extra))
     own: dict[str, Any] = dict.fromkeys(apart, "independent")
     return chart.resolve_scale(**own) if extra else chart
 

@@ -10,7 +10,6 @@ import pandas as pd
 
 from labapp import palette
 
-ON_CANVAS = {"embedOptions": {"renderer": "canvas"}}  # thousands of cells; as SVG each would be an element of the page
 Domain = tuple[float, float]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.beyond import layered
-from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale, tiles
+from labapp.charts.colours import colour_bar, colour_scale, tiles
 from labapp.charts.encodings import FLUSH, NUMBER, Chart, axis_title, log_axis, of_run, outward, ticks_along, zoom_along
 
 APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
@@ -65,7 +65,7 @@ def heatmap_chart(
         layers.append(strips.encode(tooltip=told))
     bad = shown[shown["state"] != "finite"].assign(mark=lambda rows: rows["state"])
     beyond = beyond_cells(bad, sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=0.8, clip=True)
-    whole = layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS)
+    whole = layered(layers, beyond, "color", "stroke", height=height)
     return whole.properties(width="container", title=str(cells["run"].iloc[0]))
 
 

@@ -6,7 +6,6 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.colours import ON_CANVAS
 from labapp.charts.encodings import INSET, Chart, of_run, ticks_along, zoom_along
 
 
@@ -56,5 +55,5 @@ def lifetimes_chart(spans: pd.DataFrame, steps: tuple[int, int], depths: tuple[i
         .mark_point(filled=False, size=22, color=palette.MUTED, opacity=1, clip=True)
         .encode(x="end:Q", y="middle:Q", tooltip=tooltip)
     )
-    drawn = alt.layer(bars.add_params(zoom_along()), back, usermeta=ON_CANVAS)
+    drawn = alt.layer(bars.add_params(zoom_along()), back)
     return drawn.properties(height=height, width="container")

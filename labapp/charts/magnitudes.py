@@ -12,7 +12,7 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.beyond import layered, marked, marks
-from labapp.charts.colours import ON_CANVAS, colour_scale, tiles
+from labapp.charts.colours import colour_scale, tiles
 from labapp.charts.encodings import INSET, NUMBER, Chart, of_run, of_step, ticks_along, zoom_along
 
 APART = {"zero": palette.MARKS["zero"].colour, "NaN or infinite": palette.ALARM}  # bins that have no magnitude
@@ -71,7 +71,7 @@ def histogram_chart(bins: pd.DataFrame, height: int = 300) -> Chart:
                 opacity=alt.Opacity("strength:Q", scale=None, legend=None),
             )
         )  # fmt: skip
-    return layered(layers, beyond, "color", height=height, usermeta=ON_CANVAS).properties(width="container")
+    return layered(layers, beyond, "color", height=height).properties(width="container")
 
 
 def spread_chart(rows: pd.DataFrame, height: int = 300) -> Chart:

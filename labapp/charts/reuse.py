@@ -11,7 +11,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import NO_VALUE, layered
 from labapp.charts.beyond import cells as beyond_cells
-from labapp.charts.colours import ON_CANVAS, colour_bar, colour_scale
+from labapp.charts.colours import colour_bar, colour_scale
 from labapp.charts.encodings import NUMBER, Chart, ticks_along
 
 SHORT = {"transition": "T", "classifier": "C"}  # targets that are framed
@@ -72,7 +72,7 @@ def reuse_chart(
     beyond = beyond_cells(bad[~fine], {"x": x, "y": y}, [*tooltip, alt.Tooltip("mark:N", title=unit)], strokeWidth=0)
     size: dict[str, Any] = {"width": width or "container"}
     head = {"title": alt.Title(title, anchor="start", fontSize=13)} if title else {}
-    return layered(layers, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(**size, **head)
+    return layered(layers, beyond, "color", "stroke", height=height).properties(**size, **head)
 
 
 def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Chart:

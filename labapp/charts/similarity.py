@@ -8,7 +8,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import NO_VALUE, layered
 from labapp.charts.beyond import cells as beyond_cells
-from labapp.charts.colours import ON_CANVAS, colour_scale, tiles
+from labapp.charts.colours import colour_scale, tiles
 from labapp.charts.encodings import NUMBER, Chart
 
 LABELS = 8  # named layers of an axis
@@ -41,7 +41,7 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
     squares = [tiles(shown[known], sides, "cka", colour_scale((0, 1)), stroke=0.6).encode(tooltip=tooltip)]
     bad = shown[~known].assign(mark=names[~known].replace("NaN", NO_VALUE))
     beyond = beyond_cells(bad, sides, [*tooltip, alt.Tooltip("mark:N", title="CKA")], strokeWidth=0.6)
-    return layered(squares, beyond, "color", "stroke", height=height, usermeta=ON_CANVAS).properties(width="container")
+    return layered(squares, beyond, "color", "stroke", height=height).properties(width="container")
 
 
 def _whole(places: pd.Series, turned: bool = False) -> alt.Scale:

@@ -9,7 +9,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.beyond import layered
-from labapp.charts.colours import ON_CANVAS, Domain, colour_scale, tiles
+from labapp.charts.colours import Domain, colour_scale, tiles
 from labapp.charts.encodings import NUMBER, Chart, of_run, of_step, ticks_along
 
 QUANTITY = "surface_loss"
@@ -47,7 +47,5 @@ def surface_chart(rows: pd.DataFrame, domain: Domain, height: int = 380) -> Char
     middle = alt.Chart(pd.DataFrame({"alpha": [0.0], "beta": [0.0]}))
     cross = middle.mark_point(shape="cross", size=70, filled=True, color="white", stroke="black", strokeWidth=0.8)
     beyond = beyond_cells(shown[~good], sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=1, clip=True)
-    whole = layered(
-        [squares, cross.encode(x="alpha:Q", y="beta:Q")], beyond, "color", "stroke", height=height, usermeta=ON_CANVAS
-    )
+    whole = layered([squares, cross.encode(x="alpha:Q", y="beta:Q")], beyond, "color", "stroke", height=height)
     return whole.properties(width="container", title=str(rows["run"].iloc[0]))

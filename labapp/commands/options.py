@@ -104,6 +104,7 @@ def _unknown(word: str, name: str) -> str:
     known += ["--filter", "--tag", "--json"] * (name == "runs list") + ["--remove"] * (name == "runs tag")
     if name == "sweep":
         known += ["--dry-run", "--jobs", "--threads", "--retry-failed", "--engine", "--json", "--trust"]
+        known += ["--address", "--cpus-per-run", "--gpus-per-run", "--retries"]
     if name in ("train", "resume"):
         known += [
             "--probe",

@@ -160,10 +160,18 @@ class SeriesProgress:
         self._over.add(work)
         self.failed += bool(work.fault)
         name = self._known[work][0]
+        self._print(work, f"{name} failed: {work.fault}" if work.fault else f"{name}: done, {work.words}".rstrip(", "))
+
+    def _print(self, work: Work, line: str) -> None:
+        """Print a line about a work that has no bar any more."""
         if self._bars is not None and (bar := self._tasks.pop(work, None)) is not None:
             self._bars.remove_task(bar)
-        line = f"{name} failed: {work.fault}" if work.fault else f"{name}: done, {work.words}".rstrip(", ")
         (self._bars.console if self._bars else self._screen).print(f"[{self.done}/{self.total}] {line}")
+
+    def again(self, work: Work, other: Work) -> None:
+        """Say that a work was lost, and that another takes its place."""
+        self._known[other] = self._known.pop(work)
+        self._print(work, f"{self._known[other][0]}: {work.fault}; begun once more")
 
     def show(self, running: Sequence[Work]) -> None:
         """Show where those that run stand."""

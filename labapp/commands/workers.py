@@ -39,6 +39,8 @@ class Work:
         words: What it said last.
         value: What the function returned.
         fault: What it raised, in one sentence.
+        lost: Whether its process was lost, and it with it, so that it may be begun once more.
+        tries: How often it was.
     """
 
     function: Callable[..., Any]
@@ -47,6 +49,21 @@ class Work:
     words: str = ""
     value: Any = None
     fault: str = ""
+    lost: bool = False
+    tries: int = 0
+
+    def ended(self, kind: str, said: Any) -> None:
+        """Takes down how it ended, as `answer` says it.
+
+        Raises:
+            LabError: A mistake that others would meet as well.
+        """
+        if kind == "mistake":
+            raise LabError(said)
+        if kind == "fault":
+            self.fault = said
+        else:
+            self.value, self.share = said, 1.0
 
 
 @dataclass(eq=False)
@@ -118,18 +135,13 @@ class Workers:
         except (EOFError, OSError):
             worker.process.join()
             self._workers.remove(worker)
-            work.fault = f"the process ended by itself (exit code {worker.process.exitcode})"
+            work.fault, work.lost = f"the process ended by itself (exit code {worker.process.exitcode})", True
             return work
         if kind == "told":
             work.share, work.words = said
             return None
         worker.work = None
-        if kind == "mistake":
-            raise LabError(said[0])
-        if kind == "fault":
-            work.fault = said[0]
-        else:
-            work.value, work.share = said[0], 1.0
+        work.ended(kind, *said)
         return work
 
     def __enter__(self) -> Self:
@@ -164,18 +176,26 @@ def _serve(pipe: Connection) -> None:
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             function, arguments = pipe.recv()
-            pipe.send(_answer(function, arguments, pipe))
+            pipe.send(answer(function, arguments, lambda *said: pipe.send(("told", *said))))
 
 
-def _answer(function: Callable[..., Any], arguments: tuple[Any, ...], pipe: Connection) -> tuple[str, Any]:
+def answer(function: Callable[..., Any], arguments: tuple[Any, ...], send: Tell, pace: float = PACE) -> tuple[str, Any]:
+    """What becomes of a task in the process that works on it: "done" with its value, "fault" or "mistake" with words.
+
+    Args:
+        function: Of the task.
+        arguments: Of the task.
+        send: Tells whoever gave it how far it is.
+        pace: Seconds between two words.
+    """
     said = 0.0
 
     def tell(share: float, words: str) -> None:
         nonlocal said
-        if share >= 1 or time.monotonic() - said > PACE:
+        if share >= 1 or time.monotonic() - said > pace:
             said = time.monotonic()
             with contextlib.suppress(OSError):  # whoever asked is gone; what was begun is finished all the same
-                pipe.send(("told", share, words))
+                send(share, words)
 
     try:
         return "done", function(*arguments, tell)

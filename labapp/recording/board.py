@@ -212,16 +212,16 @@ class Board:
             self.energy(end, GRADIENT, held, readable(held))
         elif one and end is not None:
             self.gradients[end] += shortcut.numel()
-        if not (readable(branch) and readable(shortcut)):
+        if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
+            self.compiled.inner(branch, shortcut, self._at(row, PATHS), checked=True)
+        elif readable(branch) and readable(shortcut):
+            self._array[row, PATHS : PATHS + 4] += self.portable.inner(branch, shortcut).numpy()
+        else:
             found = self.launches.inner(branch, shortcut)
             self.pending.append(Pending("sums", row, PATHS, found))
             if one and end is not None:
                 self.pending.append(Pending("sums", end, GRADIENT, of_second(found)))
             return
-        if self.compiled and self.compiled.takes(branch) and self.compiled.takes(shortcut):
-            self.compiled.inner(branch, shortcut, self._at(row, PATHS), checked=True)
-        else:
-            self._array[row, PATHS : PATHS + 4] += self.portable.inner(branch, shortcut).numpy()
         if one and end is not None:
             self.shared.add((row, end))
 
@@ -248,15 +248,15 @@ class Board:
     def exponents(self, row: int, what: str, tensor: Tensor) -> None:
         """The histogram of magnitudes in powers of two."""
         key = (row, what)
-        if not readable(tensor):
-            self.pending.append(Pending("exponents", row, what, self.launches.exponents(tensor)))
-        elif self.compiled and self.compiled.takes(tensor):
+        if self.compiled and self.compiled.takes(tensor):
             if key not in self.counted:
                 self.counted[key] = torch.zeros(256, dtype=torch.int64, device="cpu")
             self.compiled.exponents(tensor, self.counted[key], checked=True)
-        else:
+        elif readable(tensor):
             found = self.portable.exponents(tensor)
             self.counted[key] = found + self.counted[key] if key in self.counted else found
+        else:
+            self.pending.append(Pending("exponents", row, what, self.launches.exponents(tensor)))
 
     def spread(self, row: int, what: str, tensor: Tensor) -> None:
         """Minimum and maximum, and values from which quartiles are estimated."""

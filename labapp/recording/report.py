@@ -128,5 +128,5 @@ def look(step: Step) -> Report:
     return Report(
         layers=tuple({"index": at, **row.about()} for at, row in enumerate(rows)),
         findings=tuple(Finding(what, tuple(dict.fromkeys(paths)), meaning) for what, paths, meaning in found if paths),
-        memory=buffers * WIDTH * 8 + step.weights.memory,
+        memory=buffers * WIDTH * 8 + step.launches.buffers.memory + step.weights.memory,
     )

@@ -118,9 +118,10 @@ class Weights:
             a.shape != b.shape or a.dtype != b.dtype or a.device != b.device for a, b in zip(kept, now, strict=True)
         ):
             kept = self._before = [torch.empty_like(w) for w in now]
-        for device in (devices := {w.device for w in now}):  # one launch for all of a device
-            here = [(a, b) for a, b in zip(kept, now, strict=True) if len(devices) == 1 or a.device == device]
-            torch._foreach_copy_([a for a, _ in here], [b for _, b in here])
+        devices = {w.device for w in now}
+        for device in devices:  # one launch for all of a device
+            here = [i for i, w in enumerate(now) if w.device == device] if len(devices) > 1 else range(len(now))
+            torch._foreach_copy_([kept[i] for i in here], [now[i] for i in here])
         self._before_computed = [each.now().detach().clone() for each in self._computed]
         self._holding = True
 
@@ -148,9 +149,10 @@ class Weights:
         """
         changed = []
         for position, _, version in self._state:
-            gradient = self.parameters[position].grad
-            if gradient is None:
+            whole = self.parameters[position].grad
+            if whole is None:
                 continue
+            gradient = local(whole) if self.sharded else whole
             if gradient._version == version:
                 return False
             changed.append(gradient)

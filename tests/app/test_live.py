@@ -1,9 +1,12 @@
 """What of a live page is drawn again, and when; and that a browser can keep its charts."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from labapp.app.live import PACE, SHARE, SLOWEST, Watched
+from labapp.app.live import BROWSER, PACE, PASS, RARE, SHARE, SLOWEST, Watched, rarely
 from labapp.config import Experiment, LabError
 from labapp.store import RunWriter
 from labapp.training.loop import train
@@ -29,7 +32,7 @@ def test_only_what_changed_is_drawn_and_what_was_drawn_is_paid_for():
     now = {"a": 1, "b": 1}
     watched = Watched({name: (lambda name=name: now[name], 1) for name in now}, spent=0.3, since=100.0)
     now["b"] = 2
-    wait = 0.3 / SHARE
+    wait = (0.3 * (1 + BROWSER) + PASS) / SHARE
     assert watched.due(100.0 + PACE) == []
     assert watched.every == SLOWEST  # no look can lead to anything before
     assert watched.due(95.0 + wait) == []
@@ -39,6 +42,23 @@ def test_only_what_changed_is_drawn_and_what_was_drawn_is_paid_for():
     assert watched.due(102.0 + wait) == []  # its drawing is yet to come
     watched.states["b"] = watched.states["b"][0], 2
     assert watched.due(1e6) == []
+
+
+def test_what_changes_with_each_row_is_told_rarely_and_the_rest_at_once(monkeypatch):
+    now, said = {"rows": 0, "stand": "running"}, [1000.0]
+    monkeypatch.setattr(sys.modules[Watched.__module__], "time", SimpleNamespace(monotonic=lambda: said[0]))
+    state = rarely(lambda: now["rows"], lambda: now["stand"])
+    first = state()
+    now["rows"] = 1
+    said[0] += RARE - 1
+    assert state() == first
+    now["stand"] = "finished"
+    second = state()
+    assert second != first
+    now["rows"] = 2
+    assert state() == second
+    said[0] += RARE
+    assert state() != second
 
 
 def test_a_part_whose_run_is_gone_is_drawn_once_so_that_it_says_so():

@@ -1,11 +1,13 @@
 """How long does a reader wait, and what does reading cost? Measured in a browser, on archives made for it.
 
-    python -m tests.browser.measure                       # 1,000 runs and one of 110 layers × 10,000 steps: two minutes
+    python -m tests.browser.measure                       # 1,000 runs, one of 110 layers × 10,000 steps: five minutes
     python -m tests.browser.measure --runs 10000          # more runs
-    python -m tests.browser.measure --live                # what an open page costs a training: five minutes
+    python -m tests.browser.measure --live                # what an open page costs a training: eight minutes
+    python -m tests.browser.measure --maps                # how soon a map is there: two minutes
 
-A time is from the click to the page drawn whole, charts too. "First" is the first visit to a server that has just
-answered; "again" is the same page of the same tab later. Memory is the server's, with all its processes.
+A time is from the click, or the beginning of a visit, to the page drawn whole, charts too, by the browser's own clock.
+"First" is the first visit to a server that has just answered; "again" is the same page of the same tab later. Beside it
+stand the seconds of processor time that server and browser took. Memory is the server's, with all its processes.
 """
 
 import argparse
@@ -22,26 +24,74 @@ import psutil
 
 from labapp.commands.app import SERVER
 from labapp.store import list_runs
-from tests.browser.lab import PROJECT, Lab, chromium, opened, served, why_none
+from tests.browser.lab import DRAWN, PROJECT, Lab, chromium, opened, served, why_none
 from tests.large_run import large_run
 from tests.many_runs import many_runs
 
 PAGES = ("Gradient flow", "Signals", "Compare", "Grad-CAM", "Feature reuse", "Representation", "Architecture")
 QUIET = {"LABAPP_WARM": "0"}  # torch is not loaded meanwhile, as it is in the first seconds of a server
+WARMED = 20.0  # seconds
 WINDOW = 20.0  # seconds of training with the page open, and without it, in turn
 WATCHED = {"Overview": "", "Gradient flow": "gradient_flow", "Signals": "signals"}
+ROUNDS = 3  # of all pages that are watched
+REST = 0.7  # seconds after a page is drawn, in which what it began comes to its end
+STILL = 0.1  # seconds of processor time in two seconds that a server takes which does nothing
+# Since when the page has been drawn whole, and when somebody clicked or pressed a key last, in ms from its beginning.
+# The end of a script begins it anew: of a quick one no frame may have seen the beginning.
+CLOCK = f"""
+window.labClock = {{acted: 0, since: null, runs: 0}};
+for (const act of ['click', 'keydown'])
+  addEventListener(act, () => {{ labClock.acted = performance.now(); labClock.since = null; }}, true);
+const labTick = () => {{
+  const whole = window.labRuns > 0 && ({DRAWN})();
+  if (!whole || labClock.runs !== window.labRuns) labClock.since = null;
+  if (whole) labClock.since ??= performance.now();
+  labClock.runs = window.labRuns;
+  requestAnimationFrame(labTick);
+}};
+requestAnimationFrame(labTick);
+"""
+# When somebody clicks first from here on, and when a map is there.
+FIRST_MAP = """map => {
+  window.labMap = {clicked: null, there: null};
+  addEventListener('click', () => { labMap.clicked ??= performance.now(); }, {capture: true});
+  const look = () => {
+    if (labMap.clicked !== null && document.querySelector(map)?.complete) labMap.there = performance.now();
+    else requestAnimationFrame(look);
+  };
+  look();
+}"""
+MAP = '[data-testid="stMain"] .maps img'
 
 
-def timed(act: Callable[[], object]) -> float:
-    """Seconds until it is done."""
-    start = time.perf_counter()
-    act()
-    return time.perf_counter() - start
-
-
-def say(what: str, seconds: float, wanted: float | None = None) -> None:
+def say(what: str, seconds: float, wanted: float | None = None, more: str = "") -> None:
     """One line of the table."""
-    print(f"{what:58s} {seconds:7.2f} s" + (f"   (asked: {wanted:g} s)" if wanted else ""), flush=True)
+    print(f"{what:58s} {seconds:7.2f} s{f'   (asked: {wanted:g} s)' if wanted else ''}{more}", flush=True)
+
+
+def measured(lab: Lab, what: str, act: Callable[[], object], wanted: float | None = None) -> None:
+    """Do something, and say how long it took until the page was drawn, and what that cost."""
+    before = worked()
+    seconds = timed(lab, act)
+    lab.page.wait_for_timeout(1000 * REST)
+    after = worked()
+    costs = ", ".join(f"{name} {after[name] - before[name]:.2f}" for name in after)
+    say(what, seconds, wanted, f"   processor: {costs}")
+
+
+def timed(lab: Lab, act: Callable[[], object]) -> float:
+    """Seconds from the click, or the beginning of the visit, until the page was drawn."""
+    act()
+    lab.page.wait_for_function("labClock.since !== null")
+    return float(lab.page.evaluate("labClock.since - labClock.acted")) / 1000
+
+
+@contextlib.contextmanager
+def clocked(browser: object, address: str) -> Iterator[Lab]:
+    """A tab that notes when it was drawn."""
+    with opened(browser, address) as lab:
+        lab.page.add_init_script(CLOCK)
+        yield lab
 
 
 def begun(word: str) -> Iterator[psutil.Process]:
@@ -70,43 +120,80 @@ def worked() -> dict[str, float]:
 
 
 def overview(root: Path, count: int) -> None:
-    """The archive as a whole."""
+    """The archive as a whole: while the numbers of its runs are read behind the pages, and when they are known."""
     first, again, choosing = (1.5, 0.4, 0.5) if count <= 1000 else (3.0, 0.5, 0.5)
-    with served(root, **QUIET) as address, chromium() as browser:
-        with opened(browser, address) as lab:
-            say(f"Overview of {count:,} runs, first", timed(lab.visit), first)
-        with opened(browser, address) as lab:
-            say(f"Overview of {count:,} runs, another visitor", timed(lab.visit), first)
-            lab.go("Method")
-            say(f"Overview of {count:,} runs, again", timed(lambda: lab.go("Overview")), again)
-            say("search among them", timed(lambda: search(lab, "residual depth=56")), choosing)
-        print(f"memory of the server: {memory():,.0f} MiB", flush=True)
+    about = f"Overview of {count:,} runs"
+    for known in (False, True):
+        when = ", numbers known" if known else ""
+        with served(root, **QUIET) as address, chromium() as browser:
+            with clocked(browser, address) as lab:
+                measured(lab, f"{about}, first{when}", lab.visit, first)
+                if known:
+                    quiet(lab)
+            with clocked(browser, address) as lab:
+                measured(lab, f"{about}, another visitor{when}", lab.visit, first)
+                for _ in range(2):
+                    lab.go("Method")
+                    measured(lab, f"{about}, again{when}", lambda lab=lab: lab.go("Overview"), again)
+                measured(lab, f"search among them{when}", lambda lab=lab: search(lab, "residual depth=56"), choosing)
+                measured(lab, f"choosing one of them{when}", lambda lab=lab: choose_first(lab), choosing)
+                if not known:
+                    wait_for_numbers(lab)
+            print(f"memory of the server: {memory():,.0f} MiB", flush=True)
+
+
+def quiet(lab: Lab) -> None:
+    """Wait until the server does nothing."""
+    end, before = time.monotonic() + 300, -1.0
+    while worked()["server"] - before >= STILL and time.monotonic() < end:
+        before = worked()["server"]
+        lab.page.wait_for_timeout(2000)
+
+
+def wait_for_numbers(lab: Lab) -> None:
+    """Wait until the numbers of all runs are read and written down, as the table of all runs says."""
+    end = time.monotonic() + 900
+    while "still being read" in lab.text() and time.monotonic() < end:
+        lab.page.wait_for_timeout(2000)
+    quiet(lab)
+
+
+def choose_first(lab: Lab) -> None:
+    """Choose the first run that the search found, by the mark of its row in the table of all runs."""
+    table = lab.page.locator('[data-testid="stMain"] [data-testid="stDataFrame"]').last
+    table.scroll_into_view_if_needed()
+    lab.after(lambda: table.click(position={"x": 18, "y": 54}))
 
 
 def search(lab: Lab, words: str) -> None:
     """Type into the search of the table of all runs."""
-    box = lab.page.locator('[data-testid="stMain"] [data-testid="stTextInput"] input').first
+    box = lab.page.get_by_role("textbox", name="Search", exact=True)
     box.fill(words)
-    lab.after(lambda: box.press("Enter"))
+    box.press("Enter")
+    lab.page.get_by_text(" runs fit.").wait_for()
 
 
 def large(root: Path, run_id: str) -> None:
     """Every page of one large run."""
-    with served(root, **QUIET) as address, chromium() as browser, opened(browser, address) as lab:
+    with served(root, **QUIET) as address, chromium() as browser, clocked(browser, address) as lab:
         lab.visit("method")  # the server has begun, and has read nothing
         lab.visit("", runs=run_id)
         for title in PAGES:
-            say(f"{title} of the large run, first", timed(lambda title=title: lab.go(title)), 2.0)
+            measured(lab, f"{title} of the large run, first", lambda title=title: lab.go(title), 2.0)
             lab.go("Overview")
-            say(f"{title} of the large run, again", timed(lambda title=title: lab.go(title)), 0.5)
+            measured(lab, f"{title} of the large run, again", lambda title=title: lab.go(title), 0.5)
             slider = lab.page.locator('[data-testid="stMain"] input[type="range"]')
             if slider.count():
                 slider.first.focus()
                 keys = ["ArrowRight", "ArrowLeft"] * 2
                 if slider.first.evaluate("each => each.value === each.max"):
                     keys.reverse()
-                moves = [timed(lambda key=key: lab.after(lambda: lab.page.keyboard.press(key))) for key in keys]
-                say(f"{title} of the large run, another step", statistics.median(moves), 0.5)
+                before = worked()
+                moves = [timed(lab, lambda key=key: lab.after(lambda: lab.page.keyboard.press(key))) for key in keys]
+                lab.page.wait_for_timeout(1000 * REST)
+                costs = ", ".join(f"{name} {(worked()[name] - before[name]) / len(keys):.2f}" for name in before)
+                step = f"{title} of the large run, another step"
+                say(step, statistics.median(moves), 0.5, f"   processor, each: {costs}")
         print(f"memory of the server: {memory():,.0f} MiB", flush=True)
 
 
@@ -130,22 +217,32 @@ def live(root: Path) -> None:
         while not list_runs(root) or list_runs(root)[0].progress[0] < 20:
             time.sleep(0.5)
         run = list_runs(root)[0]
-        ratios = []
-        for title in (*WATCHED, *WATCHED):
-            before, _ = window(run)
+        with opened(browser, address) as lab:
+            lab.visit("", runs=run.id)
+            time.sleep(WARMED)  # torch is loaded behind the first page, once in a server's life
+        ratios: dict[str, list[float]] = {title: [] for title in WATCHED}
+        shares: dict[str, list[dict[str, float]]] = {title: [] for title in WATCHED}
+        before, idle = window(run)
+        print("unwatched: " + ", ".join(f"{name} {100 * share:.2f} % of one core" for name, share in idle.items()))
+        for title in list(WATCHED) * ROUNDS:
             with opened(browser, address) as lab:
                 lab.visit(WATCHED[title], runs=run.id)
                 time.sleep(5.0)  # it has been drawn, and moves on from here
-                watched, shares = window(run)
+                watched, took = window(run)
             after, _ = window(run)
             alone = (before + after) / 2
-            ratios.append(watched / alone)
+            before = after
+            ratios[title].append(watched / alone)
+            shares[title].append(took)
             print(
-                f"{title:15s} {watched:6.2f} steps a second watched, {alone:6.2f} not: {ratios[-1]:.3f}; "
-                + ", ".join(f"{name} {100 * share:5.2f} % of one core" for name, share in shares.items()),
+                f"{title:15s} {watched:6.2f} steps a second watched, {alone:6.2f} not: {watched / alone:.3f}; "
+                + ", ".join(f"{name} {100 * share:5.2f} % of one core" for name, share in took.items()),
                 flush=True,
             )
-    print(f"a training that is watched runs at {statistics.median(ratios):.3f} of its speed, as the median")
+        for title in WATCHED:
+            both = statistics.median(sum(took.values()) for took in shares[title])
+            speed = statistics.median(ratios[title])
+            print(f"{title:15s} medians: {speed:.3f} of its speed (asked: 0.97), {100 * both:.2f} % of one core")
 
 
 def window(run) -> tuple[float, dict[str, float]]:
@@ -157,20 +254,39 @@ def window(run) -> tuple[float, dict[str, float]]:
     return (run.progress[0] - begin) / seconds, {name: (after[name] - before[name]) / seconds for name in after}
 
 
+def maps(root: Path) -> None:
+    """From the click on Grad-CAM to the first map, in a server that somebody opened a while ago."""
+    net = ["--family", "residual", "--depth", "20", "--steps", "20", "--checkpoints", "2", "--device", "cpu"]
+    for seed in range(2):
+        command = [sys.executable, "-m", "labapp", "train", *net, "--seed", str(seed), "--root", str(root)]
+        subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=True)
+    with served(root) as address, chromium() as browser, clocked(browser, address) as lab:
+        lab.visit()
+        time.sleep(WARMED)
+        quiet(lab)
+        for which in ("first", "again"):
+            lab.page.evaluate(FIRST_MAP, MAP)
+            lab.go("Grad-CAM")
+            lab.page.wait_for_selector(MAP)
+            say(f"Grad-CAM, the {which} map", float(lab.page.evaluate("labMap.there - labMap.clicked")) / 1000, 2.0)
+            lab.go("Method")
+
+
 def main() -> int:
     """Make the archives and measure."""
     parser = argparse.ArgumentParser(description="Measure how long a reader of the app waits.")
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=10_000, help="recorded steps of the large run")
     parser.add_argument("--live", action="store_true", help="what an open page costs a training")
+    parser.add_argument("--maps", action="store_true", help="how soon a map is there")
     asked = parser.parse_args()
     if reason := why_none():
         print(reason)
         return 2
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "runs"
-        if asked.live:
-            live(root)
+        if asked.live or asked.maps:
+            (live if asked.live else maps)(root)
             return 0
         print(f"making {asked.runs:,} runs, and one of 110 layers × {asked.steps:,} steps …", flush=True)
         many_runs(root, asked.runs)

@@ -6,7 +6,7 @@ from labapp.commands.workers import Work
 
 
 class InProcess:
-    def __init__(self, jobs, threads):
+    def __init__(self, *_):
         self.waiting = deque()
         self.running = []
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -182,8 +183,18 @@ def test_dry_run_estimates_by_runs_of_the_archive_without_torch(here, capsys):
         (["nothing.yaml"], "the sweep nothing.yaml cannot be read: No such file or directory"),
         (["tiny.yaml", "--jobs", "0"], "--jobs is a number from 1 on, so it cannot be 0"),
         (["tiny.yaml", "--threads", "-1"], "--threads is a number from 1 on"),
-        (["tiny.yaml", "--engine", "locl"], "unknown engine 'locl'; there is local (did you mean 'local'?)"),
-        (["tiny.yaml", "--retry"], "`labapp sweep` has no option --retry (did you mean '--retry-failed'?)"),
+        (["tiny.yaml", "--engine", "locl"], "unknown engine 'locl'; there are local and ray (did you mean 'local'?)"),
+        (["tiny.yaml", "--retries", "-1"], "--retries is a number from 0 on, so it cannot be -1"),
+        (["tiny.yaml", "--address", "a:1"], "--address is of a cluster, so it goes with --engine ray"),
+        (
+            ["tiny.yaml", "--engine", "ray", "--cpus-per-run", "0"],
+            "--cpus-per-run is a number above 0, so it cannot be 0",
+        ),
+        (
+            ["tiny.yaml", "--engine", "ray", "--gpus-per-run", "1.5"],
+            "or a share of one GPU such as 0.5, so it cannot be 1.5",
+        ),
+        (["tiny.yaml", "--retry-faild"], "`labapp sweep` has no option --retry-faild (did you mean '--retry-failed'?)"),
         (["code.yaml"], "code.yaml, line 2 asks for the code of module 'mine'"),
         (["wrong.yaml"], "wrong.yaml, line 2: unknown quantity 'lesion'"),
     ],
@@ -226,3 +237,51 @@ def test_a_run_that_another_process_trains_is_waited_for(here, capsys, monkeypat
     assert "tiny: 1 finished" in out
     assert len(looks) == 1
     assert [run.id for run in list_runs("runs")] == ["other"]
+
+
+class Losing(InProcess):
+    """Loses every training once, behind its end."""
+
+    def finished(self, look=lambda: None):
+        for work in super().finished(look):
+            if not work.tries:
+                work.value, work.fault, work.lost = None, "its worker was lost", True
+            yield work
+
+
+def test_what_is_lost_with_its_process_is_begun_once_more(here, capsys, monkeypatch):
+    monkeypatch.setitem(ENGINES, "local", Losing)
+    spec = written(here, "seeds: [0, 1]")
+    said = told([spec, "--retries", "0"], capsys)
+    assert [each["faults"] for each in said["experiments"]] == [["its worker was lost"]] * 2
+    out, _ = typed([written(here, "seeds: [2]", "more.yaml")], capsys)
+    assert "[0/1] training residual-8 seed 2: its worker was lost; begun once more" in out
+    assert "[1/1] training residual-8 seed 2: done" in out
+    assert len(list_runs("runs")) == 3
+
+
+def test_of_two_sweeps_that_begin_a_run_at_one_moment_one_trains_it_and_the_other_waits(here, capsys, monkeypatch):
+    """The first look of a task is from before the other's run was made."""
+    spec = written(here)
+    (planned,) = read(spec).planned
+    name = standings([planned.experiment], opened("runs"))[0].next_id
+    others = []
+
+    def beaten(*arguments, run_id, **options):
+        others.append(RunWriter.create("runs", planned.experiment, run_id=run_id, environment={"images": {}}))
+        return train(*arguments, run_id=run_id, **options)
+
+    monkeypatch.setattr("labapp.training.loop.train", beaten)
+    monkeypatch.setattr("labapp.commands.sweep.working.PACE", 0.123)
+    sleep = time.sleep
+
+    def ends(seconds):  # of the command itself; whatever else waits does so
+        if seconds == 0.123:
+            others[0].finish()
+        sleep(seconds)
+
+    monkeypatch.setattr("labapp.commands.sweep.working.time.sleep", ends)
+    out, _ = typed([spec], capsys)
+    assert "another process is at it" in out
+    assert "tiny: 1 finished" in out
+    assert [run.id for run in list_runs("runs")] == [name]

@@ -72,6 +72,7 @@ def test_the_same_command_goes_on(spec, tmp_path, monkeypatch, capsys):
         os.kill(lost.attempts[-1]["pid"], signal.SIGKILL)
         kept = run_of(third, root, process)
         process.kill()
+        assert "the process ended by itself (exit code -9); begun once more" in process.communicate()[0]
     assert Run(run.path).status == "finished"
     assert Run(lost.path).status == "interrupted"
 

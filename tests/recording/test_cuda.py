@@ -5,6 +5,7 @@ Skipped where there is none.
 
 import copy
 import gc
+import math
 from functools import partial
 
 import pytest
@@ -15,6 +16,7 @@ from torch import nn
 from labapp.config import Experiment
 from labapp.nets import build
 from labapp.recording import Recorder, every
+from labapp.recording import recorder as recorder_module
 from labapp.training.loop import resume, train
 from tests.recording.ill import chain, first
 from tests.recording.nets import batch, optimizer_of
@@ -167,6 +169,28 @@ def test_gradients_are_divided_by_the_loss_scale_and_skipped_steps_told(fused):
             right = parameter.grad.double().norm().item() / 2.0**14
             assert row.weight_grad_norm == pytest.approx(right, rel=1e-3, abs=1e-7)
     assert totals.set_index("step")["skipped"].tolist() == [0, 1, 0]
+
+
+def test_a_recorded_step_makes_nobody_wait(monkeypatch):
+    """Every wait for the GPU raises, in our hooks too, where it would cost the step its record."""
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", math.inf)  # a flush waits for its one copy
+    model, (x, y) = residual(), images()
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    options = {"histograms": every(1), "spreads": every(1), "gradient_noise": True}
+    with Recorder(model, optimizer, when=every(2), **options) as recorder:
+        for _ in range(16):
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                with recorder.step():
+                    optimizer.zero_grad()
+                    for part in (slice(0, 2), slice(2, 4)):
+                        (F.cross_entropy(model(x[part]), y[part]) / 2).backward()
+                    optimizer.step()
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.synchronize()
+    assert recorder.cost["missing_steps"] == []
+    assert recorder.cost["device_share_low"] <= recorder.cost["device_share"] <= recorder.cost["device_share_high"]
 
 
 def test_nothing_stays_on_the_gpu():

@@ -8,6 +8,7 @@ from torch import nn
 
 from labapp.recording import Recorder, every
 from labapp.recording.kernels import Launches, memory, slots
+from labapp.recording.values import _summed
 from tests.recording.nets import hooks_of
 from tests.recording.scenarios import data, mlp
 from tests.recording.witness import norm
@@ -99,6 +100,14 @@ def test_sums_about_the_mean_whatever_the_number_of_values(monkeypatch):
         assert found[1] == pytest.approx(x.double().square().sum().item(), rel=1e-7)
         assert found[2:].tolist() == [len(x), 0]
     assert ill.numbers()[3] == 2
+
+
+def test_a_sparse_gradient_is_added_up_without_a_look_at_it():
+    indices = torch.tensor([[1, 0, 1, 3], [2, 2, 2, 0]])
+    sparse = torch.sparse_coo_tensor(indices, data(0, 4, 5), (4, 3, 5), check_invariants=True)
+    found = _summed(sparse)  # as on a device, which would be asked for the number of distinct rows
+    assert norm([found]) == pytest.approx(norm([sparse.to_dense()]), rel=1e-6)
+    assert found.shape == (12, 5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

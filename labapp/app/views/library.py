@@ -17,6 +17,7 @@ import streamlit as st
 
 from labapp import app, frames, palette
 from labapp.app.archive import asked, look_inside
+from labapp.app.live import rarely
 from labapp.app.numbers import ArchiveNumbers, numbers_of
 from labapp.app.picking import chosen, take
 from labapp.app.views.library_filters import conditions
@@ -44,7 +45,7 @@ def show(archive: app.OpenArchive) -> None:
         if entry is not None and entry.seen == run.seen and not numbers.kept.is_current(entry):
             numbers.learn(entry, app.summary(run))
     reading = bool(numbers.missing)  # behind the page, also where nothing runs
-    shown = partial(_shown, archive.listing)
+    shown = rarely(partial(_shown, archive.listing), partial(_standing, archive.listing))
     (st.fragment(_table, run_every=PACE) if reading else app.live(_table, "library", state=shown))(reading)
     act(archive)
 
@@ -53,6 +54,11 @@ def _shown(listing: Listing) -> tuple[object, int]:
     """What has to change for the table to change."""
     now, _ = look_inside(listing.root)
     return now, numbers_of(now).version
+
+
+def _standing(listing: Listing) -> object:
+    """What it shows at once: which runs there are, and how they stand."""
+    return look_inside(listing.root)[0].standing
 
 
 def _table(reading: bool) -> None:

@@ -166,6 +166,7 @@ def _multiple(
         f"{about.title} of every layer against relative depth, for {listed(rows['run'].unique())}",
         rows,
         said=words,
+        seen=True,
     )
 
 

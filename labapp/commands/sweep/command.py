@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json as json_
+import math
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import Annotated
 
 from tyro.conf import Positional, arg
@@ -13,12 +15,21 @@ from tyro.conf import Positional, arg
 from labapp.commands.options import Root, Trust
 from labapp.commands.progress import console
 from labapp.commands.sweep import estimating
-from labapp.commands.sweep.engines import ENGINES
+from labapp.commands.sweep.engines import ENGINES, Means
 from labapp.commands.sweep.measuring import require_known
 from labapp.commands.sweep.reports import as_json, forecast, outcome
-from labapp.commands.sweep.working import Standings, work_off
+from labapp.commands.sweep.working import RETRIES, Standings, work_off
 from labapp.commands.workers import cores
-from labapp.config import LabError, listed, nearest, permissions, require_trust, require_writing
+from labapp.config import (
+    LabError,
+    is_remote,
+    listed,
+    nearest,
+    permissions,
+    place,
+    require_trust,
+    require_writing,
+)
 from labapp.config.sweeps import Sweep, read
 
 SpecWord = Annotated[str, arg(metavar="SPEC", help="a YAML file of lists and grids of experiments")]
@@ -32,6 +43,29 @@ ThreadsOption = Annotated[
 DryOption = Annotated[bool, arg(help="say what would run, what is there, and about how long it takes")]
 RetryOption = Annotated[bool, arg(help="try again what failed or diverged")]
 EngineOption = Annotated[str, arg(metavar="NAME", help=f"who computes: {listed(ENGINES, 'or')}")]
+AddressOption = Annotated[
+    str,
+    arg(
+        metavar="HOST:PORT",
+        help="the Ray cluster: that of its head, or auto on one of its nodes "
+        "(default: RAY_ADDRESS, else Ray is begun on this machine)",
+        help_behavior_hint="",
+    ),
+]
+CpusOption = Annotated[
+    float | None,
+    arg(metavar="N", help="CPUs of the cluster that each run takes (default: its threads)", help_behavior_hint=""),
+]
+GpusOption = Annotated[
+    float | None,
+    arg(
+        metavar="N",
+        help="GPUs that each takes, or the share of one; with 0 it sees none "
+        "(default: 1 where an experiment asks for a GPU, else 0)",
+        help_behavior_hint="",
+    ),
+]
+RetriesOption = Annotated[int, arg(metavar="N", help="how often a run goes on whose process or node was lost")]
 JsonOption = Annotated[bool, arg(help="print JSON; progress goes to stderr")]
 
 
@@ -42,6 +76,10 @@ def sweep(
     threads: ThreadsOption = None,
     retry_failed: RetryOption = False,
     engine: EngineOption = "local",
+    address: AddressOption = "",
+    cpus_per_run: CpusOption = None,
+    gpus_per_run: GpusOption = None,
+    retries: RetriesOption = RETRIES,
     json: JsonOption = False,
     trust: Trust = (),
     root: Root = "runs",
@@ -63,36 +101,38 @@ def sweep(
         if number is not None and number < 1:
             raise LabError(f"--{name} is a number from 1 on, so it cannot be {number}")
     if engine not in ENGINES:
-        raise LabError(f"unknown engine '{engine}'; there is {listed(ENGINES)}{nearest(engine, ENGINES)}")
+        raise LabError(f"unknown engine '{engine}'; there are {listed(ENGINES)}{nearest(engine, ENGINES)}")
+    _require_means(engine, address, cpus_per_run, gpus_per_run, retries)
     asked = read(spec)
     require_known(asked.planned)
     permissions.trust(trust)
-    each = threads or _usual_threads()
-    at_once = jobs or _usual_jobs(asked, each)
-    standings = Standings(asked, root, retry_failed)
+    screen = console(stderr=json)
+    means = _means(asked, Means(root, jobs, threads or _usual_threads(), address, say=screen.print), engine)
+    means = replace(means, cpus=cpus_per_run or means.cpus, gpus=means.gpus if gpus_per_run is None else gpus_per_run)
+    standings = Standings(asked, means.root, retry_failed)
     if dry_run:
-        screen = console(stderr=json)
         todo = [standing.experiment for standing in standings.todo]
         listing = standings.listing
         there = {*estimating.MADE, *(entry.experiment.imageset for entry in listing.entries if not entry.problem)}
-        costs = estimating.estimates(todo, estimating.paces(todo, listing), there, each, screen.print)
+        costs = estimating.estimates(todo, estimating.paces(todo, listing), there, means.threads, screen.print)
         if json:
-            sys.stdout.write(json_.dumps(as_json(standings, at_once, each, costs), ensure_ascii=False, indent=1) + "\n")
+            said = as_json(standings, means.at_once, means.threads, costs)
+            sys.stdout.write(json_.dumps(said, ensure_ascii=False, indent=1) + "\n")
         else:
-            forecast(screen, standings, at_once, each, costs)
+            forecast(screen, standings, means.at_once, means.threads, costs)
         return 0
     require_writing("a sweep")
     for planned in asked.planned:
         require_trust(planned.experiment.net, planned.at)
-    screen = console(stderr=json)
-    if at_once * each > cores():
-        screen.print(f"{at_once} trainings of {each} threads on {cores()} cores get in each other's way")
+    if not means.address and means.at_once * means.threads > cores():
+        some = f"{means.at_once} trainings of {means.threads} threads"
+        screen.print(f"{some} on {cores()} cores get in each other's way")
     began = time.monotonic()
-    faults = work_off(standings, screen, lambda: ENGINES[engine](at_once, each))
+    faults = work_off(standings, screen, lambda: ENGINES[engine](means), retries)
     seconds = time.monotonic() - began
     if json:
         sys.stdout.write(
-            json_.dumps(as_json(standings, at_once, each, faults=faults, seconds=seconds), indent=1) + "\n"
+            json_.dumps(as_json(standings, means.jobs, means.threads, faults=faults, seconds=seconds), indent=1) + "\n"
         )
     else:
         outcome(screen, standings, faults, seconds)
@@ -104,6 +144,30 @@ def _usual_threads() -> int:
     return int(said) if said.isdecimal() and int(said) else 1
 
 
-def _usual_jobs(asked: Sweep, threads: int) -> int:
-    on_gpu = any(each.experiment.device in ("gpu", "cuda", "mps") for each in asked.planned)
-    return 1 if on_gpu else max(1, cores() // threads)
+def _means(asked: Sweep, given: Means, engine: str) -> Means:
+    """What was given, and what follows for the rest from the engine and the experiments."""
+    on_gpu = any(planned.experiment.device in ("gpu", "cuda", "mps") for planned in asked.planned)
+    means = replace(given, cpus=float(given.threads), gpus=float(on_gpu))
+    if engine == "ray":
+        where = place(means.root)  # workers have a working folder of their own
+        root = means.root if is_remote(where) else str(where.resolve())
+        means = replace(means, root=root, address=means.address or os.environ.get("RAY_ADDRESS", ""))
+    return means if means.jobs or means.address else replace(means, jobs=1 if on_gpu else means.at_once)
+
+
+def _require_means(engine: str, address: str, cpus: float | None, gpus: float | None, retries: int) -> None:
+    """Whether what a cluster is asked for makes sense.
+
+    Raises:
+        LabError: If it does not.
+    """
+    given = {"address": address or None, "cpus-per-run": cpus, "gpus-per-run": gpus}
+    for name, value in given.items():
+        if value is not None and engine != "ray":
+            raise LabError(f"--{name} is of a cluster, so it goes with --engine ray")
+    if retries < 0:
+        raise LabError(f"--retries is a number from 0 on, so it cannot be {retries}")
+    if cpus is not None and not 0 < cpus < math.inf:
+        raise LabError(f"--cpus-per-run is a number above 0, so it cannot be {cpus:g}")
+    if gpus is not None and not (0 <= gpus <= 1 or (1 < gpus < math.inf and gpus == int(gpus))):
+        raise LabError(f"--gpus-per-run is a whole number, or a share of one GPU such as 0.5, so it cannot be {gpus:g}")

@@ -4,16 +4,20 @@ A task is one of the functions below with its arguments, all of which can be sen
 them with `add` and gives them back with `finished`, each as it ends, with what it returned or why it failed; more may
 be added meanwhile. Whatever engine works, the same sweep gives the same runs, since each is known by its content and
 computes with a fixed number of threads.
+
+What is common to all engines is above them: `working` decides what is to run, tags it, and begins once more what was
+lost with its process; a training finds for itself whether its run is there, interrupted or another's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
 
-from labapp.commands.workers import Tell, Work, Workers
+from labapp.commands.workers import Tell, Work, Workers, cores
 from labapp.config import Experiment, LabError
 from labapp.config.sweeps import ProbeWish
 from labapp.probes.catalogue import why_not
@@ -24,7 +28,10 @@ MEASURING = 0.3  # of the time of a training, for each that is measured afterwar
 
 
 class Engine(Protocol):
-    """What `labapp.commands.workers.Workers` is: within its block it has processes, on this machine or on others."""
+    """What `labapp.commands.workers.Workers` is: within its block it has processes, on this machine or on others.
+
+    A task that was lost with its process comes back with `lost`, like one that failed.
+    """
 
     @property
     def running(self) -> list[Work]:
@@ -44,7 +51,45 @@ class Engine(Protocol):
         """Ends what runs, at a whole step."""
 
 
-ENGINES: dict[str, Callable[[int, int], Engine]] = {"local": Workers}  # of so many tasks at a time, threads of each
+@dataclass(frozen=True)
+class Means:
+    """With what a sweep is computed.
+
+    Attributes:
+        root: The archive.
+        jobs: Tasks at a time; None for as many as there is room for.
+        threads: Of each.
+        address: Of the cluster; "" for this machine.
+        cpus: That each takes of a cluster.
+        gpus: That each takes, or the share of one.
+        say: Told what is to be known before it begins.
+    """
+
+    root: str
+    jobs: int | None = None
+    threads: int = 1
+    address: str = ""
+    cpus: float = 1.0
+    gpus: float = 0.0
+    say: Callable[[str], None] = print
+
+    @property
+    def at_once(self) -> int:
+        """Tasks at a time; where that is left to a cluster, as many as this machine has room for."""
+        return self.jobs or max(1, cores() // self.threads)
+
+
+def _on_this_machine(means: Means) -> Engine:
+    return Workers(means.at_once, means.threads)
+
+
+def _on_ray(means: Means) -> Engine:
+    from labapp.commands.sweep.cluster import Cluster
+
+    return Cluster(means)
+
+
+ENGINES: dict[str, Callable[[Means], Engine]] = {"local": _on_this_machine, "ray": _on_ray}
 
 
 class Trained(NamedTuple):
@@ -83,7 +128,10 @@ def train_one(
         try:
             run = _train(there, root, tag, hear)
         except LabError as error:
-            return Trained("", "failed", str(error))
+            now = standings([experiment], opened(root))[0]
+            if now.run is None or now.state not in ("running", "finished"):
+                return Trained("", "failed", str(error))
+            run = now.run  # another sweep was quicker by a moment
     state = standings([experiment], opened(root))[0].state
     if state != "finished":
         return Trained(str(run.path), state, run.message)

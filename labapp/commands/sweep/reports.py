@@ -95,7 +95,7 @@ def outcome(screen: Console, there: Standings, faults: Mapping[Experiment, Seque
 
 def as_json(
     there: Standings,
-    jobs: int,
+    jobs: int | None,
     threads: int,
     known: Costs | None = None,
     *,
@@ -104,7 +104,7 @@ def as_json(
 ) -> dict[str, Any]:
     """The same for programs; times in seconds."""
     told = [cost for each in there.todo if (cost := _left(each, known or {})) is not None]
-    whole = costs.together(told, jobs) if told else None
+    whole = costs.together(told, jobs) if told and jobs else None
     return {
         "sweep": there.sweep.name,
         "about": there.sweep.about,

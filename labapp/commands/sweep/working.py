@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -15,13 +16,15 @@ from labapp.commands.sweep import estimating
 from labapp.commands.sweep.engines import MEASURING, Engine, compare_two, measure_one, tag_run, train_one
 from labapp.commands.sweep.measuring import lacking, pairs
 from labapp.commands.workers import Work
-from labapp.config import Experiment
+from labapp.config import Experiment, shown
 from labapp.config.sweeps import Planned, Sweep
 from labapp.store import Listing, Run
 from labapp.training.sweeps import Standing, opened, standings
 
 PACE = 1.0  # seconds between two looks at what others train
+RETRIES = 2
 Faults = dict[Experiment, list[str]]  # what went wrong, in sentences
+Ended = Callable[[], Iterator[Work]]
 
 
 class Standings:
@@ -64,8 +67,15 @@ class Standings:
         return {planned: run for planned, run in there if run is not None}
 
 
-def work_off(there: Standings, screen: Console, engine: Callable[[], Engine]) -> Faults:
-    """Train what is to be trained, wait for what others train, then measure; returns what went wrong, by experiment."""
+def work_off(there: Standings, screen: Console, engine: Callable[[], Engine], retries: int = RETRIES) -> Faults:
+    """Train what is to be trained, wait for what others train, then measure; returns what went wrong, by experiment.
+
+    Args:
+        there: The experiments.
+        screen: Where it is told.
+        engine: Makes what works it off.
+        retries: How often what was lost with its process goes on in another one.
+    """
     faults: Faults = {}
     for standing in there.all:
         if standing.run is not None and there.sweep.tag not in there.listing.by_id[standing.run.id].labels.tags:
@@ -73,8 +83,9 @@ def work_off(there: Standings, screen: Console, engine: Callable[[], Engine]) ->
     _say_what_is_there(there, screen)
     try:
         with engine() as workers, SeriesProgress(screen) as display:
-            _train(there, workers, display, faults)
-            _compare(there, workers, display, faults)
+            ended = partial(_ended, workers, display, retries)
+            _train(there, workers, display, faults, ended)
+            _compare(there, workers, display, faults, ended)
     except KeyboardInterrupt:
         there.look()
         screen.print(
@@ -98,7 +109,7 @@ def _counted(there: Standings) -> str:
     return ", ".join(said) or "none there yet"
 
 
-def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults) -> None:
+def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults, ended: Ended) -> None:
     """Train and measure; then look whether others have trained what they were at, and go on with it if not.
 
     One seed of everything comes before the next, so that what is stopped is whole as far as it is; the longest first.
@@ -108,7 +119,7 @@ def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: F
     while True:
         for planned, run in there.runs.items():
             if planned.experiment not in measured and (wishes := lacking(run, planned)):
-                work = workers.add(measure_one, str(run.path), wishes)
+                work = workers.add(measure_one, shown(run.path), wishes)
                 display.expect(work, f"measuring {planned.label}", costs[planned.experiment] * MEASURING)
             measured.add(planned.experiment)
         for standing in sorted(there.todo, key=lambda each: (each.experiment.seed, -costs[each.experiment])):
@@ -117,9 +128,11 @@ def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: F
             work = workers.add(train_one, planned.experiment, there.root, there.sweep.tag, there.retry, planned.probes)
             cost = costs[planned.experiment] * (1 + MEASURING * bool(planned.probes))
             display.expect(work, f"training {planned.label}", cost)
-        for work in workers.finished(lambda: display.show(workers.running)):
+        for work in ended():
             if work.function is train_one:
                 _trained(work, display, faults)
+                if work.value is not None and work.value.state == "running":
+                    there.tried.discard(work.arguments[0])  # goes on here if whoever trains it does not come to its end
                 if work.value is not None and work.value.state == "finished":
                     measured.add(work.arguments[0])
             else:
@@ -131,6 +144,17 @@ def _train(there: Standings, workers: Engine, display: SeriesProgress, faults: F
             time.sleep(PACE)
 
 
+def _ended(workers: Engine, display: SeriesProgress, retries: int) -> Iterator[Work]:
+    """The works, each as it ends; one that was lost with its process is begun once more, and goes on where it was."""
+    for work in workers.finished(lambda: display.show(workers.running)):
+        if work.lost and work.tries < retries:
+            again = workers.add(work.function, *work.arguments)
+            again.tries = work.tries + 1
+            display.again(work, again)
+        else:
+            yield work
+
+
 def _trained(work: Work, display: SeriesProgress, faults: Faults) -> None:
     """Write down how a training ended."""
     said = [work.fault]
@@ -140,6 +164,8 @@ def _trained(work: Work, display: SeriesProgress, faults: Faults) -> None:
             work.fault = words or "it lost a part of its record"
         elif state == "finished":
             work.words = words
+        elif state == "running":
+            work.words = "another process is at it"
         else:
             work.words = f"{state} ({words})" if words else state
         said = [work.fault, *unmeasured]
@@ -156,12 +182,12 @@ def _measured(work: Work, display: SeriesProgress, faults: Faults) -> None:
         faults.setdefault(experiment, []).extend(said)
 
 
-def _compare(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults) -> None:
+def _compare(there: Standings, workers: Engine, display: SeriesProgress, faults: Faults, ended: Ended) -> None:
     """Compare the layers of runs that differ in their seed, where that is asked for."""
     for planned, run, other, wish in pairs(there.sweep.planned, there.runs):
-        work = workers.add(compare_two, str(run.path), str(other.path), wish)
+        work = workers.add(compare_two, shown(run.path), shown(other.path), wish)
         display.expect(work, f"comparing {planned.label} with seed {other.experiment.seed}", 1.0)
-    for work in workers.finished(lambda: display.show(workers.running)):
+    for work in ended():
         _measured(work, display, faults)
 
 

@@ -99,6 +99,11 @@ class DeviceBuffer:
         self._memory[:used].copy_(before[:used])
 
     @property
+    def memory(self) -> int:
+        """Its bytes."""
+        return 8 * self._words
+
+    @property
     def used(self) -> bool:
         """Whether anything was written since the last copy."""
         return self._used > 0
@@ -134,6 +139,11 @@ class Buffers:
         if found is None:
             found = self._of[device] = DeviceBuffer(device)
         return found
+
+    @property
+    def memory(self) -> int:
+        """Bytes on all devices together."""
+        return sum(buffer.memory for buffer in self._of.values())
 
     def land(self) -> None:
         """Brings everything to the host: one copy a device, all under way before the first is waited for."""

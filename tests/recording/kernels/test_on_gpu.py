@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from labapp.recording.kernels import on_gpu
 
 PROGRAM = """
 import math
@@ -75,3 +78,8 @@ def test_against_float64_in_tritons_interpreter() -> None:
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert done.stdout == "right\n", done.stderr
+
+
+def test_kernels_that_do_not_work_are_done_without() -> None:
+    assert on_gpu.working(99) is None  # no machine has this device
+    assert on_gpu.reductions(torch.ones(3)) is None
