@@ -114,7 +114,7 @@ def draw(table: pd.DataFrame, out: Path) -> None:
     """Write the figure."""
     slopes = growth(table)
     with paper():
-        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, WIDTH * 0.42), layout="constrained")
+        figure, axes = plt.subplots(1, 2, figsize=(WIDTH, WIDTH * 0.6), layout="constrained")
         for ax, (of, label) in zip(
             axes, {"runs": "runs in the archive", "rows": "layers × steps of a run"}.items(), strict=True
         ):
@@ -122,7 +122,9 @@ def draw(table: pd.DataFrame, out: Path) -> None:
                 rows = rows.sort_values("size")
                 ax.loglog(rows["size"], rows["cpu_seconds"], marker="o", label=f"{what} (slope {slopes[what]:.2f})")
             ax.set(xlabel=label, ylabel="seconds of the processor")
-            ax.legend(fontsize="x-small")
+            for axis in (ax.xaxis, ax.yaxis):
+                axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+            ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), fontsize="x-small")
         figure.savefig(out, dpi=200)
     plt.close(figure)
 
@@ -131,9 +133,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure how times grow with runs and with rows.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("assets"))
+    parser.add_argument("--again", action="store_true", help="draw from scale.csv, measure nothing")
     asked = parser.parse_args()
     mpl.use("agg")
-    measured = pd.DataFrame(of_runs(asked.folder) + of_steps(asked.folder))
-    measured.round(4).to_csv(asked.out / "scale.csv", index=False)
+    if asked.again:
+        measured = pd.read_csv(asked.out / "scale.csv")
+    else:
+        measured = pd.DataFrame(of_runs(asked.folder) + of_steps(asked.folder))
+        measured.round(5).to_csv(asked.out / "scale.csv", index=False)
     draw(measured, asked.out / "scale.png")
     print(measured.to_string(), growth(measured), sep="\n")  # noqa: T201 - its answer

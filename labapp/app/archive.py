@@ -128,8 +128,8 @@ def _ask() -> None:
         value=shown(place(os.environ.get("LABAPP_RUNS") or folders[0])),
         key="archive",
         bind="query-params",
-        help="A folder of runs. `labapp train` and `labapp starter` write into it; the app adds an index, and what you "
-        f"say of runs.{more}",
+        help="A folder of runs, or an address as `s3://bucket/runs`. `labapp train` and `starter` write into it, "
+        f"and the app adds an index, and what you say of runs.{more}",
     )
 
 

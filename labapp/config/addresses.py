@@ -20,6 +20,7 @@ CACHE = "LABAPP_CACHE"  # the folder for what this machine keeps of archives els
 _ADDRESS = re.compile(
     r"([a-z][a-z0-9.-]+):/+(.*)", re.DOTALL
 )  # one letter is a disk of Windows; a Path keeps one slash
+_BELOW = "archives"
 _LONGEST = 200  # bytes of a folder's name
 _OF_S3 = ("s3", "s3a")
 
@@ -57,7 +58,8 @@ def place_of_run(where: str | os.PathLike[str]) -> Path:
 
 def is_remote(path: str | os.PathLike[str]) -> bool:
     """Whether a folder or file of this machine stands for one that is elsewhere."""
-    return os.fspath(path).startswith(_inside(*_settings()))
+    word = os.fspath(path)
+    return _BELOW in word and word.startswith(_inside(*_settings()))  # the first is quick, and asked for every file
 
 
 def address_of(path: str | os.PathLike[str]) -> tuple[str, str]:
@@ -105,7 +107,7 @@ def _settings() -> tuple[str, str]:
 @functools.cache
 def _kept(own: str, everybody: str) -> str:
     cache = Path(own).expanduser() if own else (Path(everybody) if everybody else Path.home() / ".cache") / "labapp"
-    return str((cache / "archives").resolve())
+    return str((cache / _BELOW).resolve())
 
 
 def _inside(own: str, everybody: str) -> str:

@@ -149,9 +149,10 @@ class Weights:
         """
         changed = []
         for position, _, version in self._state:
-            gradient = self.parameters[position].grad
-            if gradient is None:
+            whole = self.parameters[position].grad
+            if whole is None:
                 continue
+            gradient = local(whole) if self.sharded else whole
             if gradient._version == version:
                 return False
             changed.append(gradient)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-from labapp.config import LabError, first_line, is_remote, shown
+from labapp.config import LabError, first_line, is_remote
 
 
 def write_whole(path: Path, fill: Callable[[BinaryIO], object]) -> None:
@@ -145,6 +145,4 @@ def sentences(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or first_line(error)
-        raise LabError(
-            f"cannot write to {shown(path)}: {reason}; mend that place, or name another with --root"
-        ) from error
+        raise LabError(f"cannot write to {path}: {reason}; mend that place, or name another with --root") from error

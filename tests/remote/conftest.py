@@ -11,15 +11,13 @@ from labapp.config import addresses
 from labapp.store import index
 from labapp.store.remote import mirror, objects
 
-pytest.importorskip("s3fs", reason="s3fs is not installed; `pip install -e '.[s3]'` installs it")
-moto = pytest.importorskip(
-    "moto.server", reason="moto is not installed, the S3 server of these tests; it comes with dev"
-)
-
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """Its address."""
+    pytest.importorskip("s3fs", reason="s3fs is not installed; `pip install -e '.[s3]'` installs it")
+    why = "moto is not installed, the S3 server of these tests; `pip install -e '.[dev]'` installs it"
+    moto = pytest.importorskip("moto.server", reason=why)
     running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()

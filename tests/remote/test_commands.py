@@ -58,6 +58,9 @@ def test_every_command_takes_an_address(archive, machine, capsys, monkeypatch, t
         assert archive in (tmp_path / "report.html").read_text()
         assert len(pick(place(archive))) == len(list_runs(archive)) == 2
         typed(["runs", "rename", run, "ours", "--root", archive], capsys)
+        assert "sent: nothing" in typed(["runs", "send", "--root", archive], capsys)
+        assert main(["runs", "send", "--root", "runs"]) == 2
+        assert "runs is a folder of this machine, so there is nothing to send" in capsys.readouterr().err
         typed(["runs", "remove", run, "--root", archive], capsys)
         assert not [key for key in stored(archive) if run in key]
     assert list(tmp_path.glob("s3:*")) == []  # nobody took the address for a folder

@@ -4,6 +4,7 @@ import socket
 import sys
 import warnings
 
+import pandas as pd
 import pytest
 
 from labapp.config import Experiment, LabError, place
@@ -23,19 +24,13 @@ def sentence(work):
 
 
 @pytest.fixture
-def nowhere(monkeypatch):
+def nowhere(archive, monkeypatch):
     """A port at which nobody answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    monkeypatch.setitem(objects_config(), "retries", {"max_attempts": 0})
+    monkeypatch.setattr("labapp.store.remote.s3.CONFIG", {"connect_timeout": 2, "retries": {"max_attempts": 0}})
     return f"http://127.0.0.1:{port}"
-
-
-def objects_config():
-    from labapp.store.remote.s3 import CONFIG
-
-    return CONFIG
 
 
 def test_a_store_that_does_not_answer(archive, nowhere, monkeypatch):
@@ -136,6 +131,21 @@ def test_a_store_that_goes_away_costs_nothing_and_its_rows_are_sent_later(archiv
 def _told(store, work):
     with store.told():
         work()
+
+
+def test_a_probe_that_could_not_be_sent_stays_and_is_sent_later(archive, machine, monkeypatch):
+    run = make(archive, "run")
+    run.write_probe("lesions", 0, pd.DataFrame({"error": [0.1]}))
+    with monkeypatch.context() as broken:
+        broken.setattr(type(objects.objects_at(archive)), "_call", lambda *_, **__: 1 / 0)
+        said = sentence(lambda: run.write_probe("lesions", 0, pd.DataFrame({"error": [0.5]})))
+    assert f"{run.path}/probes/lesions.step-00000000.parquet was written, but not sent" in said
+    assert "`labapp runs send --root s3://bucket/runs` sends it" in said
+    with machine("one"):
+        assert find_run("run", archive).probe("lesions", 0)["error"].tolist() == [0.5]
+        assert send_left(archive) == (["run"], [])
+    with machine("two"):
+        assert find_run("run", archive).probe("lesions", 0)["error"].tolist() == [0.5]
 
 
 def test_a_store_that_may_only_be_read_is_read_and_refuses_in_a_sentence(archive, machine):

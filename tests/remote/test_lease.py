@@ -1,31 +1,50 @@
 """A run in S3 has one writer, whatever machines want to be it: conditional writing stands in for the lock."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from labapp.config import Experiment, LabError, place
-from labapp.store import Run, RunWriter, find_run, list_runs
-from labapp.store.lease import lease_on
-from labapp.store.remote import sending
+from labapp.store import Run, RunWriter, find_run, list_runs, send_left
+from labapp.store.lease import Lease, lease_on
 from tests.store.examples import make, one_step
+
+KILLED = """
+import os, signal
+from labapp.config import Experiment
+from labapp.store import RunWriter
+
+writer = RunWriter.create("s3://bucket/runs", Experiment(), run_id="run")
+writer.write("steps", {"step": [0, 1], "loss": [2.0, 1.0]})
+writer.flush()
+writer._lease._send(writer._lease._packed())
+writer.write("steps", {"step": [2], "loss": [1.0]})
+writer.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 @pytest.fixture
 def cut(archive):
-    """A run whose process was killed after something had been sent, and something else had not."""
+    """As `killed`, without a process that dies: what holds its locks lets go."""
     writer = RunWriter.create(archive, Experiment(), run_id="run")
     writer.write("steps", {"step": [0, 1], "loss": [2.0, 1.0]})
     writer.flush()
     writer._lease._send(writer._lease._packed())
     writer.write("steps", one_step(2))
     writer.flush()
-    _die(writer)
-    return writer
+    Lease.release(writer._lease)
+    return writer.path
 
 
-def _die(writer):
-    """The process is gone: its locks are lifted, its files stay."""
-    super(sending.RemoteLease, writer._lease).release()
-    (writer.path / ".writer.lock").touch()
+@pytest.fixture
+def killed(archive):
+    """A run whose process was killed after something had been sent, and something else had not."""
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    return place(archive) / "run"
 
 
 def test_of_two_that_make_one_run_one_does(archive, machine):
@@ -74,7 +93,7 @@ def test_a_writer_that_lost_its_run_sends_nothing_more(archive, machine):
         RunWriter(one.path)
 
 
-def test_after_a_kill_the_same_machine_goes_on_with_all_that_it_has(cut, archive, machine):
+def test_after_a_kill_the_same_machine_goes_on_with_all_that_it_has(killed, archive, machine):
     with machine("one"):
         run = find_run("run", archive)
         assert run.steps()["step"].tolist() == [0, 1, 2]
@@ -88,10 +107,16 @@ def test_after_a_kill_the_same_machine_goes_on_with_all_that_it_has(cut, archive
         assert there.problems == []
 
 
+def test_what_a_killed_process_left_is_sent_by_a_command(cut, archive, machine):
+    with machine("one"):
+        assert send_left(archive) == (["run"], [])
+    with machine("two"):
+        assert find_run("run", archive).steps()["step"].tolist() == [0, 1, 2]
+
+
 def test_a_kill_between_two_requests_costs_no_run(cut, archive, machine):
     """run.json was sent, and the process died before it could note that."""
-    sending.known(cut.path)
-    (cut.path / ".remote" / "known.json").unlink()
+    (cut / ".remote" / "known.json").unlink()
     with machine("one"):
         RunWriter(find_run("run", archive).path).finish()
     with machine("two"):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from labapp.recording.kernels.memory import beside, dense, same_shape
-from labapp.recording.kernels.on_gpu import reductions
+from labapp.recording.kernels.on_gpu import reductions, working
 from labapp.recording.kernels.slots import Buffers, DeviceBuffer, Slot, Written
 
 CHUNK = 1 << 22  # values widened at a time
@@ -82,8 +82,8 @@ class Launches:
 
     def prepare(self, tensors: Sequence[Tensor]) -> None:
         """Tries the kernels of each device before a step is recorded, since a try waits for its result."""
-        for tensor in {tensor.device: tensor for tensor in tensors if not tensor.is_cpu}.values():
-            reductions(tensor)
+        for device in {tensor.device for tensor in tensors if tensor.is_cuda}:
+            working(device.index)
 
     def at_once(self, tensor: Tensor) -> bool:
         """Whether one launch takes the squares of this tensor alone, so that nothing is gained by more together."""

@@ -69,11 +69,11 @@ def reductions(*tensors: Tensor) -> Reductions | None:
             or tensor.is_neg()
         ):
             return None
-    return _working(first.device.index)
+    return working(first.device.index)
 
 
 @functools.lru_cache
-def _working(index: int) -> Reductions | None:
+def working(index: int) -> Reductions | None:
     """The kernels for a device, after a try; whatever is wrong with them is a reason to do without."""
     try:
         with torch.cuda.device(index):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from labapp.config import LabError, address_of, shown
-from labapp.store.remote.known import UNSENT, Known, known, look
+from labapp.config import LabError, address_of, first_line, shown
+from labapp.store.remote.known import FOLDER, UNSENT, Known, known, look
 from labapp.store.remote.mirror import AGAIN, MARKS, mirror_of
 from labapp.store.remote.objects import ANY, NOTHING_THERE, OutdatedError
 from labapp.store.remote.sending import RemoteLease
@@ -27,7 +27,11 @@ def send(path: Path) -> None:
     if not mirror.is_own(name):  # else its writer sends it
         with known(mirror.root / name) as sure:
             sure.files[key] = sure.files.get(key, ("", -1, -1))  # newer here than there, until it is sent
-        tag = mirror.objects.put(f"{name}/{key}", path)
+        try:
+            tag = mirror.objects.put(f"{name}/{key}", path)
+        except LabError as error:
+            how = f"`labapp runs send --root {mirror.address}` sends it"
+            raise LabError(f"{path} was written, but not sent ({first_line(error)}); {how}") from None
         with known(mirror.root / name) as sure:
             sure.add(key, tag)
         mirror.objects_of(name, anew=True)
@@ -62,13 +66,23 @@ def agreed(path: Path, change: Callable[[], Result]) -> Result:
 def send_left(root: Path) -> tuple[list[str], list[str]]:
     """Send what lies here of an archive's runs and never got there; the runs, and why others were not sent."""
     sent, left = [], []
-    for folder in sorted(path.parent for path in root.glob(f"[!._]*/{UNSENT}")):
-        lease = RemoteLease(folder)
+    for folder in sorted(path.parent for path in root.glob(f"[!._]*/{FOLDER}")):
+        sure = Known(folder)
+        own, newer = (folder / UNSENT).exists(), [key for key in sure.files if sure.is_newer(key)]
         try:
-            lease.take()
-            if sentence := lease.release():
-                raise LabError(sentence)
-            sent.append(folder.name)
+            if own:
+                _send_run(folder)
+            for key in [] if own else newer:
+                send(folder / key)
         except LabError as error:
             left.append(str(error))
+        else:
+            sent += [folder.name] if own or newer else []
     return sent, left
+
+
+def _send_run(folder: Path) -> None:
+    lease = RemoteLease(folder)
+    lease.take()
+    if sentence := lease.release():
+        raise LabError(sentence)

@@ -58,8 +58,8 @@ def keep_bounded(came: int, to: Path) -> None:
 def _thrown_out(run: Path) -> int:
     """Deletes the copies of a run's files; the bytes that are left."""
     with contextlib.suppress(OSError), alone(run / FOLDER):
-        if not (run / UNSENT).exists():
-            sure = Known(run)
+        sure = Known(run)
+        if not (run / UNSENT).exists() and not any(map(sure.is_newer, sure.files)):
             sure.files.clear()
             sure.save()  # first: what is known to be here is here
             for path in run.iterdir():

@@ -81,5 +81,5 @@ def test_against_float64_in_tritons_interpreter() -> None:
 
 
 def test_kernels_that_do_not_work_are_done_without() -> None:
-    assert on_gpu._working(99) is None  # no machine has this device
+    assert on_gpu.working(99) is None  # no machine has this device
     assert on_gpu.reductions(torch.ones(3)) is None
