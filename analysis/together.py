@@ -3,9 +3,9 @@
 In each process two copies of a net under DistributedDataParallel, one with a recorder that records every step, take
 turns of twenty steps: one pair gives the ratio of their wall times and of their CPU times (all threads of the process).
 Twenty steps hold one flush, and so one exchange of the recorder. A single process does the same without the exchange,
-in turn with the others, so that a busy machine slows all alike. The last column is the ratio of several processes over
-that of one: 1 where recording together costs no more. A process that waits for another burns no CPU time in gloo,
-so on a machine with fewer cores than processes the CPU times say more.
+in turn with the others, so that a busy machine slows all alike; a process has as many images, alone or not. The last
+column is the ratio of several processes over that of one: 1 where recording together costs no more. A process that
+waits for another burns no CPU time in gloo, so on a machine with fewer cores than processes the CPU times say more.
 
     OMP_NUM_THREADS=1 python -m analysis.together                       # 1 and 2 processes
     OMP_NUM_THREADS=1 python -m analysis.together --processes 1 2 4 --pairs 8
@@ -76,7 +76,7 @@ def _process(rank: int, world: int, address: str, net: str, pairs: int, folder: 
     keep_memory()
     if world > 1:
         dist.init_process_group("gloo", init_method=address, rank=rank, world_size=world)
-    seconds = measure(net, NETS[net][2] // world, pairs, world > 1)
+    seconds = measure(net, NETS[net][2], pairs, world > 1)
     np.save(f"{folder}/{world}-{rank}.npy", seconds)
     if world > 1:
         dist.barrier()

@@ -187,11 +187,12 @@ class Exchange:
         return found
 
     def _channels(self, sums: Sums, here: np.ndarray, place: dict[str, int]) -> None:
-        told, marks = here["marked"], here["marks"].max(0)  # a channel is alive where it is in any process
-        for at, (name, where) in enumerate(self.schema.channels().items()):
+        told, marks = here["marked"], torch.from_numpy(here["marks"].max(0))  # alive where it is in any process
+        same = ((told == MARKED).any(0) & ~(told == DIFFERENT).any(0)).tolist()
+        for told_of, (name, where) in zip(same, self.schema.channels().items(), strict=True):
             sums.alive.pop(place[name], None)
-            if (told[:, at] == MARKED).any() and not (told[:, at] == DIFFERENT).any():
-                sums.alive[place[name]] = torch.from_numpy(marks[where].copy())
+            if told_of:
+                sums.alive[place[name]] = marks[where]
 
     def _exponents(self, sums: Sums, here: np.ndarray, place: dict[str, int]) -> None:
         counts = here["counts"].sum(0)  # (histograms, 256)
@@ -224,18 +225,16 @@ def _schema_of(sums: Sums, rows: Sequence[Row], shown: Sequence[int]) -> Schema:
 def _fill(message: Message, schema: Schema, due: Sequence[Due], at: int, sums: Sums, place: dict[str, int]) -> None:
     """Writes one step into the message of this process."""
     here = message.steps[at]
-    known = [
-        (number, place[name])
-        for number, name in enumerate(schema.rows)
-        if place.get(name, len(sums.table)) < len(sums.table)
-    ]
-    if known:
-        numbers, own = map(list, zip(*known, strict=True))
+    rows = [place.get(name, len(sums.table)) for name in schema.rows]
+    numbers = [number for number, row in enumerate(rows) if row < len(sums.table)]
+    if numbers:
+        own = [rows[number] for number in numbers]
         here["table"][numbers] = sums.table[own]
         here["counts"][numbers] = np.stack([getattr(sums, name)[own] for name in COUNTS], 1)
-        here["void"][numbers] = [row in sums.void for row in own]
+        if sums.void:
+            here["void"][numbers] = [row in sums.void for row in own]
         slices = list(schema.channels().values())
-        for number, row in known:
+        for number, row in zip(numbers, own, strict=True):
             if (marks := sums.alive.get(row)) is not None:
                 same = marks.numel() == slices[number].stop - slices[number].start
                 here["marked"][number] = MARKED if same else DIFFERENT

@@ -7,6 +7,7 @@ those of the others. So nobody asks what the others have; who meets something ne
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -120,8 +121,8 @@ def _viewed(part: np.ndarray, kind: np.dtype, count: int) -> np.ndarray:
 
 
 def _slices(sizes: Mapping[Any, int]) -> dict[Any, slice]:
-    ends = np.cumsum([0, *sizes.values()])
-    return {name: slice(int(ends[at]), int(ends[at + 1])) for at, name in enumerate(sizes)}
+    ends = [0, *accumulate(sizes.values())]
+    return {name: slice(*both) for name, both in zip(sizes, pairwise(ends), strict=True)}
 
 
 def _holds(one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -91,3 +91,8 @@ def test_docstrings_are_read_without_importing():
     )
     assert docstring("diagnostics.lesions", "nothing") == ""
     assert docstring("diagnostics.nothing") == ""
+
+
+@pytest.mark.parametrize("name", sorted(card.name for card in cards().values() if card.group.startswith("Recorded")))
+def test_what_is_recorded_says_whether_it_is_of_all_processes_or_of_one(name):
+    assert re.match(r"(Reduced|Local)\b", cards()[name].processes), name
