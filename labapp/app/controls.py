@@ -66,7 +66,7 @@ def step_slider(
             toggle beside it says so.
     """
     state, flag, steps = st.session_state, f"_playing-{key}", list(steps)
-    now, follows = playing(key), live and following(key).on
+    now, follows = playing(key), following(key).goes(live)
     if isinstance(state.get(key), tuple):  # two of them in the address
         state[key] = state[key][0]
     if now and not hold:

@@ -28,6 +28,10 @@ class Following:
     turn: int = 0
     page: object = None
 
+    def goes(self, live: bool) -> bool:
+        """Whether it goes with the last step now: while more are to come, and to those that came before a run ended."""
+        return self.on and (live or bool(self.led))
+
 
 def following(key: str) -> Following:
     """Of the slider of this key; at first whether nobody has asked for a step."""

@@ -85,10 +85,12 @@ def test_the_slider_goes_with_a_run_that_trains_until_it_is_moved():
     opened.toggle[0].set_value(True).run()
     assert opened.session_state["shown"] == 40
     assert grow(opened, 0, 10, 20, 30, 40, 50) == 50
-    opened.session_state["live"] = False  # it has ended
-    opened.run()
-    assert opened.session_state["shown"] == 50
+    opened.session_state["live"] = False  # it has ended, since the last look
+    assert grow(opened, 0, 10, 20, 30, 40, 50, 60) == 60
     assert not opened.toggle
+    opened.select_slider(key="step").set_value(20).run()
+    opened.run()
+    assert opened.session_state["shown"] == 20
 
 
 def test_play_takes_hold_of_the_slider():

@@ -10,6 +10,7 @@ from labapp import charts
 from labapp.app import archive as archives
 from labapp.app import tables
 from labapp.app.views import overview
+from labapp.charts.files import ON_CANVAS
 from labapp.store import Run, label_run, list_runs
 from tests.app.pages import choose, go
 
@@ -75,4 +76,4 @@ def test_a_chart_is_described_once_and_as_it_would_be_each_time():
     kept = charts.Unchecked(chart)
     first = kept.to_dict()
     first["width"] = 1  # whoever draws it may add to it
-    assert kept.to_dict() == chart.to_dict()
+    assert kept.to_dict() == chart.to_dict() | {"usermeta": ON_CANVAS}

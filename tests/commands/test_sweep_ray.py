@@ -48,11 +48,14 @@ def cluster():
     from ray.cluster_utils import Cluster as Nodes
 
     folder = tempfile.mkdtemp(prefix="labapp-")  # a short name, for sockets
+    os.environ["RAY_TMPDIR"] = folder  # else the nodes' address is written below /tmp/ray, if there is such a folder
+    Path(folder, "ray").mkdir()
     about = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder, "object_store_memory": STORE}
     made = Nodes(initialize_head=True, head_node_args=about)
     made.nodes = [made.add_node(num_cpus=1, object_store_memory=STORE) for _ in range(2)]
     yield made
     made.shutdown()
+    del os.environ["RAY_TMPDIR"]
     shutil.rmtree(folder, ignore_errors=True)
 
 
