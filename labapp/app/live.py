@@ -27,7 +27,7 @@ from labapp.store import Run
 
 PACE = 2.0  # seconds between looks at something that is still running
 SLOWEST = 15.0  # seconds between two looks at most
-SHARE = 0.015  # of one processor, that drawing takes at most, here and in a browser on the same machine
+SHARE = 0.03  # of one processor, that drawing takes at most, here and in a browser on the same machine
 BROWSER = 2.0  # seconds of processor time that a browser takes to draw what was made in one
 PASS = 0.1  # and for a drawing of anything
 RARE = 60.0  # seconds after which is drawn what changes with each row and is there to be looked up
@@ -109,7 +109,9 @@ def live(
         try:
             draw(*given)
         finally:
-            watched.spent += time.thread_time() - begun
+            context = get_script_run_ctx()
+            if context is not None and context.fragment_ids_this_run:  # not the whole page, which somebody asked for
+                watched.spent += time.thread_time() - begun
 
     return st.fragment(drawn, key=f"live-{key}")
 
