@@ -42,7 +42,7 @@ def overview(runs: Sequence[Run]) -> pd.DataFrame:
 
 def curves(runs: Sequence[Run], marks: int = frames.MARKS) -> pd.DataFrame:
     """`frames.curves`, cached."""
-    return frames.curves(runs, read=lambda run: _curves(*token(run)), marks=marks)
+    return frames.curves(runs, read=lambda run, rows: _curve(*token(run), rows), marks=marks)
 
 
 def layers(runs: Sequence[Run], quantity: str, kinds: tuple[str, ...], relative: bool = False) -> list[frames.Panel]:
@@ -89,7 +89,7 @@ def rows(table: pd.DataFrame) -> list[Any]:
 
 def token(run: Run) -> tuple[str, str]:
     """What a cache of a run's tables looks at: its folder and its version."""
-    return str(run.path.resolve()), run.version
+    return str(run.path.absolute()), run.version
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -112,6 +112,6 @@ def _evidence(path: str, version: str) -> dict[str, Any]:
     return frames.evidence(Run(path))
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _curves(path: str, version: str) -> pd.DataFrame:
-    return frames.read_curves(Run(path))
+@st.cache_data(max_entries=256, show_spinner=False)
+def _curve(path: str, version: str, rows: int) -> pd.DataFrame:
+    return frames.curve(Run(path), rows)

@@ -78,7 +78,7 @@ from labapp.frames.slopes import gradient_slope, over_seeds, sampled_slopes
 from labapp.frames.steps import TOLERANCE, averaged, middle_step, moment, near, standing, together
 from labapp.frames.surface import loss_surface, of_planes
 from labapp.frames.thinning import MARKS, thinned
-from labapp.frames.training import SUMMARY, curves, overview, read_curves, summary
+from labapp.frames.training import SUMMARY, curve, curves, overview, read_curves, summary
 from labapp.frames.whole import OF_STEPS, OF_TOTALS, read_whole_steps, whole_steps
 from labapp.probes.catalogue import PLAN
 
@@ -113,6 +113,7 @@ __all__ = [
     "callings",
     "collapse",
     "comparable",
+    "curve",
     "curves",
     "dead_spans",
     "describe",

@@ -48,8 +48,9 @@ def record() -> pd.DataFrame:
     return table.assign(**{name: table[name].fillna("") for name in words})
 
 
+@lru_cache(maxsize=256)
 def published(experiment: Experiment) -> pd.DataFrame:
-    """What is published about a net of this family, form and depth.
+    """What is published about a net of this family, form and depth; shared between callers, to be read only.
 
     Returns:
         The columns of `record`, then images ("CIFAR-10") and differs: what this experiment's net has that the published

@@ -89,8 +89,15 @@ def recorder_cost(run: Run, name: str) -> float:
     return float(share) if isinstance(share, int | float) else np.nan
 
 
-def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = None, marks: int = MARKS) -> pd.DataFrame:
+def curves(
+    runs: Sequence[Run], read: Callable[[Run, int], pd.DataFrame] | None = None, marks: int = MARKS
+) -> pd.DataFrame:
     """Loss, accuracy and error over steps.
+
+    Args:
+        runs: Whose.
+        read: `curve` of a run with at most so many rows of each split, where somebody keeps that.
+        marks: Rows of each split, of all runs together.
 
     Returns:
         The columns of `IDENTITY`, then step, split ("train": the batch; "test": held out), loss, accuracy, error
@@ -99,17 +106,23 @@ def curves(runs: Sequence[Run], read: Callable[[Run], pd.DataFrame] | None = Non
         of them that is not finite, and its step). At most `marks` rows of each split: training rows become means over
         equal stretches of steps.
     """
-    read = read or read_curves
-    parts = []
-    for run, who in zip(runs, identities(runs), strict=True):
-        table = read(run)
-        share = max(2, marks // max(1, len(runs)))
-        train, test = (table[table["split"] == split] for split in ("train", "test"))
-        test = spaced(test, share)
-        parts.append(pd.concat([means(train, share), means(test, len(test))], ignore_index=True).assign(**who))
+    read, share = read or curve, max(2, marks // max(1, len(runs)))
+    parts = [read(run, share).assign(**who) for run, who in zip(runs, identities(runs), strict=True)]
     columns = [*IDENTITY, "step", "split", "loss", "accuracy", "error", "nonfinite"]
     columns += ["step_first", "step_last", "low", "high", "bad_step", "bad"]
     return joined(parts, columns)
+
+
+def curve(run: Run, rows: int) -> pd.DataFrame:
+    """The columns of `curves` but for whose they are, of one run, with at most so many rows of each split."""
+    return shortened(read_curves(run), rows)
+
+
+def shortened(table: pd.DataFrame, rows: int) -> pd.DataFrame:
+    """`read_curves` with at most so many rows of each split."""
+    train, test = (table[table["split"] == split] for split in ("train", "test"))
+    test = spaced(test, rows)
+    return pd.concat([means(train, rows), means(test, len(test))], ignore_index=True)
 
 
 def read_curves(run: Run) -> pd.DataFrame:
