@@ -34,6 +34,7 @@ def test_every_page_at_every_size(size, open_lab, probed_nets):
             assert lab.fits(), f"{title} is wider than {size[0]} pixels"
             assert lab.page.evaluate(CUT) == [], title
             assert lab.page.evaluate(UNNAMED) == [], title
+            assert lab.page.evaluate(ASTRAY) == [], title
             lab.keep(f"{size[0]}-{theme}-{name(title)}")
 
 
@@ -53,6 +54,17 @@ UNNAMED = """() => [
   ...[...document.querySelectorAll('[data-testid="stMain"] button')]
     .filter(button => !(button.innerText || button.getAttribute('aria-label') || button.title).trim()),
 ].map(found => found.outerHTML.slice(0, 200))"""
+
+# Buttons that lie beside the column of text and pictures: a rule of style took them away from their place.
+ASTRAY = """() => {
+  const column = document.querySelector('[data-testid="stMainBlockContainer"]').getBoundingClientRect();
+  const inside = getComputedStyle(document.querySelector('[data-testid="stMainBlockContainer"]'));
+  const [left, right] = [column.left + parseFloat(inside.paddingLeft), column.right - parseFloat(inside.paddingRight)];
+  return [...document.querySelectorAll('[data-testid="stMainBlockContainer"] button:not([role="tab"])')]
+    .map(button => [button, button.getBoundingClientRect()])
+    .filter(([, {width, left: from, right: to}]) => width && (from < left - 8 || to > right + 8))
+    .map(([button, {left: from, right: to}]) => `${button.innerText || button.outerHTML.slice(0, 150)}: ${from}–${to}`);
+}"""
 
 
 def name(title):

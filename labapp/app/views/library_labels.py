@@ -124,6 +124,6 @@ def _is(entries: Sequence[Entry]) -> str:
 
 
 MENUS: tuple[tuple[str, str, Literal["secondary", "tertiary"], str, Callable[..., None]], ...] = (
-    ("Name, tags and note", "label", "secondary", "menu-label", _label),
-    ("Remove", "delete", "tertiary", "menu-remove", _remove),
+    ("Name, tags and note", "label", "secondary", "runs-label", _label),
+    ("Remove", "delete", "tertiary", "runs-remove", _remove),
 )

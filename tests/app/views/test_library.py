@@ -172,7 +172,7 @@ def opened(open_page, archive, menu, *ids):
 
 
 def test_a_run_is_named_tagged_and_noted_from_the_page(archive, open_page):
-    app = opened(open_page, archive, "menu-label", one := list_runs(archive)[0].id)
+    app = opened(open_page, archive, "runs-label", one := list_runs(archive)[0].id)
     app.text_input(key=f"name-{one}").set_value("the *wide* one")
     app.text_area(key=f"note-{one}").set_value("as in the paper")
     app.multiselect(key=f"tags-{one}").set_value(["good"])
@@ -189,14 +189,14 @@ def test_a_run_is_named_tagged_and_noted_from_the_page(archive, open_page):
 
 def test_tags_are_added_to_all_chosen_runs(archive, open_page):
     ids = [run.id for run in list_runs(archive)][:2]
-    app = opened(open_page, archive, "menu-label", *ids)
+    app = opened(open_page, archive, "runs-label", *ids)
     app.multiselect(key="tags-all").set_value(["mine"]).run()
     app.button(key="tag-all").click().run()
     assert [entry.id for entry in look(archive).entries if entry.labels.tags == ("mine",)] == ids
 
 
 def test_a_label_that_is_refused_is_a_sentence(archive, open_page):
-    app = opened(open_page, archive, "menu-label", one := list_runs(archive)[0].id)
+    app = opened(open_page, archive, "runs-label", one := list_runs(archive)[0].id)
     app.text_input(key=f"name-{one}").set_value("x" * 81)
     app.button(key="label-save").click().run()
     assert "a name has at most 80 signs, and this one 81" in app.error[0].value
@@ -206,7 +206,7 @@ def test_a_label_that_is_refused_is_a_sentence(archive, open_page):
 def test_runs_are_removed_after_it_was_said_what_is_lost_and_live_ones_never(archive, open_page, record):
     live = record(archive, seed=9, status=None, **SMALL)
     gone = list_runs(archive)[-1]
-    app = opened(open_page, archive, "menu-remove", live.id, gone.id)
+    app = opened(open_page, archive, "runs-remove", live.id, gone.id)
     said = [words for words in texts(app) if "would be deleted" in words]
     assert "plain-20 would be deleted with all that was recorded" in said[0]
     assert any("is being written and cannot be removed" in words for words in texts(app))
@@ -220,7 +220,7 @@ def test_runs_are_removed_after_it_was_said_what_is_lost_and_live_ones_never(arc
 
 def test_a_run_that_began_again_meanwhile_is_not_removed(archive, open_page, monkeypatch):
     one = list_runs(archive)[0]
-    app = opened(open_page, archive, "menu-remove", one.id)
+    app = opened(open_page, archive, "runs-remove", one.id)
     said = json.loads((one.path / "run.json").read_text())
     from labapp.store.machine import this_process
 
