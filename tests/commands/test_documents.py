@@ -46,7 +46,7 @@ def test_a_command_can_be_given(page, line):
     if (given := ours(words)) is not None:
         length = 2 if given[0] == "runs" else 1
         name = " ".join(given[:length])
-        parse(COMMANDS[name], name, given[length:])  # raises where an option or a value is none
+        parse(COMMANDS[name].load(), name, given[length:])  # raises where an option or a value is none
         for file in (word for word in given if word.endswith(".yaml") and word.startswith("analysis/")):
             assert (PROJECT / file).is_file(), file
     elif words[0] == "make":

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from labapp.app.launch import arguments_for
 from labapp.commands import options
-from labapp.commands.options import Options
+from labapp.commands.settings import Options
 from labapp.config import BELONGS_TO, CHOICES, FAMILIES, Experiment, LabError
 from labapp.nets.ordered import net_for
 
