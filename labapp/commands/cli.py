@@ -125,6 +125,11 @@ COMMANDS = {
         "runs:runs_send",
     ),
 }
+OPTIONS = {  # instead of a command
+    "--version": "Say which version this is.",
+    "--print-completion": "Print what makes a shell complete commands and options: bash, zsh or fish.",
+    "--help": "List the commands.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,10 +189,7 @@ def _run(words: list[str]) -> int:
 
 def _overview() -> str:
     """The commands, each with what it is for."""
-    about = {name: command.says for name, command in COMMANDS.items()} | {
-        "--version": "Say which version this is.",
-        "--print-completion": "Print what makes a shell complete commands and options: bash, zsh or fish.",
-    }
+    about = {name: command.says for name, command in COMMANDS.items()} | OPTIONS
     room = max(map(len, about)) + 2
     width = max(room + 20, shutil.get_terminal_size((160, 24)).columns)
     lines = ["usage: labapp COMMAND [OPTIONS]    (labapp COMMAND --help lists its options)", ""]

@@ -74,3 +74,20 @@ def test_make_tells_of_everything_that_can_be_made():
     )
     assert [line.split()[0] for line in said.stdout.splitlines() if line][:-1] == rules
     assert all(len(line.split()) > 2 for line in said.stdout.splitlines() if line)
+
+
+def test_every_extra_that_is_named_is_one():
+    pages = [
+        PROJECT / "README.md",
+        PROJECT / "Makefile",
+        *(PROJECT / "docs").rglob("*.md"),
+        *(PROJECT / "labapp").rglob("*.py"),
+    ]
+    named = {
+        extra
+        for page in pages
+        for extras_ in re.findall(r"pip install[^`\n]*(?:labapp|\.)\[([a-z0-9,-]+)\]", page.read_text())
+        for extra in extras_.split(",")
+    }
+    assert "lab" in named
+    assert named <= set(PACKAGE["optional-dependencies"])
