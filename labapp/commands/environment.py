@@ -141,7 +141,7 @@ def as_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _device(about: dict[str, Any]) -> str:
-    return about["name"] + (f" ({_size(about['memory'])})" if about["memory"] else "")
+    return f"{about['name']} ({_size(about['memory'])})" if about["memory"] else str(about["name"])
 
 
 def _told(program: dict[str, str] | None) -> str:

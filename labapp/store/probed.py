@@ -61,7 +61,8 @@ class Probed:
     def _probe(self, name: str, step: int) -> pd.DataFrame:
         path = self._probe_path(name, step)
         try:
-            return read_whole(path).to_pandas()
+            frame: pd.DataFrame = read_whole(path).to_pandas()
+            return frame
         except (pa.ArrowException, OSError) as error:
             raise LabError(f"{path} is damaged ({first_line(error)}); `labapp probe {self.id}` makes it anew") from None
 

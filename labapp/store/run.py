@@ -176,7 +176,8 @@ class Run(Probed):
             where: [("step", ">=", 100), …] which all hold, or {"kind": "conv", "stage": [1, 2]}.
             steps: A step, a slice of steps (its end excluded) or several.
         """
-        return self.arrow(name, columns, where, steps).to_pandas()
+        frame: pd.DataFrame = self.arrow(name, columns, where, steps).to_pandas()
+        return frame
 
     def arrow(
         self, name: str, columns: Sequence[str] | None = None, where: RowFilter = None, steps: Steps = None
