@@ -194,7 +194,7 @@ def large(root: Path, run_id: str) -> None:
                 costs = ", ".join(f"{name} {(worked()[name] - before[name]) / len(keys):.2f}" for name in before)
                 step = f"{title} of the large run, another step"
                 say(step, statistics.median(moves), 0.5, f"   processor, each: {costs}")
-        print(f"memory of the server: {memory():,.0f} MiB", flush=True)
+            print(f"memory of the server after {title}: {memory():,.0f} MiB", flush=True)
 
 
 @contextlib.contextmanager
