@@ -45,7 +45,8 @@ toc_object_entries_show_parents = "hide"
 nitpicky = True
 # A type in a signature may be torch's, or one that a reader meets only by what gives it; what pages write themselves
 # is never of this kind.
-nitpick_ignore_regex = [("py:class", r".*")]
+nitpick_ignore_regex = [("py:class", r".*"), ("py:obj", r"typing\..*")]
+OPERATOR = re.compile(r"\\operatorname\{([^}]*)\}")
 MARK = re.compile(r"^<!-- generated: (\w+) ?(\S*) -->$", re.MULTILINE)
 
 
@@ -70,8 +71,10 @@ def formula(self: HTML5Translator, node: nodes.Element) -> None:
     """Writes a formula as MathML; says so where a command is not known to the converter."""
     latex = node.astext()
     display = "block" if isinstance(node, nodes.math_block) else "inline"
-    found = convert(latex, display=display)
-    if "\\" in re.sub(r"<annotation.*?</annotation>", "", found):
+    # the converter sets letters of a name apart, and browsers let bars grow below the line
+    named = OPERATOR.sub(lambda name: rf"\text{{{name[1].replace(chr(92) + ',', ' ')}}}\,", latex)
+    found = convert(named, display=display).replace("<mo>&#x02016;</mo>", '<mo stretchy="false">&#x02016;</mo>')
+    if "\\" in found:
         logging.getLogger(__name__).warning("this formula cannot be written as MathML: %s", latex, location=node)
     self.body.append(found if display == "inline" else f'<div class="formula">{found}</div>')
     raise nodes.SkipNode

@@ -15,7 +15,11 @@ from typing import Any
 
 from sphinx.util.inspect import signature, stringify_signature
 
-from labapp.app.views.method import PARTS, title
+from streamlit.logger import set_log_level
+
+set_log_level("error")  # a page is imported below without a server, which is no news
+
+from labapp.app.views.method import PARTS, title  # noqa: E402
 from labapp.commands.cli import COMMANDS, main
 from labapp.frames.method import cards, find
 
@@ -24,7 +28,8 @@ ENTRY = re.compile(r" {4}(\S[^:]*): (.*)$")
 ENTRIES = {"Args": "Parameters", "Attributes": "Attributes", "Raises": "Raises"}
 ANSWERS = {"Returns": "Returns", "Yields": "Yields"}
 CODE = re.compile(r"(`+[^`]*`+|\$[^$]+\$)")
-NOTEBOOKS = Path(__file__).resolve().parent / "notebooks"
+DOCS = Path(__file__).resolve().parent
+HOWTOS = ("own-model", "own-data", "own-diagnostic", "several-optimizers", "transformers", "precision", "guard")
 LONGEST = 72  # letters of a value that is shown beside its name
 
 
@@ -76,7 +81,7 @@ def command_line() -> str:
 def helped(words: list[str]) -> str:
     """What a command prints of itself."""
     said, before = io.StringIO(), dict(os.environ)
-    os.environ.update(COLUMNS="96", NO_COLOR="1")
+    os.environ.update(COLUMNS="88", NO_COLOR="1")
     try:
         with contextlib.redirect_stdout(said):
             main(words)
@@ -187,17 +192,26 @@ def entries(block: Iterable[str]) -> list[str]:
     return [words for words in found if words]
 
 
+def howtos() -> str:
+    """The how-tos in their order, then whatever else lies in docs/ itself, so that no page is without a way to it."""
+    others = sorted(path.stem for path in DOCS.glob("*.md") if path.stem not in ("index", "tutorial"))
+    return contents("How to", [*(f"howto/{name}" for name in HOWTOS), *others])
+
+
 def notebooks() -> str:
-    """The contents of docs/notebooks as a list of pages; nothing where there are none."""
-    found = sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
-    pages = [f"notebooks/{name}" for name in found]
-    return "\n".join(["```{toctree}", ":hidden:", ":caption: Notebooks", "", *pages, "```"]) if pages else ""
+    """The notebooks, where there are some."""
+    return contents("Notebooks", sorted(f"notebooks/{path.stem}" for path in (DOCS / "notebooks").glob("*.ipynb")))
 
 
-def notebook(contents: str) -> str:
+def contents(caption: str, pages: list[str]) -> str:
+    """Pages as a part of the table of contents; nothing where there are none."""
+    return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```"]) if pages else ""
+
+
+def notebook(saved: str) -> str:
     """A notebook as Markdown: its words and its code, and what was printed where it holds that."""
     lines: list[str] = []
-    for cell in json.loads(contents)["cells"]:
+    for cell in json.loads(saved)["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             lines += [source, ""]
@@ -211,5 +225,5 @@ def notebook(contents: str) -> str:
 
 def limitations() -> str:
     """What README.md says of them."""
-    readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+    readme = (DOCS.parent / "README.md").read_text()
     return text(readme.partition("## Limitations\n")[2].partition("\n## ")[0])

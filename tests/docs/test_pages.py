@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import matplotlib.pyplot as plt
 import pytest
+from torch import nn
 
 from labapp.commands.cli import main
 from labapp.config import Experiment
@@ -79,7 +80,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", [name for name in NAMES if blocks(name, "python", "console", "bash", "sql")])
 @pytest.mark.filterwarnings("default", "error::labapp.recording.RecorderWarning")  # what other libraries say is shown to a reader too
-def test_a_page_runs_from_top_to_bottom(page, folder, small_runs, request):
+def test_a_page_runs_from_top_to_bottom(page, folder, small_runs):
     said = [words for block in blocks(page, "console", "bash") for words in commands(block.body) if ours(words)]
     if page == "README.md" or any(name in words for words in said for name in ("plain-56", "residual-56")):
         prepare(folder, small_runs)
@@ -96,7 +97,7 @@ def test_a_page_runs_from_top_to_bottom(page, folder, small_runs, request):
                     command(words)
     finally:
         for thing in list(vars(python).values()):
-            if hasattr(thing, "parameters") and hasattr(thing, "modules"):
+            if isinstance(thing, nn.Module):
                 unwatch(thing)
 
 
