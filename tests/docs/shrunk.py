@@ -8,11 +8,12 @@ SMALL = (
     "--steps 2 --batch-size 8 --train-images 48 --test-images 24 --imageset digits --image-size 16 --device cpu "
     "--checkpoints 1 --eval-every 2 --record-every 1"
 ).split()
+COLOURED = [*SMALL, "--imageset", "cluttered-digits", "--image-size", "24"]  # for nets of others, which want three channels
 FOLDER = "--batch-size 8 --device cpu --checkpoints 1 --steps 2".split()
 
-SHRUNK = {  # command: the options that make it small
-    "train": SMALL,
+SHRUNK = {  # how another command begins: the options that make it small
     "probe": ["--quantities", "architecture", "by_depth", "--images", "24"],
+    "doctor torchvision": ["--image-size", "32", "--batch-size", "2"],
     "sweep": ["--dry-run"],
 }
 READ = {  # how a command begins that is only read: why
@@ -38,8 +39,10 @@ def why_read(words):
 
 def shrunk(words):
     """The words with which a command is run."""
-    extra = FOLDER if "folder" in words else SHRUNK.get(words[0], [])
-    return [*words, *extra]
+    if words[0] == "train":
+        return [*words, *(FOLDER if "folder" in words else COLOURED if "--net" in words else SMALL)]
+    line = " ".join(words)
+    return [*words, *next((extra for beginning, extra in SHRUNK.items() if line.startswith(beginning)), [])]
 
 
 def allowed(words):
