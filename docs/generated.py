@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from sphinx.util.inspect import signature, stringify_signature
-
 from streamlit.logger import set_log_level
 
 set_log_level("error")  # a page is imported below without a server, which is no news
 
 from labapp.app.views.method import PARTS, title  # noqa: E402
-from labapp.commands.cli import COMMANDS, main
-from labapp.frames.method import cards, find
+from labapp.commands.cli import COMMANDS, main  # noqa: E402
+from labapp.frames.method import cards, find  # noqa: E402
 
 SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields|Method|\w+(?:, \w+)*):$")
 ENTRY = re.compile(r" {4}(\S[^:]*): (.*)$")

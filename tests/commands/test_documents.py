@@ -3,6 +3,9 @@
 Those that can be run in a second are run too, see `tests/docs/test_pages.py`.
 """
 
+import contextlib
+import functools
+import io
 import re
 import shlex
 import subprocess
@@ -24,6 +27,15 @@ def scripts():
 def lines():
     found = [(name, words) for name, block in scripts() for words in commands(block.body)]
     return dict.fromkeys((name, shlex.join(words)) for name, words in found)
+
+
+@functools.lru_cache
+def helped(name):
+    """What a command says of itself."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        parse(COMMANDS[name], name, ["--help"])
+    return said.getvalue()
 
 
 def mentioned():
@@ -63,8 +75,12 @@ def test_a_command_can_be_given(page, line):
 
 
 @pytest.mark.parametrize(("page", "line"), dict.fromkeys(mentioned()), ids=lambda word: word[:60])
-def test_a_command_in_a_sentence_can_be_given(page, line):
-    give(shlex.split(line)[1:])
+def test_a_command_in_a_sentence_is_there_with_its_options(page, line):
+    words = shlex.split(line)[1:]
+    name = " ".join(words[: 2 if words[0] == "runs" and len(words) > 1 else 1])
+    assert name == "runs" or name in COMMANDS
+    for option in (word for word in words if word.startswith("--")):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", helped(name)), f"`labapp {name}` has no {option}"
 
 
 @pytest.mark.parametrize(("page", "script"), scripts(), ids=lambda given: str(getattr(given, "line", given)))

@@ -1,15 +1,39 @@
 """How is a command of the documents run in a second? By options behind its own; the last one of a name counts.
 
-What is only read, and not run, says here why, but for what needs another program: Slurm, Ray, pip, and make, whose lint and
-test are what CI does and whose other targets are commands of the lab. `tests/commands/test_documents.py` reads all.
+What is only read, and not run, says here why, but for what needs another program: Slurm, Ray, pip, and make, whose lint
+and test are what CI does and whose other targets are commands of the lab. `tests/commands/test_documents.py` reads all.
 """
 
-SMALL = (
-    "--steps 2 --batch-size 8 --train-images 48 --test-images 24 --imageset digits --image-size 16 --device cpu "
-    "--checkpoints 1 --eval-every 2 --record-every 1"
-).split()
-COLOURED = [*SMALL, "--imageset", "cluttered-digits", "--image-size", "24"]  # for nets of others, which want three channels
-FOLDER = "--batch-size 8 --device cpu --checkpoints 1 --steps 2".split()
+SMALL = [
+    "--steps",
+    "2",
+    "--batch-size",
+    "8",
+    "--train-images",
+    "48",
+    "--test-images",
+    "24",
+    "--imageset",
+    "digits",
+    "--image-size",
+    "16",
+    "--device",
+    "cpu",
+    "--checkpoints",
+    "1",
+    "--eval-every",
+    "2",
+    "--record-every",
+    "1",
+]
+COLOURED = [
+    *SMALL,
+    "--imageset",
+    "cluttered-digits",
+    "--image-size",
+    "24",
+]  # for nets of others, which want three channels
+FOLDER = ["--batch-size", "8", "--device", "cpu", "--checkpoints", "1", "--steps", "2"]
 
 SHRUNK = {  # how another command begins: the options that make it small
     "probe": ["--quantities", "architecture", "by_depth", "--images", "24"],
@@ -22,7 +46,6 @@ READ = {  # how a command begins that is only read: why
     "runs send": "needs a store: tests/remote/test_commands.py runs it against an S3 server",
     "sweep --engine ray": "begins a Ray cluster: tests/commands/test_sweep_ray.py runs it",
     "train --devices": "begins processes: tests/training/test_several.py and tests/commands/test_cli.py run them",
-    "doctor torchvision:vit": "makes a net of 86 million weights; the same command with a small net is run",
 }
 ALLOWED = {"runs compare": (0, 1)}  # exit codes; 1 where a rule is broken, which it is for
 

@@ -1,7 +1,7 @@
 """Does what the pages say really run? Every page from top to bottom, its blocks in order, in one folder and one Python.
 
-Blocks of Python and SQL run as they stand; one that begins with `# NAME.py` is that file. Commands of the lab run in this
-process, made small as `shrunk.py` says.
+Blocks of Python and SQL run as they stand; one that begins with `# NAME.py` is that file. Commands of the lab run in
+this process, made small as `shrunk.py` says.
 """
 
 import os
@@ -56,7 +56,7 @@ def small_runs(tmp_path_factory):
     return root
 
 
-class Served(Exception):
+class ServedError(Exception):
     """The process would have become the server of the app here."""
 
 
@@ -70,7 +70,7 @@ def folder(tmp_path, monkeypatch):
     known = set(sys.modules)
 
     def become(*_):
-        raise Served
+        raise ServedError
 
     monkeypatch.setattr(os, "execve", become)
     # how long a sweep would take is timed by tests/commands/test_sweep.py, in processes that cost fifteen seconds
@@ -119,15 +119,14 @@ def command(words):
     given = ours(words)
     if given is None or words[0] != "labapp" or why_read(given):
         return
-    there = os.getcwd()
+
     expanded = [found for word in given for found in (sorted(map(str, _matches(word))) or [word])]
     try:
         code = main(shrunk(expanded))
-    except Served:
+    except ServedError:
         assert given[0] == "app"
         return
     assert code in allowed(given), f"`labapp {' '.join(given)}` ended with {code}"
-    assert os.getcwd() == there
 
 
 def _matches(word):
