@@ -181,5 +181,3 @@ def told_by(trainer: Any) -> dict[str, Any]:
             "accumulate": trainer.accumulate_grad_batches,
         }
     return about
-
-

@@ -152,7 +152,9 @@ class RecordedRun:
                 if self._steps is None:
                     self._writer.update(progress={"step": done, "steps": done})
 
-    def evaluated(self, *, loss: Any = None, accuracy: Any = None, split: str = "test", step: int | None = None) -> None:
+    def evaluated(
+        self, *, loss: Any = None, accuracy: Any = None, split: str = "test", step: int | None = None
+    ) -> None:
         """Write down loss and accuracy on images that were held out, which pages know as the split `test`.
 
         Args:

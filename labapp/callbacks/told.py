@@ -34,7 +34,6 @@ def torch_optimizer(optimizer: Any) -> Any:
 def experiment_of(net: nn.Module, optimizer: Any, about: Mapping[str, Any]) -> tuple[Experiment, list[str]]:
     """What stands in run.json of a net and an optimizer that are not the lab's, and the fields that were told.
 
-
     Fields that nobody told of are as `Experiment` has them, so of such a run they say nothing; `environment` names the
     loop, by which that is known.
     """

@@ -113,9 +113,18 @@ def require_same_weights(model: nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 @contextmanager
-def nothing_said() -> Iterator[None]:
-    """No warning of the recorder's comes."""
+def what_is_said() -> Iterator[list[str]]:
+    """What the recorder warns of, in a list that is there behind the block."""
+    said: list[str] = []
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always", RecorderWarning)
+        yield said
+    said += [str(each.message) for each in seen if issubclass(each.category, RecorderWarning)]
+
+
+@contextmanager
+def nothing_said() -> Iterator[None]:
+    """No warning of the recorder's comes."""
+    with what_is_said() as said:
         yield
-    assert [str(each.message) for each in seen if issubclass(each.category, RecorderWarning)] == []
+    assert said == []

@@ -65,8 +65,8 @@ def test_the_run_holds_what_a_loop_by_hand_gives(tmp_path, accelerator_of, parts
 
 def test_an_exception_passes_and_ends_the_run(tmp_path, accelerator_of):
     accelerator = accelerator_of()
-    model, optimizer = accelerator.prepare(net(), sgd(net().parameters()))
-    with pytest.raises(ValueError, match="a leak"):
-        with record_run(accelerator, model, sgd(model.parameters()), runs=tmp_path) as run:
-            raise ValueError("a leak")
+    model = accelerator.prepare(net())
+    optimizer = accelerator.prepare(sgd(model.parameters()))
+    with pytest.raises(ValueError, match="a leak"), record_run(accelerator, model, optimizer, runs=tmp_path) as run:
+        raise ValueError("a leak")
     assert Run(run.path).status == "failed"

@@ -251,13 +251,15 @@ class Module(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), 0.1)
     def train_dataloader(self):
         own = images[self.trainer.global_rank :: self.trainer.world_size]
-        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(own), batch_size=12 // self.trainer.world_size)
+        given = torch.utils.data.TensorDataset(own)
+        return torch.utils.data.DataLoader(given, batch_size=12 // self.trainer.world_size)
 
 images = torch.randn(24, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 for devices in (2, 1):
     pl.Trainer(
         accelerator="cpu", devices=devices, strategy="ddp_fork" if devices > 1 else "auto", max_epochs=1, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, use_distributed_sampler=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        use_distributed_sampler=False,
         callbacks=[LightningCallback({str(tmp_path)!r}, run_id=f"of-{{devices}}", when=every(1))],
     ).fit(Module())
 """

@@ -1,6 +1,5 @@
 """A loop of one's own in a block: what is in the archive afterwards, however it ended?"""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,22 +8,32 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 import labapp
+from labapp import frames
 from labapp.callbacks import record_run
-from labapp.recording import RecorderWarning, every
+from labapp.frames.diagnosis.material import Material
+from labapp.recording import every, unwatch, watch
 from labapp.store import Run, list_runs
-from tests.callbacks.loops import batches, by_hand, net, nothing_said, require_same_layers, require_same_weights, sgd
+from tests.callbacks.loops import (
+    batches,
+    by_hand,
+    net,
+    nothing_said,
+    require_same_layers,
+    require_same_weights,
+    sgd,
+    what_is_said,
+)
 
 ROOT = Path(labapp.__file__).parent.parent
 
 
-def trained(model, run, given, optimizer=None, broken_at=None, error=ValueError("a leak")):
+def trained(model, run, given, optimizer=None, broken_at=None, error=None):
     optimizer = optimizer or sgd(model.parameters())
     for step, (x, y) in enumerate(given):
         if step == broken_at:
-            raise error
+            raise error or ValueError("a leak")
         out = model(x)
         loss = F.cross_entropy(out, y)
         loss.backward()
@@ -74,6 +83,19 @@ def test_an_exception_passes_and_ends_the_run(tmp_path, error, status, message):
     assert (found.status, found.record.message, found.progress) == (status, message, (3, 3))
 
 
+def test_nets_of_any_name_have_a_run(tmp_path):
+    class _Net(torch.nn.Sequential):
+        pass
+
+    model = _Net(torch.nn.Linear(3, 2))
+    with nothing_said(), record_run(model, sgd(model.parameters()), tmp_path) as run:
+        pass
+    assert run.path.name.startswith("Net-")
+    assert Run(run.path).name == "_Net"
+    assert watch(model, sgd(model.parameters()), runs=tmp_path).run.is_dir()  # of <locals>
+    unwatch(model)
+
+
 def test_a_loss_that_is_no_number_ends_it_as_diverged(tmp_path):
     model = net()
     optimizer = sgd(model.parameters())
@@ -116,14 +138,12 @@ def test_numbers_of_one_step_become_their_mean_and_no_row_is_of_a_step_that_was_
 def test_percentages_are_no_accuracy(tmp_path):
     model = net()
     optimizer = sgd(model.parameters())
-    with pytest.warns(RecorderWarning, match="accuracy 93 is left out: it is a fraction between 0 and 1") as said:
-        with record_run(model, optimizer, tmp_path) as run:
-            trained(model, run, batches(1), optimizer)
-            run.evaluated(accuracy=93.0)
-            run.evaluated(accuracy=93.0)
-    assert len(said) == 1
+    with what_is_said() as said, record_run(model, optimizer, tmp_path) as run:
+        trained(model, run, batches(1), optimizer)
+        run.evaluated(accuracy=93.0)
+        run.evaluated(accuracy=93.0)
+    assert said == ["accuracy 93 is left out: it is a fraction between 0 and 1 here, and no percentage"]
     assert Run(run.path).evals()["accuracy"].isna().all()
-
 
 
 class TestWhatCannotBeRecorded:
@@ -132,27 +152,29 @@ class TestWhatCannotBeRecorded:
     def check(self, tmp_path, sentence, runs=None, model=None, optimizer=None, ahead=lambda: None, **options):
         expected, model = by_hand(batches(3)), model or net()
         optimizer = optimizer or sgd(model.parameters())
-        with pytest.warns(RecorderWarning, match=re.escape(sentence)) as said:
-            with record_run(model, optimizer, runs or tmp_path / "runs", when=every(1), **options) as run:
-                ahead()
-                trained(model, run, batches(3), optimizer)
-                run.evaluated(accuracy=0.5)
-        assert len(said) == 1
+        archive = runs or tmp_path / "runs"
+        with what_is_said() as said, record_run(model, optimizer, archive, when=every(1), **options) as run:
+            ahead()
+            trained(model, run, batches(3), optimizer)
+            run.evaluated(accuracy=0.5)
+        (only,) = said
+        assert sentence in only
         require_same_weights(model, expected.weights)
         return run
 
     def test_a_model_with_nothing_to_train(self, tmp_path):
-        with pytest.warns(RecorderWarning, match="and training goes on: no parameter of this model requires"):
-            with record_run(net().requires_grad_(False), sgd(net().parameters()), tmp_path) as run:
-                run.log(loss=1.0)
+        frozen = net().requires_grad_(False)
+        with what_is_said() as said, record_run(frozen, sgd(net().parameters()), tmp_path) as run:
+            run.log(loss=1.0)
+        assert "and training goes on: no parameter of this model requires a gradient" in said[0]
         assert run.path is None
         assert list_runs(tmp_path) == []
 
     def test_another_model_than_the_optimizer_trains(self, tmp_path):
         model = net()
-        with pytest.warns(RecorderWarning, match="holds no parameter of this model"):
-            with record_run(net(), sgd(model.parameters()), tmp_path):
-                pass
+        with what_is_said() as said, record_run(net(), sgd(model.parameters()), tmp_path):
+            pass
+        assert "the optimizer holds no parameter of this model" in said[0]
 
     def test_a_model_that_is_recorded_already(self, tmp_path):
         model = net()
@@ -194,26 +216,27 @@ class TestWhatCannotBeRecorded:
         assert Run(run.path).status == "failed"
 
 
-@pytest.mark.parametrize(
-    ("ending", "status"), [("", "finished"), ("raise ValueError('a leak')", "failed"), ("raise SystemExit", "finished")]
-)
-def test_a_run_without_a_block_ends_with_the_process(tmp_path, ending, status):
+def test_a_run_without_a_block_ends_with_the_process(tmp_path):
     program = f"""
 import torch
 from torch import nn
 from labapp.callbacks import record_run
-model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-optimizer = torch.optim.SGD(model.parameters(), 0.1)
-run = record_run(model, optimizer, {str(tmp_path)!r})
-for _ in range(3):
-    loss = model(torch.randn(5, 3)).square().sum()
-    optimizer.zero_grad(); loss.backward(); optimizer.step(); run.log(loss=loss)
-{ending}
+for ending in ("finished", "failed"):
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    run = record_run(model, optimizer, {str(tmp_path)!r}, run_id=ending)
+    for _ in range(3):
+        loss = model(torch.randn(5, 3)).square().sum()
+        optimizer.zero_grad(); loss.backward(); optimizer.step(); run.log(loss=loss)
+    if ending == "finished":
+        run.end()
+raise ValueError("a leak")
 """
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False)
-    (run,) = list_runs(tmp_path)
-    assert run.status == status
-    assert run.steps()["step"].tolist() == [0, 1, 2]
+    for run in list_runs(tmp_path):
+        assert run.status == run.id
+        assert run.message == ("" if run.id == "finished" else "ValueError: a leak")
+        assert run.steps()["step"].tolist() == [0, 1, 2]
 
 
 def test_a_training_goes_on_in_its_run(tmp_path):
@@ -232,21 +255,37 @@ def test_a_training_goes_on_in_its_run(tmp_path):
     assert (np.diff(found.steps()["seconds"]) > 0).all()
 
 
-@pytest.mark.parametrize("library", ["lightning", "transformers", "accelerate"])
-def test_a_library_that_is_not_installed_is_one_sentence(library):
-    names = {"lightning": ["lightning", "pytorch_lightning"]}.get(library, [library])
-    program = f"""
-import importlib.util, sys
+def test_what_a_loop_did_not_tell_is_no_part_of_its_run(tmp_path):
+    """Neither of what pages compare, nor of what the diagnosis knows: there the defaults of the lab would speak."""
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    with record_run(model, optimizer, tmp_path, about={"seed": 3}) as run:
+        trained(model, run, batches(2), optimizer)
+    found = Run(run.path)
+    told = {"learning_rate": 0.01, "seed": 3, "weight_decay": 0.0}
+    assert frames.comparable_of(found) == {"loop": "PyTorch", "optimizer": "Adam"} | told
+    assert np.isfinite(found.steps()["learning_rate"]).all()
+    assert not Material(found).own_loop
+
+
+def test_a_library_that_is_not_installed_is_one_sentence():
+    program = """
+import importlib, importlib.util, sys
 import labapp.callbacks
-assert not {{'lightning', 'pytorch_lightning', 'transformers', 'accelerate', 'keras'}} & sys.modules.keys()
+names = {'lightning', 'pytorch_lightning', 'transformers', 'accelerate'}
+assert not names & sys.modules.keys()
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name in {names} else find(name, *rest)
-sys.modules |= dict.fromkeys({names})
-try:
-    import labapp.callbacks.{library}
-except labapp.config.LabError as error:
-    print(error)
+importlib.util.find_spec = lambda name, *rest: None if name in names else find(name, *rest)
+sys.modules |= dict.fromkeys(names)
+for library in ('lightning', 'transformers', 'accelerate'):
+    try:
+        importlib.import_module('labapp.callbacks.' + library)
+    except labapp.config.LabError as error:
+        print(error)
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    extra = "lightning" if library == "lightning" else "transformers"
-    assert done.stdout.strip().endswith(f"which is not installed; `pip install 'labapp[{extra}]'` installs it"), done
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    needed = {"Lightning": "lightning", "Transformers": "transformers", "Accelerate": "transformers"}
+    assert done.stdout.splitlines() == [
+        f"this needs {name}, which is not installed; `pip install 'labapp[{extra}]'` installs it"
+        for name, extra in needed.items()
+    ]

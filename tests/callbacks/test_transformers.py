@@ -33,6 +33,13 @@ def vit() -> nn.Module:
     return transformers.ViTForImageClassification(config)
 
 
+def resnet() -> nn.Module:
+    """Another; of the transformer this version of the library does not find all its weights again in a checkpoint."""
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 4, "hidden_sizes": [4, 8], "depths": [1, 1], "layer_type": "basic"}
+    return transformers.ResNetForImageClassification(transformers.ResNetConfig(num_labels=5, **sizes))
+
+
 class Images(torch.utils.data.Dataset):
     """The images of all batches, in order."""
 
@@ -70,11 +77,11 @@ def trainer_of(root, callbacks, model=None, train=None, **options):
     )
 
 
-def oracle(count=6, parts=1, clip=None):
+def oracle(count=6, parts=1, clip=None, make=vit):
     return by_hand(
         batches(count),
         parts,
-        model=vit(),
+        model=make(),
         make=lambda parameters: torch.optim.SGD(parameters, lr=0.05),
         clip=clip,
         logits=lambda model, x: model(pixel_values=x).logits,
@@ -95,9 +102,9 @@ def test_the_run_holds_what_a_loop_by_hand_gives(tmp_path, options, parts, clip)
     require_same_layers(run, expected.layers)
     steps = run.steps()
     assert steps["step"].tolist() == [*range(trainer.state.global_step)]
-    np.testing.assert_allclose(steps["loss"], expected.losses, rtol=1e-4)  # the Trainer rounds what it logs
+    np.testing.assert_allclose(steps["loss"], expected.losses, rtol=1e-6)  # added up in float32
     assert (run.status, run.progress) == ("finished", (6 // parts, 6 // parts))
-    assert run.evals()["step"].tolist() == [*range(2, 6 // parts + 1, 2)]
+    assert run.evals()["step"].tolist() == ([2, 4, 6] if parts == 1 else [2, 3])  # and at the end, as the Trainer does
     assert run.evals()["accuracy"].between(0, 1).all()
     what = run.experiment
     assert (what.learning_rate, what.batch_size, what.accumulate, what.clip_norm) == (0.05, 6 * parts, parts, clip)
@@ -112,12 +119,12 @@ def test_training_is_bit_for_bit_what_it_is_without(tmp_path):
 
 
 def test_a_training_that_is_resumed_goes_on_in_its_run(tmp_path):
-    expected, model = oracle(), vit()
+    expected, model = oracle(make=resnet), resnet()
     options = {"run_id": "mine", "when": every(1)}
     kept = {"save_strategy": "steps", "save_steps": 2}
+    broken = Images(batches(6), broken_at=24, error=ValueError("a leak"))
     with pytest.raises(ValueError, match="a leak"), TransformersCallback(tmp_path / "runs", **options) as callback:
-        broken = Images(batches(6), broken_at=24, error=ValueError("a leak"))
-        trainer_of(tmp_path, [callback], train=broken, **kept).train()
+        trainer_of(tmp_path, [callback], resnet(), train=broken, **kept).train()
     (run,) = list_runs(tmp_path / "runs")
     assert (run.status, run.message) == ("failed", "ValueError: a leak")
     again = TransformersCallback(tmp_path / "runs", **options)
@@ -138,9 +145,8 @@ def test_what_cannot_be_recorded_is_said_once_and_trains_on(tmp_path):
     require_same_weights(model, expected.weights)
 
 
-def test_a_training_that_breaks_off_with_the_program_has_failed(tmp_path):
+def test_a_training_that_broke_off_unheard_has_failed(tmp_path):
     program = f"""
-import sys
 from pathlib import Path
 from tests.callbacks.test_transformers import *
 root = Path({str(tmp_path)!r})
@@ -148,10 +154,9 @@ broken = Images(batches(6), broken_at=24, error=ValueError("a leak"))
 try:
     trainer_of(root, [TransformersCallback(root / "runs")], train=broken).train()
 except ValueError:
-    if "caught" not in sys.argv:
-        raise
+    pass
 """
-    for words, message in ((["caught"], "the training broke off without a word of its end"), ([], "ValueError: a leak")):
-        subprocess.run([sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, check=False)
-        (run,) = [run for run in list_runs(tmp_path / "runs") if run.message == message]
-        assert (run.status, run.progress[0]) == ("failed", 4)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False)
+    (run,) = list_runs(tmp_path / "runs")
+    assert (run.status, run.message) == ("failed", "the training broke off without a word of its end")
+    assert run.progress[0] == 3  # the fifth batch is fetched before the fourth is trained on
