@@ -91,7 +91,7 @@ class Watch:
                 writer.update(progress={"step": done, "steps": max(done, 1)})
                 writer.finish(status, message)
 
-    def _after(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.recorder.after_optimizer(optimizer, args, kwargs)
         if optimizer is self._optimizer:
             self._stepped = True
@@ -102,6 +102,7 @@ class Watch:
         self.recorder.end_step()
         self.recorder.begin_step(driven=True)
 
+<<<<<<< HEAD
     def _forward_begins(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one."""
         if self._was_refused():
@@ -110,6 +111,10 @@ class Watch:
 
     def _was_refused(self) -> bool:
         """Whether the scaler was told of a step since this was last asked, and the optimizer has made none.
+=======
+    def _forward_begins(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one.
+>>>>>>> main
 
         What a scaler is told of optimizers it keeps until its `update`, and then begins anew: no look at the scale is
         needed, for which a device would have to be waited for.
