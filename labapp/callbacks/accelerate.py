@@ -60,7 +60,8 @@ def record_run(
     known = {name: value for name, value in told.items() if value is not None}
     run = RecordedRun(
         runs,
-        **{"about": known | dict(about or {}), "loop": version_of("accelerate")},
+        about=known | dict(about or {}),
+        loop=version_of("accelerate"),
         within=lambda: not accelerator.sync_gradients,
         **options,
     )

@@ -73,7 +73,7 @@ class LightningCallback(*_bases()):  # type: ignore[misc]
         self.runs: dict[str, RecordedRun] = {}
         self._harmless = Harmless()
         self._archive, self._run_id, self._about = runs, run_id, dict(about or {})
-        self._options = {"when": when, **options}
+        self._options: dict[str, Any] = {"when": when, **options}
         self._training = {"loss": loss, "accuracy": accuracy}
         self._held_out = {"loss": val_loss, "accuracy": val_accuracy}
         self._done: dict[str, int] = {}
@@ -94,8 +94,8 @@ class LightningCallback(*_bases()):  # type: ignore[misc]
 
     def _begin(self, trainer: Any, part: str, optimizer: Any, several: bool) -> None:
         run_id = f"{self._run_id}-{part}" if self._run_id is not None and several else self._run_id
-        told = {"about": told_by(trainer) | self._about, "loop": version_of("lightning", "pytorch-lightning")}
-        run = RecordedRun(self._archive, run_id=run_id, announced=True, **told, **self._options)
+        about, loop = told_by(trainer) | self._about, version_of("lightning", "pytorch-lightning")
+        run = RecordedRun(self._archive, run_id=run_id, about=about, loop=loop, announced=True, **self._options)
         run.harmless = self._harmless
         automatic = bool(trainer.lightning_module.automatic_optimization)
         total = trainer.estimated_stepping_batches if automatic else trainer.max_steps

@@ -96,11 +96,8 @@ class RecordedRun:
             if self._watching is not None:
                 raise LabError("this run is being recorded already; make one for each training")
             optimizer = torch_optimizer(optimizer)
-            watching = watch(
-                *(model, optimizer),
-                **{"runs": None, "when": self._when, "scaler": scaler, "part": part, "first_step": first_step},
-                **self._options,
-            )
+            options: dict[str, Any] = {"runs": None, "when": self._when, "first_step": first_step, **self._options}
+            watching = watch(model, optimizer, scaler=scaler, part=part, **options)
             self._since, self._steps = time.monotonic(), steps
             try:
                 if watching.writes:

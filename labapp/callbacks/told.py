@@ -64,11 +64,11 @@ def named(numbers: Mapping[str, Any], pattern: re.Pattern[str], chosen: Mapping[
     for name, number in numbers.items():
         if hit := pattern.fullmatch(name):
             found.setdefault("loss" if hit[1].lower() == "loss" else "accuracy", number)
-    for what, name in chosen.items():
-        if name is not None:
+    for what, own in chosen.items():
+        if own is not None:
             found.pop(what, None)
-            if name in numbers:
-                found[what] = numbers[name]
+            if own in numbers:
+                found[what] = numbers[own]
     return found
 
 

@@ -58,7 +58,7 @@ class TransformersCallback(TrainerCallback):  # type: ignore[misc]
         self.run: RecordedRun | None = None
         self._harmless = Harmless()
         self._archive, self._about = runs, dict(about or {})
-        self._options = {"run_id": run_id, "when": when, **options}
+        self._options: dict[str, Any] = {"run_id": run_id, "when": when, **options}
         self._accuracy = accuracy
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -71,11 +71,8 @@ class TransformersCallback(TrainerCallback):  # type: ignore[misc]
             if args.world_size > 1:
                 self._harmless.say("the Trainer hides what joins the processes; the record is of the first one's part")
             optimizer = kwargs.get("optimizer")
-            self.run = RecordedRun(
-                self._archive,
-                **{"about": told_by(args, state) | self._about, "loop": version_of("transformers"), "announced": True},
-                **self._options,
-            )
+            about, loop = told_by(args, state) | self._about, version_of("transformers")
+            self.run = RecordedRun(self._archive, about=about, loop=loop, announced=True, **self._options)
             self.run.harmless = self._harmless
             scaler = getattr(optimizer, "scaler", None)
             steps = state.max_steps if state.max_steps > 0 else None

@@ -102,8 +102,7 @@ class Watch:
         self.recorder.end_step()
         self.recorder.begin_step(driven=True)
 
-<<<<<<< HEAD
-    def _forward_begins(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def _forward_begins(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one."""
         if self._was_refused():
             self._next_step()
@@ -111,10 +110,6 @@ class Watch:
 
     def _was_refused(self) -> bool:
         """Whether the scaler was told of a step since this was last asked, and the optimizer has made none.
-=======
-    def _forward_begins(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one.
->>>>>>> main
 
         What a scaler is told of optimizers it keeps until its `update`, and then begins anew: no look at the scale is
         needed, for which a device would have to be waited for.
@@ -181,9 +176,9 @@ def watch(
     return found
 
 
-def unwatch(model: nn.Module) -> None:
-    """Ends what `watch` began on this model; nothing where it is not watched."""
-    found = _WATCHED.get(id(unwrap(model)[0]))
+def unwatch(model: nn.Module, part: str = "") -> None:
+    """Ends what `watch` began on this model, or this part of it; nothing where it is not watched."""
+    found = _WATCHED.get(id(unwrap(model, part)[0]))
     if found is not None:
         found.close()
 
