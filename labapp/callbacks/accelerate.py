@@ -23,12 +23,11 @@ from typing import Any
 from torch import nn
 
 from labapp.callbacks.recorded import RecordedRun
-from labapp.callbacks.told import missing, torch_optimizer, version_of
+from labapp.callbacks.told import torch_optimizer, version_of
+from labapp.config.extras import require
 
-try:
-    from accelerate import Accelerator
-except ImportError:
-    raise missing("Accelerate", "transformers") from None
+require("`labapp.callbacks.accelerate`", ["accelerate"])
+from accelerate import Accelerator  # noqa: E402 - where it is not there, the sentence comes first
 
 PRECISIONS = {"no": "32-true", "fp16": "16-mixed", "bf16": "bf16-mixed"}
 

@@ -22,8 +22,9 @@ from torch import nn
 
 from labapp.callbacks.harmless import Harmless
 from labapp.callbacks.recorded import RecordedRun
-from labapp.callbacks.told import HELD_OUT, TRAINING, ending, missing, named, version_of
+from labapp.callbacks.told import HELD_OUT, TRAINING, ending, named, version_of
 from labapp.config import CHOICES
+from labapp.config.extras import require
 from labapp.recording.schedule import Schedule
 
 _NAMES = ("lightning.pytorch", "pytorch_lightning")
@@ -33,7 +34,7 @@ def _bases() -> tuple[Any, ...]:
     """The base class that the user's Trainer knows; both where nothing tells which one that is."""
     there = [name for name in _NAMES if importlib.util.find_spec(name.partition(".")[0]) is not None]
     if not there:
-        raise missing("Lightning", "lightning")
+        require("`labapp.callbacks.lightning`", ["pytorch_lightning"])
     loaded = [name for name in there if name in sys.modules] or there
     return tuple(importlib.import_module(name).Callback for name in loaded)
 

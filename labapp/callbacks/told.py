@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from labapp.config import Experiment, LabError, first_line
+from labapp.config import Experiment, first_line
 
 HELD_OUT = re.compile(r"(?:val|valid|validation|eval|test)[_/.\- ](loss|acc|accuracy)(?:_epoch)?", re.IGNORECASE)
 TRAINING = re.compile(r"(?:train(?:ing)?[_/.\- ])?(loss|acc|accuracy)(?:_step)?", re.IGNORECASE)
@@ -70,11 +70,6 @@ def named(numbers: Mapping[str, Any], pattern: re.Pattern[str], chosen: Mapping[
             if own in numbers:
                 found[what] = numbers[own]
     return found
-
-
-def missing(package: str, extra: str) -> LabError:
-    """What is said where a library is not installed."""
-    return LabError(f"this needs {package}, which is not installed; `pip install 'labapp[{extra}]'` installs it")
 
 
 def version_of(*packages: str) -> str:

@@ -20,13 +20,12 @@ from typing import Any, Self
 
 from labapp.callbacks.harmless import Harmless
 from labapp.callbacks.recorded import RecordedRun
-from labapp.callbacks.told import HELD_OUT, ending, missing, named, torch_optimizer, version_of
+from labapp.callbacks.told import HELD_OUT, ending, named, torch_optimizer, version_of
+from labapp.config.extras import require
 from labapp.recording.schedule import Schedule
 
-try:
-    from transformers import TrainerCallback
-except ImportError:
-    raise missing("Transformers", "transformers") from None
+require("`labapp.callbacks.transformers`", ["transformers", "accelerate"])
+from transformers import TrainerCallback  # noqa: E402 - where it is not there, the sentence comes first
 
 
 class TransformersCallback(TrainerCallback):  # type: ignore[misc]

@@ -284,8 +284,11 @@ for library in ('lightning', 'transformers', 'accelerate'):
         print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    needed = {"Lightning": "lightning", "Transformers": "transformers", "Accelerate": "transformers"}
     assert done.stdout.splitlines() == [
-        f"this needs {name}, which is not installed; `pip install 'labapp[{extra}]'` installs it"
-        for name, extra in needed.items()
+        "`labapp.callbacks.lightning` needs pytorch-lightning, which is not installed; "
+        "`pip install 'labapp[lightning]'` installs it",
+        "`labapp.callbacks.transformers` needs transformers and accelerate, which are not installed; "
+        "`pip install 'labapp[transformers]'` installs them",
+        "`labapp.callbacks.accelerate` needs accelerate, which is not installed; "
+        "`pip install 'labapp[transformers]'` installs it",
     ]
