@@ -31,11 +31,17 @@ def train(accelerator, run_of, model, parts, clip=None):
     return run
 
 
-@pytest.fixture
-def accelerator_of():
-    yield lambda **options: accelerate.Accelerator(cpu=True, **options)
+def forget():
     accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
     accelerate.state.GradientState._reset_state()
+
+
+@pytest.fixture
+def accelerator_of():
+    """Makes an Accelerator; what the library keeps of one in a process is gone before and after."""
+    forget()
+    yield lambda **options: accelerate.Accelerator(cpu=True, **options)
+    forget()
 
 
 @pytest.mark.parametrize(
