@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -35,6 +36,7 @@ from labapp.imagesets import ImageSet, load_for
 from labapp.imagesets.order import order, seed_of
 from labapp.nets import build
 from labapp.nets.heads import Segmenter, segmenter
+from labapp.probes.catalogue import PLAN
 from labapp.recording import Recorder
 from labapp.recording.places import DEFAULT_KINDS
 from labapp.store import Run, RunWriter, list_runs
@@ -43,7 +45,7 @@ from labapp.training.randomness import randomness_of_its_own, seed_all
 from labapp.training.schedules import learning_rate, recording_schedule, set_rate
 
 MODULE = "analysis.segmenting"  # also where it is run as a program
-GROUND = "ground"
+GROUND, UNUSED = "ground", "pyramid.body.net.head."
 CHANNELS = 32  # of the pyramid and the head
 STEPS, SEEDS = 300, (0, 1, 2)
 RECIPE: dict[str, Any] = {
@@ -108,11 +110,12 @@ def train(name: str, seed: int, root: Path, **changes: Any) -> Run:
             momentum=experiment.momentum,
             weight_decay=experiment.weight_decay,
         )
+        layers = architecture(net, images.image_size)
         about = {
             "task": "semantic segmentation",
             "maps": net.sources,
             "strides": net.pyramid.body.strides,
-            "backbone": size(net, experiment),
+            "backbone": size(layers),
         }
         kept = [place.path for place in net.places if place.kind in DEFAULT_KINDS or place.path in net.sources.values()]
         scheduled = recording_schedule(experiment)
@@ -122,6 +125,8 @@ def train(name: str, seed: int, root: Path, **changes: Any) -> Run:
                 net, sgd, when=lambda at: scheduled(at) or at == experiment.steps - 1, layers=kept, sink=writer
             ) as recorder,
         ):
+            shapes = ["×".join(map(str, shape)) for shape in layers["shape"]]
+            writer.write_probe("architecture", PLAN, layers.assign(shape=shapes))  # as `labapp probe` would
             _constant(writer, test)
             began = time.perf_counter()
             drawn = order(len(images), experiment.batch_size, seed)
@@ -143,15 +148,15 @@ def train(name: str, seed: int, root: Path, **changes: Any) -> Run:
     return writer.run
 
 
-def size(net: Segmenter, experiment: Experiment) -> dict[str, int]:
-    """Parameters and multiply-adds of the backbone alone, and of the whole net."""
-    rows = architecture(net, int(experiment.image_size or 0))
-    rows = rows[rows["kind"] != "block"]
-    body = rows[rows["layer"].str.startswith("pyramid.body.") & ~rows["layer"].str.contains(".net.head.", regex=False)]
-    of = {"": body, "whole_": rows[~rows["layer"].str.contains(".net.head.", regex=False)]}
-    return {
-        f"{key}{name}": int(part[name].sum()) for key, part in of.items() for name in ("parameters", "multiply_adds")
-    }
+def size(layers: pd.DataFrame) -> dict[str, int]:
+    """Parameters and multiply-adds of the backbone alone, without the classifier that does not run.
+
+    Args:
+        layers: Of the whole net, from `labapp.diagnostics.architecture`.
+    """
+    inside = layers["layer"].str.startswith("pyramid.body.") & ~layers["layer"].str.startswith(UNUSED)
+    own = layers[inside & (layers["kind"] != "block")]
+    return {name: int(own[name].sum()) for name in ("parameters", "multiply_adds")}
 
 
 def counted(net: Segmenter | None, images: ImageSet) -> tuple[Tensor, float]:
