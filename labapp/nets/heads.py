@@ -40,7 +40,7 @@ class SemanticHead(nn.Module):
         """Levels (N, C, h, w), the finest first, to logits (N, classes, *size)."""
         whole: Tensor | None = None
         for number, (x, way) in enumerate(zip(levels, self.ways, strict=True)):
-            for step, smooth in enumerate(way):  # type: ignore[arg-type]
+            for step, smooth in enumerate(way.children()):
                 x = smooth(x)
                 if number:
                     x = _enlarged(x, tuple(levels[number - 1 - step].shape[-2:]))
@@ -88,7 +88,7 @@ class Segmenter(nn.Module):
         first = [stages[self.pyramid.sources[level]] for level in self.pyramid.levels]
         found = []
         for number, way in enumerate(self.head.ways):
-            for step in range(len(way)):  # type: ignore[arg-type]
+            for step, _ in enumerate(way.children()):
                 depth += 1
                 stage = first[number] - step  # each doubling leads to the stage before
                 for part, kind in (("conv", "conv"), ("norm", "norm"), ("activation", "activation")):
