@@ -36,7 +36,6 @@ from labapp.imagesets import ImageSet, load_for
 from labapp.imagesets.order import order, seed_of
 from labapp.nets import build
 from labapp.nets.heads import Segmenter, segmenter
-from labapp.probes.catalogue import PLAN
 from labapp.recording import Recorder
 from labapp.recording.places import DEFAULT_KINDS
 from labapp.store import Run, RunWriter, list_runs
@@ -110,12 +109,11 @@ def train(name: str, seed: int, root: Path, **changes: Any) -> Run:
             momentum=experiment.momentum,
             weight_decay=experiment.weight_decay,
         )
-        layers = architecture(net, images.image_size)
         about = {
             "task": "semantic segmentation",
             "maps": net.sources,
             "strides": net.pyramid.body.strides,
-            "backbone": size(layers),
+            "backbone": size(architecture(net, images.image_size)),
         }
         kept = [place.path for place in net.places if place.kind in DEFAULT_KINDS or place.path in net.sources.values()]
         scheduled = recording_schedule(experiment)
@@ -125,8 +123,6 @@ def train(name: str, seed: int, root: Path, **changes: Any) -> Run:
                 net, sgd, when=lambda at: scheduled(at) or at == experiment.steps - 1, layers=kept, sink=writer
             ) as recorder,
         ):
-            shapes = ["×".join(map(str, shape)) for shape in layers["shape"]]
-            writer.write_probe("architecture", PLAN, layers.assign(shape=shapes))  # as `labapp probe` would
             _constant(writer, test)
             began = time.perf_counter()
             drawn = order(len(images), experiment.batch_size, seed)

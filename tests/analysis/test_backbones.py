@@ -44,7 +44,6 @@ def test_the_recorded_gradients_are_those_of_the_net_the_images_and_the_order_th
         recorded = layers[run.environment["maps"][name]]
         assert recorded == pytest.approx(float(gradient.norm()), rel=1e-3), name  # float32, sums in two orders
     assert run.progress == (2, 2)
-    assert set(run.environment["maps"].values()) <= set(run.probe("architecture")["layer"])
     trained = [p for name, p in net.named_parameters() if ".net." in name and ".net.head." not in name]
     assert run.environment["backbone"]["parameters"] == sum(p.numel() for p in trained)
 
