@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from analysis.plates import WHO, Plate, band_of, joined, styles_of
 from analysis.publish import command
@@ -35,7 +35,7 @@ from labapp.store import Run
 MAKER = "analysis.segmenting:"  # of the nets that these runs are of
 FAMILIES = {"plain34": "plain", "resnet34": "residual", "densenet121": "dense", "vgg16_bn": "vgg"}
 BASE = "resnet34"
-MOMENTS = ("before training", "end of training")
+MOMENTS = ("untrained", "trained")
 COLUMNS = [
     *WHO, "what", "moment", "step", "map", "at", "value", "constant", "images", "parameters", "multiply_adds",
     "first_stride", "last_stride",
@@ -127,6 +127,7 @@ def drawn(table: pd.DataFrame) -> Figure:
     low, high = gradients["value"].min() / 1.6, gradients["value"].max() * 1.6
     for ax in axes[:2]:
         ax.set_ylim(low, high)
+        ax.yaxis.set_major_locator(FixedLocator(palette.log_ticks(low, high)))
     axes[1].set_ylabel("")
     axes[1].tick_params(labelleft=False)
     _iou(axes[2], table, styles)
@@ -171,7 +172,7 @@ def _iou(ax: Axes, table: pd.DataFrame, styles: pd.DataFrame) -> None:
             f"{net}: {first['parameters'] / 1e6:.2g} M parameters, {first['multiply_adds'] / 1e6:.0f} M mult-adds, "
             f"strides {first['first_stride']:.0f}–{first['last_stride']:.0f}"
         )
-        words = f"{mean:.1f} [{low:.1f}, {high:.1f}]"
+        words = f"{mean:.1f} [{low:.1f}, {high:.1f}]".replace("-", "−")
         below = words if net == BASE else f"{words}; {in_words(over_base(table, net))}"
         for text, up, muted in ((about, 0.36, False), (below, 0.62, True)):
             ax.annotate(
