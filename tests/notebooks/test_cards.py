@@ -9,6 +9,7 @@ from labapp.claims import CLAIMS, judge, verdicts
 from labapp.frames.diagnosis import diagnose
 from labapp.recording import Recorder, every
 from labapp.recording.examine import examine
+from labapp.recording.guard import RecorderWarning
 from labapp.store import look
 from tests.notebooks.reading import require_whole
 
@@ -41,7 +42,7 @@ def test_names_of_modules_are_text():
     model = nn.Sequential()
     model.add_module("<b>x", nn.Linear(2, 2))
     model.add_module("<i>y", nn.Linear(2, 2))
-    with Recorder(model, when=every(1)) as recorder, recorder.step():
+    with pytest.warns(RecorderWarning), Recorder(model, when=every(1)) as recorder, recorder.step():
         model[0](torch.ones(1, 2)).sum().backward()
     assert "<i>y" in require_whole(recorder.report()._repr_html_()).words
 

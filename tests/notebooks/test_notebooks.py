@@ -33,10 +33,11 @@ def require_flow(found, plain, residual, few):
     assert 1.1 < factor < 1.3  # theory: 1.21 inside a stage, less where a map is halved
     assert most < low
     assert slow > 1
-    exploding, vanishing, kept = found["ratio"].values()
-    assert exploding > few
-    assert vanishing < 1 / few
-    assert 0.01 < kept < 100
+    ratio = found["ratio"]
+    assert ratio["batch norm, He's weights"] > few
+    assert ratio["no norm, PyTorch's weights"] < 1 / few
+    border, none = ratio["no norm, He's weights"], ratio["no norm, He's weights, no border"]
+    assert border < none < 1 / border
     assert not found["left_out"]  # theory has dots for each of the nets
 
 
