@@ -43,7 +43,7 @@ def tiles(
         stroke: Pixels of an outline in the same colour, which closes the hairlines between rectangles.
         legend: Of the colours, where no bar beside the chart explains them.
     """
-    return (
+    drawn: alt.Chart = (
         alt.Chart(table)
         .mark_rect(strokeWidth=stroke, clip=True)
         .encode(
@@ -52,6 +52,7 @@ def tiles(
             stroke=alt.Stroke(f"{value}:Q", scale=scale, legend=None),
         )
     )
+    return drawn
 
 
 def colour_bar(domain: Domain, axis: alt.X, scale: alt.Scale, height: int, powers: bool = False) -> alt.Chart:
