@@ -55,6 +55,7 @@ class Watch:
             handle.remove()
         self._hooks.remove()
         _WATCHED.pop(id(self.recorder.model), None)
+        done = self.recorder.steps_done  # before closing ends the step that had begun and is none
         try:
             self.recorder.close(alone=status != "finished")
             if status == "finished" and (began := self.recorder._outlet.divergence.now) is not None:
@@ -62,8 +63,7 @@ class Watch:
         finally:
             writer, self._writer = self._writer, None
             if writer is not None:
-                done = max(self.recorder.steps_done, 1)
-                writer.update(progress={"step": self.recorder.steps_done, "steps": done})
+                writer.update(progress={"step": done, "steps": max(done, 1)})
                 writer.finish(status, message)
 
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -44,8 +44,8 @@ FOUND = {  # name: what its test is about, an expression in the notebook's own n
 
 
 def digest(book: Any) -> str:
-    """What a notebook's outputs depend on, in eight hexadecimal digits."""
-    sources = [[cell.cell_type, cell.source] for cell in book.cells]
+    """What a notebook's outputs depend on, its code, in eight hexadecimal digits."""
+    sources = [cell.source for cell in book.cells if cell.cell_type == "code"]
     return hashlib.sha256(json.dumps(sources).encode()).hexdigest()[:8]
 
 
@@ -70,8 +70,11 @@ def write(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TMPDIR"] = folder
         book, found = executed(name, folder)
+    book = nbformat.reads(nbformat.writes(book).replace(folder, "/tmp"), as_version=4)
     for cell in book.cells:
         cell.metadata.pop("execution", None)  # times of day
+        if cell.cell_type == "code":  # warnings, which say where the lab is installed here
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     book.metadata = {"kernelspec": book.metadata.kernelspec, "language_info": {"name": "python"}}
     book.metadata["labapp"] = {"sources": digest(book), "found": found}
     nbformat.write(book, FOLDER / f"{name}.ipynb")
