@@ -12,8 +12,10 @@ chosen.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAMILIES = {  # hue by family; "foreign" is a model of the user's own
     "plain": "#D55E00",
@@ -62,6 +64,8 @@ def styles(runs: pd.DataFrame, by: str = "run") -> pd.DataFrame:
     Returns:
         Columns run, run_id, colour, dash, shape, marker, and `by`; one row a run, in the order of the table.
     """
+    import pandas as pd  # here, since commands want the words alone
+
     rows = runs.drop_duplicates(by)
     names = [str(name) for name in rows[by]]
     families = [str(one) for one in rows["family"]] if "family" in rows else [_family_of(name) for name in names]
