@@ -114,7 +114,8 @@ def in_words(judged: Judged) -> str:
         return f"no seed in common with {BASE}"
     value, low, high = (f"{round(-100 * number, 1) + 0.0:+.1f}" for number in (judged.value, judged.high, judged.low))
     word = {SUPPORTED: "lower", CONTRADICTED: "higher"}.get(judged.verdict, "undecided")
-    return f"{value} [{low}, {high}] to {BASE}: {word}".replace("-", "−")
+    between = f"[{low}, {high}]" if judged.seeds > 1 else "(one seed)"
+    return f"{value} {between} to {BASE}: {word}".replace("-", "−")
 
 
 def drawn(table: pd.DataFrame) -> Figure:
@@ -172,7 +173,8 @@ def _iou(ax: Axes, table: pd.DataFrame, styles: pd.DataFrame) -> None:
             f"{net}: {first['parameters'] / 1e6:.2g} M parameters, {first['multiply_adds'] / 1e6:.0f} M mult-adds, "
             f"strides {first['first_stride']:.0f}–{first['last_stride']:.0f}"
         )
-        words = f"{mean:.1f} [{low:.1f}, {high:.1f}]".replace("-", "−")
+        between = f"[{low:.1f}, {high:.1f}]" if len(own) > 1 else "(one seed)"
+        words = f"{mean:.1f} {between}".replace("-", "−")
         below = words if net == BASE else f"{words}; {in_words(over_base(table, net))}"
         for text, up, muted in ((about, 0.36, False), (below, 0.62, True)):
             ax.annotate(

@@ -80,6 +80,7 @@ def test_other_runs_and_other_images_are_one_sentence(record, tmp_path, capsys):
         ([0.70, 0.71, 0.69], "+20.0 [+17.5, +22.5] to resnet34: higher"),
         ([0.40, 0.50, 0.60], "+0.0 [−24.8, +24.8] to resnet34: undecided"),
         ([0.10, 0.11], "undecided"),  # two seeds decide nothing
+        ([0.10], "−40.0 (one seed) to resnet34: undecided"),
         ([], "no seed in common with resnet34"),
     ],
 )
