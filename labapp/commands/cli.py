@@ -10,7 +10,8 @@
     labapp diagnose RUN
     labapp claims
     labapp report --archive
-    labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
+    labapp runs list | show RUN | compare A B | check [RUN] | export RUN
+    labapp runs tag RUN TAG | note RUN | rename RUN | remove RUN
 
 A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
 imported where it is used: `labapp runs list` does without torch.
@@ -36,6 +37,7 @@ from labapp.commands.compare import runs_compare
 from labapp.commands.diagnose import diagnose
 from labapp.commands.doctor import doctor
 from labapp.commands.explain import explain
+from labapp.commands.export import runs_export
 from labapp.commands.options import Root, parse
 from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import console
@@ -139,6 +141,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "runs note": runs_note,
     "runs rename": runs_rename,
     "runs remove": runs_remove,
+    "runs export": runs_export,
     "runs send": runs_send,
 }
 

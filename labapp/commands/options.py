@@ -102,6 +102,8 @@ def _unknown(word: str, name: str) -> str:
     known += ["--json", "--markdown"] * (name == "diagnose")
     known += ["--archive", "--out", "--pdf", "--force"] * (name == "report")
     known += ["--filter", "--tag", "--json"] * (name == "runs list") + ["--remove"] * (name == "runs tag")
+    exported = ["--to", "--out", "--filter", "--tag", "--quantities", "--layers", "--force"]
+    known += exported * (name == "runs export") + ["--mirror"] * (name in ("train", "resume"))
     if name == "sweep":
         known += ["--dry-run", "--jobs", "--threads", "--retry-failed", "--engine", "--json", "--trust"]
         known += ["--address", "--cpus-per-run", "--gpus-per-run", "--retries"]

@@ -48,6 +48,14 @@ class Watch:
             self._hooks.before(recorder.model, Silent(self._forward_begins))
         recorder.begin_step(driven=True)
 
+    def also(self, follower: Any) -> None:
+        """Has a follower take the rows too, once they are in the run: `labapp.exports.mirror` makes one."""
+        if self._writer is None:
+            raise LabError(
+                "there is no run to follow: the rows stay in memory, another process writes, or it has ended"
+            )
+        self._writer.also(follower)
+
     def close(self, status: str = "finished", message: str = "") -> None:
         """Stops recording and ends the run. May be called twice."""
         handles, self._handles = self._handles, []

@@ -24,6 +24,7 @@ from labapp.config import Experiment, LabError, first_line, nearest, place, sent
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
+from labapp.store.following import Follower, Followers
 from labapp.store.lease import lease_on
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
@@ -125,6 +126,7 @@ class RunWriter(Keeping):
         self._buffer = Buffer(done=from_step)
         self._parts = Appender(path, len(record.attempts), self._note, record.parts)
         self._told: dict[str, Any] = {}
+        self._followers = Followers()
         self._flushed = time.monotonic()
         self._disk = threading.RLock()  # held while something is written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labapp-writer")
@@ -159,6 +161,10 @@ class RunWriter(Keeping):
         self._buffer.add(table, columns)
         if self._buffer.rows >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush_behind()
+
+    def also(self, follower: Follower) -> None:
+        """Hand rows to a follower too, once they lie on the disk."""
+        self._followers.add(follower)
 
     def _flush_behind(self) -> None:
         if self._behind is not None:
@@ -204,6 +210,7 @@ class RunWriter(Keeping):
                 while taken:
                     name = next(iter(taken))
                     self._parts.append(name, taken[name])
+                    self._followers.wrote(name, taken[name])
                     grown.append(name)
                     del taken[name]
             finally:
@@ -262,6 +269,7 @@ class RunWriter(Keeping):
                 self._over = True
                 self._thread.shutdown(wait=False)
                 left = self._lease.release()
+                self._followers.ended(self.path)
             if left and status in ("failed", "stopped"):  # an exception is on its way
                 warnings.warn(left, StoreWarning, stacklevel=3)
             elif left:
