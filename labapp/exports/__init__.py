@@ -11,18 +11,18 @@
 Reads the archive alone, without torch; the tools are the extra `export`.
 """
 
-from labapp.exports.chosen import USUAL, Wanted
+from labapp.exports.chosen import USUAL, CurveChoice
 from labapp.exports.dashboards import TARGETS
 from labapp.exports.exporting import Exported, export, of_words
-from labapp.exports.mirroring import Mirror, MirrorWarning, check_mirrors, mirror, mirror_all
+from labapp.exports.mirroring import MirrorWarning, RunMirror, check_mirrors, mirror, mirror_all
 
 __all__ = [
     "TARGETS",
     "USUAL",
+    "CurveChoice",
     "Exported",
-    "Mirror",
     "MirrorWarning",
-    "Wanted",
+    "RunMirror",
     "check_mirrors",
     "export",
     "mirror",

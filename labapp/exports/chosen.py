@@ -24,7 +24,7 @@ MOST = 400  # curves of layers, where nobody asked for layers
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CurveChoice:
     """What somebody asked for.
 
     Attributes:
@@ -42,7 +42,7 @@ class Wanted:
                 raise LabError(f"there is no quantity '{name}'{nearest(name, known) or f'; there are {listed(known)}'}")
 
     @classmethod
-    def of(cls, quantities: str | Iterable[str] = (), layers: str | Iterable[str] = ()) -> Wanted:
+    def of(cls, quantities: str | Iterable[str] = (), layers: str | Iterable[str] = ()) -> CurveChoice:
         """From words, or one word with commas between them."""
         return cls(_words(quantities), _words(layers))
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from labapp.config import LabError
 from labapp.exports.about import AboutRun, about_run
-from labapp.exports.chosen import Wanted
+from labapp.exports.chosen import CurveChoice
 from labapp.exports.dashboards import TABLES, Dashboard, require_target, told
 from labapp.exports.outfolder import out_folder
 from labapp.exports.points import OF_LAYERS, CurvePoint, Curves
@@ -73,7 +73,7 @@ def export(
     if not chosen:
         raise LabError("there is no run to export")
     require_target(to)
-    wanted = Wanted.of(quantities, layers)
+    wanted = CurveChoice.of(quantities, layers)
     notes: list[str] = []
     known = [(run, _told_of(run, notes)) for run in chosen]
     damaged = len(notes)
@@ -97,7 +97,7 @@ def _told_of(run: Run, notes: list[str]) -> AboutRun:
 
 
 def _write_curves(
-    folder: Path, out: Path, to: str, runs: Sequence[tuple[Run, AboutRun]], wanted: Wanted, notes: list[str]
+    folder: Path, out: Path, to: str, runs: Sequence[tuple[Run, AboutRun]], wanted: CurveChoice, notes: list[str]
 ) -> tuple[int, int]:
     """Write the curves of runs; how many, and of how many points."""
     curves = points = 0

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from labapp.config import LabError, first_line
 from labapp.exports.about import AboutRun, about_run
-from labapp.exports.chosen import Wanted
+from labapp.exports.chosen import CurveChoice
 from labapp.exports.dashboards import TITLES, Dashboard, require_target
 from labapp.exports.points import Curves
 from labapp.store import Run
@@ -57,7 +57,7 @@ def mirror(
     *,
     quantities: str | Iterable[str] = (),
     layers: str | Iterable[str] = (),
-) -> Mirror:
+) -> RunMirror:
     """Have a dashboard follow a run while it is written.
 
     Args:
@@ -74,10 +74,10 @@ def mirror(
     require_target(to, tuple(TITLES))
     if to == "tensorboard" and not str(where):
         raise LabError("a mirror to TensorBoard needs its log folder: tensorboard:DIR")
-    wanted = Wanted.of(quantities, layers)
+    wanted = CurveChoice.of(quantities, layers)
     run = writer.run if isinstance(writer.run, Run) else Run(writer.run)
     first = run.attempts[-1].get("from_step", 0) if run.attempts else 0
-    made = Mirror(to, str(where), about_run(run, first)[0], Curves(wanted))
+    made = RunMirror(to, str(where), about_run(run, first)[0], Curves(wanted))
     writer.also(made)
     return made
 
@@ -102,7 +102,7 @@ def check_mirrors(words: Sequence[str]) -> None:
             raise LabError("a mirror to TensorBoard needs its log folder: --mirror tensorboard:DIR")
 
 
-class Mirror:
+class RunMirror:
     """A follower of a run that never raises and never waits, but at the end.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labapp.exports.chosen import Wanted
+from labapp.exports.chosen import CurveChoice
 from labapp.exports.naming import LayerNames, digits, of_layer, of_table
 
 OF_LAYERS = ("layers", "histograms", "spreads")
@@ -52,7 +52,7 @@ class Curves:
         notes: Sentences about what is shown of less than was there.
     """
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: CurveChoice) -> None:
         self.wanted = wanted
         self.names: set[str] = set()
         self.notes: list[str] = []

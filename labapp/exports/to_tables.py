@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from labapp.config import LabError
 from labapp.exports.about import AboutRun
-from labapp.exports.chosen import FURTHER, Wanted
+from labapp.exports.chosen import FURTHER, CurveChoice
 from labapp.exports.reading import columns_of, pieces
 from labapp.store import QUANTITIES, Run
 
@@ -29,7 +29,7 @@ SINGLE = "settings."  # in front of the name of a setting, in the table of runs
 
 
 def write_tables(
-    folder: Path, form: str, runs: Sequence[tuple[Run, AboutRun]], wanted: Wanted, tell: Callable[[str], None]
+    folder: Path, form: str, runs: Sequence[tuple[Run, AboutRun]], wanted: CurveChoice, tell: Callable[[str], None]
 ) -> int:
     """Write the tables of runs into a folder; how many rows.
 
@@ -73,7 +73,7 @@ def _row(about: AboutRun) -> dict[str, Any]:
     return row | {f"{SINGLE}{name}": value for name, value in about.settings.items()}
 
 
-def _schema(frames: Sequence[pd.DataFrame], name: str = "", wanted: Wanted | None = None) -> pa.Schema:
+def _schema(frames: Sequence[pd.DataFrame], name: str = "", wanted: CurveChoice | None = None) -> pa.Schema:
     """All columns that a table has in any of the runs, numbers as wide as all need; `run` in front."""
     found = pa.schema([("run", pa.string())])
     for frame in frames:
@@ -89,7 +89,7 @@ def _type(values: pd.Series) -> pa.DataType:
     return pa.from_numpy_dtype(values.dtype) if kind in "fiub" and isinstance(values.dtype, np.dtype) else pa.string()
 
 
-def _rows(run: Run, name: str, wanted: Wanted) -> Iterator[pd.DataFrame]:
+def _rows(run: Run, name: str, wanted: CurveChoice) -> Iterator[pd.DataFrame]:
     for part in pieces(run, name):
         if wanted.layers and "layer" in part:
             kinds = part["kind"] if "kind" in part else [_kinds(run).get(layer, "") for layer in part["layer"]]

@@ -7,7 +7,7 @@ import pytest
 
 from labapp.config import LabError
 from labapp.exports import chosen
-from labapp.exports.chosen import Wanted
+from labapp.exports.chosen import CurveChoice
 from labapp.exports.naming import LayerNames, clean, of_layer
 from labapp.exports.points import Curves
 
@@ -42,7 +42,7 @@ def shown(wanted, *rows, **columns):
 
 def test_a_curve_begins_with_its_first_number_and_keeps_what_is_none():
     rows = [(step, "a", "conv", 1, value) for step, value in enumerate((math.nan, 1.0, math.inf, math.nan))]
-    curves, points = shown(Wanted(), *rows, update_ratio=[math.nan] * 4)
+    curves, points = shown(CurveChoice(), *rows, update_ratio=[math.nan] * 4)
     name = "gradients/output_grad_norm/001.a"
     assert [point.scalars for point in points[:3]] == [{}, {name: 1.0}, {name: math.inf}]
     assert math.isnan(points[3].scalars[name])
@@ -55,25 +55,25 @@ def test_a_curve_begins_with_its_first_number_and_keeps_what_is_none():
 def test_layers_without_weights_and_norms_come_when_asked_for():
     rows = [(0, path, kind, at, 1.0) for at, (path, kind) in enumerate([("c", "conv"), ("n", "norm"), ("b", "block")])]
     name = "gradients/output_grad_norm/00"
-    assert set(shown(Wanted(), *rows)[0].names) == {f"{name}0.c"}
-    assert set(shown(Wanted.of("all", "all"), *rows)[0].names) == {f"{name}0.c", f"{name}1.n", f"{name}2.b"}
-    assert set(shown(Wanted.of(layers="norm,b*"), *rows)[0].names) == {f"{name}1.n", f"{name}2.b"}
-    assert shown(Wanted.of("update_ratio"), *rows)[0].names == set()
+    assert set(shown(CurveChoice(), *rows)[0].names) == {f"{name}0.c"}
+    assert set(shown(CurveChoice.of("all", "all"), *rows)[0].names) == {f"{name}0.c", f"{name}1.n", f"{name}2.b"}
+    assert set(shown(CurveChoice.of(layers="norm,b*"), *rows)[0].names) == {f"{name}1.n", f"{name}2.b"}
+    assert shown(CurveChoice.of("update_ratio"), *rows)[0].names == set()
 
 
 def test_a_deep_net_is_thinned_evenly_unless_layers_are_asked_for():
     rows = [(0, f"l{at}", "conv", at, 1.0) for at in range(500)]
-    curves, _ = shown(Wanted(), *rows)
+    curves, _ = shown(CurveChoice(), *rows)
     kept = sorted(int(name.split(".l")[1]) for name in curves.names)
     assert len(kept) == chosen.MOST // 4  # four quantities of each
     assert (kept[0], kept[-1]) == (0, 499)
     assert set(np.diff(kept)) <= {5, 6}
     assert curves.left_out()[0] == "100 of 500 layers are shown, at even distances; --layers all shows every one"
-    assert len(shown(Wanted.of(layers="all"), *rows)[0].names) == 500
+    assert len(shown(CurveChoice.of(layers="all"), *rows)[0].names) == 500
 
 
 def test_a_layer_that_is_called_late_has_curves_too():
-    curves = Curves(Wanted())
+    curves = Curves(CurveChoice())
     for step, layers in ((0, ["a"]), (1, ["a", "b"])):
         count = len(layers)
         table = {"step": [step] * count, "layer": layers, "kind": ["conv"] * count, "depth": list(range(count))}
@@ -90,9 +90,9 @@ def test_a_layer_that_is_called_late_has_curves_too():
 )
 def test_a_quantity_that_is_none(quantities, sentence):
     with pytest.raises(LabError, match=sentence):
-        Wanted.of(quantities)
+        CurveChoice.of(quantities)
 
 
 def test_layers_that_are_none():
-    found, said = Wanted.of(layers="cnov").among([("a", "conv", 1)])
+    found, said = CurveChoice.of(layers="cnov").among([("a", "conv", 1)])
     assert (found, said) == ([], "no layer is cnov (did you mean 'conv'?)")
