@@ -21,6 +21,7 @@ import streamlit as st  # noqa: E402
 
 from labapp import app  # noqa: E402
 
+app.promptly()  # `labapp app` did it when the server began
 st.set_page_config(page_title="labapp", page_icon=str(PROJECT / "labapp/app/icon.svg"), layout="wide")
 page = st.navigation(
     {

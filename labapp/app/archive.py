@@ -49,7 +49,8 @@ class OpenArchive:
 
 def opened() -> OpenArchive:
     """The archive that the sidebar of this page found."""
-    return st.session_state["_archive"]
+    found: OpenArchive = st.session_state["_archive"]
+    return found
 
 
 def choose() -> OpenArchive:

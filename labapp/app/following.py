@@ -39,7 +39,8 @@ def following(key: str) -> Following:
     name = f"_following-{key}"
     if name not in state:
         state[name] = Following(key not in state and key not in st.query_params)
-    return state[name]
+    found: Following = state[name]
+    return found
 
 
 def lead(key: str, step: int) -> None:

@@ -32,7 +32,8 @@ def made_of(what: str, runs: Sequence[Run], make: Callable[[Sequence[Run]], Made
     """
     named = frames.callings(runs)
     key = tuple((*token(run), run.status, *called) for run, called in zip(runs, named, strict=True))
-    return _made_of(what, key, runs, make)
+    made: Made = _made_of(what, key, runs, make)
+    return made
 
 
 def overview(runs: Sequence[Run]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def tiles(table: pd.DataFrame, sides: dict[str, Any], value: str, scale: alt.Sca
         scale: From `colour_scale`.
         stroke: Pixels of an outline in the same colour, which closes the hairlines between rectangles.
     """
-    return (
+    drawn: alt.Chart = (
         alt.Chart(table)
         .mark_rect(strokeWidth=stroke, clip=True)
         .encode(
@@ -38,6 +38,7 @@ def tiles(table: pd.DataFrame, sides: dict[str, Any], value: str, scale: alt.Sca
             stroke=alt.Stroke(f"{value}:Q", scale=scale, legend=None),
         )
     )
+    return drawn
 
 
 def colour_bar(domain: Domain, axis: alt.X, scale: alt.Scale, height: int, powers: bool = False) -> alt.Chart:

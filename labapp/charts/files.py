@@ -65,7 +65,7 @@ def alone(chart: Chart, title: str = "", scale: Chart | None = None) -> dict[str
         scale: The bar of its colours, where the screen shows that apart.
     """
     whole = chart if scale is None else alt.vconcat(scale, chart)
-    spec = json.loads(whole.to_json(indent=None, validate=False))
+    spec: dict[str, Any] = json.loads(whole.to_json(indent=None, validate=False))
     for part in _parts(spec):
         if part.get("width") == "container":
             part["width"] = WIDTH

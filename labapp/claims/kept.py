@@ -38,7 +38,7 @@ def kept(
     keeping = threading.Lock()
 
     @wraps(measure)
-    def number(run: Run, *args: Options.args, **options: Options.kwargs) -> Number:
+    def number(run: Run, /, *args: Options.args, **options: Options.kwargs) -> Number:
         key, version = (run.path.absolute(), *args, *sorted(options.items())), run.version
         answer = known.get(key)
         if answer is None or answer.version != version:

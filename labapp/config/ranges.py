@@ -51,7 +51,8 @@ def bounds(name: str) -> Bounds | None:
 
 @cache
 def _schema() -> dict[str, Any]:
-    return Experiment.model_json_schema()["properties"]
+    fields: dict[str, Any] = Experiment.model_json_schema()["properties"]
+    return fields
 
 
 class Depths(NamedTuple):

@@ -89,7 +89,7 @@ class _Watch:
         self._order = ExecutionOrder()
         self._axes: dict[Any, int] = {}
 
-    def enter(self, path: str, module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def enter(self, path: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """A module begins."""
         self._running.append((path, [0, 0]))
 
@@ -102,7 +102,7 @@ class _Watch:
         for _, counts in self._running:
             counts[1] += count
 
-    def leave(self, path: str, module: nn.Module, args: tuple, output: Any) -> None:
+    def leave(self, path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """A module has returned, or raised."""
         _, (own, whole) = self._running.pop()
         spot, made = self.spots.get(path), next(tensors_in(output), None)

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import torch
@@ -116,7 +117,7 @@ def feature_reuse(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _cells(column: MultiSourceLayer, importance: Tensor) -> list[tuple]:
+def _cells(column: MultiSourceLayer, importance: Tensor) -> list[tuple[Any, ...]]:
     """Rows of one column of the triangle; importance (outputs, inputs, …) like the layer's weight."""
     if importance.shape[1] != sum(column.channels):
         raise LabError(
@@ -156,7 +157,7 @@ def _by_activation(
 ) -> list[Tensor]:
     sums: dict[int, Tensor] = {}
 
-    def listen(number: int, module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def listen(number: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = args[0].detach().double().abs()  # (N, C, H, W) or (N, C)
         total = x.sum(0) if x.ndim == 2 else x.mean((2, 3)).sum(0)
         sums[number] = sums.get(number, torch.zeros_like(total)) + total

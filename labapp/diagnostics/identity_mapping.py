@@ -26,6 +26,7 @@ from __future__ import annotations
 import math
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 import torch
@@ -91,7 +92,7 @@ def gradient_split(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataF
             inside a stage. A share passes 1 where branches work against the shortcut.
     """
     images, labels = require_labelled(images, labels)
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     with taken_apart(model, images) as chain, held_statistics(model, images):
         runs = _identity_runs(chain)
         (*streams, scores), branches = chain.traced(images.clone().requires_grad_())
@@ -142,7 +143,7 @@ def block_singular_values(
     if span not in SPANS:
         raise LabError(f"unknown span '{span}'; there are {listed(SPANS)}{nearest(span, SPANS)}")
     images = require_images(images)
-    rows: list[tuple] = []
+    rows: list[tuple[Any, ...]] = []
     with taken_apart(model, images) as chain, held_statistics(model, images):
         if chain.family not in ("residual", "plain"):
             raise LabError(f"a {chain.family} net has no blocks with a square Jacobian; take a residual or a plain net")

@@ -139,7 +139,7 @@ def _permute(order: Tensor, last: _LastMap) -> Any:
     """A hook whose return value takes the place of the output of that one call in each forward."""
     calls = 0
 
-    def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         nonlocal calls
         calls += 1
         if (calls - 1) % last.calls + 1 != last.call:

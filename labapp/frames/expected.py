@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,7 +104,7 @@ def _reason(run: Run) -> str:
     return ""
 
 
-def _first(run: Run) -> dict | None:
+def _first(run: Run) -> dict[str, Any] | None:
     """The net's first convolution, as it was recorded."""
     convolutions = (info for info in run.layers_info if info.get("kind") == "conv" and info.get("shape"))
     first = next(convolutions, None)

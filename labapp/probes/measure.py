@@ -119,7 +119,9 @@ def against(
 
 def function_of(name: str) -> Callable[..., pd.DataFrame]:
     """The function that makes a table of the catalogue."""
-    return getattr(importlib.import_module(f"labapp.{CATALOGUE[name].module or f'diagnostics.{name}'}"), name)
+    module = importlib.import_module(f"labapp.{CATALOGUE[name].module or f'diagnostics.{name}'}")
+    found: Callable[..., pd.DataFrame] = getattr(module, name)
+    return found
 
 
 def offered(given: Given) -> dict[str, Any]:

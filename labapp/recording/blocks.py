@@ -35,7 +35,7 @@ class Blocks:
         self._starts: dict[str, tuple[Any, int | None, Tensor | None]] = {}
         self._parts: list[list[Tensor | None]] = []
 
-    def begins(self, spot: Spot, module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def begins(self, spot: Spot, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Keeps the node of a block's input; the input itself until the block ends if no recorded place made it."""
         if peek_interpreter_stack() is not None:
             return
@@ -85,7 +85,14 @@ class Blocks:
             )
 
     def _path_gradient(
-        self, board: Board, index: int, parts: list, which: int, at: int, inputs: tuple, outputs: tuple
+        self,
+        board: Board,
+        index: int,
+        parts: list[Any],
+        which: int,
+        at: int,
+        inputs: tuple[Any, ...],
+        outputs: tuple[Any, ...],
     ) -> None:
         if not self._listener.passes.listening() or inputs[at] is None:
             return

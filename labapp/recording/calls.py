@@ -1,6 +1,7 @@
 """Which call of a module in its forward pass is this, and is it a checkpoint that runs it once more?"""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -11,7 +12,7 @@ from labapp.recording.passes import Passes
 from labapp.recording.values import measurable
 
 
-def _memory_of(args: tuple) -> tuple[int, StorageWeakRef | None]:
+def _memory_of(args: tuple[Any, ...]) -> tuple[int, StorageWeakRef | None]:
     """Where the first tensor of a call lies, and whether that memory is still its own."""
     first = next(tensors_in(args), None)
     if first is None:
@@ -70,7 +71,7 @@ class Calls:
         self._fresh = True
         self.cursor = self.feels = None
 
-    def number(self, path: str, args: tuple, new_board: Callable[[], Board]) -> int | None:
+    def number(self, path: str, args: tuple[Any, ...], new_board: Callable[[], Board]) -> int | None:
         """Which call of the module in its forward this is; None for one that is not to be recorded."""
         graph, self.repeated = torch.is_grad_enabled(), False
         if in_backward():
@@ -93,12 +94,12 @@ class Calls:
         board.log.append((path, call))
         return None
 
-    def _log(self, board: Board, path: str, args: tuple, at: int) -> None:
+    def _log(self, board: Board, path: str, args: tuple[Any, ...], at: int) -> None:
         """Notes where the input of a call lies that a checkpoint may run anew."""
         address, memory = _memory_of(args)
         board.log_at.setdefault((path, address), []).append((at, memory))
 
-    def _again(self, path: str, args: tuple) -> tuple[Board, int] | None:
+    def _again(self, path: str, args: tuple[Any, ...]) -> tuple[Board, int] | None:
         """Where in a board's log the call stands that a checkpoint runs anew; None where it cannot be told."""
         found = self._logged(path, _memory_of(args)[0])
         if found is not None:

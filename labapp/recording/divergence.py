@@ -274,7 +274,7 @@ def _kind(value: float) -> str:
 
 
 @torch.no_grad()
-def fed_ill(args: tuple, output: Tensor) -> bool | None:
+def fed_ill(args: tuple[Any, ...], output: Tensor) -> bool | None:
     """Whether a module was given values that are not finite; None where that cannot be told any more."""
     given = list(tensors_in(args))
     own = output.untyped_storage().data_ptr()

@@ -20,16 +20,16 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from torch.utils.hooks import RemovableHandle
 
 
-class Silent(functools.partial):
+class Silent(functools.partial[Any]):
     """A hook that copies and pickles as a function that does nothing, so that a model can be copied within a step.
 
     The stand-in is made of the standard library alone: whoever loads such a model needs no labapp.
     """
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return functools.partial, (sys.audit, "labapp.recording")
 
-    def __deepcopy__(self, memo: dict) -> Callable[..., None]:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., None]:
         return functools.partial(sys.audit, "labapp.recording")
 
     __copy__ = __reduce__
@@ -44,23 +44,25 @@ class Hooks:
     """
 
     def __init__(self) -> None:
-        self._placed: list[tuple[dict, int]] = []
+        self._placed: list[tuple[dict[int, Any], int]] = []
         self._handles: list[Any] = []
 
-    def _put(self, hooks: dict, function: Callable) -> int:
+    def _put(self, hooks: dict[int, Any], function: Callable[..., Any]) -> int:
         number = RemovableHandle.next_id
         RemovableHandle.next_id = number + 1
         hooks[number] = function
         self._placed.append((hooks, number))
         return number
 
-    def before(self, module: nn.Module, function: Callable[[nn.Module, tuple, dict], None]) -> None:
+    def before(self, module: nn.Module, function: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]) -> None:
         """Calls ``function(module, args, kwargs)`` before the module's forward."""
         number = self._put(module._forward_pre_hooks, function)
         module._forward_pre_hooks_with_kwargs[number] = True
         self._placed.append((module._forward_pre_hooks_with_kwargs, number))
 
-    def after(self, module: nn.Module, function: Callable[[nn.Module, tuple, Any], None], always: bool = False) -> None:
+    def after(
+        self, module: nn.Module, function: Callable[[nn.Module, tuple[Any, ...], Any], None], always: bool = False
+    ) -> None:
         """Calls ``function(module, args, output)`` after the module's forward; `always`, even where that raised."""
         number = self._put(module._forward_hooks, function)
         if always:
@@ -69,8 +71,8 @@ class Hooks:
 
     def stepping(
         self,
-        before: Callable[[Optimizer, tuple, dict], tuple[tuple, dict] | None],
-        after: Callable[[Optimizer, tuple, dict], None],
+        before: Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None],
+        after: Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None],
     ) -> None:
         """Calls ``before`` and ``after`` around the step of *every* optimizer, also of one inside a wrapper."""
         self._handles += around_steps(before, after)
@@ -84,11 +86,11 @@ class Hooks:
                 tensor.grad_fn._register_hook_dict(tensor)
         self._put(hooks, function)
 
-    def node(self, node: Any, function: Callable[[tuple, tuple], None]) -> None:
+    def node(self, node: Any, function: Callable[[tuple[Any, ...], tuple[Any, ...]], None]) -> None:
         """Calls ``function(grad_inputs, grad_outputs)`` after this autograd node has run."""
         self._handles.append(node.register_hook(function))
 
-    def into(self, node: Any, function: Callable[[tuple], None]) -> None:
+    def into(self, node: Any, function: Callable[[tuple[Any, ...]], None]) -> None:
         """Calls ``function(grad_outputs)`` before this autograd node runs."""
         self._handles.append(node.register_prehook(function))
 
@@ -109,8 +111,8 @@ class Hooks:
 
 
 def around_steps(
-    before: Callable[[Optimizer, tuple, dict], tuple[tuple, dict] | None],
-    after: Callable[[Optimizer, tuple, dict], None],
+    before: Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]] | None],
+    after: Callable[[Optimizer, tuple[Any, ...], dict[str, Any]], None],
 ) -> list[Any]:
     """Calls ``before`` and ``after`` around the step of every optimizer, until the handles are removed."""
     return [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]

@@ -167,7 +167,7 @@ class Listener:
         self.calls.board = board
         return board
 
-    def _root_is_called(self, hooks: Hooks, module: nn.Module, args: tuple, kwargs: Any = None) -> None:
+    def _root_is_called(self, hooks: Hooks, module: nn.Module, args: tuple[Any, ...], kwargs: Any = None) -> None:
         # torch still calls a hook of a step that another hook has ended just before, and then without keywords.
         if hooks is self.hooks:
             self.forward_begins()
@@ -184,7 +184,7 @@ class Listener:
         if not self.calls.evaluating:
             self.new_board().complete = False
 
-    def _forward_ends(self, module: nn.Module, args: tuple, output: Any) -> None:
+    def _forward_ends(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if in_backward() or self.passes.over or self.transformed():
             return
         board = self.calls.forward_ends()

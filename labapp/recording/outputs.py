@@ -33,7 +33,7 @@ class Outputs:
 
     # The two hooks that run most are guarded in place: a call more would be a tenth of what they cost.
 
-    def hear(self, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
+    def hear(self, spot: Spot, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """Hook after a module's forward."""
         started = time.perf_counter()
         try:
@@ -42,7 +42,7 @@ class Outputs:
             self._net.fault(error)
         self._net.seconds += time.perf_counter() - started
 
-    def _take(self, spot: Spot, args: tuple, output: Any) -> None:
+    def _take(self, spot: Spot, args: tuple[Any, ...], output: Any) -> None:
         """One output becomes numbers."""
         net = self._net
         if net.passes.over or (peek_interpreter_stack() is not None and net.transformed()):
@@ -94,7 +94,7 @@ class Outputs:
             if net.spreads:
                 board.spread(index, "output", values)
 
-    def _follow(self, spot: Spot, index: int, board: Board, args: tuple, output: Tensor) -> None:
+    def _follow(self, spot: Spot, index: int, board: Board, args: tuple[Any, ...], output: Tensor) -> None:
         """Listens to an output's gradient."""
         net = self._net
         node = output.grad_fn
@@ -112,7 +112,7 @@ class Outputs:
             return  # only where a branch or a shortcut ends
         self._feels(board, index, args, output)
 
-    def _feels(self, board: Board, index: int, args: tuple, output: Tensor) -> None:
+    def _feels(self, board: Board, index: int, args: tuple[Any, ...], output: Tensor) -> None:
         """Puts the hook where an output's whole gradient arrives."""
         base = output._base if output._is_view() else None
         whole = base is not None and base.grad_fn is not None and base.numel() == output.numel()

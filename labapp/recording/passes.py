@@ -24,7 +24,7 @@ RESET = (
 )
 
 
-class Running(functools.partial):
+class Running(functools.partial[Any]):
     """What ends a backward pass: held by torch's queue alone, so it is gone when the pass has ended or raised."""
 
 

@@ -34,7 +34,7 @@ from labapp.recording.report import Report, look
 from labapp.recording.schedule import Schedule, every
 from labapp.recording.schema import Due
 from labapp.recording.state import restore, state_of
-from labapp.recording.step import Step
+from labapp.recording.step import Passed, Step
 
 FLUSH_STEPS = 20
 FLUSH_SECONDS = 2.0
@@ -181,11 +181,11 @@ class Recorder:
             self._scheduled.append(Due(self._guard.step))
         return self._due
 
-    def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    def before_optimizer(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Passed | None:
         """An optimizer, any one, is about to step."""
         return self._step.before_optimizer(optimizer, args, kwargs) if self._due else None
 
-    def after_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def after_optimizer(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """An optimizer, any one, has stepped."""
         if self._due:
             self._step.after_optimizer(optimizer, args, kwargs)

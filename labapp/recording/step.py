@@ -19,6 +19,8 @@ from labapp.recording.schema import Due
 from labapp.recording.sums import Sums, joined
 from labapp.recording.weights import Weights
 
+Passed = tuple[tuple[Any, ...], dict[str, Any]]  # what an optimizer is called with
+
 
 class Step:
     """The parts of a recorder that touch the net.
@@ -163,7 +165,7 @@ class Step:
 
     # The optimizer -----------------------------------------------------------------------------------------------
 
-    def before_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+    def before_optimizer(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Passed | None:
         """An optimizer is about to step; with a closure, it will be once that has run for the first time."""
         started = time.perf_counter()
         try:
@@ -196,7 +198,7 @@ class Step:
 
         return evaluated
 
-    def after_optimizer(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def after_optimizer(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """An optimizer has stepped: what follows belongs to another update, unless a backward pass still runs."""
         try:
             if self.weights.of_optimizer(optimizer):

@@ -195,7 +195,7 @@ class Lifetimes:
 
     def table(self, landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[int]) -> dict[str, Any]:
         """The `lifetimes` table: step, layer, channel, event ("died" or "revived"); empty where nothing changed."""
-        found: dict[str, list] = {"step": [], "layer": [], "channel": [], "event": []}
+        found: dict[str, list[Any]] = {"step": [], "layer": [], "channel": [], "event": []}
         for sums in landed:
             for index in shown:
                 marks = sums.alive.get(index)
@@ -220,7 +220,7 @@ def histogram_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence
     −127 holds zero and subnormal values, 128 holds NaN and infinite ones. The gradients are those that flow: times the
     loss scale, and under DDP those of each process's own mean loss.
     """
-    found: dict[str, list] = {"step": [], "layer": [], "of": [], "exponent": [], "count": []}
+    found: dict[str, list[Any]] = {"step": [], "layer": [], "of": [], "exponent": [], "count": []}
     for sums in landed:
         for (index, what), counts in sums.exponents.items():
             if index not in shown:
@@ -240,7 +240,7 @@ def spread_table(landed: Sequence[Sums], rows: Sequence[Row], shown: Sequence[in
     Minimum and maximum are exact; the quartiles are those of a sample (see `labapp.recording.spread`). Gradients are
     divided by the loss scale.
     """
-    found: dict[str, list] = {name: [] for name in ("step", "layer", "of", *FIVE)}
+    found: dict[str, list[Any]] = {name: [] for name in ("step", "layer", "of", *FIVE)}
     for sums in landed:
         scale = sums.change.scale if sums.change is not None else 1.0
         for (index, what), sample in sums.samples.items():

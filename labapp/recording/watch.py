@@ -74,14 +74,14 @@ class Watch:
                 writer.update(progress={"step": self.recorder.steps_done, "steps": done})
                 writer.finish(status, message)
 
-    def _after(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+    def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.recorder.after_optimizer(optimizer, args, kwargs)
         if optimizer is self._optimizer:
             self._stepped = True
             self.recorder.end_step()
             self.recorder.begin_step(driven=True)
 
-    def _forward_begins(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def _forward_begins(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one.
 
         What a scaler is told of optimizers it keeps until its `update`, and then begins anew: no look at the scale is

@@ -102,7 +102,7 @@ def gave_sign(when: float) -> bool:
 def is_here(process: Mapping[str, Any]) -> bool:
     """Whether the process of a note is one of this machine; a note of an older lab has the machine's name alone."""
     if process.get("machine"):
-        return process["machine"] == this_machine()
+        return bool(process["machine"] == this_machine())
     return is_namesake(process)
 
 

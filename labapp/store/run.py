@@ -182,7 +182,8 @@ class Run:
         found = self._table(name).read(columns, where, steps_condition(steps))
         if not len(found):
             _ = self.record  # a run removed meanwhile is not an empty one
-        return found.to_pandas()
+        frame: pd.DataFrame = found.to_pandas()
+        return frame
 
     def matrices(self, columns: Sequence[str], since: int | None = None) -> Matrices:
         """Quantities of every layer as matrices of step × layer, from the step `since` on."""
@@ -265,7 +266,8 @@ class Run:
             verify(path)
             with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 require_bounded(file.metadata)
-                return file.read().to_pandas()
+                frame: pd.DataFrame = file.read().to_pandas()
+                return frame
         except (pa.ArrowException, OSError) as error:
             raise LabError(f"{path} is damaged ({first_line(error)}); `labapp probe {self.id}` makes it anew") from None
 

@@ -120,7 +120,7 @@ def _column(table: str, name: str, values: Any) -> np.ndarray | Words:
     else:
         array = values.copy()
     if array.dtype.kind in "OUST" and array.ndim == 1:
-        words = array.tolist()
+        words: list[Any] = array.tolist()
         if any(isinstance(word, str) for word in words):
             return words
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import Any
 
 from labapp.app.launch.records import UNENDED, Launch, launches, load
 from labapp.config import LabError, require_writing
@@ -36,7 +37,7 @@ def launch_of(run: Run) -> Launch | None:
     return next((job for job in launches(run.path.parent) if job.status == "running" and _is(job, writer)), None)
 
 
-def _is(job: Launch, writer: dict) -> bool:
+def _is(job: Launch, writer: dict[str, Any]) -> bool:
     return bool(job.child) and all(job.child.get(name) == writer.get(name) for name in ("machine", "pid", "process"))
 
 

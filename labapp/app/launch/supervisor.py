@@ -154,7 +154,8 @@ def part(path: Path, name: str) -> Path:
 
 def read(path: Path) -> dict[str, Any]:
     """What a file of a launch says."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return said
 
 
 def write(path: Path, **fields: Any) -> None:

@@ -127,7 +127,8 @@ def _found(listing: Listing, sought: Question, numbers: ArchiveNumbers) -> _Foun
         settings = [name for name in frames.differing(fit) if name not in UNTOLD][:MOST_SETTINGS]
         return _Found(fit, [[entry.id] for entry in fit], settings)
 
-    return _kept(("found", listing, sought, numbers, numbers.version if sought.conditions else 0), found)
+    kept: _Found = _kept(("found", listing, sought, numbers, numbers.version if sought.conditions else 0), found)
+    return kept
 
 
 def _kept(key: Hashable, make: Callable[[], Any]) -> Any:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,7 +121,7 @@ def _calibrate(model: nn.Module, images: Tensor, norms: Sequence[_BatchNorm]) ->
     """
     found: dict[_BatchNorm, list[Moments]] = {}
 
-    def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         moments = _moments(first_tensor((args, kwargs)))
         found.setdefault(module, []).append(moments)  # type: ignore[arg-type]
         _give(module, moments)  # type: ignore[arg-type]

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from labapp.diagnostics.measuring.sights import Sight
 
-Call = tuple[int, Tensor, tuple, dict]  # which output of the function, that output, and what the function was given
+Call = tuple[
+    int, Tensor, tuple[Any, ...], dict[str, Any]
+]  # which output of the function, that output, and what the function was given
 
 
 def argument(call: Call, at: int, name: str, default: Any) -> Any:

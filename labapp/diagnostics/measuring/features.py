@@ -96,7 +96,7 @@ def last_features(model: nn.Module, images: Images, *, batch_size: int = 128) ->
     entered: list[tuple[nn.Linear, Tensor]] = []
     features, outputs = [], []
 
-    def note(module: nn.Module, args: tuple, kwargs: dict) -> None:
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = first_tensor((args, kwargs))
         entered[:] = [(module, given.detach().flatten(1))]  # type: ignore[list-item]
 

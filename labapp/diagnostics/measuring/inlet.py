@@ -45,7 +45,7 @@ def inlet(model: nn.Module, image_size: int) -> Inlet:
     with undisturbed(model), torch.no_grad(), Hooks() as hooks:
         for path, module in layers.items():
 
-            def stop(module: nn.Module, args: tuple, kwargs: dict, path: str = path) -> None:
+            def stop(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], path: str = path) -> None:
                 if (given := next(tensors_in((args, kwargs)), None)) is not None:
                     read[path] = given
                 raise _FirstLayerRuns(path)

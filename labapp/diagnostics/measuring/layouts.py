@@ -31,7 +31,7 @@ def channel_axes(
     calls: dict[str, int] = {}
     axes: dict[Any, int] = {}
 
-    def note(path: str, module: nn.Module, args: tuple, output: Any) -> None:
+    def note(path: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         made = next(tensors_in(output), None)
         call = calls[path] = calls.get(path, 0) + 1
         if made is None or not made.dim():

@@ -114,7 +114,7 @@ class OutputReader:
             if spot.path in never
         ]
 
-    def _take(self, spot: Spot, module: nn.Module, args: tuple, output: Any) -> None:
+    def _take(self, spot: Spot, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if not self._reading:
             return
         call = self._calls[spot.path] = self._calls.get(spot.path, 0) + 1

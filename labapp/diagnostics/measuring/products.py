@@ -25,14 +25,16 @@ class Products(TorchDispatchMode):
     """Tells every product with a weight: `tell(multiply_adds)`, the moment it is computed."""
 
     def __init__(self, net: nn.Module, tell: Callable[[int], None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch's own has no types
         self._tell = tell
         self._kept: list[Tensor] = []  # so that no memory of a weight passes to something else
         self._of_weights = set[int]()
         for tensor in (*net.parameters(), *net.buffers()):
             self._note(tensor)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]

@@ -31,7 +31,9 @@ PRODUCTS = ("matmul", "__matmul__", "__rmatmul__", "bmm", "mm")
 CUTS = ("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split")
 
 
-def seen(name: str, number: int, made: Tensor, args: tuple, kwargs: dict, views: dict[int, Sight]) -> Sight:
+def seen(
+    name: str, number: int, made: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any], views: dict[int, Sight]
+) -> Sight:
     """The view of a function's output.
 
     Args:
@@ -123,7 +125,7 @@ def _product(left: Sight | None, right: Sight | None) -> Sight | None:
     return right.joined([max(len(right.axes) - 2, 0)]) if right is not None else None
 
 
-def _together(name: str, given: list[Sight], made: Tensor, args: tuple, kwargs: dict) -> Sight:
+def _together(name: str, given: list[Sight], made: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sight:
     dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
     at = dim % made.dim()
     if name == "stack":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from labapp.diagnostics.measuring.lines import Line
 
@@ -75,7 +75,7 @@ class Sight(NamedTuple):
                 view = view.with_axis(at, (Factor(size, self.role(at)),))
         return view
 
-    def read(self, at: int, taps: tuple, size: int) -> Sight:
+    def read(self, at: int, taps: tuple[Any, ...], size: int) -> Sight:
         """Behind an operation along an axis, whose `size` new positions read old ones (see `Line.read`)."""
         role = self.role(at)
         view = self.joined([at]) if len(self.axes[at]) > 1 else self

@@ -109,7 +109,9 @@ class _Additions(TorchFunctionMode):
         super().__init__()
         self.found: list[tuple[Tensor, Tensor, Tensor]] = []
 
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         plain = len(args) == 2 and not kwargs and all(isinstance(value, Tensor) for value in args)
         if func.__name__ not in ADDITIONS or not plain:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,6 +139,6 @@ class Material:
         return read_dead_spans(self.run)
 
     @cached_property
-    def ill(self) -> dict:
+    def ill(self) -> dict[str, Any]:
         """Where values that are not finite began, see `evidence`; empty where all are."""
         return evidence(self.run)

@@ -53,7 +53,7 @@ class Anywhere(Objects):
         """As `Objects.read`."""
         with self.told():
             try:
-                return self.system.cat_file(f"{self.top}/{key}")
+                return bytes(self.system.cat_file(f"{self.top}/{key}"))
             except FileNotFoundError:
                 return None
 

@@ -75,11 +75,11 @@ class InS3(Objects):
         async def whole() -> bytes:
             answer = await self.system._call_s3("get_object", Bucket=self.bucket, Key=self.prefix + key)
             async with answer["Body"] as body:
-                return await body.read()
+                return bytes(await body.read())
 
         with self.told():
             try:
-                return self._run(whole)
+                return bytes(self._run(whole))
             except FileNotFoundError as error:
                 _require_bucket(error)
                 return None
@@ -123,7 +123,7 @@ class InS3(Objects):
             contents = contents.read_bytes()
         with self.told():
             try:
-                return self._call("put_object", Key=self.prefix + key, Body=contents, **condition)["ETag"]
+                return str(self._call("put_object", Key=self.prefix + key, Body=contents, **condition)["ETag"])
             except Exception as error:
                 if condition and _code(error) in _REFUSED | (
                     {"NoSuchKey", "404"} if expected != NOTHING_THERE else set()
