@@ -21,6 +21,7 @@ GROUPS = {  # of a dashboard, and the quantities in it
 }
 GROUP_OF = {quantity: group for group, quantities in GROUPS.items() for quantity in quantities}
 OTHERS = "activations"
+TITLE_OF = {"steps": "train", "train": "train_eval"}  # batches as they are trained on, and all images of that split
 DIGITS = 3  # of a depth; more where a net has a thousand layers
 LONGEST = 200  # signs of a layer's path in a name: MLflow takes names of 250
 _FOREIGN = re.compile(r"[^A-Za-z0-9_.\-/:]")
@@ -67,5 +68,5 @@ def of_layer(quantity: str, place: str) -> str:
 
 
 def of_table(table: str, column: str) -> str:
-    """The curve of a column of a table that has one row a step."""
-    return f"{'train' if table == 'steps' else clean(table)}/{clean(column)}"
+    """The curve of a column of a table that has one row a step, or of an evaluation of a split."""
+    return f"{TITLE_OF.get(table) or clean(table)}/{clean(column)}"

@@ -52,6 +52,13 @@ def test_a_curve_begins_with_its_first_number_and_keeps_what_is_none():
     ]
 
 
+def test_an_evaluation_of_the_training_images_is_no_loss_of_a_batch():
+    curves = Curves(CurveChoice())
+    list(curves.points("steps", {"step": [0], "loss": [1.0]}))
+    list(curves.points("evals", {"step": [0, 0], "split": ["test", "train"], "loss": [2.0, 3.0]}))
+    assert curves.names == {"train/loss", "test/loss", "train_eval/loss"}
+
+
 def test_layers_without_weights_and_norms_come_when_asked_for():
     rows = [(0, path, kind, at, 1.0) for at, (path, kind) in enumerate([("c", "conv"), ("n", "norm"), ("b", "block")])]
     name = "gradients/output_grad_norm/00"
