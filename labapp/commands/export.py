@@ -59,9 +59,10 @@ def runs_export(
     force: ForceOption = False,
     root: Root = "runs",
 ) -> int:
-    """Write runs so that pandas, DuckDB, TensorBoard, Weights & Biases or MLflow read them; 1 where some is damaged.
+    """Write runs so that pandas, DuckDB, TensorBoard, Weights & Biases or MLflow read them.
 
-    Settings, curves, quantities of layers, tags and notes go with them. Nothing in the archive changes.
+    Settings, curves, quantities of layers, tags and notes go with them. Nothing in the archive changes. The exit code is
+    1 where something of a run is damaged and was left out.
     """
     from labapp.exports import TARGETS, export
 

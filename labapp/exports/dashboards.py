@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Protocol
 
-from labapp.config import LabError, first_line, listed, nearest
+from labapp.config import LabError, extras, first_line, listed, nearest
 from labapp.exports.about import AboutRun
 from labapp.exports.points import CurvePoint
 
 TITLES = {"tensorboard": "TensorBoard", "wandb": "Weights & Biases", "mlflow": "MLflow"}
-MODULES = {"tensorboard": ("tensorboard",), "wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy")}
+MODULES = {"tensorboard": ("tensorboard",), "wandb": ("wandb",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}
 TABLES = ("csv", "parquet")
 TARGETS = (*TABLES, *TITLES)
 
@@ -41,9 +40,7 @@ def require_target(to: str, allowed: tuple[str, ...] = TARGETS) -> None:
     """
     if to not in allowed:
         raise LabError(f"'{to}' is no target{nearest(to, allowed) or f'; there are {listed(allowed)}'}")
-    if missing := [name for name in MODULES.get(to, ()) if find_spec(name) is None]:
-        needs = f"needs {listed(missing)}, which is not installed"
-        raise LabError(f"{TITLES[to]} {needs}; `pip install 'labapp[export]'` installs it")
+    extras.require(TITLES.get(to, to), MODULES.get(to, ()))
 
 
 @contextlib.contextmanager
