@@ -11,9 +11,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from labapp.commands.accuracies import Accuracies
 from labapp.commands.options import Root
 from labapp.commands.progress import console
-from labapp.commands.runs import Accuracies, FilterOption, TagOption, fitting
+from labapp.commands.runs import FilterOption, TagOption, fitting
 from labapp.config import LabError
 from labapp.store import Run, find_run, list_runs, look
 
@@ -61,8 +62,8 @@ def runs_export(
 ) -> int:
     """Write runs so that pandas, DuckDB, TensorBoard, Weights & Biases or MLflow read them.
 
-    Settings, curves, quantities of layers, tags and notes go with them. Nothing in the archive changes. The exit code is
-    1 where something of a run is damaged and was left out.
+    Settings, curves, quantities of layers, tags and notes go with them. Nothing in the archive changes. The exit code
+    is 1 where something of a run is damaged and was left out.
     """
     from labapp.exports import TARGETS, export
 
