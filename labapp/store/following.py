@@ -51,3 +51,13 @@ class Followers:
                 with contextlib.suppress(StoreWarning):  # where warnings are errors, this one is none
                     words = f"{type(follower).__name__} follows the run no more ({first_line(error)})"
                     warnings.warn(words, StoreWarning, stacklevel=2)
+
+
+class Following:
+    """What lets others follow a `RunWriter`."""
+
+    _followers: Followers
+
+    def also(self, follower: Follower) -> None:
+        """Hand rows to a follower too, once they lie on the disk."""
+        self._followers.add(follower)

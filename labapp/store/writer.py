@@ -25,7 +25,7 @@ from labapp.config import Experiment, LabError, first_line, nearest, place, sent
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
-from labapp.store.following import Follower, Followers
+from labapp.store.following import Followers, Following
 from labapp.store.lease import lease_on
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
@@ -42,7 +42,7 @@ FULL = 4  # times FLUSH_ROWS in memory: then training does wait for the disk
 _FIXED = ("labapp", "format", "id", "created", "experiment", "attempts")
 
 
-class RunWriter(Keeping):
+class RunWriter(Keeping, Following):
     """Writes one run; one process at a time. Opening a run that exists begins a new attempt at it.
 
         with RunWriter.create("runs", experiment) as writer:
@@ -165,10 +165,6 @@ class RunWriter(Keeping):
         self._buffer.add(table, columns)
         if self._buffer.rows >= FLUSH_ROWS or time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self._flush_behind()
-
-    def also(self, follower: Follower) -> None:
-        """Hand rows to a follower too, once they lie on the disk."""
-        self._followers.add(follower)
 
     def _flush_behind(self) -> None:
         if self._behind is not None:
