@@ -53,7 +53,7 @@ class Followers:
                     warnings.warn(words, StoreWarning, stacklevel=2)
 
 
-class Following:
+class Followable:
     """What lets others follow a `RunWriter`."""
 
     _followers: Followers

@@ -25,7 +25,7 @@ from labapp.config import Experiment, LabError, first_line, nearest, place, sent
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
-from labapp.store.following import Followers, Following
+from labapp.store.following import Followers, Followable
 from labapp.store.lease import lease_on
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
@@ -42,7 +42,7 @@ FULL = 4  # times FLUSH_ROWS in memory: then training does wait for the disk
 _FIXED = ("labapp", "format", "id", "created", "experiment", "attempts")
 
 
-class RunWriter(Keeping, Following):
+class RunWriter(Keeping, Followable):
     """Writes one run; one process at a time. Opening a run that exists begins a new attempt at it.
 
         with RunWriter.create("runs", experiment) as writer:
