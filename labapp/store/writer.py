@@ -25,7 +25,7 @@ from labapp.config import Experiment, LabError, first_line, nearest, place, sent
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
-from labapp.store.following import Followers, Followable
+from labapp.store.following import Followable, Followers
 from labapp.store.lease import lease_on
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
