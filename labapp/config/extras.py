@@ -35,7 +35,6 @@ EXTRAS: dict[str, dict[str, str]] = {  # name in Python -> package; development 
     "timm": {"timm": "timm"},
     "lightning": {"pytorch_lightning": "pytorch-lightning"},
     "transformers": {"accelerate": "accelerate", "transformers": "transformers"},
-    "keras": {"keras": "keras"},
     "export": {
         "alembic": "alembic",
         "mlflow": "mlflow-skinny",
