@@ -25,7 +25,7 @@ class Products(TorchDispatchMode):
     """Tells every product with a weight: `tell(multiply_adds)`, the moment it is computed."""
 
     def __init__(self, net: nn.Module, tell: Callable[[int], None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch's own has no types
         self._tell = tell
         self._kept: list[Tensor] = []  # so that no memory of a weight passes to something else
         self._of_weights = set[int]()
