@@ -20,7 +20,7 @@ def density(net: nn.Module, images: Tensor) -> pd.DataFrame:
     r"""Density of each layer's response to images (N, C, H, W), a mean over the images; one row a layer.
 
     Method:
-        Meaning: The share of a layer's channels that carry its response to an image: 1/C where one does, 1 where all do.
+        Meaning: The share of a layer's channels that carry its response: 1/C where one of C does, 1 where all do.
         Formula: $a = \left(\frac{1}{C}\sum_c |r_c|\right)^2 / \frac{1}{C}\sum_c r_c^2$, r the means of C channels.
         Source: Rolls & Tovee 1995, *Sparseness of the neuronal representation of stimuli*, J. Neurophysiol. 73(2).
         Batch norm: Running statistics; before training those of 128 probe images, held fixed.

@@ -28,10 +28,17 @@ from labapp.store import Run, find_run
 if TYPE_CHECKING:
     from labapp.probes.measure import Outcome, Task
 
-RunsOption = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name; quantities may stand behind")]
+RunsOption = Annotated[
+    tuple[str, ...],
+    arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name; quantities may stand behind the first"),
+]
 QuantitiesOption = Annotated[
     tuple[str, ...],
-    arg(help_behavior_hint="", metavar="NAME", help=f"{', '.join(CATALOGUE)} and those of --list (default: all that apply to the net)"),
+    arg(
+        help_behavior_hint="",
+        metavar="NAME",
+        help=f"{', '.join(CATALOGUE)} and those of --list (default: all that apply to the net)",
+    ),
 ]
 CheckpointsOption = Annotated[
     tuple[str, ...],
@@ -135,13 +142,13 @@ def probe(
     return 0 if measured else 2
 
 
-def _told_apart(words: Sequence[str], quantities: Sequence[str], root: str) -> tuple[list[str], list[str]]:
+def _told_apart(words: Sequence[str], quantities: Sequence[str], root: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Runs and quantities, of words of which the first is a run: `labapp probe RUN lesions`."""
     runs, named = list(words[:1]), list(quantities)
     for word in words[1:]:
         is_one = word in CATALOGUE or word in others().offered
         (named if is_one and not _is_run(word, root) else runs).append(word)
-    return runs, named
+    return tuple(runs), tuple(named)
 
 
 def _is_run(word: str, root: str) -> bool:

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from labapp.frames.beyond import states_of
-from labapp.frames.checkpoints import PLACE, at_checkpoint
+from labapp.frames.checkpoints import PLACE
 from labapp.frames.runs import IDENTITY
-from labapp.frames.steps import Read
 from labapp.frames.thinning import MARKS, joined, spaced
 from labapp.probes.catalogue import CATALOGUE, against_of, others
 from labapp.store import Run
@@ -50,10 +49,12 @@ def by_place(rows: pd.DataFrame, column: str, marks: int = MARKS) -> pd.DataFram
         The columns of `IDENTITY` and `PLACE`, then value, note (why there is none), state (of `STATES`).
     """
     columns = [*IDENTITY, *PLACE, "value", "note"]
-    words = [rows[name].fillna("").astype(str) for name in REASONS if name in rows]
-    note = words[0].where(words[0] != "", words[-1]) if words else ""
+    said = [rows[name].fillna("").astype(str) for name in REASONS if name in rows]
+    note = said[0].where(said[0] != "", said[-1]) if said else ""
     given = rows.assign(value=rows[column].astype(float), note=note)
-    given = given.assign(**{name: "" if name in ("layer", "kind", "stage") else np.nan for name in PLACE if name not in rows})
+    given = given.assign(
+        **{name: "" if name in ("layer", "kind", "stage") else np.nan for name in PLACE if name not in rows}
+    )
     share = max(2, marks // max(1, given["run"].nunique()))
     found = joined([spaced(part, share) for _, part in given.groupby("run", sort=False)], columns)
     return found.assign(state=states_of(found["value"], log=False))

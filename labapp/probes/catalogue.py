@@ -15,9 +15,10 @@ from collections.abc import Iterable
 from labapp.config import FOREIGN, Experiment, LabError, listed, nearest
 from labapp.probes.entries import LISTED
 from labapp.probes.others import GROUP, Others, others
-from labapp.probes.spec import ASKED, WHEN, ProbeSpec, wrong
+from labapp.probes.spec import ADDED, ASKED, WHEN, ProbeSpec, wrong
 
 __all__ = [
+    "ADDED",
     "ASKED",
     "CATALOGUE",
     "CHEAP",

@@ -5,14 +5,16 @@ One entry registers a diagnostic and says where its function is; `labapp.probes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from labapp.config import FAMILIES
+from labapp.probes.columns import COLUMNS
 from labapp.probes.spec import ProbeSpec
 
 _PLANNED: dict[str, Any] = {"when": "plan", "cheap": FAMILIES, "page": "Architecture"}
 _FLOW: dict[str, Any] = {"page": "Gradient flow", "asked": True}
-LISTED = (
+_LISTED = (
     ProbeSpec("architecture", "Architecture", "What does each layer hold, make and see?", "probes.plan", **_PLANNED),
     ProbeSpec("stages", "Stages", "What does the net hand on at each resolution?", "probes.plan", **_PLANNED),
     ProbeSpec(
@@ -36,6 +38,7 @@ LISTED = (
         64,
         cheap=("plain", "dense", "vgg"),  # in a residual net no weight belongs to one source
         page="Feature reuse",
+        value="value",
     ),
     ProbeSpec(
         "reuse_observations",
@@ -58,6 +61,7 @@ LISTED = (
         "few",
         512,
         page="Representation",
+        value="cka",
     ),
     ProbeSpec(
         "by_depth",
@@ -67,6 +71,7 @@ LISTED = (
         "few",
         512,
         page="Representation",
+        value="value",
     ),
     ProbeSpec(
         "neural_collapse",
@@ -77,6 +82,7 @@ LISTED = (
         512,
         page="Representation",
         asked=True,
+        value="value",
     ),
     ProbeSpec(
         "shattering",
@@ -85,6 +91,7 @@ LISTED = (
         "probes.gradients",
         "ends",
         32,
+        value="cosine",
         **_FLOW,
     ),
     ProbeSpec(
@@ -94,6 +101,7 @@ LISTED = (
         "probes.gradients",
         "ends",
         2,
+        value="autocorrelation",
         **_FLOW,
     ),
     ProbeSpec(
@@ -178,6 +186,7 @@ LISTED = (
         128,
         page="Grad-CAM",
         asked=True,
+        value="mean",
     ),
     ProbeSpec(
         "spatial_order",
@@ -187,5 +196,7 @@ LISTED = (
         "last",
         256,
         page="Architecture",
+        value="output_change",
     ),
 )
+LISTED = tuple(replace(spec, columns=COLUMNS[spec.name]) for spec in _LISTED)

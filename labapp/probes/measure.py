@@ -121,11 +121,6 @@ def against(
 
 
 def function_of(name: str) -> Callable[..., pd.DataFrame]:
-<<<<<<< Updated upstream
-    """The function that makes a table of the catalogue."""
-    module = importlib.import_module(f"labapp.{CATALOGUE[name].module or f'diagnostics.{name}'}")
-    found: Callable[..., pd.DataFrame] = getattr(module, name)
-=======
     """The function that makes a table: one of the lab, or of a package, which is imported here and not before.
 
     Raises:
@@ -144,7 +139,6 @@ def function_of(name: str) -> Callable[..., pd.DataFrame]:
 
 def _named(module: str, name: str) -> Callable[..., pd.DataFrame]:
     found: Callable[..., pd.DataFrame] = getattr(importlib.import_module(module), name)
->>>>>>> Stashed changes
     return found
 
 

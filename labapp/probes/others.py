@@ -16,8 +16,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 from labapp.config import LabError
 from labapp.probes.entries import LISTED
@@ -25,7 +26,7 @@ from labapp.probes.spec import ProbeSpec, wrong
 
 GROUP = "labapp.diagnostics"  # of entry points
 PAGE = "Other diagnostics"  # of the app, which shows what they measured
-ADDED = ("run", "run_id", "family", "net_depth", "seed", "step")  # columns that pages put before those of a table
+OF_PAGES = ("run", "run_id", "family", "net_depth", "seed", "step")  # columns that pages put before those of a table
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def spec_at(entry: EntryPoint) -> ProbeSpec:
     spec = replace(spec, module=spec.module or entry.module, page=PAGE, asked=True)
     if ill := wrong(spec):
         raise LabError("; ".join(ill))
-    if hidden := [name for name in spec.columns if name in ADDED]:
+    if hidden := [name for name in spec.columns if name in OF_PAGES]:
         raise LabError(f"its column '{hidden[0]}' has a name that pages give to runs; call it otherwise")
     if spec.name != entry.name:
         raise LabError(f"its spec has the name '{spec.name}'; give both one name")
@@ -100,7 +101,7 @@ def spec_at(entry: EntryPoint) -> ProbeSpec:
     return replace(spec, docstring=inspect.cleandoc(ast.get_docstring(function) or ""))
 
 
-def _arguments(tree: ast.Module, entry: EntryPoint) -> dict[str, object]:
+def _arguments(tree: ast.Module, entry: EntryPoint) -> dict[str, Any]:
     """What the spec is made with: literals, because nothing is executed."""
     made = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and entry.attr in _names(node)]
     call = made[-1].value if made else None
@@ -127,15 +128,13 @@ def _names(node: ast.Assign | ast.AnnAssign) -> list[str]:
 
 def _tree(module: str) -> ast.Module:
     """The source of a module, of which nothing is imported, its packages neither."""
-    found: ModuleSpec | None = None
-    whole, path = "", None
-    for part in module.split("."):
-        whole = f"{whole}.{part}".lstrip(".")
-        found = next((spec for finder in sys.meta_path if (spec := _seen(finder, whole, path))), None)
-        if found is None:
-            raise LabError(f"there is no module '{whole}'")
-        path = found.submodule_search_locations
-    if found is None or not found.origin or not found.origin.endswith(".py"):
+    first, *further = module.split(".")
+    found = next((spec for finder in sys.meta_path if (spec := _seen(finder, first))), None)
+    for part in further:
+        found = PathFinder.find_spec(part, list(found.submodule_search_locations or ())) if found else None
+    if found is None:
+        raise LabError(f"there is no module '{module}'")
+    if not found.origin or not found.origin.endswith(".py"):
         raise LabError(f"module '{module}' has no source to read its spec from")
     try:
         return ast.parse(SourceFileLoader(module, found.origin).get_source(module) or "")
@@ -143,8 +142,10 @@ def _tree(module: str) -> ast.Module:
         raise LabError(f"module '{module}' cannot be read ({type(error).__name__}: {error})") from None
 
 
-def _seen(finder: object, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+def _seen(finder: Any, name: str) -> ModuleSpec | None:
+    """What a finder of Python knows of a module that is in no package: also of one that is installed as editable."""
     try:
-        return finder.find_spec(name, path)  # type: ignore[attr-defined]
-    except (AttributeError, KeyError):  # an old finder; a package of several folders inside another such
+        found: ModuleSpec | None = finder.find_spec(name, None)
+    except AttributeError:  # an old one
         return None
+    return found

@@ -16,14 +16,15 @@ from labapp.probes.contract import check
 from labapp.probes.given import probe_images
 from labapp.store import Run
 from tests.probes.packages import DENSITY, PROJECT, TEMPLATE, put
-from tests.probes.probing import typed
+from tests.probes.probing import METHOD, typed
 
-SPEC = 'from labapp.probes.catalogue import ProbeSpec\n\nSPEC = ProbeSpec(name="thing", title="Thing", question="What?", '
+TITLE = 'SPEC = ProbeSpec(name="thing", title="Thing", question="What?", '
+SPEC = f"from labapp.probes.catalogue import ProbeSpec\n\n{TITLE}"
 GOOD = f"{SPEC}columns=('value',))\n\n\ndef thing(net):\n    raise NotImplementedError\n"
 
 
 @pytest.fixture(scope="session")
-def _installed(tmp_path_factory):
+def installed(tmp_path_factory):
     """The template of docs/, built into a wheel and put where an installer would put it."""
     folder = tmp_path_factory.mktemp("installed")
     copy = tmp_path_factory.mktemp("source")
@@ -47,8 +48,8 @@ def path(monkeypatch):
 
 
 @pytest.fixture
-def density(_installed, path):
-    path(_installed)
+def density(installed, path):
+    path(installed)
 
 
 # one that is built and installed
@@ -60,7 +61,7 @@ def test_an_installed_diagnostic_is_listed_measured_and_explained(digit_nets, ca
     assert (spec.package, spec.module, spec.page) == ("labapp-density 0.1.0", "labapp_density", others.PAGE)
     code, out, err = typed(["probe", "--list"], capsys)
     assert (code, err) == (0, "")
-    assert "density" in out.splitlines()[-2]
+    assert any(line.startswith("│ density ") for line in out.splitlines())
     assert "labapp-density 0.1.0" in out
     assert all(name in out for name in CATALOGUE)
     assert "labapp_density" not in sys.modules  # nothing of it was executed until here
@@ -95,10 +96,10 @@ def test_the_template_keeps_the_contract_and_its_own_test_passes(path):
             test()
 
 
-def test_the_reading_room_explains_it_without_torch(_installed):
+def test_the_reading_room_explains_it_without_torch(installed):
     code = "import sys; sys.path.insert(0, sys.argv[1]); from labapp.frames.method import cards; "
     code += "print(cards()['density'].title, 'torch' in sys.modules, 'labapp_density' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, _installed], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, installed], capture_output=True, text=True, check=True)
     assert done.stdout == "Density of responses False False\n"
 
 
@@ -127,10 +128,10 @@ BROKEN = {
     "no function": ({"made_a.py": f"{SPEC}columns=('value',))"}, {"thing": "made_a:SPEC"}, "no function 'thing'"),
     "a strange option": ({"made_a.py": f"{SPEC}colour=3)"}, {"thing": "made_a:SPEC"}, "unexpected keyword argument"),
     "too little": ({"made_a.py": "SPEC = ProbeSpec(name='thing')"}, {"thing": "made_a:SPEC"}, "'title' and 'question'"),
-    "computed": ({"made_a.py": f"{SPEC}images=2 * N)"}, {"thing": "made_a:SPEC"}, "images of made_a:SPEC is computed (2 * N"),
+    "computed": ({"made_a.py": f"{SPEC}images=2 * N)"}, {"thing": "made_a:SPEC"}, "SPEC is computed (2 * N)"),
     "no columns": ({"made_a.py": f"{SPEC})"}, {"thing": "made_a:SPEC"}, "it declares no columns"),
     "a wrong type": ({"made_a.py": f"{SPEC}images='many')"}, {"thing": "made_a:SPEC"}, "its images is 'many'"),
-    "a wrong when": ({"made_a.py": f"{SPEC}when='often', columns=('a',))"}, {"thing": "made_a:SPEC"}, "its when is 'often'"),
+    "a wrong when": ({"made_a.py": f"{SPEC}when='often', columns=('a',))"}, {"thing": "made_a:SPEC"}, "is 'often'"),
     "a taken column": ({"made_a.py": GOOD.replace("'value'", "'seed'")}, {"thing": "made_a:SPEC"}, "its column 'seed'"),
     "another name": ({"made_a.py": GOOD}, {"stuff": "made_a:SPEC"}, "its spec has the name 'thing'"),
     "a taken name": (
@@ -153,7 +154,7 @@ def test_a_broken_package_is_one_sentence_and_the_others_work(files, offers, sen
     assert chosen([]) == [*CATALOGUE, "density"]
     code, out, _ = typed(["probe", "--list"], capsys)
     assert code == 0
-    assert out.rstrip().endswith(problem)
+    assert " ".join(out.split()).endswith(problem)
     if name not in CATALOGUE:
         with pytest.raises(LabError, match=f"unknown quantity '{name}'; there are .*broken-thing 1.0 offers"):
             spec_of(name)
@@ -168,7 +169,10 @@ def test_of_two_packages_with_one_name_the_first_counts(path, tmp_path):
 
 
 def test_a_spec_in_a_package_of_packages_is_read_without_importing_any(path, tmp_path):
-    files = {"deep/__init__.py": "raise SystemExit", "deep/er/made.py": GOOD.replace("columns", "module='deep.f', columns")}
+    files = {
+        "deep/__init__.py": "raise SystemExit",
+        "deep/er/made.py": GOOD.replace("columns", "module='deep.f', columns"),
+    }
     files["deep/f.py"] = 'def thing(net):\n    """Measures.\n\n    Method:\n        Meaning: Meant.\n    """\n'
     path(put(tmp_path, "deep", files, thing="deep.er.made:SPEC"))
     spec = spec_of("thing")
@@ -178,7 +182,11 @@ def test_a_spec_in_a_package_of_packages_is_read_without_importing_any(path, tmp
 
 
 ILL = {
-    "an import": ("import nothing_of_this_name\n\n", "pass", "cannot be imported (ModuleNotFoundError: No module named"),
+    "an import": (
+        "import nothing_of_this_name\n\n",
+        "pass",
+        "cannot be imported (ModuleNotFoundError: ",
+    ),
     "a crash": ("", "return net.no_such_layer", "by broken-thing 1.0 (AttributeError: "),
     "no table": ("", "return 3", "'thing' of broken-thing 1.0 returns int, not a pandas.DataFrame"),
     "a cell": ("", "import pandas; return pandas.DataFrame({'value': [net]})", "by broken-thing 1.0 (Arrow"),
@@ -198,10 +206,19 @@ def test_what_fails_when_it_is_measured_costs_its_own_table(before, does, senten
 
 
 def test_what_a_package_changes_is_its_own(path, tmp_path, digit_nets):
-    does = "[p.data.zero_() for p in net.parameters()]; net.train(); images.zero_(); import torch; torch.manual_seed(1); "
+    does = (
+        "[p.data.zero_() for p in net.parameters()]; net.train(); images.zero_(); import torch; torch.manual_seed(1); "
+    )
     does += "import pandas; return pandas.DataFrame({'value': [1.0]})"
-    source = GOOD.replace("raise NotImplementedError", does).replace("(net)", "(net, images)")
-    path(put(tmp_path / "site", "rude", {"made_a.py": source.replace("columns", "images=4, columns")}, thing="made_a:SPEC"))
+    source = GOOD.replace("raise NotImplementedError", f'r"""{METHOD}"""\n    {does}').replace("(net)", "(net, images)")
+    path(
+        put(
+            tmp_path / "site",
+            "rude",
+            {"made_a.py": source.replace("columns", "images=4, columns")},
+            thing="made_a:SPEC",
+        )
+    )
     run = Run(digit_nets / "plain")
     net = explanations.of_run(run, 12).net
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -210,5 +227,5 @@ def test_what_a_package_changes_is_its_own(path, tmp_path, digit_nets):
     assert not any(outcome.reason for outcome in outcomes.values())
     assert all(before[name].equal(value) for name, value in net.state_dict().items())
     assert not any(module.training for module in net.modules())
-    with pytest.raises(LabError, match="weights and statistics, modes of modules, images and random numbers of torch are"):
+    with pytest.raises(LabError, match="weights and statistics, modes of modules, images and random"):
         check("thing")

@@ -43,7 +43,7 @@ def _body(archive: app.OpenArchive) -> None:
         said = spec.question if spec else f"What '{name}' measured, no installed package explains."
         st.title(palette.sentence(said), help=MEANING, anchor=False)
         if spec:
-            st.caption(palette.sentence(f"{spec.title}, by {spec.package}; its card on the page Method tells the formula."))
+            st.caption(palette.sentence(f"{spec.title}, by {spec.package}; the page Method has its formula."))
     app.playable(_measured, f"{below.SLIDERS}{name}")(archive, name)
 
 

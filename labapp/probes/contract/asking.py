@@ -62,8 +62,8 @@ class Asking:
                     self.faults.append(f"what it says of {what} is not one sentence: {str(error)!r}")
             except Exception as error:
                 self.faults.append(
-                    f"on {what} it raises {type(error).__name__} ({first_line(error)}); a LabError says in one sentence "
-                    "why something cannot be measured"
+                    f"on {what} it raises {type(error).__name__} ({first_line(error)}); a LabError says in one "
+                    "sentence why something cannot be measured"
                 )
             left = changed(before, state(net, batch.images))
         if left:
@@ -126,12 +126,16 @@ class Asking:
         """Of weights that are NaN no number is made up: a finite one is one that does not depend on them."""
         if table is None or ill is None:
             return
-        for name in [self.spec.value] if self.spec.value else ill.select_dtypes("floating").columns:
+        for name in [self.spec.value] if self.spec.value else _floats(ill):
             values, usual = (pd.to_numeric(each[name], errors="coerce").to_numpy(float) for each in (ill, table))
             finite = np.isfinite(values)
             alike = len(values) == len(usual) and np.allclose(values[finite], usual[finite], rtol=SAME, atol=TINY)
             if finite.any() and not alike:
                 self.faults.append(f"its column '{name}' holds numbers of {nets.ILL}")
+
+
+def _floats(table: pd.DataFrame) -> list[str]:
+    return [str(name) for name in table.columns if pd.api.types.is_float_dtype(table[name])]
 
 
 def _is_one_value(cell: object) -> bool:

@@ -12,7 +12,9 @@ from tests.probes.packages import DENSITY, put
 
 @pytest.fixture
 def density(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(put(tmp_path / "site", "labapp-density", {"labapp_density.py": DENSITY}, density="labapp_density:SPEC"))
+    monkeypatch.syspath_prepend(
+        put(tmp_path / "site", "labapp-density", {"labapp_density.py": DENSITY}, density="labapp_density:SPEC")
+    )
 
 
 @pytest.mark.usefixtures("density")
@@ -58,7 +60,9 @@ def test_a_table_that_no_package_explains_is_shown_as_it_is(archive, open_page):
     assert app.title[0].value == "What 'strange' measured, no installed package explains."
     assert app.dataframe[0].value["what"].tolist() == [nasty.NAME, "b"]
     assert count_charts(app) == 0
-    placed = pd.DataFrame({"relative_depth": [0.0, 0.5, 1.0], "number": [1.5, float("nan"), 2.0], "note": ["", "silent", ""]})
+    placed = pd.DataFrame(
+        {"relative_depth": [0.0, 0.5, 1.0], "number": [1.5, float("nan"), 2.0], "note": ["", "silent", ""]}
+    )
     run.write_probe(name, 20, placed)
     app = open_page(archive, "others", runs=run.id)
     assert count_charts(app) == 1
