@@ -7,7 +7,7 @@ OUT    ?= figures
 PORT   ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help app starter figures gallery tables test lint format bench clean
+.PHONY: help app starter figures gallery tables test lint format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,11 +15,11 @@ help: ## say what can be made
 	@echo "settings:   PORT=$(PORT)  RUNS=$(RUNS)  OUT=$(OUT)  PYTHON=$(PYTHON)"
 
 # A stamp each for what the lab needs and what development needs: nothing is installed twice.
-$(VENV)/.lab: requirements.txt pyproject.toml
+$(VENV)/.lab: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "labapp needs Python 3.11 or later; give one with PYTHON=…"; exit 2; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "installing what labapp needs into $(VENV) (torch is large) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.lab

@@ -10,17 +10,18 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
-# Streamlit puts this file's folder first on the path, where `labapp/config.py` would answer to `import config`; the
-# project's own folder takes its place, so that the app also runs without being installed.
-sys.path[:] = [
-    str(PROJECT),
-    *(entry for entry in sys.path if Path(entry or ".").resolve() not in (PROJECT, PROJECT / "labapp")),
-]
+# Streamlit puts this file's folder first on the path, where `labapp/config.py` would answer to `import config`. The
+# folder around it takes its place, so that the app also runs without being installed; where it is installed that is the
+# folder of all packages, which keeps the place that it has.
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != PROJECT / "labapp"]
+if PROJECT not in (Path(entry or ".").resolve() for entry in sys.path):
+    sys.path.insert(0, str(PROJECT))
 
 import streamlit as st  # noqa: E402
 
 from labapp import app  # noqa: E402
 
+app.promptly()  # `labapp app` did it when the server began
 st.set_page_config(page_title="labapp", page_icon=str(PROJECT / "labapp/app/icon.svg"), layout="wide")
 page = st.navigation(
     {

@@ -9,6 +9,7 @@ from labapp.app.legend import names_on_phones, svg_address, swatch
 from labapp.app.live import live, unfolded
 from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
 from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
+from labapp.app.promptly import promptly
 from labapp.app.questions import warm
 from labapp.app.reading import reading
 from labapp.app.resuming import resume_buttons
@@ -18,11 +19,11 @@ from labapp.app.theory import say_theory
 from labapp.config import roots
 
 __all__ = [
-    "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice",
-    "colour_bar", "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers", "live",
+    "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice", "colour_bar",
+    "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers", "live",
     "look_again_if_gone", "made_of", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
-    "overview", "playable", "playing", "probe", "ratio_span", "readable", "reading", "resume_buttons", "roots", "rows",
-    "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals", "start",
-    "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unfolded", "unmeasured",
-    "unpaired", "warm",
+    "overview", "playable", "playing", "probe", "promptly", "ratio_span", "readable", "reading", "resume_buttons",
+    "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals",
+    "start", "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unfolded",
+    "unmeasured", "unpaired", "warm",
 ]  # fmt: skip

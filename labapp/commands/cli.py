@@ -11,135 +11,124 @@
     labapp claims
     labapp report --archive
     labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
+    labapp doctor [NET]
+    labapp --version | --help | --print-completion SHELL
 
-A command is a function in `COMMANDS`. A mistake is one sentence on stderr and exit code 2. What is slow to import is
-imported where it is used: `labapp runs list` does without torch.
+A command is a function, and `COMMANDS` says where it stands: only the one that is asked for is imported, and what is
+slow to import (torch, tables, figures) only where it is used. A mistake is one sentence on stderr and exit code 2.
 """
 
 import contextlib
+import importlib
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, NoReturn
-
-from rich.table import Table
-from tyro.conf import Positional, arg
+from typing import NamedTuple, NoReturn
 
 import labapp
 from labapp import palette
-from labapp.commands.app import app
-from labapp.commands.check import runs_check
-from labapp.commands.claims import claims
-from labapp.commands.compare import runs_compare
-from labapp.commands.diagnose import diagnose
-from labapp.commands.doctor import doctor
-from labapp.commands.explain import explain
-from labapp.commands.options import Root, parse
-from labapp.commands.probe import probe as probe_runs
-from labapp.commands.progress import console
-from labapp.commands.report import report
-from labapp.commands.runs import runs_list, runs_note, runs_rename, runs_send, runs_tag
-from labapp.commands.starter import degradation, record, summary
-from labapp.commands.sweep import sweep
-from labapp.commands.training import RunName, resume, train
-from labapp.config import LabError, listed, nearest
-from labapp.store import find_run, remove_run, resume_points, why_not_resumed
-from labapp.training.starter import STARTER
-
-JobsOption = Annotated[int | None, arg(metavar="N", help="nets at a time (default: one a core, at most 4)")]
+from labapp.config import LabError, extras, listed, nearest
 
 
-def starter(root: Root = "runs", jobs: JobsOption = None) -> int:
-    """Record the starter comparison: plain, residual, dense and VGG nets side by side.
+class Command(NamedTuple):
+    """A command of the line.
 
-    Trains plain-20, residual-20, plain-56, residual-56, a DenseNet-BC of 40 layers and a VGG of 11 on the same images
-    in the same order with the same recipe, several at a time, and measures their checkpoints. What is in the archive
-    already is not done again, so a starter that was interrupted goes on.
+    Attributes:
+        says: What it is for; the first line of the function's docstring.
+        place: Where the function stands, as module:name below `labapp.commands`.
+        needs: The modules of extras without which it could not do anything.
     """
-    screen = console()
-    if jobs is not None and jobs < 1:
-        raise LabError(f"--jobs is the number of nets at a time, so it cannot be {jobs}")
-    results = record(STARTER, root, screen, jobs)
-    screen.print(summary(results))
-    screen.print(degradation(results))
-    return 1 if any(result.run is None for result in results) else 0
+
+    says: str
+    place: str
+    needs: tuple[str, ...] = ()
+
+    def load(self) -> Callable[..., int]:
+        """The function."""
+        module, _, name = self.place.partition(":")
+        found: Callable[..., int] = getattr(importlib.import_module(f"labapp.commands.{module}"), name)
+        return found
 
 
-def runs_show(run: Positional[RunName] = "", root: Root = "runs") -> int:
-    """Show what a run was, where it ran, how it ended, and its layers."""
-    if not run:
-        raise LabError("which run? `labapp runs list` shows them, `labapp runs show RUN` tells about one")
-    shown, screen = find_run(run, root), console()
-    done, steps = shown.progress
-    screen.print(f"{shown.id}: {shown.status}, step {done} of {steps}, {shown.seconds:.0f} s", style="bold")
-    if shown.message:
-        screen.print(shown.message)
-    if not why_not_resumed(shown):
-        kept = next((point.step for point in resume_points(shown.path) if not point.problem), 0)
-        screen.print(f"`labapp resume {shown.id}` goes on at step {kept}")
-    if "divergence" in shown.tables():
-        rows = shown.table("divergence").sort_values("step", kind="stable")
-        ill = Table("step", "what", "layer", "kind", "layers", title="first not finite", title_justify="left")
-        for row in rows.itertuples():
-            ill.add_row(*map(str, (row.step, row.what, row.layer, row.kind, row.places)))
-        screen.print(ill)
-
-    facts = Table("what", "value", show_header=False)
-    for section in (shown.experiment.model_dump(exclude_none=True), shown.environment, shown.recorder):
-        for name, value in section.items():
-            facts.add_row(name, str(value))
-        facts.add_section()
-    facts.add_row("attempts", str(len(shown.attempts)))
-    facts.add_row("checkpoints", ", ".join(map(str, shown.checkpoints())) or "none")
-    screen.print(facts)
-
-    names = ("depth", "path", "kind", "stage", "shape", "parameters")
-    layers = Table(*names, title=f"{len(shown.layers_info)} recorded layers", title_justify="left")
-    for layer in shown.layers_info:
-        words = layer | {
-            "shape": "×".join(map(str, layer.get("shape") or ())),
-            "kind": palette.kind(layer.get("kind", "")),
-        }
-        layers.add_row(*(str(words.get(name, "")) for name in names))
-    screen.print(layers)
-    for problem in shown.problems:
-        screen.print(problem)
-    return 0
-
-
-def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs") -> int:
-    """Remove runs from the archive; one that is being written stays."""
-    if not runs:
-        raise LabError("which run? `labapp runs list` shows them, `labapp runs remove RUN` removes one")
-    for run in runs:
-        remove_run(root, run)
-        console().print(f"removed {run}")
-    return 0
-
-
-COMMANDS: dict[str, Callable[..., int]] = {
-    "app": app,
-    "train": train,
-    "resume": resume,
-    "starter": starter,
-    "sweep": sweep,
-    "doctor": doctor,
-    "explain": explain,
-    "probe": probe_runs,
-    "diagnose": diagnose,
-    "claims": claims,
-    "report": report,
-    "runs list": runs_list,
-    "runs show": runs_show,
-    "runs compare": runs_compare,
-    "runs check": runs_check,
-    "runs tag": runs_tag,
-    "runs note": runs_note,
-    "runs rename": runs_rename,
-    "runs remove": runs_remove,
-    "runs send": runs_send,
+COMMANDS = {
+    "app": Command(
+        "Open the app in the browser, on this machine alone unless --address says otherwise.",
+        "app:app",
+        extras.SCREEN,
+    ),
+    "train": Command("Train one net and record it into the archive.", "training:train", extras.TRAINING),
+    "resume": Command(
+        "Go on with a training that was interrupted, stopped or failed, from the last state of it that was kept.",
+        "training:resume",
+        extras.TRAINING,
+    ),
+    "starter": Command(
+        "Record the starter comparison: plain, residual, dense and VGG nets side by side.",
+        "starter:starter",
+        (*extras.TRAINING, *extras.MEASURING),
+    ),
+    "sweep": Command(
+        "Train the experiments of a file that the archive lacks, several at a time, and measure what it asks for.",
+        "sweep:sweep",
+        (*extras.TRAINING, *extras.MEASURING),
+    ),
+    "doctor": Command(
+        "Say what will be recorded of a net, what cannot be and why, and at what cost; without one, of this machine.",
+        "doctor:doctor",
+    ),
+    "explain": Command(
+        "Show where nets look in an image, and score whether to believe it.",
+        "explain:explain",
+        (*extras.MEASURING, *extras.DRAWING),
+    ),
+    "probe": Command(
+        "Measure what a run's checkpoints know: feature reuse, similarity, dimension, lesions, paths, architecture.",
+        "probe:probe",
+        extras.MEASURING,
+    ),
+    "diagnose": Command(
+        "Say what is wrong with a run, from its records alone: ranked, each finding with its evidence.",
+        "diagnose:diagnose",
+    ),
+    "claims": Command(
+        "Say which claims of the papers hold in an archive: verdict, number, interval over seeds.", "claims:claims"
+    ),
+    "report": Command(
+        "Write what came out of runs as one HTML file or PDF: claims, figures, settings, diagnoses, what is missing.",
+        "report:report",
+        extras.DRAWING,
+    ),
+    "runs list": Command("List the runs of the archive, newest first; all, or those that fit.", "runs:runs_list"),
+    "runs show": Command("Show what a run was, where it ran, how it ended, and its layers.", "show:runs_show"),
+    "runs compare": Command(
+        "Say how B differs from A: settings, curves, layers; with --fail-on, whether that is too much.",
+        "compare:runs_compare",
+    ),
+    "runs check": Command(
+        "Read runs whole and say what is missing or damaged; with --repair, mend what can be.", "check:runs_check"
+    ),
+    "runs tag": Command("Give a run tags, or take them off it; also while it trains.", "runs:runs_tag"),
+    "runs note": Command(
+        "Write a note about a run, instead of the one that it has; without TEXT, print it.", "runs:runs_note"
+    ),
+    "runs rename": Command(
+        "Call a run something else on pages and figures; its id, its folder and addresses stay as they are.",
+        "runs:runs_rename",
+    ),
+    "runs remove": Command("Remove runs from the archive; one that is being written stays.", "runs:runs_remove"),
+    "runs send": Command(
+        "Send what was recorded here for an archive elsewhere and could not be sent; 1 where something stays.",
+        "runs:runs_send",
+    ),
+}
+OPTIONS = {  # instead of a command
+    "--version": "Say which version this is.",
+    "--print-completion": "Print what makes a shell complete commands and options: bash, zsh or fish.",
+    "--help": "List the commands.",
 }
 
 
@@ -150,8 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _termination_as_interrupt(), _short_warnings():
             return _run(words)
     except LabError as error:
-        print(f"labapp: {palette.visible(error)}", file=sys.stderr)
-        return 2
+        return _mistake(str(error))
+    except ModuleNotFoundError as error:
+        said = extras.explained(f"`labapp {_name(words)}`", error)
+        if not said:
+            raise
+        return _mistake(said)
     except KeyboardInterrupt:
         print("labapp: stopped; what was recorded until now is in the archive", file=sys.stderr)
         return 130
@@ -159,30 +152,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
+def _mistake(sentence: str) -> int:
+    print(f"labapp: {palette.visible(sentence)}", file=sys.stderr)
+    return 2
+
+
+def _name(words: Sequence[str]) -> str:
+    """The command that words begin with."""
+    return " ".join(words[: 2 if words[:1] == ["runs"] else 1])
+
+
 def _run(words: list[str]) -> int:
     if words[:1] == ["--version"]:
-        console().print(labapp.__version__)
+        print(labapp.__version__)
+        return 0
+    if words[:1] == ["--print-completion"]:
+        from labapp.commands.completion import completion
+
+        print(completion(" ".join(words[1:]), {name: command.load() for name, command in COMMANDS.items()}))
         return 0
     if not words or words[0] in ("-h", "--help", "help"):
-        return _overview()
+        print(_overview(), end="")
+        return 0
     if words[0] == "runs" and (len(words) == 1 or words[1].startswith("-")):
         words = ["runs", "list", *words[1:]]
-    length = 2 if words[0] == "runs" else 1
-    name = " ".join(words[:length])
+    name = _name(words)
     if name not in COMMANDS:
         raise LabError(f"unknown command '{name}'; there are {listed(COMMANDS)}{nearest(name, COMMANDS)}")
-    return parse(COMMANDS[name], name, words[length:])()
+    from labapp.commands.options import parse  # which takes longer than all of the above
+
+    command = COMMANDS[name]
+    begin = parse(command.load(), name, words[len(name.split()) :])
+    extras.require(f"`labapp {name}`", command.needs)
+    return begin()
 
 
-def _overview() -> int:
-    screen = console()
-    screen.print("usage: labapp COMMAND [OPTIONS]    (labapp COMMAND --help lists its options)\n")
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, command in COMMANDS.items():
-        table.add_row(name, (command.__doc__ or "").splitlines()[0])
-    table.add_row("--version", "Say which version this is.")
-    screen.print(table)
-    return 0
+def _overview() -> str:
+    """The commands, each with what it is for."""
+    about = {name: command.says for name, command in COMMANDS.items()} | OPTIONS
+    room = max(map(len, about)) + 2
+    width = max(room + 20, shutil.get_terminal_size((160, 24)).columns)
+    lines = ["usage: labapp COMMAND [OPTIONS]    (labapp COMMAND --help lists its options)", ""]
+    for name, says in about.items():
+        lines += textwrap.wrap(f"{name:<{room}}{says}", width, subsequent_indent=" " * room, break_on_hyphens=False)
+    return "".join(f"{line}\n" for line in lines)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from labapp import palette
-from labapp.commands.options import Root
-from labapp.commands.training import RunName
+from labapp.commands.options import Root, RunName
 from labapp.config import LabError
 from labapp.store import find_run
 

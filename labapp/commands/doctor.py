@@ -1,11 +1,14 @@
 """What will a recorder see of this net, what not, and what will it cost? `labapp doctor` asks one batch.
 
+labapp doctor                                   # where the lab runs, and what of it is installed: `environment.py`
 labapp doctor torchvision:resnet18
 labapp doctor residual --image-size 32 --batch-size 64
 labapp doctor mynets:make --image-size 32 --layers 'blocks.*' norm
 """
 
+import json as as_words
 import re
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +17,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from labapp import palette
+from labapp.commands.options import Root
 from labapp.commands.progress import console
 from labapp.config import LabError, first_line
 
@@ -23,9 +27,11 @@ if TYPE_CHECKING:
     from labapp.recording import Finding, Report
 
 NetOption = Annotated[
-    str, arg(metavar="NET", help="torchvision:NAME, timm:NAME, your MODULE:FACTORY, or a net of the lab")
+    str,
+    arg(metavar="NET", help="torchvision:NAME, timm:NAME, your MODULE:FACTORY, or a net of the lab (default: none)"),
 ]
 PixelsOption = Annotated[int | None, arg(metavar="INT", help="pixels a side (default: 224; a family of the lab: 32)")]
+JsonOption = Annotated[bool, arg(help="print JSON; of this machine alone")]
 LayersOption = Annotated[
     tuple[str, ...], arg(metavar="LAYER", help="kinds, paths or globs (default: as a recorder chooses)")
 ]
@@ -35,16 +41,23 @@ AS_ASKED = "not among the layers asked for"
 
 
 def doctor(
-    net: Positional[NetOption],
+    net: Positional[NetOption] = "",
     image_size: PixelsOption = None,
     batch_size: Annotated[int, arg(help="images of the batch")] = 8,
     num_classes: Annotated[int, arg(help="classes, where the net can be told")] = 10,
     layers: LayersOption = (),
+    json: JsonOption = False,
+    root: Root = "runs",
 ) -> int:
-    """Say what will be recorded of a net, what cannot be and why, and what it will cost.
+    """Say what will be recorded of a net, what cannot be and why, and at what cost; without one, of this machine.
 
-    A copy of the net trains for a few steps on one random batch, with and without a recorder in turn.
+    A copy of the net trains for a few steps on one random batch, with and without a recorder in turn. Without a net:
+    versions, devices, threads, the compiled kernels, what is installed, where runs lie and the room there.
     """
+    if not net:
+        return _machine(root, json)
+    if json:
+        raise LabError("--json prints what `labapp doctor` says of this machine; leave it out, or the net")
     pixels = 1 if image_size is None else image_size
     for name, value in {"image-size": pixels, "batch-size": batch_size, "num-classes": num_classes}.items():
         if value < 1:
@@ -93,6 +106,23 @@ def doctor(
     if report.layers and all(map(harmless, report.findings)):
         screen.print("nothing stands in the way: on this batch every place gave its output and its gradient")
     return 0
+
+
+def _machine(root: str, json: bool) -> int:
+    """Say where the lab runs; 1 where torch cannot be imported."""
+    if not json:
+        console().print("loading torch …", emoji=False)
+    from labapp.commands.environment import as_rows, surroundings
+
+    found = surroundings(root)
+    if json:
+        sys.stdout.write(as_words.dumps(found, indent=1) + "\n")
+    else:
+        table = Table(show_header=False, box=None, pad_edge=False)
+        for row in as_rows(found):
+            table.add_row(*row)
+        console().print(table)
+    return 1 if found["torch"]["problem"] else 0
 
 
 def _made(net: str, num_classes: int, pixels: int) -> "nn.Module":

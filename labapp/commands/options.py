@@ -1,69 +1,29 @@
-"""How do words on a command line become a call, and a mistake one sentence?
-
-The options of `labapp train` are the fields of `Experiment`, each defined there and nowhere else. They reach it as
-words: `Experiment` makes numbers of them and checks them, so a wrong value is told in the same sentence as from Python.
-"""
+"""How do words on a command line become a call, and a mistake one sentence?"""
 
 import contextlib
 import functools
+import inspect
 import io
 import itertools
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypedDict
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import tyro
 from tyro.conf import arg
 
-from labapp.config import RECIPES, Experiment, LabError, nearest
+from labapp.config import LabError, nearest
 
-GROUPS = {  # in the help of `train`, and the field that each begins with
-    "net": "family",
-    "images": "imageset",
-    "training": "recipe",
-    "recording": "record",
-    "machine": "device",
-}
 Root = Annotated[
     str, arg(aliases=["--runs"], metavar="DIR", help="the archive: a folder of runs, or an address as s3://bucket/runs")
 ]
+RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or its folder")]
 Trust = Annotated[
     tuple[str, ...],
     arg(metavar="MODULE", help="modules of somebody's own whose nets may be built because a run says so"),
 ]
-
-
-def _options() -> Any:
-    """The fields of `Experiment`, in groups, none of them required."""
-    firsts = {first: title for title, first in GROUPS.items()}
-    groups: dict[str, dict[str, Any]] = {}
-    title = ""
-    for name, field in Experiment.model_fields.items():
-        title = firsts.get(name, title)
-        kind = str(field.annotation)
-        about: dict[str, Any] = {"help": field.description, "help_behavior_hint": default_in_words(name)}
-        if "bool" not in kind:
-            about["metavar"] = "INT" if "int" in kind else "FLOAT" if "float" in kind else "WORD"
-        groups.setdefault(title, {})[name] = Annotated[bool if "bool" in kind else str, arg(**about)]
-    # made at run time, which is more than mypy wants to know about
-    return TypedDict("Options", {title: TypedDict(title, fields, total=False) for title, fields in groups.items()})  # type: ignore[operator]
-
-
-def default_in_words(name: str) -> str:
-    """What a field is where it is left out: "(default: 300; recipe he: 64000; recipe densenet: 234375)"."""
-    if Experiment.model_fields[name].default is None:
-        return ""
-    usual, *others = {recipe: getattr(Experiment(recipe=recipe), name) for recipe in RECIPES}.items()
-    differing = [f"recipe {recipe}: {value}" for recipe, value in others if value != usual[1] and name != "recipe"]
-    return f"(default: {'; '.join([str(usual[1]), *differing])})"
-
-
-Options: Any = Annotated[_options(), arg(name="")]
-
-
-def experiment(options: Any) -> Experiment:
-    """The experiment that the options of the command line describe."""
-    return Experiment(**{name: value for group in options.values() for name, value in group.items()})
+MARKS = (tyro.conf.OmitArgPrefixes,)  # how tyro reads every command
 
 
 def parse(command: Callable[..., int], name: str, words: Sequence[str]) -> Callable[[], int]:
@@ -82,38 +42,38 @@ def parse(command: Callable[..., int], name: str, words: Sequence[str]) -> Calla
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            marks = (tyro.conf.OmitArgPrefixes,)
-            bound, unknown = tyro.cli(later, prog=f"labapp {name}", args=words, config=marks, return_unknown_args=True)
+            bound, unknown = tyro.cli(later, prog=f"labapp {name}", args=words, config=MARKS, return_unknown_args=True)
     except SystemExit as end:
         if not end.code:
             raise
         raise LabError(_sentence(complaint.getvalue(), name)) from None
     if unknown:
-        raise LabError(_unknown(unknown[0].split("=")[0], name))
+        raise LabError(_unknown(unknown[0].split("=")[0], name, command))
     return bound
 
 
-def _unknown(word: str, name: str) -> str:
+def options_of(command: Callable[..., int]) -> list[str]:
+    """The options of a command as they are typed, "--root", "--runs", …, in the order of its parameters."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    return [*_words({name: hints[name] for name in inspect.signature(command).parameters}), "--help"]
+
+
+def _words(hints: Mapping[str, Any]) -> Iterator[str]:
+    for name, hint in hints.items():
+        kind, *about = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)
+        if typing.is_typeddict(kind):  # a group
+            yield from _words(typing.get_type_hints(kind, include_extras=True))
+        elif not any(mark is tyro.conf.Positional for mark in about):
+            yield f"--{name.replace('_', '-')}"
+            for mark in about:
+                yield from getattr(mark, "aliases", None) or ()
+
+
+def _unknown(word: str, name: str, command: Callable[..., int]) -> str:
     """The sentence about a word that belongs to no option, with the option that may have been meant."""
     if not word.startswith("-"):
         return f"'{word}' is one word too many for `labapp {name}`; its options begin with --"
-    known = ["--root", "--runs", "--help"]
-    known += ["--fail-on", "--step", "--json"] * (name == "runs compare")
-    known += ["--json", "--markdown"] * (name == "diagnose")
-    known += ["--archive", "--out", "--pdf", "--force"] * (name == "report")
-    known += ["--filter", "--tag", "--json"] * (name == "runs list") + ["--remove"] * (name == "runs tag")
-    if name == "sweep":
-        known += ["--dry-run", "--jobs", "--threads", "--retry-failed", "--engine", "--json", "--trust"]
-        known += ["--address", "--cpus-per-run", "--gpus-per-run", "--retries"]
-    if name in ("train", "resume"):
-        known += [
-            "--probe",
-            "--keep-every",
-            *["--from-start", "--trust", "--devices", "--num-nodes"] * (name == "resume"),
-        ]
-    if name == "train":
-        known += [f"--{field.replace('_', '-')}" for field in Experiment.model_fields]
-    near = nearest(word, known) or f"; `labapp {name} --help` lists them"
+    near = nearest(word, options_of(command)) or f"; `labapp {name} --help` lists them"
     return f"`labapp {name}` has no option {word}{near}"
 
 

@@ -4,21 +4,25 @@ with TrainingProgress([experiment]) as display:
     train(experiment, root, progress=display.next())
 """
 
+from __future__ import annotations
+
 import math
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from labapp import palette
-from labapp.commands.workers import Work
 from labapp.config import Experiment
-from labapp.training.logbook import Moment
+
+if TYPE_CHECKING:
+    from labapp.commands.workers import Work
+    from labapp.training.logbook import Moment
 
 LOG_SECONDS = 5.0  # between two lines where no one sees a bar
 WIDE = 160  # columns, where nobody can say how many there are

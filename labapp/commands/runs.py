@@ -17,12 +17,11 @@ from rich import box
 from rich.table import Table
 from tyro.conf import Positional, UseAppendAction, arg
 
-from labapp.commands.options import Root
+from labapp.commands.accuracies import Accuracies
+from labapp.commands.options import Root, RunName
 from labapp.commands.progress import console, percent
-from labapp.commands.starter import final_accuracy
-from labapp.commands.training import RunName
 from labapp.config import LabError, shown
-from labapp.store import NUMBERS, Entry, KeptNumbers, Labels, Listing, find_run, label_run, look, question, send_left
+from labapp.store import Entry, Labels, Listing, find_run, label_run, look, question, remove_run, send_left
 
 FilterOption = Annotated[
     str,
@@ -33,23 +32,6 @@ JsonList = Annotated[bool, arg(help="print JSON instead of a table, with the set
 TagWords = Positional[Annotated[tuple[str, ...], arg(metavar="TAG")]]
 RemoveOption = Annotated[bool, arg(help="take these tags off the run")]
 Words = Positional[Annotated[tuple[str, ...], arg(metavar="TEXT", help="'' for none")]]
-
-
-class Accuracies:
-    """The last test accuracy of runs: as it was kept, or read from their tables."""
-
-    def __init__(self, listing: Listing) -> None:
-        self._listing = listing
-        self._kept = KeptNumbers(listing.root, NUMBERS)
-        self._read: dict[str, float] = {}
-
-    def __call__(self, entry: Entry, _: str = "accuracy") -> float:
-        """A fraction; NaN for a run that was not tested."""
-        if self._kept.is_current(entry):
-            return self._kept.number(entry, "accuracy")
-        if entry.id not in self._read:
-            self._read[entry.id] = final_accuracy(self._listing.run(entry), "test")
-        return self._read[entry.id]
 
 
 def runs_list(filter: FilterOption = "", tag: TagOption = (), json: JsonList = False, root: Root = "runs") -> int:
@@ -158,3 +140,13 @@ def runs_send(root: Root = "runs") -> int:
 def _labelled(word: str, root: str, **words: Any) -> Labels:
     path = find_run(word, root).path
     return label_run(path.parent if path.parent != Path() else Path(), path.name, **words)
+
+
+def runs_remove(runs: Positional[tuple[RunName, ...]] = (), root: Root = "runs") -> int:
+    """Remove runs from the archive; one that is being written stays."""
+    if not runs:
+        raise LabError("which run? `labapp runs list` shows them, `labapp runs remove RUN` removes one")
+    for run in runs:
+        remove_run(root, run)
+        console().print(f"removed {run}")
+    return 0

@@ -5,23 +5,27 @@ that every page of the app has something to show. What is there already is not d
 """
 
 import contextlib
-import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import arg
 
-from labapp.commands.progress import SeriesProgress, figures, percent
+from labapp.commands.accuracies import final_accuracy
+from labapp.commands.options import Root
+from labapp.commands.progress import SeriesProgress, console, figures, percent
 from labapp.commands.workers import Tell, Workers, cores
 from labapp.config import Experiment, LabError
 from labapp.probes.catalogue import shown, why_not
 from labapp.store import Run
 from labapp.training.logbook import Moment, first_over_last
-from labapp.training.starter import Result, finished, resumable, seconds
+from labapp.training.starter import STARTER, Result, finished, resumable, seconds
 
 MOST = 4  # nets at a time, whatever the cores: each holds torch and its batches in memory
+JobsOption = Annotated[int | None, arg(metavar="N", help="nets at a time (default: one a core, at most 4)")]
 
 
 def record(
@@ -161,7 +165,17 @@ def degradation(results: Sequence[Result]) -> Table:
     return table
 
 
-def final_accuracy(run: Run, split: str) -> float:
-    """The last accuracy measured on a split, a share; NaN where there is none."""
-    evals = run.evals(columns=["accuracy"], where={"split": split})
-    return float(evals["accuracy"].iloc[-1]) if len(evals) else math.nan
+def starter(root: Root = "runs", jobs: JobsOption = None) -> int:
+    """Record the starter comparison: plain, residual, dense and VGG nets side by side.
+
+    Trains plain-20, residual-20, plain-56, residual-56, a DenseNet-BC of 40 layers and a VGG of 11 on the same images
+    in the same order with the same recipe, several at a time, and measures their checkpoints. What is in the archive
+    already is not done again, so a starter that was interrupted goes on.
+    """
+    screen = console()
+    if jobs is not None and jobs < 1:
+        raise LabError(f"--jobs is the number of nets at a time, so it cannot be {jobs}")
+    results = record(STARTER, root, screen, jobs)
+    screen.print(summary(results))
+    screen.print(degradation(results))
+    return 1 if any(result.run is None for result in results) else 0

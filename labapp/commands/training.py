@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from labapp.commands.options import Options, Root, Trust, experiment
+from labapp.commands.accuracies import final_accuracy
+from labapp.commands.options import Root, RunName, Trust
 from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import TrainingProgress, console, percent
-from labapp.commands.starter import final_accuracy
+from labapp.commands.settings import Options, experiment
 from labapp.config import Experiment, LabError, module_of, permissions, require_trust
 from labapp.store import Run, find_run, resume_points, why_not_resumed
 from labapp.training.logbook import Moment
 
-RunName = Annotated[str, arg(metavar="RUN", help="its name in the archive, or its folder")]
 ProbeOption = Annotated[
     Literal["cheap", "all", "none"],
     arg(help="what to measure at the end: what costs nothing (architecture, reuse by weights), all, or none"),

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labapp.config import LabError
+from labapp.config.extras import command
 
 TEST_SHARE = 5  # every fifth digit of a class is a test digit
 # The difficulty, chosen so that a net of width 8 that trains gets some 95 % of the test canvases right in 300 steps:
@@ -58,9 +59,7 @@ def _file() -> Path:
     """The digits as scikit-learn brings them; `load_digits` reads the same, after an import of a second and 60 MB."""
     found = find_spec("sklearn")
     if found is None or not found.submodule_search_locations:
-        raise LabError(
-            "the digits come with scikit-learn, which is not installed; `pip install scikit-learn` brings it"
-        )
+        raise LabError(f"the digits come with scikit-learn, which is not installed; `{command('lab')}` installs it")
     return Path(found.submodule_search_locations[0], "datasets", "data", "digits.csv.gz")
 
 

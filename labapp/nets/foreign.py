@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from labapp.config import LabError, nearest
+from labapp.config.extras import imported
 from labapp.nets.net import Net
 
 WEIGHTS = (None, "default")
@@ -62,7 +63,7 @@ def foreign(
 
 
 def _torchvision(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
-    from torchvision import models
+    models = imported("torchvision.models", f"torchvision:{name}")
 
     if name not in models.list_models():
         raise LabError(f"torchvision has no net '{name}'{nearest(name, models.list_models())}")
@@ -73,10 +74,7 @@ def _torchvision(name: str, weights: str | None, options: dict[str, Any]) -> nn.
 
 
 def _timm(name: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
-    try:
-        timm = importlib.import_module("timm")
-    except ImportError:
-        raise LabError(f"timm:{name} needs the package timm, which is not installed; `pip install timm`") from None
+    timm = imported("timm", f"timm:{name}")
     if not timm.is_model(name):
         raise LabError(f"timm has no net '{name}'{nearest(name, timm.list_models())}")
     make = partial(timm.create_model, name, pretrained=weights is not None, **options)

@@ -11,7 +11,10 @@ chosen.
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAMILIES = {  # hue by family; "foreign" is a model of the user's own
     "plain": "#D55E00",
@@ -56,6 +59,8 @@ def styles(runs: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns run, run_id, colour, dash, shape, marker; one row a run, in the same order.
     """
+    import pandas as pd  # here, since commands want the words alone
+
     places = [int(place) for place in runs["place"]]
     return pd.DataFrame(
         {

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 _CROSS = "M-1,-0.7L-0.7,-1L0,-0.3L0.7,-1L1,-0.7L0.3,0L1,0.7L0.7,1L0,0.3L-0.7,1L-1,0.7L-0.3,0Z"
 _RING = "M1,0A1,1,0,1,0,-1,0A1,1,0,1,0,1,0ZM0.55,0A0.55,0.55,0,1,1,-0.55,0A0.55,0.55,0,1,1,0.55,0Z"
 
@@ -46,6 +44,8 @@ MARKS = {
 
 def beyond(values: Iterable[float], log: bool = False) -> list[str]:
     """Of each value the name of its mark in `MARKS`; "" where the axis, logarithmic or not, can show it."""
+    import numpy as np  # here, since commands want the words alone
+
     numbers = np.asarray(list(values), dtype=float)
     with np.errstate(invalid="ignore"):
         tests = [np.isnan(numbers), numbers == np.inf, numbers == -np.inf, log & (numbers == 0), log & (numbers < 0)]

@@ -29,7 +29,6 @@ from labapp.nets.foreign import foreign, recorded_input
 from labapp.nets.ordered import net_for
 from labapp.probes.given import CALIBRATION, probe_images
 from labapp.probes.lock import locked
-from labapp.probes.pictures import square
 from labapp.probes.weights import gone, load_into, state_of
 from labapp.store import Run
 
@@ -109,6 +108,8 @@ class Subject(Reading):
     def read(self, picture: NDArray[np.uint8]) -> Tensor:
         """A picture (H, W, 3) as this net sees it, (1, channels, size, size): its middle, normalised."""
         if picture.shape[:2] != (self.size, self.size):
+            from labapp.probes.pictures import square  # Pillow is no part of the light install
+
             picture = square(picture, self.size)
         pixels = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
         if self.channels == 1:  # a grey set shows its pixels in all three colours, so this gives them back

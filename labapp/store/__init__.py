@@ -19,6 +19,7 @@ Crash-safe, readable while written. Any tool that reads Parquet can read it, and
 """
 
 from labapp.store.archive import broken_runs, find_run, folder_of, label_run, list_runs, remove_run, send_left
+from labapp.store.endings import last_number
 from labapp.store.entries import Entry
 from labapp.store.files import alone
 from labapp.store.finding import FIELDS, SETTINGS, Condition, Question, question, value_of
@@ -67,6 +68,7 @@ __all__ = [
     "forget",
     "is_there",
     "label_run",
+    "last_number",
     "list_runs",
     "look",
     "mend",

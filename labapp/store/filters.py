@@ -1,13 +1,17 @@
 """Which rows does a reader ask for? Conditions on columns and steps, as filters that pyarrow applies to its files."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from labapp.config import LabError, first_line
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 RowFilter: TypeAlias = Sequence[Any] | Mapping[str, Any] | None
 Steps: TypeAlias = int | slice | range | Iterable[int] | None
@@ -46,7 +50,9 @@ def steps_condition(steps: Steps) -> ds.Expression | None:
     """A step, a slice of steps (its end excluded) or several steps, as a filter."""
     if steps is None:
         return None
-    step = ds.field("step")
+    import pyarrow.compute as pc
+
+    step = pc.field("step")
     if not isinstance(steps, slice | range):
         return step.isin([int(one) for one in (steps if isinstance(steps, Iterable) else [steps])])
     if steps.step not in (None, 1):

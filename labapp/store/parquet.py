@@ -1,29 +1,43 @@
 """How is a table written as one Parquet file, and what does its footer say?"""
 
+from __future__ import annotations
+
+import functools
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs
 import pyarrow.parquet as pq
 
 from labapp.store.files import write_new, write_whole
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 SEAL = b"labapp: SHA-256 of the footer: "  # and 32 bytes
 TAIL = 8  # bytes at the end: the footer's length and PAR1
 SOUGHT = 1 << 16  # bytes before the footer, or where that is, in which the seal is looked for
 ROW_GROUP = 64 * 1024  # rows; what a filter on the step can pass over without reading
 DISK: pyarrow.fs.FileSystem = pyarrow.fs.LocalFileSystem()
-FORMAT = ds.ParquetFileFormat(  # a checksum a page: a faulty disk is noticed instead of plotted
-    default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=True)
-)
 MOST_CELLS = 500_000_000  # of a file, 4 GB in memory: a small file may unpack to any size
 UNREADABLE = (pa.ArrowException, OSError)  # what reading a damaged file raises
+
+
+@functools.cache
+def form() -> ds.ParquetFileFormat:
+    """How files are read: with a checksum a page, so that a faulty disk is noticed instead of plotted.
+
+    Made at the first reading of a table, because pyarrow.dataset imports pandas.
+    """
+    import pyarrow.dataset as ds
+
+    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True, pre_buffer=True)
+    return ds.ParquetFileFormat(default_fragment_scan_options=checked)
 
 
 def write_table(table: pa.Table, path: Path, new: bool = False) -> None:
@@ -75,6 +89,19 @@ def verify(path: Path) -> None:
     digest, footer = last[at + len(SEAL) :][:32], last[at + len(SEAL) + 32 :]
     if hashlib.sha256(footer).digest() != digest:
         raise pa.ArrowInvalid("its footer is not as it was written")
+
+
+def read_whole(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """All rows of one file, of all columns or some.
+
+    Raises:
+        pa.ArrowException: It is damaged, or lacks a column.
+        OSError: It cannot be read.
+    """
+    verify(path)
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        require_bounded(file.metadata)
+        return file.read(columns)
 
 
 def require_bounded(about: pq.FileMetaData) -> None:

@@ -6,16 +6,21 @@ that reads the published ones is behind by a ninth at most. Published files neve
 attempt replaces, see `superseding`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from labapp.store.files import sync_folder, write_new
 from labapp.store.parquet import write_tables
 from labapp.store.parts import FRESH, part_name, part_names, parts
 from labapp.store.table import Piece, Table
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 SHARE = 8  # times the waiting rows are more than those published: then they are
 GATHER = 64  # so many waiting files become one, else half a day's eighth is 3,000 files

@@ -7,34 +7,34 @@
 Reading never changes anything, and nothing half-written can make it fail.
 """
 
+from __future__ import annotations
+
 import os
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from labapp.config import Experiment, LabError, first_line, listed, nearest, place_of_run, sentence, shown
+from labapp.config import Experiment, LabError, listed, nearest, place_of_run, sentence, shown
 from labapp.store.checkpoints import checkpoint_problems, weights_name
 from labapp.store.entries import NEVER, is_written
-from labapp.store.files import current, files, folders, here, sent, sentences
+from labapp.store.files import current, folders, here
 from labapp.store.filters import RowFilter, Steps, steps_condition
 from labapp.store.matrices import Matrices, read_matrices
-from labapp.store.parquet import require_bounded, verify, write_table
 from labapp.store.parts import mark_of
-from labapp.store.record import NAME, Record, read_record
+from labapp.store.probed import Probed
+from labapp.store.record import Record, read_record
 from labapp.store.schema import TABLES, known_columns
 from labapp.store.table import Table, damage_below
 
-_PROBE = re.compile(r"(.+)\.step-(\d{8,})\.parquet")
+if TYPE_CHECKING:
+    import pandas as pd  # which takes half a second, and a list of runs does without
 
 
-class Run:
+class Run(Probed):
     """A run as it lies on disk, whether being written, finished or broken off.
 
     Attributes:
@@ -176,14 +176,20 @@ class Run:
             where: [("step", ">=", 100), …] which all hold, or {"kind": "conv", "stage": [1, 2]}.
             steps: A step, a slice of steps (its end excluded) or several.
         """
+        frame: pd.DataFrame = self.arrow(name, columns, where, steps).to_pandas()
+        return frame
+
+    def arrow(
+        self, name: str, columns: Sequence[str] | None = None, where: RowFilter = None, steps: Steps = None
+    ) -> pa.Table:
+        """The same as `table`, in Arrow's form."""
         if name not in TABLES and name not in self.tables():
             there = nearest(name, {*TABLES, *self.tables()}) or f"; it has {listed(sorted({*TABLES, *self.tables()}))}"
             raise LabError(f"run '{self.id}' has no table '{name}'{there}")
         found = self._table(name).read(columns, where, steps_condition(steps))
         if not len(found):
             _ = self.record  # a run removed meanwhile is not an empty one
-        frame: pd.DataFrame = found.to_pandas()
-        return frame
+        return found
 
     def matrices(self, columns: Sequence[str], since: int | None = None) -> Matrices:
         """Quantities of every layer as matrices of step × layer, from the step `since` on."""
@@ -228,51 +234,6 @@ class Run:
         """The training state beside a checkpoint; None when only the weights were kept."""
         path = here(self.checkpoint_path(step).with_suffix(".pt"))
         return path if path.is_file() else None
-
-    def write_probe(self, name: str, step: int, frame: pd.DataFrame) -> Path:
-        """Add the table of one quantity at one checkpoint; also to a finished run, from any process."""
-        if not NAME.fullmatch(name):
-            raise LabError(f"'{name}' cannot name a probe; letters, digits, '.', '_', '+' and '-' can")
-        path = self._probe_path(name, step)
-        with sentences(path):
-            path.parent.mkdir(exist_ok=True)
-            write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
-        return sent(path)
-
-    def probes(self) -> dict[str, list[int]]:
-        """The quantities that were probed, each with the steps of the checkpoints it was measured at."""
-        found: dict[str, list[int]] = {}
-        for match in filter(None, map(_PROBE.fullmatch, files(self.path / "probes"))):
-            found.setdefault(match[1], []).append(int(match[2]))
-        return {name: sorted(steps) for name, steps in sorted(found.items())}
-
-    def probe(self, name: str, step: int | None = None) -> pd.DataFrame:
-        """The table of a quantity at a checkpoint; without a step, of all of them, with the column `step` in front."""
-        there = self.probes()
-        if name not in there:
-            has = f"it has {listed(there)}{nearest(name, there)}" if there else f"`labapp probe {self.id}` makes one"
-            raise LabError(f"run '{self.id}' has no probe '{name}'; {has}")
-        if step is None:
-            tables = [self._probe(name, at).assign(step=at) for at in there[name]]
-            whole = pd.concat(tables, ignore_index=True)
-            return whole[["step", *whole.columns.drop("step")]]
-        if step not in there[name]:
-            raise LabError(f"run '{self.id}' has no '{name}' at step {step}; it has {listed(there[name])}")
-        return self._probe(name, step)
-
-    def _probe(self, name: str, step: int) -> pd.DataFrame:
-        path = self._probe_path(name, step)
-        try:
-            verify(path)
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                require_bounded(file.metadata)
-                frame: pd.DataFrame = file.read().to_pandas()
-                return frame
-        except (pa.ArrowException, OSError) as error:
-            raise LabError(f"{path} is damaged ({first_line(error)}); `labapp probe {self.id}` makes it anew") from None
-
-    def _probe_path(self, name: str, step: int) -> Path:
-        return self.path / "probes" / f"{name}.step-{step:08d}.parquet"
 
     @property
     def damage(self) -> list[str]:

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
-from labapp.config import is_remote
+from labapp.config import is_remote, place
 from labapp.store import remote
 from labapp.store.run import Run
 
@@ -23,3 +24,11 @@ def disk_use(run: Run) -> dict[str, int]:
             with contextlib.suppress(OSError):  # gone meanwhile
                 found[place] = found.get(place, 0) + os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
     return found
+
+
+def free_space(folder: str | Path) -> int:
+    """Bytes that are free where a folder lies, or would lie."""
+    there = place(folder).absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return shutil.disk_usage(there).free

@@ -7,8 +7,6 @@ checkpoints and probes after it. The later attempt writes them anew.
 import re
 from pathlib import Path
 
-import pyarrow.dataset as ds
-
 from labapp.store.files import files, sync_folder, write_whole
 from labapp.store.parquet import last_step, write_tables
 from labapp.store.publishing import copied_rows
@@ -31,10 +29,12 @@ def set_rows_aside(table: Table, step: int, attempt: int) -> None:
 
 
 def _cut(folder: Path, piece: Piece, step: int, attempt: int) -> None:
+    import pyarrow.compute as pc
+
     aside = folder / ASIDE / f"{piece.part.path.stem}.attempt-{attempt:02d}.parquet"
     aside.parent.mkdir(exist_ok=True)
     schema = piece.fragment.physical_schema
-    over, kept = ds.field("step") >= step, ds.field("step") < step
+    over, kept = pc.field("step") >= step, pc.field("step") < step
     write_whole(aside, lambda file: write_tables(file, schema, copied_rows([piece], schema, over)))
     write_whole(piece.part.path, lambda file: write_tables(file, schema, copied_rows([piece], schema, kept)))
 

@@ -1,19 +1,23 @@
 """What do the parts in a folder say, read as one table while it may be growing?"""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from labapp.config import LabError, first_line, listed, nearest
 from labapp.store import parquet
 from labapp.store.filters import RowFilter, both, where_condition
 from labapp.store.parts import Part, part_name, parts
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 AGAIN = 100  # times a reader looks anew before it says that a table changes faster than it can be read
 _DAMAGED: dict[tuple[str, int], str] = {}  # (file, time of its last change): what reading it said, for every reader
@@ -30,7 +34,9 @@ class Piece(NamedTuple):
     @property
     def kept(self) -> ds.Expression | None:
         """A filter on the rows that no later attempt replaced; None when all of them count."""
-        return None if self.until is None else ds.field("step") < self.until
+        import pyarrow.compute as pc
+
+        return None if self.until is None else pc.field("step") < self.until
 
 
 class Table:
@@ -64,6 +70,8 @@ class Table:
         raise LabError(f"{self.folder} changes faster than it can be read; try again")
 
     def _read_now(self, columns: Sequence[str] | None, where: RowFilter, also: ds.Expression | None) -> pa.Table:
+        import pyarrow.dataset as ds
+
         pieces = self.pieces()
         schema = self.schema(pieces)
         wanted = list(schema.names if columns is None else columns)
@@ -79,7 +87,7 @@ class Table:
             limit = both(condition, group[0].kept)
             fragments = [piece.fragment for piece in group]
             try:
-                source = ds.FileSystemDataset(fragments, schema, parquet.FORMAT, parquet.DISK)
+                source = ds.FileSystemDataset(fragments, schema, parquet.form(), parquet.DISK)
                 read.append(source.to_table(columns=wanted, filter=limit))
             except FileNotFoundError:
                 raise
@@ -118,7 +126,7 @@ class Table:
             seen = _seen(part.path)  # before the file is opened, so that a later one is noticed
             try:
                 parquet.verify(part.path)
-                fragment = parquet.FORMAT.make_fragment(str(part.path), parquet.DISK)
+                fragment = parquet.form().make_fragment(str(part.path), parquet.DISK)
                 fragment.ensure_complete_metadata()
                 parquet.require_bounded(fragment.metadata)
                 if fragment.physical_schema != last:  # as good as all parts of a table are alike

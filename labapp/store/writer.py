@@ -4,6 +4,8 @@
 renamed, so that training does not wait for the disk. A killed process loses only what came after the last flush.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import secrets
@@ -15,9 +17,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import pandas as pd
 from pydantic import ValidationError
 
 from labapp.config import Experiment, LabError, first_line, nearest, place, sentence, shown
@@ -30,6 +31,9 @@ from labapp.store.machine import process_identity, this_process
 from labapp.store.record import COPY, NAME, Record, as_json, plain
 from labapp.store.resuming import Keeping
 from labapp.store.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FLUSH_SECONDS = 2.0
 FLUSH_ROWS = 50_000

@@ -13,7 +13,7 @@ def test_the_sweep_is_of_sixteen_runs_and_the_ways_differ_in_their_workers():
     assert len(experiments) == len({each.seed for each in experiments}) == 16
     assert {each.but(seed=0) for each in experiments} == {experiments[0].but(seed=0)}
     for words in engines.WAYS.values():
-        parse(COMMANDS["sweep"], "sweep", ["some.yaml", *words])
+        parse(COMMANDS["sweep"].load(), "sweep", ["some.yaml", *words])
 
 
 def test_a_ratio_is_of_one_round():

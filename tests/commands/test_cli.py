@@ -10,8 +10,9 @@ import pytest
 import labapp
 from labapp.app.launch import arguments_for
 from labapp.commands.cli import COMMANDS, main
-from labapp.commands.options import GROUPS, Options, default_in_words, experiment, parse
+from labapp.commands.options import parse
 from labapp.commands.progress import figures, percent
+from labapp.commands.settings import GROUPS, Options, default_in_words, experiment
 from labapp.config import Experiment
 from labapp.store import list_runs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labapp.commands.cli import COMMANDS
+from labapp.commands.cli import COMMANDS, OPTIONS
 from labapp.commands.options import parse
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -43,10 +43,12 @@ def commands():
 @pytest.mark.parametrize(("page", "line"), commands(), ids=lambda word: word[:60])
 def test_a_command_can_be_given(page, line):
     words = shlex.split(line)
-    if (given := ours(words)) is not None:
+    if (given := ours(words)) and given[0].startswith("-"):
+        assert given[0] in OPTIONS
+    elif given:
         length = 2 if given[0] == "runs" else 1
         name = " ".join(given[:length])
-        parse(COMMANDS[name], name, given[length:])  # raises where an option or a value is none
+        parse(COMMANDS[name].load(), name, given[length:])  # raises where an option or a value is none
         for file in (word for word in given if word.endswith(".yaml") and word.startswith("analysis/")):
             assert (PROJECT / file).is_file(), file
     elif words[0] == "make":

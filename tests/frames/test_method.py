@@ -48,7 +48,7 @@ def test_a_card_can_be_read_and_its_command_typed(name):
     program, *words = shlex.split(card.command)
     assert program == "labapp"
     command = next(known for known in COMMANDS if words[: len(known.split())] == known.split())
-    parse(COMMANDS[command], command, words[len(command.split()) :])
+    parse(COMMANDS[command].load(), command, words[len(command.split()) :])
 
 
 def test_a_source_names_its_year():

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labapp.app.launch import arguments_for
-from labapp.commands import options
-from labapp.commands.options import Options
+from labapp.commands.options import parse
+from labapp.commands.settings import Options, experiment
 from labapp.config import BELONGS_TO, CHOICES, FAMILIES, Experiment, LabError
 from labapp.nets.ordered import net_for
 
@@ -101,7 +101,7 @@ def test_a_likely_experiment_travels_and_builds(values: dict[str, Any]) -> None:
     assert experiment.but() == experiment
     if not values.get("data", "").startswith("-"):  # a folder's name that looks like an option
         words = arguments_for(experiment)
-        bound = options.parse(_seen, "train", words[1:])
+        bound = parse(_seen, "train", words[1:])
         bound()
         assert _SEEN.pop() == experiment
     try:
@@ -124,7 +124,7 @@ _SEEN: list[Experiment] = []
 
 
 def _seen(given: Options) -> int:
-    _SEEN.append(options.experiment(given))
+    _SEEN.append(experiment(given))
     return 0
 
 

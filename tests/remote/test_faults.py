@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from labapp.config import Experiment, LabError, place
-from labapp.store import Run, RunWriter, find_run, list_runs, look, send_left
+from labapp.store import Run, RunWriter, find_run, label_run, list_runs, look, send_left
 from labapp.store.appending import StoreWarning
 from labapp.store.remote import objects, room, sending
 from tests.remote.conftest import edit_there, stored
@@ -201,3 +201,21 @@ def test_copies_take_no_more_room_than_they_may(archive, machine, monkeypatch):
         writer.finish()
     monkeypatch.setenv(room.LIMIT, "much")
     assert "so it cannot be 'much'" in sentence(room.limit)
+
+
+def test_labels_that_cannot_be_sent_are_here_as_they_were(archive, machine, monkeypatch):
+    def refused(*_):
+        raise OSError("the disk of the store is full")
+
+    make(archive, "run")
+    with machine("one"):
+        label_run(archive, "run", add=["good"])
+        with monkeypatch.context() as gone:
+            gone.setattr(type(objects.objects_at(archive)), "put", lambda self, *given: _told(self, refused))
+            said = sentence(lambda: label_run(archive, "run", add=["lost"]))
+        assert "stay as they were: " in said
+        assert "the disk of the store is full" in said
+        assert look(archive).entries[0].labels.tags == ("good",)
+        label_run(archive, "run", add=["better"])
+    with machine("two"):
+        assert look(archive).entries[0].labels.tags == ("better", "good")

@@ -29,7 +29,7 @@ def report(
     force: ForceOption = False,
     root: Root = "runs",
 ) -> int:
-    """Write what came out of runs as one HTML file, or a PDF: claims, figures, settings, diagnoses, what is missing.
+    """Write what came out of runs as one HTML file or PDF: claims, figures, settings, diagnoses, what is missing.
 
     The file needs no connection, no script and nothing beside it. A report that is there already is written anew; any
     other file stays, unless --force is given.

@@ -10,10 +10,10 @@ from typing import Any
 from labapp import frames, palette
 from labapp.claims import Missing
 from labapp.claims.numbers import parameters
+from labapp.commands.accuracies import Accuracies
 from labapp.commands.report.document import Chapter, FactList, Fold, Paragraph, RowTable, Subheading
 from labapp.commands.report.pictures import shown
 from labapp.commands.report.scope import ReportScope
-from labapp.commands.runs import Accuracies
 from labapp.frames.naming import asked_for
 from labapp.store import SETTINGS, Entry
 

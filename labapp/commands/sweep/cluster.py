@@ -19,7 +19,7 @@ from typing import Any, Self
 from labapp.commands.sweep import on_node
 from labapp.commands.sweep.connecting import connected
 from labapp.commands.sweep.engines import Means
-from labapp.commands.workers import PACE, PATIENCE, Work
+from labapp.commands.workers import PATIENCE, Work
 from labapp.config import LabError, is_remote, place
 
 
@@ -53,7 +53,7 @@ class Cluster:
         """
         while self.waiting or self._given:
             self._give()
-            ready, _ = self._ray.wait([*self._given], timeout=PACE)
+            ready, _ = self._ray.wait([*self._given], timeout=on_node.PACE)  # they tell no sooner
             self._listen()
             for reference in ready:
                 work = self._works.pop(number := self._given.pop(reference))

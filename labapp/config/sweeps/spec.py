@@ -24,6 +24,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,32}")  # a tag has 40 signs
 BLOCK = ("about", "base", "runs", "grid", "seeds", "probes")
 TOP = ("name", *BLOCK, "blocks")
 FIELDS = tuple(Experiment.model_fields)
+OF_THE_LAB = Path(__file__).parent / "of_the_lab"  # a link to analysis/sweeps; where the lab is installed, the files
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def read(path: str | Path) -> Sweep:
     Raises:
         LabError: It cannot be read, or what is wrong with it, with the line.
     """
-    path = Path(path)
+    path = _found(Path(path))
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -65,6 +66,12 @@ def read(path: str | Path) -> Sweep:
     except UnicodeDecodeError:
         raise LabError(f"the sweep {path} is no text in UTF-8") from None
     return parse(text, path.name)
+
+
+def _found(path: Path) -> Path:
+    """The file of that name; where there is none, the lab's own: commands that it proposes work in any folder."""
+    own = OF_THE_LAB.joinpath(*path.parts[2:])
+    return own if path.parts[:2] == ("analysis", "sweeps") and not path.exists() and own.is_file() else path
 
 
 def parse(text: str, where: str = "sweep.yaml") -> Sweep:

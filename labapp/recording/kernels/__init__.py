@@ -13,7 +13,7 @@ C compiler; `Launches` writes to a buffer on the device (`slots`) for tensors an
 import torch
 from torch import Tensor
 
-from labapp.recording.kernels.build import Speed, library, speed
+from labapp.recording.kernels.build import Speed, compiler, folder, library, speed
 from labapp.recording.kernels.compiled import Compiled
 from labapp.recording.kernels.launches import Launches, of_second
 from labapp.recording.kernels.memory import dense, readable, same_shape
@@ -27,7 +27,9 @@ __all__ = [
     "Slot",
     "Speed",
     "Written",
+    "compiler",
     "dense",
+    "folder",
     "library",
     "norms",
     "of_second",

@@ -69,6 +69,11 @@ def library() -> tuple[ctypes.CDLL | None, str]:
     return found, f"compiled with {speed.machine}"
 
 
+def compiler() -> str | None:
+    """The C compiler of this machine, a path or what CC says; None where there is none."""
+    return os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+
+
 def speed() -> Speed | None:
     """The compiled pass beside `torch.dot`, measured now (some milliseconds); None where there is none."""
     found, _ = library()
@@ -77,11 +82,11 @@ def speed() -> Speed | None:
 
 def build(flags: tuple[str, ...] = ()) -> Path:
     """The shared object for this machine, compiled unless the cache has it; RuntimeError with the compiler's words."""
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if not compiler:
+    found = compiler()
+    if not found:
         raise RuntimeError("no C compiler (cc, gcc or clang) was found")
     text = "".join(path.read_text() for path in (*SOURCES, HERE / "lanes.h"))
-    key = "\0".join([text, *FLAGS, *flags, str(ATTEMPTS), compiler, _processor(), torch.__version__])
+    key = "\0".join([text, *FLAGS, *flags, str(ATTEMPTS), found, _processor(), torch.__version__])
     name = f"kernels-{hashlib.sha256(key.encode()).hexdigest()[:16]}.so"
     try:
         home = folder()
@@ -98,13 +103,13 @@ def build(flags: tuple[str, ...] = ()) -> Path:
     own = [str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*"))]
     said = "no message"
     for attempt in ATTEMPTS:
-        command = [compiler, *FLAGS, *attempt, *flags, *map(str, SOURCES), "-o", made, *own * ("-fopenmp" in attempt)]
+        command = [found, *FLAGS, *attempt, *flags, *map(str, SOURCES), "-o", made, *own * ("-fopenmp" in attempt)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode == 0:
             return Path(made).replace(home / name)
         said = (done.stderr.strip().splitlines() or [said])[-1]
     Path(made).unlink(missing_ok=True)
-    raise RuntimeError(f"{compiler} refused the kernels ({said})")
+    raise RuntimeError(f"{found} refused the kernels ({said})")
 
 
 def _processor() -> str:

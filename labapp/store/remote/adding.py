@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from labapp.config import LabError, address_of, first_line, shown
+from labapp.store.files import write_whole
 from labapp.store.remote.known import FOLDER, UNSENT, Known, known, look
 from labapp.store.remote.mirror import AGAIN, MARKS, mirror_of
 from labapp.store.remote.objects import ANY, NOTHING_THERE, OutdatedError
@@ -41,7 +41,7 @@ def agreed(path: Path, change: Callable[[], Result]) -> Result:
     """Change a run's labels and send them: of two who do so at once, the second changes what the first has left.
 
     Raises:
-        LabError: They could not be sent.
+        LabError: They could not be sent; then they are here as they were.
     """
     mirror = mirror_of(path)
     name, mark = path.parent.name, f"{MARKS}/{path.parent.name}/{path.name}"
@@ -51,16 +51,33 @@ def agreed(path: Path, change: Callable[[], Result]) -> Result:
         if mirror.is_own(name):
             return change()
         before = Known(mirror.root).tag(key)
+        said = path.read_bytes() if path.exists() else None
         result = change()
-        with contextlib.suppress(OutdatedError):
+        try:
             tag = mirror.objects.put(mark, path, before or NOTHING_THERE)
-            mirror.objects.put(key, path, ANY)
+        except OutdatedError:
             with known(mirror.root) as sure:
-                sure.add(key, tag)
-            return result
+                sure.files[key] = ("", *look(path))  # the other's is fetched
+            continue
+        except LabError as error:
+            with known(mirror.root) as sure:
+                _put_back(path, said)
+                if before:
+                    sure.add(key, before)
+            raise LabError(f"the labels of {shown(path.parent)} stay as they were: {first_line(error)}") from None
         with known(mirror.root) as sure:
-            sure.files[key] = ("", *look(path))  # the other's is fetched
+            sure.add(key, tag)
+        mirror.objects.put(key, path, ANY)  # for whoever reads the store without labapp; the mark is what counts
+        return result
     raise LabError(f"the labels of {shown(path.parent)} are changed by others all the time; try again")
+
+
+def _put_back(path: Path, said: bytes | None) -> None:
+    """A file as it was before it was changed."""
+    if said is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_whole(path, lambda file: file.write(said))
 
 
 def send_left(root: Path) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from labapp.config import LabError, first_line, nearest
 from labapp.config.addresses import endpoint
+from labapp.config.extras import command
 
 ANY = "*"  # whatever is there, it is written over
 NOTHING_THERE = ""  # an object is written only where there is none
@@ -140,7 +141,7 @@ def _opened(address: str, _process: int, _service: str) -> Objects:
     try:
         import fsspec
     except ImportError:
-        raise UnreachableError(f"{address} needs fsspec; `pip install 'labapp[s3]'` installs it") from None
+        raise UnreachableError(f"{address} needs fsspec; `{command('s3')}` installs it") from None
     if protocol not in (known := fsspec.available_protocols()):
         near = nearest(protocol, known) or f"; s3, memory, file and {len(known) - 3} others are known"
         raise UnreachableError(f"'{protocol}' of {address} is no kind of store that fsspec knows{near}")
@@ -153,6 +154,6 @@ def _opened(address: str, _process: int, _service: str) -> Objects:
 
         return Anywhere(address)
     except ImportError as error:
-        needs = "s3fs, which is not installed; `pip install 'labapp[s3]'` installs it"
+        needs = f"s3fs, which is not installed; `{command('s3')}` installs it"
         other = f"a package that is not installed ({first_line(error)})"
         raise UnreachableError(f"{address} needs {needs if protocol.startswith('s3') else other}") from None
