@@ -20,6 +20,7 @@ depth where it says how deep its rows stand, and shown as it is.
 """
 HOW = "`labapp probe --list` names all there are; docs/diagnostics.md shows how one is written, in fewer than 40 lines."
 ROWS = 5000  # of a table on the page; the whole is in the run
+ADDED = (*frames.IDENTITY, "step")  # columns that say whose a row is
 SAID = 3  # reasons that are told one by one
 
 
@@ -66,9 +67,14 @@ def _drawn(name: str, title: str, value: str, runs: Sequence[Run], step: int) ->
     if columns and frames.is_placed(rows):
         first = value if value in columns else columns[0]
         ordered = [first, *(column for column in columns if column != first)]
-        column = app.choice("Number", {each: each for each in ordered}, f"number-{name}", width=330)
+        column = (
+            app.choice("Number", {each: each for each in ordered}, f"number-{name}", width=330)
+            if len(ordered) > 1
+            else first
+        )
+        app.names_on_phones(runs)
         _profile(title if column == value else f"{title}: {column}", frames.by_place(rows, column), runs)
-    shown = rows.drop(columns=["run_id", "family", "net_depth", "seed"]).head(ROWS)
+    shown = rows[["run", "step", *(name for name in rows if name not in ADDED)]].head(ROWS)
     more = f", of which the first {ROWS:,} are here" if len(rows) > ROWS else ""
     st.caption(palette.sentence(f"The table as it is: {len(rows):,} rows{more}."))
     st.dataframe(shown, hide_index=True, key=f"table-{name}", alt=f"The table of {palette.visible(name)}")

@@ -1,5 +1,7 @@
 """The page of diagnostics that other packages bring: drawn, shown as they are, or missing, and said so."""
 
+import sys
+
 import pandas as pd
 import pytest
 
