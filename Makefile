@@ -7,7 +7,7 @@ OUT    ?= figures
 PORT   ?= 8501
 
 .DEFAULT_GOAL := help
-.PHONY: help app starter figures gallery tables test lint format clean
+.PHONY: help app starter figures gallery tables test docs lint format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -49,6 +49,10 @@ lint: $(VENV)/.dev ## style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+docs: $(VENV)/.dev ## build the site into docs/_build/html; a link that leads nowhere fails
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 format: $(VENV)/.dev ## put the code into its format
 	@$(BIN)/ruff check --fix .

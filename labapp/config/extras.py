@@ -38,7 +38,7 @@ EXTRAS: dict[str, dict[str, str]] = {  # name in Python -> package; development 
     "keras": {"keras": "keras"},
     "export": {"mlflow": "mlflow-skinny", "tensorboard": "tensorboard", "wandb": "wandb"},
     "notebooks": {"ipykernel": "ipykernel", "nbclient": "nbclient", "nbformat": "nbformat"},
-    "docs": {"furo": "furo", "myst_parser": "myst-parser", "sphinx": "sphinx"},
+    "docs": {"furo": "furo", "latex2mathml": "latex2mathml", "myst_parser": "myst-parser", "sphinx": "sphinx"},
     "peers": {
         "delve": "delve",
         "tensorboard": "tensorboard",

@@ -8,7 +8,7 @@ Unchanged by any increasing function of the map. A constant map scores the mask'
 
 Method:
     Meaning: Whether a map's highest place lies on the object.
-    Formula: $\arg\max(\text{map}) \in \text{mask}$.
+    Formula: $\operatorname{arg\,max}(\text{map}) \in \text{mask}$.
     Source: Zhang et al. 2016 (arXiv 1608.00507), §4.1.
     Batch norm: As in the map.
     Sampling: Test images whose mask is known.

@@ -1,68 +1,97 @@
-"""Does each command that the README and the pages in docs/ name exist, with these options and files?"""
+"""Does each command that the README and the pages in docs/ name exist, with these options and files?
 
-import itertools
+Those that can be run in a second are run too, see `tests/docs/test_pages.py`.
+"""
+
+import contextlib
+import functools
+import io
 import re
 import shlex
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from labapp.commands.cli import COMMANDS, OPTIONS
 from labapp.commands.options import parse
+from tests.docs.pages import NAMES, PROJECT, blocks, commands, ours
+from tests.docs.shrunk import READ, why_read
 
-PROJECT = Path(__file__).resolve().parent.parent.parent
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(console|bash)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SETTING = re.compile(r"[A-Z_]+=.*")
-BEGINNERS = ("srun", "torchrun", "exec")  # what a command may be given to
+CODE = re.compile(r"(?<!`)`(labapp [a-z][^`]*)`(?!`)")
 
 
-def blocks(kind):
-    return [(page.name, body) for page in PAGES for found, body in BLOCK.findall(page.read_text()) if found == kind]
+def scripts():
+    return [(name, block) for name in NAMES for block in blocks(name, "console", "bash")]
 
 
-def lines(body):
-    """The words of each command, without settings in front of it."""
-    split = (shlex.split(line, comments=True) for line in body.replace("\\\n", " ").splitlines())
-    return [words for line in split if (words := [*itertools.dropwhile(SETTING.fullmatch, line)])]
+def lines():
+    found = [(name, words) for name, block in scripts() for words in commands(block.body)]
+    return dict.fromkeys((name, shlex.join(words)) for name, words in found)
 
 
-def ours(words):
-    """The words behind `labapp` where a line runs it, by itself, in another's hands, or as a module."""
-    if "labapp" not in words or not (words[0] == "labapp" or words[0] in BEGINNERS or "python" in words[0]):
-        return None
-    return words[words.index("labapp") + 1 :]
+@functools.lru_cache
+def helped(name):
+    """What a command says of itself."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        parse(COMMANDS[name].load(), name, ["--help"])
+    return said.getvalue()
 
 
-def commands():
-    found = [(page, words) for kind in ("console", "bash") for page, body in blocks(kind) for words in lines(body)]
-    return dict.fromkeys((page, " ".join(shlex.quote(word) for word in words)) for page, words in found)
+def mentioned():
+    """Commands in the middle of a sentence; `…` stands for what is left to the reader."""
+    for name in NAMES:
+        prose = re.sub(r"^```.*?^```$", "", (PROJECT / name).read_text(), flags=re.DOTALL | re.MULTILINE)
+        for line in CODE.findall(prose):
+            yield name, " ".join(word for word in line.split() if word != "…")
 
 
-@pytest.mark.parametrize(("page", "line"), commands(), ids=lambda word: word[:60])
+def give(words):
+    """Take a command's words apart as the lab does, which raises where an option or a value is none."""
+    length = 2 if words[0] == "runs" and len(words) > 1 else 1
+    name = " ".join(words[:length])
+    parse(COMMANDS[name].load(), name, words[length:])
+
+
+@pytest.mark.parametrize(("page", "line"), lines(), ids=lambda word: word[:60])
 def test_a_command_can_be_given(page, line):
     words = shlex.split(line)
     if (given := ours(words)) and given[0].startswith("-"):
         assert given[0] in OPTIONS
     elif given:
-        length = 2 if given[0] == "runs" else 1
-        name = " ".join(given[:length])
-        parse(COMMANDS[name].load(), name, given[length:])  # raises where an option or a value is none
+        give(given)
         for file in (word for word in given if word.endswith(".yaml") and word.startswith("analysis/")):
             assert (PROJECT / file).is_file(), file
     elif words[0] == "make":
         targets = re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE)
         assert words[1] in targets
     elif words[0] == "ray" or (words[0] == "srun" and "ray" in words):
-        scripts = pytest.importorskip("ray.scripts.scripts", reason="Ray is not installed here")
+        found = pytest.importorskip("ray.scripts.scripts", reason="Ray is not installed here")
         name, *options = words[words.index("ray") + 1 :]
-        scripts.cli.commands[name].make_context(name, [word for word in options if word != "&"])
+        found.cli.commands[name].make_context(name, [word for word in options if word != "&"])
     elif words[:2] == ["python", "-m"] or ".venv/bin" in words[0]:
         module = next(word for word in words if word.startswith(("analysis", "tests")))
         assert (PROJECT / f"{module.replace('.', '/')}.py").is_file()
 
 
-@pytest.mark.parametrize(("page", "script"), blocks("bash"), ids=lambda word: word[:12])
+@pytest.mark.parametrize(("page", "line"), dict.fromkeys(mentioned()), ids=lambda word: word[:60])
+def test_a_command_in_a_sentence_is_there_with_its_options(page, line):
+    words = shlex.split(line)[1:]
+    name = " ".join(words[: 2 if words[0] == "runs" and len(words) > 1 else 1])
+    assert name == "runs" or name in COMMANDS
+    for option in (word for word in words if word.startswith("--")):
+        assert re.search(rf"(?<![\w-]){option}(?![\w-])", helped(name)), f"`labapp {name}` has no {option}"
+
+
+@pytest.mark.parametrize(("page", "script"), scripts(), ids=lambda given: str(getattr(given, "line", given)))
 def test_a_script_is_one(page, script):
-    subprocess.run(["bash", "-n"], input=script, text=True, check=True, capture_output=True)
+    if script.kind == "bash":
+        subprocess.run(["bash", "-n"], input=script.body, text=True, check=True, capture_output=True)
+
+
+def test_what_is_only_read_is_there_and_says_where_it_runs():
+    read = {why_read(given) for _, line in lines() if (given := ours(shlex.split(line))) and why_read(given)}
+    assert read == set(READ.values())
+    for reason in READ.values():
+        for file in re.findall(r"tests/\S+\.py", reason):
+            assert (PROJECT / file).is_file(), file

@@ -17,6 +17,8 @@ def density(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(
         put(tmp_path / "site", "labapp-density", {"labapp_density.py": DENSITY}, density="labapp_density:SPEC")
     )
+    yield
+    sys.modules.pop("labapp_density", None)
 
 
 @pytest.mark.usefixtures("density")
