@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "diagnostics": {"config", "nets", "recording"},  # of recording only hooks and places, see below
     "probes": {"config", "store", "imagesets", "nets", "diagnostics"},
     "training": {"config", "store", "nets", "imagesets", "recording"},
+    "callbacks": {"config", "store", "recording"},
     "commands": {
         *("config", "store", "nets", "recording", "training", "probes", "figures", "palette", "__version__"),
         *("frames", "claims"),  # what a page and a command both say
@@ -47,12 +48,16 @@ MAY_IMPORT = {
     "app": {"config", "store", "frames", "claims", "charts", "figures", "palette", "probes"},
     "main": {"app"},
 }
-LABORATORY = {"nets", "imagesets", "recording", "diagnostics", "probes", "training", "commands"}
+LABORATORY = {"nets", "imagesets", "recording", "diagnostics", "probes", "training", "callbacks", "commands"}
 MAY_USE = {
     "torch": LABORATORY,
     "torchvision": LABORATORY,
     "captum": {"diagnostics"},
     "lightning_fabric": {"training", "commands"},
+    "lightning": {"callbacks"},
+    "pytorch_lightning": {"callbacks"},
+    "transformers": {"callbacks"},
+    "accelerate": {"callbacks"},
     "streamlit": {"app", "main"},
     "altair": {"charts"},
     "matplotlib": {"figures"},
@@ -165,7 +170,7 @@ def test_the_lab_can_be_taken_in_at_a_glance():
     command = ["git", "-C", str(LAB), "ls-files"]
     files = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     entries = {name.split("/")[0] for name in files if not name.startswith(".")}
-    assert 0 < len(entries) <= 19
+    assert 0 < len(entries) <= 20
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,7 @@ def test_the_one_door_to_torch_opens_inside_functions_only(path):
             assert not any(name.startswith("labapp.probes.explanations") for name in imported(node)), relative(path)
 
 
-@pytest.mark.parametrize("module", ["training.loop", "nets", "recording"])
+@pytest.mark.parametrize("module", ["training.loop", "nets", "recording", "callbacks"])
 def test_the_laboratory_works_without_the_screen(module):
     code = f"import labapp.{module}, sys; sys.exit(int('streamlit' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -30,7 +30,7 @@ from labapp.frames.checkpoints import (
     shortcut_shares,
     singular_values,
 )
-from labapp.frames.comparisons import besides, comparable, difference, finals
+from labapp.frames.comparisons import besides, comparable, comparable_of, difference, finals
 from labapp.frames.divergence import divergence, evidence, read_divergence
 from labapp.frames.expected import EXPECTED, expected, expected_gradient, unexpected
 from labapp.frames.gradients import (
@@ -117,6 +117,7 @@ __all__ = [
     "callings",
     "collapse",
     "comparable",
+    "comparable_of",
     "curves",
     "dead_spans",
     "describe",

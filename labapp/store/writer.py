@@ -28,7 +28,7 @@ from labapp.store.files import alone, clear_temporary, sentences, sync_folder, w
 from labapp.store.lease import lease_on
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
-from labapp.store.record import COPY, NAME, Record, as_json, plain
+from labapp.store.record import COPY, NAME, Record, as_json, as_name, plain
 from labapp.store.resuming import Keeping
 from labapp.store.run import Run
 
@@ -92,7 +92,7 @@ class RunWriter(Keeping):
         environment: Mapping[str, Any] | None = None,
     ) -> Self:
         """Make the folder <root>/<id> with its run.json, so that both appear at once, and open it for writing."""
-        run_id = run_id or f"{experiment.name}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        run_id = run_id or f"{as_name(experiment.name)}-{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         if not NAME.fullmatch(run_id):
             raise LabError(f"'{run_id}' cannot name a run; letters, digits, '.', '_', '+' and '-' can")
         record = Record(id=run_id, experiment=experiment, seeds={"seed": experiment.seed})
