@@ -38,6 +38,7 @@ SCRIPTS = (  # in the order of the gallery
     "gradcam",
     "gradcam_drift",
     "diagnosis",
+    "backbones",
 )
 DATA = Path(__file__).parent / "data"
 ACROSS, LARGEST = 820, 120_000  # pixels and bytes of a picture of the gallery

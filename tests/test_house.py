@@ -33,9 +33,12 @@ MAY_IMPORT = {
     "diagnostics": {"config", "nets", "recording"},  # of recording only hooks and places, see below
     "probes": {"config", "store", "imagesets", "nets", "diagnostics"},
     "training": {"config", "store", "nets", "imagesets", "recording"},
+    "exports": {"config", "store"},
+    "callbacks": {"config", "store", "recording"},
     "commands": {
         *("config", "store", "nets", "recording", "training", "probes", "figures", "palette", "__version__"),
         *("frames", "claims"),  # what a page and a command both say
+        "exports",
     },
     "__main__": {"commands"},
     # the reading room
@@ -47,12 +50,16 @@ MAY_IMPORT = {
     "app": {"config", "store", "frames", "claims", "charts", "figures", "palette", "probes"},
     "main": {"app"},
 }
-LABORATORY = {"nets", "imagesets", "recording", "diagnostics", "probes", "training", "commands"}
+LABORATORY = {"nets", "imagesets", "recording", "diagnostics", "probes", "training", "callbacks", "commands"}
 MAY_USE = {
     "torch": LABORATORY,
     "torchvision": LABORATORY,
     "captum": {"diagnostics"},
     "lightning_fabric": {"training", "commands"},
+    "lightning": {"callbacks"},
+    "pytorch_lightning": {"callbacks"},
+    "transformers": {"callbacks"},
+    "accelerate": {"callbacks"},
     "streamlit": {"app", "main"},
     "altair": {"charts"},
     "matplotlib": {"figures"},
@@ -63,9 +70,12 @@ MAY_USE = {
     "jinja2": {"commands"},
     "filelock": {"store"},
     "psutil": {"store"},
-    "pyarrow": {"store"},
+    "pyarrow": {"store", "exports"},
     "yaml": {"config"},
     "ray": {"commands"},
+    "tensorboard": {"exports"},
+    "wandb": {"exports"},
+    "mlflow": {"exports"},
 }
 # the rooms that open, make, move or delete files; a folder or a file of labapp
 MAY_TOUCH_FILES = {
@@ -73,6 +83,7 @@ MAY_TOUCH_FILES = {
     "recording/kernels",  # compiles once and keeps the library
     *("probes/pictures.py", "commands/explain"),  # a user's picture is opened, maps are written where the user says
     "commands/report",  # goes where the user says
+    "exports",  # the same
     *("config/sweeps", "commands/sweep"),  # a list of experiments is opened, a timing leaves nothing behind
 }
 
@@ -165,7 +176,7 @@ def test_the_lab_can_be_taken_in_at_a_glance():
     command = ["git", "-C", str(LAB), "ls-files"]
     files = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     entries = {name.split("/")[0] for name in files if not name.startswith(".")}
-    assert 0 < len(entries) <= 19
+    assert 0 < len(entries) <= 21
 
 
 @pytest.mark.parametrize(
@@ -178,6 +189,7 @@ def test_the_lab_can_be_taken_in_at_a_glance():
         "palette",
         "charts",
         "figures",
+        "exports",
         "probes.catalogue",
         "frames.method",
         "app",
@@ -196,7 +208,7 @@ def test_the_one_door_to_torch_opens_inside_functions_only(path):
             assert not any(name.startswith("labapp.probes.explanations") for name in imported(node)), relative(path)
 
 
-@pytest.mark.parametrize("module", ["training.loop", "nets", "recording"])
+@pytest.mark.parametrize("module", ["training.loop", "nets", "recording", "callbacks"])
 def test_the_laboratory_works_without_the_screen(module):
     code = f"import labapp.{module}, sys; sys.exit(int('streamlit' in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -58,7 +58,7 @@ def signals(runs: Sequence[Run]) -> dict[str, list[frames.Panel]]:
 
 def described(runs: Sequence[Run]) -> pd.DataFrame:
     """`frames.describe`, and what a comparison of the runs has to name."""
-    settings: Any = [frames.comparable(run.experiment) for run in runs]
+    settings: Any = [frames.comparable_of(run) for run in runs]
     return frames.describe(runs).assign(comparable=settings)
 
 

@@ -15,6 +15,7 @@ from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from labapp.config import BELONGS_TO, FOREIGN, Experiment
 from labapp.frames.naming import ALWAYS_SAID, asked_for, settings
+from labapp.store import Run
 
 _OF_THE_NET = {"family", "net", "depth", "form", *ALWAYS_SAID}  # a run's name says them
 _OF_TRAINING = {
@@ -35,6 +36,15 @@ def comparable(experiment: Experiment) -> dict[str, Any]:
     elif experiment.family not in _SAME_KIND:
         own |= {f"{experiment.family} {key}": own.pop(key) for key in ("width",)}
     return dict(sorted(own.items(), key=lambda item: item[0] not in asked))
+
+
+def comparable_of(run: Run) -> dict[str, Any]:
+    """`comparable` of a run; of a loop that is not the lab's only what that told of itself."""
+    known = run.environment
+    if "loop" not in known:
+        return comparable(run.experiment)
+    told = {name: getattr(run.experiment, name) for name in known.get("told", ()) if hasattr(run.experiment, name)}
+    return {name: known[name] for name in ("loop", "optimizer") if name in known} | told
 
 
 def besides(*nets: Mapping[str, Any], untrained: bool = False) -> list[str]:

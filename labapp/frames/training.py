@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labapp.frames.comparisons import comparable
+from labapp.frames.comparisons import comparable_of
 from labapp.frames.gradients import gradient_ratio, layer_panels
 from labapp.frames.grids import ReadGrid
 from labapp.frames.runs import IDENTITY, describe, identities
@@ -45,7 +45,7 @@ def overview(runs: Sequence[Run], read: Callable[[Run], dict[str, Any]] | None =
     read = read or summary
     table = describe(runs)
     rows = pd.DataFrame([read(run) for run in runs], columns=list(SUMMARY))
-    settings: Any = [comparable(run.experiment) for run in runs]
+    settings: Any = [comparable_of(run) for run in runs]
     return pd.concat([table.assign(comparable=settings), rows], axis=1)
 
 

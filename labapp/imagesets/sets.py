@@ -47,6 +47,24 @@ class ImageSet(Dataset[tuple[Tensor, int]], ABC):
         """Where the labelled thing is, (H, W); None where the set does not know."""
         return None
 
+    def label_maps(self, indices: Tensor) -> Tensor:
+        """Which class each pixel shows, int64 (B, H, W): 1 + the label where the labelled thing is, 0 elsewhere.
+
+        Raises:
+            LabError: If the set does not know where things are, or is augmented, since that moves images alone.
+        """
+        if self.augmented:
+            raise LabError("augmented images are shifted and mirrored, their masks are not; load them without augment")
+        masks = [self.mask(index) for index in indices.tolist()]
+        known = [mask for mask in masks if mask is not None]
+        if len(known) < len(masks):
+            raise LabError(
+                f"{self.name} does not know where in an image its class is seen, so pixels have no classes; "
+                "cluttered-digits does"
+            )
+        here = torch.from_numpy(np.array(known, bool).reshape(-1, self.image_size, self.image_size))
+        return here * (1 + self.labels[indices])[:, None, None]
+
     def normalise(self, pixels: Tensor) -> Tensor:
         """Pixels as float32, by channel minus the training set's mean and over its standard deviation."""
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))

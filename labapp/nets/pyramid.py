@@ -31,6 +31,7 @@ class Pyramid(nn.Module):
         body: The net's stages.
         fpn: torchvision's `FeaturePyramidNetwork`.
         levels: Level -> the stage's map it starts from.
+        sources: Name of a stage's map or of a level -> path of the module whose output it is.
         out_channels: Channels of every level.
         places: Where to listen, as in a `Net`; only for a net of the lab.
     """
@@ -41,6 +42,8 @@ class Pyramid(nn.Module):
         self.fpn = FeaturePyramidNetwork(list(body.channels.values()), channels)
         self.levels = {f"p{name.removeprefix('conv').removesuffix('_x')}": name for name in body.channels}
         self.out_channels = channels
+        self.sources = {name: f"body.{path}" for name, path in body.sources.items()}
+        self.sources |= {level: f"fpn.layer_blocks.{number}.0" for number, level in enumerate(self.levels)}
         if hasattr(body, "places"):
             self.places = [*map(_inside, body.places), *self._new_places()]
 

@@ -39,6 +39,7 @@ class Stages(nn.Module):
     Attributes:
         net: The net itself.
         taps: Path in the net of the module that makes a map -> the map's name.
+        sources: Name of a map -> path of the innermost module whose output it is: where a record has its gradient.
         channels: Name -> channels of the map.
         strides: Name -> pixels of the image a side to one position of the map.
         places: Where to listen, as in a `Net`; only for a net of the lab.
@@ -48,6 +49,7 @@ class Stages(nn.Module):
         super().__init__()
         self.net = net
         self.steps, self.taps, self._head = _plan(net)
+        self.sources = {name: _maker(self, f"net.{path}") for path, name in self.taps.items()}
         if isinstance(net, Net):
             self.places = [_inside(place) for place in net.places if logits or not place.path.startswith("head.")]
         self.logits = False
@@ -138,6 +140,13 @@ def stages(net: nn.Module, *, logits: bool = True) -> Stages:
         LabError: For a net of another family, or one whose forward does something besides.
     """
     return Stages(net, logits=logits)
+
+
+def _maker(module: nn.Module, path: str) -> str:
+    """The path of the last part of a sequence, of its last part, and so on: what that makes, the sequence hands on."""
+    while isinstance(part := module.get_submodule(path), nn.Sequential) and len(part):
+        path = f"{path}.{list(part._modules)[-1]}"
+    return path
 
 
 Head = Callable[[nn.Module, Tensor], Tensor]

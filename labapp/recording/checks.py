@@ -12,8 +12,12 @@ from labapp.config import LabError
 from labapp.recording.sharded import gather_shards, why_not
 
 
-def unwrap(model: nn.Module) -> tuple[nn.Module, bool]:
+def unwrap(model: nn.Module, part: str = "") -> tuple[nn.Module, bool]:
     """The user's own module inside DistributedDataParallel and torch.compile, and whether it is compiled as a whole.
+
+    Args:
+        model: The module.
+        part: The path of a submodule of the user's own, if that is meant.
 
     Raises:
         LabError: for anything that is no module, and for DataParallel, whose replicas hooks do not see.
@@ -27,7 +31,11 @@ def unwrap(model: nn.Module) -> tuple[nn.Module, bool]:
         compiled = compiled or hasattr(model, "_orig_mod")
         inner: Any = model._orig_mod if hasattr(model, "_orig_mod") else model.module
         model = inner
-    return model, compiled or getattr(model, "_compiled_call_impl", None) is not None
+    compiled = compiled or getattr(model, "_compiled_call_impl", None) is not None
+    try:
+        return model.get_submodule(part), compiled
+    except AttributeError:
+        raise LabError(f"the model has no part {part!r}; give the path of one of its modules") from None
 
 
 def check_model(model: nn.Module) -> None:

@@ -55,6 +55,7 @@ class Recorder:
         gradient_noise: compare the gradients of the micro-batches of a step (needs gradient accumulation).
         budget: the share of training time recording may take; a scheduled step is left out while it has taken more.
         first_step: the number of the first optimizer step; that of a resumed run stands in `load_state_dict`.
+        part: the path of the submodule to record where that is not the whole, which may be what is distributed.
 
     Raises:
         LabError: for a model that cannot be recorded; the model is left as it was.
@@ -74,25 +75,24 @@ class Recorder:
         gradient_noise: bool = False,
         budget: float | None = None,
         first_step: int = 0,
+        part: str = "",
     ) -> None:
-        self.model, self.compiled = unwrap(model)
+        self.model, self.compiled = unwrap(model, part)
         exchange = exchange_of(model)
         self._joined = exchange is not None  # with other processes, which record the same steps
         check_model(self.model)
         check_optimizer(self.model, optimizer)
         check_options(budget, gradient_noise, self._joined)
-        self.when, self.budget = when or every(10), budget
-        self._guard = Guard()
+        self.when, self.budget, self._guard = when or every(10), budget, Guard()
         self._step = Step(self.model, self.compiled, optimizer, layers, scaler, gradient_noise, self._guard.note)
         self._step.histograms, self._step.spreads = histograms, spreads
-        self._outlet = Outlet(sink, exchange)
+        self._outlet, self._times = Outlet(sink, exchange), Times(self.model)
         self._next = self.first_step = first_step
         self._entered = self._inside = self._closed = self._due = False
         self._scheduled: list[Due] = []  # steps since the last flush; the same in all processes
         self._flushed = time.perf_counter()
         self._own = self._setup = self._spent = 0.0
         self._recorded = self._left_out = self._steps = 0
-        self._times = Times(self.model)
 
     @property
     def notes(self) -> list[str]:

@@ -35,11 +35,14 @@ class Watch:
     Attributes:
         recorder: with `table`, `report` and `cost`.
         run: the folder of the run, None where the rows stay in memory, or another process writes.
+        rate: learning rate of the first group of parameters in the step that ended last.
     """
 
-    def __init__(self, recorder: Recorder, optimizer: Optimizer, scaler: Any, writer: Any) -> None:
-        self.recorder, self._optimizer, self._scaler, self._writer = recorder, optimizer, scaler, writer
-        self.run: Path | None = writer.path if writer is not None else None
+    def __init__(self, recorder: Recorder, optimizer: Optimizer, scaler: Any) -> None:
+        self.recorder, self._optimizer, self._scaler = recorder, optimizer, scaler
+        self._writer: Any = None
+        self.run: Path | None = None
+        self.rate: Any = None
         self._of_scaler, self._stepped = self._told_scaler(), False
         self._hooks = Hooks()
         recorder.__enter__()
@@ -48,6 +51,36 @@ class Watch:
             self._hooks.before(recorder.model, Silent(self._forward_begins))
         recorder.begin_step(driven=True)
 
+    def also(self, follower: Any) -> None:
+        """Has a follower take the rows too, once they are in the run: `labapp.exports.mirror` makes one."""
+        if self._writer is None:
+            raise LabError(
+                "there is no run to follow: the rows stay in memory, another process writes, or it has ended"
+            )
+        self._writer.also(follower)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the rows come to this process; of several that train together, to the first one."""
+        return self.recorder._outlet.writes
+
+    @property
+    def together(self) -> bool:
+        """Whether other processes record with this one, and wait for it."""
+        return self.recorder._joined
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps of the optimizer have ended, those that a scaler refused among them."""
+        if self._was_refused():
+            self._next_step()
+        return self.recorder.steps_done
+
+    def send_to(self, writer: Any) -> None:
+        """Has the rows go to a `RunWriter`, whose run ends with `close`."""
+        self._writer, self.run = writer, writer.path
+        self.recorder.send_to(writer)
+
     def close(self, status: str = "finished", message: str = "") -> None:
         """Stops recording and ends the run. May be called twice."""
         handles, self._handles = self._handles, []
@@ -55,6 +88,7 @@ class Watch:
             handle.remove()
         self._hooks.remove()
         _WATCHED.pop(id(self.recorder.model), None)
+        done = self.recorder.steps_done  # closing ends the step that waits for a forward
         try:
             self.recorder.close(alone=status != "finished")
             if status == "finished" and (began := self.recorder._outlet.divergence.now) is not None:
@@ -62,32 +96,38 @@ class Watch:
         finally:
             writer, self._writer = self._writer, None
             if writer is not None:
-                done = max(self.recorder.steps_done, 1)
-                writer.update(progress={"step": self.recorder.steps_done, "steps": done})
+                writer.update(progress={"step": done, "steps": max(done, 1)})
                 writer.finish(status, message)
 
     def _after(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.recorder.after_optimizer(optimizer, args, kwargs)
         if optimizer is self._optimizer:
             self._stepped = True
-            self.recorder.end_step()
-            self.recorder.begin_step(driven=True)
+            self._next_step()
+
+    def _next_step(self) -> None:
+        self.rate = self._optimizer.param_groups[0].get("lr")
+        self.recorder.end_step()
+        self.recorder.begin_step(driven=True)
 
     def _forward_begins(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one.
+        """Where the scaler was told of a step and the optimizer has made none, this forward is of the next one."""
+        if self._was_refused():
+            self._next_step()
+            self.recorder.forward_began()
+
+    def _was_refused(self) -> bool:
+        """Whether the scaler was told of a step since this was last asked, and the optimizer has made none.
 
         What a scaler is told of optimizers it keeps until its `update`, and then begins anew: no look at the scale is
         needed, for which a device would have to be waited for.
         """
         before, self._of_scaler = self._of_scaler, self._told_scaler()
         if before is self._of_scaler:
-            return
+            return False
         stepped, self._stepped = self._stepped, False
         asked = before is not None and "found_inf_per_device" in before.get(id(self._optimizer), {})
-        if asked and not stepped:  # a fused optimizer steps by itself and leaves the weights alone
-            self.recorder.end_step()
-            self.recorder.begin_step(driven=True)
-            self.recorder.forward_began()
+        return asked and not stepped  # a fused optimizer steps by itself and leaves the weights alone
 
     def _told_scaler(self) -> Any:
         return getattr(self._scaler, "_per_optimizer_states", None)
@@ -102,6 +142,7 @@ def watch(
     experiment: Experiment | None = None,
     scaler: Any = None,
     state: Mapping[str, Any] | None = None,
+    part: str = "",
     **options: Any,
 ) -> Watch:
     """Records a model from here on, until `unwatch(model)` or the end of the process.
@@ -115,17 +156,18 @@ def watch(
         experiment: what stands in run.json about the training; the model's class when left out.
         scaler: the GradScaler in use, if any.
         state: of the recorder that watched this model before an interruption, to go on from: ``recorder.state_dict()``.
+        part: the path of the submodule that is watched, if not the whole.
         **options: as for `Recorder`.
 
     Raises:
         LabError: for what cannot be recorded, and for a model that is watched already.
     """
-    net, _ = unwrap(model)
+    net, _ = unwrap(model, part)
     if id(net) in _WATCHED:
         raise LabError("this model is watched already; unwatch(model) ends that")
     if not isinstance(optimizer, Optimizer):
         raise LabError(f"optimizer is a {type(optimizer).__name__}; watch needs the optimizer whose steps count")
-    recorder = Recorder(model, optimizer, when=when, scaler=scaler, **options)
+    recorder = Recorder(model, optimizer, when=when, scaler=scaler, part=part, **options)
     if state is not None:
         recorder.load_state_dict(state)
     writer = None
@@ -134,16 +176,17 @@ def watch(
 
         maker = f"{type(net).__module__}:{type(net).__qualname__}"
         writer = RunWriter.create(runs, experiment or Experiment(net=maker, imageset="folder"))
-        recorder.send_to(writer)
     if not _WATCHED:
         atexit.register(_end_all)
-    found = _WATCHED[id(net)] = Watch(recorder, optimizer, scaler, writer)
+    found = _WATCHED[id(net)] = Watch(recorder, optimizer, scaler)
+    if writer is not None:
+        found.send_to(writer)
     return found
 
 
-def unwatch(model: nn.Module) -> None:
-    """Ends what `watch` began on this model; nothing where it is not watched."""
-    found = _WATCHED.get(id(unwrap(model)[0]))
+def unwatch(model: nn.Module, part: str = "") -> None:
+    """Ends what `watch` began on this model, or this part of it; nothing where it is not watched."""
+    found = _WATCHED.get(id(unwrap(model, part)[0]))
     if found is not None:
         found.close()
 

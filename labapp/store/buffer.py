@@ -6,7 +6,7 @@ from typing import Any
 
 from labapp.config import LabError
 from labapp.store.record import NAME
-from labapp.store.schema import NOTHING, TABLES, Chunk, chunk
+from labapp.store.schema import NOTHING, TABLES, Chunk, chunk, known_columns
 
 
 class Buffer:
@@ -34,7 +34,8 @@ class Buffer:
                 self.rows += rows.rows
                 if "step" in rows.columns:
                     last = int(rows.columns["step"][-1])
-                    self.done = max(self.done, last if table == "evals" else last + 1)
+                    told = known_columns(table) is not NOTHING and table != "evals"  # others are of whoever wrote them
+                    self.done = max(self.done, last + told)
 
     def take(self) -> dict[str, list[Chunk]]:
         """Remove and return all rows, by table."""

@@ -65,6 +65,11 @@ class Record(BaseModel):
         return given
 
 
+def as_name(words: str) -> str:
+    """Words as a name that a run can have: each sign that none can hold becomes "-"."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", words).lstrip("._+-") or "run"
+
+
 def as_json(record: Record) -> bytes:
     """The contents of run.json, with a digest by which a changed bit is noticed."""
     contents = json.loads(record.model_dump_json())

@@ -41,9 +41,9 @@ loss_function = nn.functional.cross_entropy
 
 @pytest.fixture(scope="module")
 def small_runs(tmp_path_factory):
-    """An archive with the runs that pages speak of, by id: nets of eight layers, one of them interrupted."""
+    """An archive with the runs that pages speak of, by id: small nets, one of them interrupted."""
     root = tmp_path_factory.mktemp("documents") / "runs"
-    about = {"imageset": "digits", "depth": 8, "width": 4, "steps": 4, "batch_size": 16, "train_images": 64}
+    about = {"imageset": "digits", "depth": 20, "width": 4, "steps": 4, "batch_size": 16, "train_images": 64}
     about |= {"test_images": 48, "checkpoints": 2, "eval_every": 2, "record_every": 2, "device": "cpu"}
 
     def stop(moment):

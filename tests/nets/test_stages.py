@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torchvision import models
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from labapp.config import LabError
 from labapp.nets import build
@@ -159,3 +160,38 @@ def test_a_forward_of_its_own_that_runs_the_stages_is_not():
     assert net.training
     images = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(backbone.eval()(images)["logits"], net(images))
+
+
+def test_maps_are_those_that_torchvisions_extractor_takes_out():
+    """By tracing the net, which knows nothing of stages; of torchvision's nets by the names that their papers' have."""
+    papers = {
+        "torchvision resnet": [f"layer{number}" for number in range(1, 5)],
+        "torchvision densenet": [f"features.denseblock{number}" for number in range(1, 5)],
+        "residual": [f"stage{number}" for number in range(1, 4)],
+        "bottleneck": [f"stage{number}" for number in range(2, 6)],
+        "dense": [f"block{number}" for number in range(1, 4)],
+        "vgg": [f"stage{number}.activation{2 - (number == 2)}" for number in range(2, 6)],
+    }
+    for name, paths in papers.items():
+        torch.manual_seed(0)
+        maker, names, *_ = NETS[name]
+        net = maker().eval()
+        images = torch.randn(2, 3, 32, 32)
+        expected = create_feature_extractor(net, dict(zip(paths, names, strict=True)))(images)
+        found = stages(net, logits=False)(images)
+        assert list(found) == list(expected)
+        assert all(torch.equal(found[key], expected[key]) for key in expected), name
+
+
+def test_maps_of_torchvisions_vgg_are_those_before_its_poolings():
+    with torch.device("meta"):  # its linear layers have 100 million weights
+        net = models.vgg11_bn(num_classes=5)
+    torch.manual_seed(0)
+    net.features = models.vgg.make_layers(models.vgg.cfgs["A"], batch_norm=True)
+    net.eval()
+    paths = {"features.6": "conv2_x", "features.13": "conv3_x", "features.20": "conv4_x", "features.27": "conv5_x"}
+    images = torch.randn(1, 3, 32, 32)
+    expected = create_feature_extractor(net, paths)(images)
+    found = stages(net, logits=False)(images)
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

@@ -115,6 +115,7 @@ def test_progress_counts_steps_done(writer: RunWriter) -> None:
     assert writer.run.progress == (0, 300)
     writer.write("steps", one_step(9))
     writer.write("evals", {"step": 10, "split": "test", "accuracy": 0.1})
+    writer.write("my_scores", {"step": 10, "score": 0.3})  # after ten steps too: of a table of one's own nobody knows
     assert writer.finish().progress == (10, 300)
 
 

@@ -96,7 +96,8 @@ def _compared(nets: pd.DataFrame) -> str:
 def _recipe(rows: list[Any]) -> str:
     others = frames.besides(*(row.comparable for row in rows))
     if not others:
-        return " with the same recipe"
+        told = " as far as their loops told it" if any("loop" in row.comparable for row in rows) else ""
+        return f" with the same recipe{told}"
     return f"; they also differ in {listed([*others[:DIFFERENCES], *['more'] * (len(others) > DIFFERENCES)])}"
 
 

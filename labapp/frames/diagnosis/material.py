@@ -73,8 +73,8 @@ class Material:
 
     @property
     def own_loop(self) -> bool:
-        """Whether the optimizer's settings are those of the experiment: the lab's own loop writes its rate down."""
-        return bool(np.isfinite(self.written["learning_rate"]).any())
+        """Whether loss and settings are those of the experiment: in the lab's own loop, which writes its rate down."""
+        return "loop" not in self.run.environment and bool(np.isfinite(self.written["learning_rate"]).any())
 
     @cached_property
     def classes(self) -> int:
