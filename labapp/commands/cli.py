@@ -10,7 +10,8 @@
     labapp diagnose RUN
     labapp claims
     labapp report --archive
-    labapp runs list | show RUN | compare A B | check [RUN] | tag RUN TAG | note RUN | rename RUN | remove RUN
+    labapp runs list | show RUN | compare A B | check [RUN] | export RUN
+    labapp runs tag RUN TAG | note RUN | rename RUN | remove RUN
     labapp doctor [NET]
     labapp --version | --help | --print-completion SHELL
 
@@ -120,6 +121,9 @@ COMMANDS = {
         "runs:runs_rename",
     ),
     "runs remove": Command("Remove runs from the archive; one that is being written stays.", "runs:runs_remove"),
+    "runs export": Command(
+        "Write runs so that pandas, DuckDB, TensorBoard, Weights & Biases or MLflow read them.", "export:runs_export"
+    ),
     "runs send": Command(
         "Send what was recorded here for an archive elsewhere and could not be sent; 1 where something stays.",
         "runs:runs_send",

@@ -36,20 +36,25 @@ Words = Positional[Annotated[tuple[str, ...], arg(metavar="TEXT", help="'' for n
 
 def runs_list(filter: FilterOption = "", tag: TagOption = (), json: JsonList = False, root: Root = "runs") -> int:
     """List the runs of the archive, newest first; all, or those that fit."""
-    sought = question(filter, ["accuracy"])
     listing = look(root)
     accuracy = Accuracies(listing)
+    found = fitting(listing, filter, tag, accuracy)
+    if json:
+        _print_json(found, accuracy)
+    else:
+        _print_table(listing, found, accuracy, bool(filter.strip() or tag))
+    return 0
+
+
+def fitting(listing: Listing, filter: str, tag: tuple[str, ...], accuracy: Accuracies) -> list[Entry]:
+    """The runs of an archive that fit words and conditions, and have all of these tags."""
+    sought = question(filter, ["accuracy"])
     tags = {word.casefold() for word in tag}
-    found = [
+    return [
         entry
         for entry in listing.entries
         if tags <= {own.casefold() for own in entry.labels.tags} and sought.fits(entry, entry.labels.name, accuracy)
     ]
-    if json:
-        _print_json(found, accuracy)
-    else:
-        _print_table(listing, found, accuracy, bool(sought or tags))
-    return 0
 
 
 def _print_table(listing: Listing, found: list[Entry], accuracy: Accuracies, some: bool) -> None:

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from labapp.commands.accuracies import final_accuracy
 from labapp.commands.options import Root, RunName, Trust
@@ -12,7 +13,7 @@ from labapp.commands.probe import probe as probe_runs
 from labapp.commands.progress import TrainingProgress, console, percent
 from labapp.commands.settings import Options, experiment
 from labapp.config import Experiment, LabError, module_of, permissions, require_trust
-from labapp.store import Run, find_run, resume_points, why_not_resumed
+from labapp.store import Run, RunWriter, find_run, resume_points, why_not_resumed
 from labapp.training.logbook import Moment
 
 ProbeOption = Annotated[
@@ -23,24 +24,44 @@ KeepOption = Annotated[
     float,
     arg(metavar="SECONDS", help="seconds between two states kept for `labapp resume`; inf: at checkpoints alone"),
 ]
+MirrorOption = UseAppendAction[
+    Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="TOOL:WHERE",
+            help="a dashboard that follows: tensorboard:DIR, wandb:DIR (offline) or mlflow:URI; also several times",
+        ),
+    ]
+]
 StartOption = Annotated[bool, arg(help="begin again at step 0; what was recorded is set aside")]
 DevicesOption = Annotated[int | None, arg(metavar="N", help="processes on each host from here on (default: as before)")]
 HostsOption = Annotated[int | None, arg(metavar="M", help="hosts from here on (default: as before)")]
 
 
-def train(options: Options, probe: ProbeOption = "cheap", keep_every: KeepOption = 60.0, root: Root = "runs") -> int:
+def train(
+    options: Options,
+    probe: ProbeOption = "cheap",
+    keep_every: KeepOption = 60.0,
+    mirror: MirrorOption = (),
+    root: Root = "runs",
+) -> int:
     """Train one net and record it into the archive.
 
     What is left out is settled by the recipe, the family or the form.
     """
-    chosen = experiment(options)
+    chosen, follow = experiment(options), _following(mirror)
     if (module := module_of(chosen.net)) is not None:
         permissions.trust([module])  # named by who typed this
     if _speaks(chosen):
         console().print(f"{chosen.name} on {chosen.imageset}, {chosen.steps} steps; loading torch …")
     from labapp.training.loop import train as train_one
 
-    return _trained(chosen, lambda tell: train_one(chosen, root, progress=tell, keep_every=keep_every), probe, root)
+    return _trained(
+        chosen,
+        lambda tell: train_one(chosen, root, progress=tell, keep_every=keep_every, follow=follow),
+        probe,
+        root,
+    )
 
 
 def resume(
@@ -50,6 +71,7 @@ def resume(
     from_start: StartOption = False,
     devices: DevicesOption = None,
     num_nodes: HostsOption = None,
+    mirror: MirrorOption = (),
     trust: Trust = (),
     root: Root = "runs",
 ) -> int:
@@ -61,6 +83,7 @@ def resume(
     if not run:
         raise LabError("which run? `labapp runs list` shows them, `labapp resume RUN` goes on with one")
     permissions.trust(trust)
+    follow = _following(mirror)
     broken = find_run(run, root)
     if reason := why_not_resumed(broken):
         raise LabError(reason)
@@ -75,10 +98,22 @@ def resume(
 
     return _trained(
         chosen,
-        lambda tell: resume_one(broken, progress=tell, keep_every=keep_every, from_start=from_start, **asked),
+        lambda tell: resume_one(
+            broken, progress=tell, keep_every=keep_every, from_start=from_start, follow=follow, **asked
+        ),
         probe,
         root,
     )
+
+
+def _following(mirrors: tuple[str, ...]) -> Callable[[RunWriter], None] | None:
+    """What makes the mirrors of a run, which have been checked; None without any."""
+    if not mirrors:
+        return None
+    from labapp.exports import check_mirrors, mirror_all
+
+    check_mirrors(mirrors)
+    return partial(mirror_all, words=mirrors)
 
 
 def _trained(chosen: Experiment, work: Callable[[Callable[[Moment], None]], Run], probe: str, root: str) -> int:

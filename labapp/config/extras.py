@@ -35,7 +35,13 @@ EXTRAS: dict[str, dict[str, str]] = {  # name in Python -> package; development 
     "timm": {"timm": "timm"},
     "lightning": {"pytorch_lightning": "pytorch-lightning"},
     "transformers": {"accelerate": "accelerate", "transformers": "transformers"},
-    "export": {"mlflow": "mlflow-skinny", "tensorboard": "tensorboard", "wandb": "wandb"},
+    "export": {
+        "alembic": "alembic",
+        "mlflow": "mlflow-skinny",
+        "sqlalchemy": "sqlalchemy",
+        "tensorboard": "tensorboard",
+        "wandb": "wandb",
+    },
     "notebooks": {"ipykernel": "ipykernel", "nbclient": "nbclient", "nbformat": "nbformat"},
     "docs": {"furo": "furo", "latex2mathml": "latex2mathml", "myst_parser": "myst-parser", "sphinx": "sphinx"},
     "peers": {

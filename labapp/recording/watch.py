@@ -51,6 +51,14 @@ class Watch:
             self._hooks.before(recorder.model, Silent(self._forward_begins))
         recorder.begin_step(driven=True)
 
+    def also(self, follower: Any) -> None:
+        """Has a follower take the rows too, once they are in the run: `labapp.exports.mirror` makes one."""
+        if self._writer is None:
+            raise LabError(
+                "there is no run to follow: the rows stay in memory, another process writes, or it has ended"
+            )
+        self._writer.also(follower)
+
     @property
     def writes(self) -> bool:
         """Whether the rows come to this process; of several that train together, to the first one."""

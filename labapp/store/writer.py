@@ -25,6 +25,7 @@ from labapp.config import Experiment, LabError, first_line, nearest, place, sent
 from labapp.store.appending import Appender, StoreWarning
 from labapp.store.buffer import Buffer
 from labapp.store.files import alone, clear_temporary, sentences, sync_folder, write_whole
+from labapp.store.following import Followable, Followers
 from labapp.store.lease import lease_on
 from labapp.store.machine import environment as this_environment
 from labapp.store.machine import process_identity, this_process
@@ -41,7 +42,7 @@ FULL = 4  # times FLUSH_ROWS in memory: then training does wait for the disk
 _FIXED = ("labapp", "format", "id", "created", "experiment", "attempts")
 
 
-class RunWriter(Keeping):
+class RunWriter(Keeping, Followable):
     """Writes one run; one process at a time. Opening a run that exists begins a new attempt at it.
 
         with RunWriter.create("runs", experiment) as writer:
@@ -129,6 +130,7 @@ class RunWriter(Keeping):
         self._buffer = Buffer(done=from_step)
         self._parts = Appender(path, len(record.attempts), self._note, record.parts)
         self._told: dict[str, Any] = {}
+        self._followers = Followers()
         self._flushed = time.monotonic()
         self._disk = threading.RLock()  # held while something is written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="labapp-writer")
@@ -208,6 +210,7 @@ class RunWriter(Keeping):
                 while taken:
                     name = next(iter(taken))
                     self._parts.append(name, taken[name])
+                    self._followers.wrote(name, taken[name])
                     grown.append(name)
                     del taken[name]
             finally:
@@ -266,6 +269,7 @@ class RunWriter(Keeping):
                 self._over = True
                 self._thread.shutdown(wait=False)
                 left = self._lease.release()
+                self._followers.ended(self.path)
             if left and status in ("failed", "stopped"):  # an exception is on its way
                 warnings.warn(left, StoreWarning, stacklevel=3)
             elif left:

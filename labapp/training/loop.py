@@ -14,7 +14,7 @@ the training can go on from the last state that was kept.
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from labapp.training.stopping import Stop
 # (residual-56) and 0.71 (dense-40) of the time that it takes with contiguous tensors.
 FORMAT = torch.channels_last
 EVALUATED = 1000  # training images on which a net is evaluated at the end
+Follow = Callable[[RunWriter], None]
 
 
 def train(
@@ -57,6 +58,7 @@ def train(
     progress: Progress | None = None,
     run_id: str | None = None,
     keep_every: float = SECONDS,
+    follow: Follow | None = None,
 ) -> Run:
     """Train one net and record it into the archive.
 
@@ -66,8 +68,10 @@ def train(
         progress: Called with a `Moment` after every step, and at the end.
         run_id: The run's name; made of family, depth and time when left out.
         keep_every: Seconds between two states that are kept for `resume`; it changes no result.
+        follow: Called with the run's writer before the first step, as by `labapp.exports.mirror`; it travels to the
+            process that writes.
     """
-    return _launched(NewRun(experiment, place(root), run_id), progress, keep_every)
+    return _launched(NewRun(experiment, place(root), run_id), progress, keep_every, follow)
 
 
 def resume(
@@ -78,6 +82,7 @@ def resume(
     from_start: bool = False,
     devices: int | None = None,
     num_nodes: int | None = None,
+    follow: Follow | None = None,
 ) -> Run:
     """Go on with a training that was interrupted, stopped or failed, from the last state of it that is whole.
 
@@ -91,18 +96,22 @@ def resume(
         from_start: Begin again at step 0, as where no state was kept.
         devices: How many on each host from here on; as many as before when left out.
         num_nodes: The same of hosts.
+        follow: As for `train`.
 
     Raises:
         LabError: If the run is being written, has ended, is of other images or another net, or none of its states can
             be read; nothing is changed then.
     """
     beginning = resumed(run if isinstance(run, Run) else Run(run), from_start).on(devices, num_nodes)
-    return _launched(beginning, progress, keep_every)
+    return _launched(beginning, progress, keep_every, follow)
 
 
-def _launched(beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float) -> Run:
+def _launched(
+    beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float, follow: Follow | None
+) -> Run:
     """Train in this process, or in as many as the experiment wants."""
-    begun = partial(_train_or_stop, beginning=beginning, progress=progress, keep_every=checked(keep_every))
+    kept = checked(keep_every)
+    begun = partial(_train_or_stop, beginning=beginning, progress=progress, keep_every=kept, follow=follow)
     return Run(launched(begun, beginning.experiment))
 
 
@@ -119,7 +128,12 @@ def _train_or_stop(fabric: Fabric, **options: Any) -> Path | None:
 
 
 def _train(
-    fabric: Fabric, company: Company, beginning: NewRun | ResumedRun, progress: Progress | None, keep_every: float
+    fabric: Fabric,
+    company: Company,
+    beginning: NewRun | ResumedRun,
+    progress: Progress | None,
+    keep_every: float,
+    follow: Follow | None,
 ) -> Path:
     """Train in this process, which may be one of several; the first one writes. Returns the run's folder."""
     experiment, first = beginning.experiment, beginning.first
@@ -150,6 +164,8 @@ def _train(
 
         with Stop() as stop, _writer(fabric, company, beginning, images) as writer, company.one_fault():
             path = Path(fabric.broadcast(str(writer.path) if writer else ""))
+            if writer and follow:
+                follow(writer)
             log = Logbook(experiment, writer, progress)
             with Recorder(
                 net._forward_module if processes > 1 else bare,  # DDP itself, else the net as it was built

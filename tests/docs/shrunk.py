@@ -43,6 +43,9 @@ SHRUNK = {  # how another command begins: the options that make it small
 READ = {  # how a command begins that is only read: why
     "starter": "trains six nets: tests/training/test_starter.py runs it with small ones",
     "train --root s3": "needs a store: tests/remote/test_commands.py runs such commands against an S3 server",
+    "runs export --to wandb": "takes seconds to begin: tests/exports/test_wandb.py runs it",
+    "runs export --to mlflow": "takes seconds to begin: tests/exports/test_mlflow.py runs it",
+    "train --mirror mlflow": "needs a server: tests/exports/test_mirror.py follows a training",
     "runs send": "needs a store: tests/remote/test_commands.py runs it against an S3 server",
     "sweep --engine ray": "begins a Ray cluster: tests/commands/test_sweep_ray.py runs it",
     "train --mirror mlflow:http": "needs a server of MLflow",

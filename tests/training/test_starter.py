@@ -152,7 +152,7 @@ def test_a_failure_ends_neither_the_series_nor_goes_unsaid(tmp_path, console, mo
     assert "failed: RuntimeError: out of memory" in printed(summary(results))
     assert "points" not in printed(degradation(results))
 
-    monkeypatch.setattr("labapp.commands.cli.STARTER", (fragile,))
+    monkeypatch.setattr("labapp.commands.starter.STARTER", (fragile,))
     from labapp.commands.cli import main
 
     assert main(["starter", "--root", str(tmp_path / "runs")]) == 1
