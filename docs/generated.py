@@ -208,7 +208,7 @@ def contents(caption: str, pages: list[str]) -> str:
 
 
 def notebook(saved: str) -> str:
-    """A notebook as Markdown: its words and its code, and what was printed where it holds that."""
+    """A notebook as Markdown: its words and its code, and what it holds of what came out: pictures, tables, print."""
     lines: list[str] = []
     for cell in json.loads(saved)["cells"]:
         source = "".join(cell["source"])
@@ -217,8 +217,16 @@ def notebook(saved: str) -> str:
         elif cell["cell_type"] == "code" and source.strip():
             lines += ["```python", source, "```", ""]
             for output in cell.get("outputs", []):
-                if printed := "".join(output.get("text", [])):
+                shown = {kind: "".join(words) for kind, words in output.get("data", {}).items()}
+                if printed := "".join(output.get("text", [])) or (
+                    "" if len(shown) > 1 else shown.get("text/plain", "")
+                ):
                     lines += ["```text", printed.rstrip(), "```", ""]
+                elif "image/png" in shown:
+                    picture = shown["image/png"].replace("\n", "")
+                    lines += [f"![what the code above draws](data:image/png;base64,{picture})", ""]
+                elif "text/html" in shown:
+                    lines += ["```{raw} html", shown["text/html"], "```", ""]
     return "\n".join(lines)
 
 

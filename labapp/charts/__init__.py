@@ -1,7 +1,18 @@
-"""How does a tidy table look on the screen?
+"""How does a tidy table look on the screen, and in a notebook?
 
-Each function takes a table from `frames` and the styles from `palette.styles`, and returns an Altair chart that follows
-the page's light or dark theme. Hovering names the run and the layer; clicking a run in a legend leaves the others pale.
+Each function takes a table from `frames` and returns an Altair chart that follows the page's light or dark theme.
+Hovering names the run and the layer; clicking a run in a legend leaves the others pale.
+
+In a notebook the table is enough: the last line of a cell shows the chart, in Jupyter, Colab and VS Code.
+
+    from labapp import charts, frames
+    from labapp.store import list_runs
+
+    table = frames.layer_table(list_runs("runs"))
+    charts.profile_chart(frames.gradient_profile(table, step=0))
+
+A page gives `palette.styles` and the spans of colours and axes as well, so that its charts agree, and explains them
+once.
 """
 
 from labapp.charts.architecture import growth_chart, parts_chart, pyramid_chart

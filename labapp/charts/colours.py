@@ -19,7 +19,20 @@ def colour_scale(domain: Domain, diverging: bool = False) -> alt.Scale:
     return alt.Scale(domain=list(domain), range=list(colours), clamp=True, interpolate="rgb")
 
 
-def tiles(table: pd.DataFrame, sides: dict[str, Any], value: str, scale: alt.Scale, stroke: float = 1.0) -> alt.Chart:
+def scale_legend(title: str, powers: bool = False) -> alt.Legend:
+    """What explains the colours of a chart that stands alone; with `powers` they are of log₁₀ of the quantity."""
+    label: dict[str, Any] = {"labelExpr": "format(pow(10, datum.value), '.0~e')"} if powers else {}
+    return alt.Legend(title=title, titleLimit=400, gradientLength=160, **label)
+
+
+def tiles(
+    table: pd.DataFrame,
+    sides: dict[str, Any],
+    value: str,
+    scale: alt.Scale,
+    stroke: float = 1.0,
+    legend: alt.Legend | None = None,
+) -> alt.Chart:
     """Rectangles in the colours of a value.
 
     Args:
@@ -28,13 +41,14 @@ def tiles(table: pd.DataFrame, sides: dict[str, Any], value: str, scale: alt.Sca
         value: The column that is coloured.
         scale: From `colour_scale`.
         stroke: Pixels of an outline in the same colour, which closes the hairlines between rectangles.
+        legend: Of the colours, where no bar beside the chart explains them.
     """
     drawn: alt.Chart = (
         alt.Chart(table)
         .mark_rect(strokeWidth=stroke, clip=True)
         .encode(
             **sides,
-            color=alt.Color(f"{value}:Q", scale=scale, legend=None),
+            color=alt.Color(f"{value}:Q", scale=scale, legend=legend),
             stroke=alt.Stroke(f"{value}:Q", scale=scale, legend=None),
         )
     )

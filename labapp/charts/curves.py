@@ -20,6 +20,7 @@ from labapp.charts.encodings import (
     colour_of,
     dash_of,
     log_axis,
+    looks,
     noted,
     of_run,
     of_step,
@@ -37,8 +38,8 @@ MARKED = 60  # points of a line, up to which each has its run's marker
 
 def curve_chart(
     rows: pd.DataFrame,
-    styles: pd.DataFrame,
-    quantity: str,
+    styles: pd.DataFrame | None = None,
+    quantity: str = "loss",
     x: str = "step",
     title: str = "",
     told: Mapping[str, str] | None = None,
@@ -51,7 +52,7 @@ def curve_chart(
     Args:
         rows: Columns of the run, `x`, value; shares become per cent. Where there is a column `beside`, the rows in
             which it is true are drawn pale, as a line of their own; low and high are shaded.
-        styles: From `palette.styles`.
+        styles: From `palette.styles`; chosen, and explained by a legend, when left out.
         quantity: Its name.
         x: The column along the axis.
         title: Of that axis; that of the steps when left out.
@@ -59,7 +60,11 @@ def curve_chart(
         even: A value to draw a rule at.
         checkpoints: Whether steps are those of checkpoints, which are log-spaced from 0 on.
         height: In pixels.
+
+    Example:
+        charts.curve_chart(frames.curves(runs).query("split == 'test'").assign(value=lambda rows: rows["error"]))
     """
+    styles = looks(styles, rows)
     about = palette.quantity(quantity)
     scale = 100 if about.unit.startswith("%") else 1
     beside = rows["beside"] if "beside" in rows else pd.Series(False, rows.index)

@@ -21,6 +21,7 @@ INSET = 6  # pixels from the ends of an axis of steps, so that marks there are w
 PHONE = 340  # pixels of a plot's width, below which it has no legend: the page has one that folds
 ROWS = 3  # of a legend at most; the sidebar names the runs as well
 SHAPE = alt.Shape("shape:N", scale=None, legend=None)  # of the column that `shaped` adds
+EXPLAINED = "explained"  # a column of styles that were chosen here: every chart of them has a legend
 
 
 def axis_title(quantity: str, relative: bool) -> str:
@@ -101,16 +102,23 @@ def shaped(table: pd.DataFrame, styles: pd.DataFrame) -> pd.DataFrame:
     return table.assign(shape=table["run"].map(styles.set_index("run")["shape"]))
 
 
+def looks(styles: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
+    """The styles that a chart was given; else such as fit its table, which the chart then explains by a legend."""
+    return palette.styles(table).assign(**{EXPLAINED: True}) if styles is None else styles
+
+
 def colour_of(styles: pd.DataFrame, legend: bool = False) -> alt.Color:
     """The colour of each run, which is its family's; with a legend where the chart is wide enough for one."""
     scale = alt.Scale(domain=list(styles["run"]), range=list(styles["colour"]))
-    return alt.Color("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
+    return alt.Color("run:N", scale=scale, legend=_legend(styles) if legend or EXPLAINED in styles else None, sort=None)
 
 
 def dash_of(styles: pd.DataFrame, legend: bool = False) -> alt.StrokeDash:
     """The line style of each run; Vega merges it with `colour_of` into one legend."""
     scale = alt.Scale(domain=list(styles["run"]), range=[dash or [1, 0] for dash in styles["dash"]])
-    return alt.StrokeDash("run:N", scale=scale, legend=_legend(styles) if legend else None, sort=None)
+    return alt.StrokeDash(
+        "run:N", scale=scale, legend=_legend(styles) if legend or EXPLAINED in styles else None, sort=None
+    )
 
 
 def _legend(styles: pd.DataFrame) -> alt.Legend:

@@ -19,6 +19,7 @@ from labapp.charts.encodings import (
     dotted,
     focus_on_runs,
     log_axis,
+    looks,
     of_layer,
     of_run,
     of_step,
@@ -34,8 +35,8 @@ from labapp.charts.encodings import (
 
 def profile_chart(
     profile: pd.DataFrame,
-    styles: pd.DataFrame,
-    quantity: str,
+    styles: pd.DataFrame | None = None,
+    quantity: str = "output_grad_norm",
     relative: bool = False,
     theory: pd.DataFrame | None = None,
     domain: tuple[float, float] | None = None,
@@ -46,7 +47,11 @@ def profile_chart(
     `domain` fixes the vertical axis while the step changes. The page names the step and the chart does not, because a
     browser keeps a chart whose description stays. Layers whose value is zero or not finite are marked at the edge; what
     theory expects (`frames.expected_gradient`) stands below the lines, in fine dots.
+
+    Example:
+        charts.profile_chart(frames.gradient_profile(frames.layer_table(runs), step=0))
     """
+    styles = looks(styles, profile)
     focus, colour = focus_on_runs(), colour_of(styles, legend=True)
     title = axis_title(quantity, relative)
     shown = shaped(profile.assign(value=positive(profile["value"])), styles)
@@ -76,11 +81,17 @@ def profile_chart(
     )
 
 
-def slope_chart(slopes: pd.DataFrame, styles: pd.DataFrame, step: int | None = None, height: int = 470) -> Chart:
+def slope_chart(
+    slopes: pd.DataFrame, styles: pd.DataFrame | None = None, step: int | None = None, height: int = 470
+) -> Chart:
     """How does the slope change while the nets train? The band is its interval; `step` is marked.
 
     Where fewer than two layers have a finite value there is no slope, which is marked.
+
+    Example:
+        charts.slope_chart(frames.gradient_slope(frames.layer_table(runs)))
     """
+    styles = looks(styles, slopes)
     base = alt.Chart(slopes).encode(x=steps_axis(slopes["step"]))
     band = base.mark_area(line=False, clip=True).encode(
         y=alt.Y("low:Q", title=palette.quantity("slope").title),

@@ -11,22 +11,33 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.beyond import layered
-from labapp.charts.colours import colour_bar, colour_scale, tiles
+from labapp.charts.colours import colour_bar, colour_scale, scale_legend, tiles
 from labapp.charts.encodings import FLUSH, NUMBER, Chart, axis_title, log_axis, of_run, outward, ticks_along, zoom_along
 
 APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
 
 
 def heatmap_chart(
-    cells: pd.DataFrame, quantity: str, domain: tuple[float, float], relative: bool = False, height: int = 270
+    cells: pd.DataFrame,
+    quantity: str = "output_grad_norm",
+    domain: tuple[float, float] | None = None,
+    relative: bool = False,
+    height: int = 270,
 ) -> Chart:
     """Depth × step of one run; `domain` (log10) is that of all heatmaps on the page, so that colours compare.
+
+    Without a domain it is that of the cells, and a legend explains it.
 
     A cell of several recorded steps has the colour of their mean, and on its right third that of their extreme, where
     the two are further apart than `APART` of the scale: a spike of one step survives. A cell with a value that is zero
     or not finite has a colour of its own.
+
+    Example:
+        charts.heatmap_chart(frames.gradient_heatmap(frames.layer_table(runs[:1])))
     """
     title = axis_title(quantity, relative)
+    legend = scale_legend(title, powers=True) if domain is None else None
+    domain = domain or colour_domain([*cells["value"], *cells["extreme"]], relative)
     shown = cells.assign(
         shown=10 ** cells["value"].astype(float),
         least=10 ** cells["low"].astype(float),
@@ -55,7 +66,7 @@ def heatmap_chart(
         alt.Tooltip("most:Q", title="greatest in the cell", format=NUMBER),
     ]
     sides = {"x": x, "x2": "step_end:Q", "y": y, "y2": "depth_end:Q"}
-    finite = tiles(shown[shown["state"] == "finite"], sides, "value", colour_scale(domain, relative), stroke=1.2)
+    finite = tiles(shown[shown["state"] == "finite"], sides, "value", colour_scale(domain, relative), 1.2, legend)
     told = [*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends]
     layers = [finite.add_params(zoom_along()).encode(tooltip=told)]
     far = (shown["extreme"] - shown["value"]).abs() > APART * (domain[1] - domain[0])

@@ -8,7 +8,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import NO_VALUE, cells, layered, marked, marks
 from labapp.charts.colours import colour_scale
-from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, of_run, of_step, steps_axis, unless
+from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, looks, of_run, of_step, steps_axis, unless
 
 
 def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", order: list[str] | None = None) -> Chart:
@@ -40,8 +40,9 @@ def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", orde
     )
 
 
-def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
+def drift_chart(table: pd.DataFrame, styles: pd.DataFrame | None = None) -> Chart:
     """ρ of each checkpoint's map with the last one's, over steps; `table` with run, step, measure, mean."""
+    styles = looks(styles, table)
     rows = table[table["measure"] == "formed"]
     rows = rows.assign(run_id=rows["run"].map(styles.set_index("run")["run_id"]))
     focus = focus_on_runs()
@@ -63,7 +64,7 @@ def drift_chart(table: pd.DataFrame, styles: pd.DataFrame) -> Chart:
     return layered(drawn, beyond, "shape", height=220).properties(width="container")
 
 
-def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame, quantity: str) -> Chart:
+def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame | None = None, quantity: str = "map_energy") -> Chart:
     """Scores of maps over many images with their 95 % intervals, one row a score and run.
 
     Args:
@@ -71,6 +72,7 @@ def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame, quantity: str) -> Cha
         styles: Of the runs.
         quantity: Its name.
     """
+    styles = looks(styles, rows)
     about = palette.quantity(quantity)
     factor = 100.0 if about.unit.startswith("%") else 1.0
     shown = rows.assign(**{name: factor * rows[name].astype(float) for name in ("value", "low", "high")})
@@ -86,7 +88,7 @@ def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame, quantity: str) -> Cha
         alt.Tooltip("images:Q"), alt.Tooltip("note:N"),
     ]  # fmt: skip
     bad = marked(shown, "value")
-    base = alt.Chart(shown.drop(bad.index)).encode(y=y, color=colour_of(styles, legend=False), tooltip=tooltip)
+    base = alt.Chart(shown.drop(bad.index)).encode(y=y, color=colour_of(styles), tooltip=tooltip)
     drawn = [
         base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=about.title), x2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x),

@@ -11,7 +11,7 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import NO_VALUE, layered
 from labapp.charts.beyond import cells as beyond_cells
-from labapp.charts.colours import colour_bar, colour_scale
+from labapp.charts.colours import colour_bar, colour_scale, scale_legend
 from labapp.charts.encodings import NUMBER, Chart, ticks_along
 
 SHORT = {"transition": "T", "classifier": "C"}  # targets that are framed
@@ -19,18 +19,25 @@ TICKS = {"x": 7, "y": 7}  # labels of an axis at most
 
 
 def reuse_chart(
-    cells: pd.DataFrame, domain: tuple[float, float], unit: str, width: int = 0, height: int = 310, title: str = ""
-) -> Chart:
+    cells: pd.DataFrame, domain: tuple[float, float] | None = None, unit: str = "value", width: int = 0,
+    height: int = 310, title: str = "",
+) -> Chart:  # fmt: skip
     """A triangle: each source (from above) that each target (to the right) could use.
 
     Args:
         cells: From `frames.scaled`, of one block.
-        domain: Of the colours; that of all triangles of a net. Symmetric about 0 means diverging colours.
+        domain: Of the colours; that of all triangles of a net. Symmetric about 0 means diverging colours. Chosen, and
+            explained by a legend, when left out.
         unit: What `raw` is in.
         width: In pixels; 0 fills the column.
         height: In pixels.
         title: Above it.
+
+    Example:
+        charts.reuse_chart(frames.scaled(frames.reuse(dense, "weights", step), "column mean").query("block == 1"))
     """
+    legend = scale_legend(unit) if domain is None else None
+    domain = domain or linear_domain(cells["value"], bool((cells["value"] < 0).any()), "raw")
     shown = cells.assign(
         column=[SHORT.get(kind, str(target)) for kind, target in zip(cells["kind"], cells["target"], strict=True)],
         row=["in" if source == 0 else str(source) for source in cells["source"]],
@@ -59,7 +66,7 @@ def reuse_chart(
     names = palette.beyond(shown["raw"])
     bad = shown.assign(mark=[name or NO_VALUE for name in names])  # what was measured, or that it cannot be scaled
     fine = np.isfinite(shown["value"].astype(float))
-    colour = alt.Color("value:Q", scale=colour_scale(domain, domain[0] < 0), legend=None)
+    colour = alt.Color("value:Q", scale=colour_scale(domain, domain[0] < 0), legend=legend)
     base = alt.Chart(shown[fine]).encode(x=x, y=y, tooltip=tooltip)
     layers: list[Any] = [base.mark_rect().encode(color=colour)]
     framed = shown[shown["kind"].isin(list(SHORT)) & (len(columns) > 1)].drop_duplicates("column")

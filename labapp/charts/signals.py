@@ -20,6 +20,8 @@ from labapp.charts.encodings import (
     dash_of,
     dotted,
     log_axis,
+    log_span,
+    looks,
     noted,
     of_layer,
     outward,
@@ -39,9 +41,9 @@ PARTS = {  # what hovering adds where a value is the ratio of two
 
 def signal_chart(
     rows: pd.DataFrame,
-    styles: pd.DataFrame,
-    quantity: str,
-    span: tuple[float, float],
+    styles: pd.DataFrame | None = None,
+    quantity: str = "output_std",
+    span: tuple[float, float] | None = None,
     band: tuple[float, float] | None = None,
     even: float | None = None,
     theory: pd.DataFrame | None = None,
@@ -53,17 +55,22 @@ def signal_chart(
 
     Args:
         rows: From `frames.at_step`, of one quantity; shares become per cent.
-        styles: From `palette.styles`.
+        styles: From `palette.styles`; chosen, and explained by a legend, when left out.
         quantity: Its name.
-        span: Least and largest value at any step, so that the axis stands still while the step changes.
+        span: Least and largest value at any step, so that the axis stands still while the step changes; those of the
+            rows when left out.
         band: A range to shade.
         even: A value to draw a rule at.
         theory: From `frames.expected`, of the same quantity.
         interval: Whether to shade from low to high; for linear axes.
         told: What hovering tells besides: columns and their titles.
         height: In pixels.
+
+    Example:
+        charts.signal_chart(frames.at_step(frames.signals(runs), 0).query("quantity == 'output_std'"))
     """
-    about = palette.quantity(quantity)
+    styles, about = looks(styles, rows), palette.quantity(quantity)
+    span = span or _span(rows["value"].astype(float), about.log)
     percent = about.unit.startswith("%")
     numbers = ["value", "low", "high"] if interval else ["value"]
     scaled = rows[numbers].astype(float) * (100 if percent else 1)
@@ -101,6 +108,11 @@ def signal_chart(
     where = [*of_layer(about.title)[:-1], *noted(shown)]
     beyond = marks(marked(shown, log=about.log), "relative_depth:Q", colour_of(styles), about.title, where)
     return layered(layers, beyond, "shape", height=height).properties(width="container")
+
+
+def _span(values: pd.Series, log: bool) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    return log_span(known) if log or known.empty else (float(known.min()), float(known.max()))
 
 
 def _vertical(

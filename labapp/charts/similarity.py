@@ -8,13 +8,15 @@ import pandas as pd
 from labapp import palette
 from labapp.charts.beyond import NO_VALUE, layered
 from labapp.charts.beyond import cells as beyond_cells
-from labapp.charts.colours import colour_scale, tiles
+from labapp.charts.colours import colour_scale, scale_legend, tiles
 from labapp.charts.encodings import NUMBER, Chart
 
 LABELS = 8  # named layers of an axis
 
 
-def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int = 460) -> Chart:
+def similarity_chart(
+    cells: pd.DataFrame, rows: str = "layer", columns: str = "layer", height: int = 460, legend: bool = False
+) -> Chart:
     """CKA of pairs of layers as squares, colours from 0 to 1, layers from the image outwards.
 
     Args:
@@ -22,6 +24,10 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
         rows: Title of the vertical axis.
         columns: Title of the horizontal axis.
         height: In pixels.
+        legend: Whether the chart explains its colours itself; a page has one bar for all.
+
+    Example:
+        charts.similarity_chart(frames.self_similarity(run, step), legend=True)
     """
     shown = cells.assign(x=cells["column"] - 0.5, x2=cells["column"] + 0.5, y=cells["row"] - 0.5, y2=cells["row"] + 0.5)
     x = alt.X("x:Q", title=columns, axis=_axis(cells, "column", "other_layer"), scale=_whole(cells["column"]))
@@ -38,7 +44,8 @@ def similarity_chart(cells: pd.DataFrame, rows: str, columns: str, height: int =
     names = pd.Series(palette.beyond(shown["cka"]), index=shown.index)
     known = names == ""
     sides = {"x": x, "x2": "x2:Q", "y": y, "y2": "y2:Q"}
-    squares = [tiles(shown[known], sides, "cka", colour_scale((0, 1)), stroke=0.6).encode(tooltip=tooltip)]
+    bar = scale_legend("linear CKA") if legend else None
+    squares = [tiles(shown[known], sides, "cka", colour_scale((0, 1)), 0.6, bar).encode(tooltip=tooltip)]
     bad = shown[~known].assign(mark=names[~known].replace("NaN", NO_VALUE))
     beyond = beyond_cells(bad, sides, [*tooltip, alt.Tooltip("mark:N", title="CKA")], strokeWidth=0.6)
     return layered(squares, beyond, "color", "stroke", height=height).properties(width="container")

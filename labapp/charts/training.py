@@ -16,6 +16,7 @@ from labapp.charts.encodings import (
     dash_of,
     focus_on_runs,
     log_axis,
+    looks,
     of_run,
     of_step,
     positive,
@@ -28,12 +29,16 @@ from labapp.charts.encodings import (
 SPIKE = 2.0  # batches of one moment differ by less once a net has begun to learn
 
 
-def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) -> Chart:
+def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame | None = None, height: int = 300) -> Chart:
     """Did they train? Training loss over steps, on a log axis.
 
     A point may be the mean of several steps; where the greatest of them is more than `SPIKE` times the mean, an upright
     line leads up to it. A loss that is not finite, or zero, is marked at its step.
+
+    Example:
+        charts.loss_chart(frames.curves(runs))
     """
+    alone, styles = styles is None, looks(styles, curves)
     focus, colour = focus_on_runs(), colour_of(styles, legend=True)  # one for all layers, so that legends agree
     train = curves[curves["split"] == "train"]
     bad = marked(_worst(train), "loss", log=True)
@@ -49,7 +54,8 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 300) ->
     )
     axis = log_axis([*train["loss"], *high[high > SPIKE * train["loss"]]], minExtent=MARGIN, maxExtent=MARGIN)
     base = alt.Chart(train).encode(
-        x=steps_axis(curves["step"], labelled=False), y=alt.Y("loss:Q", title=palette.quantity("loss").title, **axis)
+        x=steps_axis(curves["step"], labelled=alone),  # else the chart below has the labels
+        y=alt.Y("loss:Q", title=palette.quantity("loss").title, **axis),
     )
     lines = base.mark_line(strokeWidth=1.2, clip=True).encode(
         color=colour, strokeDash=dash_of(styles, legend=True), opacity=unless(focus)
@@ -80,8 +86,13 @@ def _worst(train: pd.DataFrame) -> pd.DataFrame:
     return train.assign(step=step, loss=loss)
 
 
-def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame, height: int = 220) -> Chart:
-    """Does what they learnt hold for other images? Test accuracy over steps, to stand below `loss_chart`."""
+def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame | None = None, height: int = 220) -> Chart:
+    """Does what they learnt hold for other images? Test accuracy over steps, to stand below `loss_chart`.
+
+    Example:
+        charts.accuracy_chart(frames.curves(runs))
+    """
+    styles = looks(styles, curves)
     test = curves[curves["split"] == "test"]
     test = shaped(test.assign(accuracy=100 * test["accuracy"].astype(float)), styles)
     base = alt.Chart(test).encode(

@@ -117,7 +117,7 @@ def no_dearer(setup: Setup, kind: str, other: str, cost: Callable[[Run], float],
     raise Missing(f"{kind} net beside a {other} one of more {unit}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Claim:
     """What somebody says of nets, and how it is put to the test.
 
@@ -152,3 +152,6 @@ class Claim:
     def part(self, name: str) -> Criterion:
         """The part of that name."""
         return next(part for part in self.parts if part.name == name)
+
+    def __repr__(self) -> str:
+        return f"Claim({self.name}: {self.statement})"

@@ -25,6 +25,7 @@ import numpy as np
 from scipy.special import stdtrit  # scipy.stats takes half a second to import
 
 from labapp.claims.claim import Claim, Criterion, Observed
+from labapp.claims.wording import card_of
 
 SUPPORTED, CONTRADICTED, UNDECIDED, NO_DATA = "supported", "contradicted", "undecided", "no data"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED, NO_DATA)
@@ -76,6 +77,12 @@ class Judgement(NamedTuple):
     note: str = ""
     settings: str = ""
     runs: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return card_of(self)
+
+    def __repr__(self) -> str:
+        return f"Judgement({self.claim.name}: {self.verdict})"
 
 
 def judge(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from labapp.claims.claim import Claim
-from labapp.claims.judging import Judged
+from labapp.claims.claim import PAPERS, Claim
+from labapp.config import cards
+
+if TYPE_CHECKING:
+    from labapp.claims.judging import Judged, Judgement
 
 FACTORS = ("decades", "ratio")  # units of criteria that are logarithms, read as factors
 SHARE = "share"
@@ -53,3 +57,18 @@ def command_for(claim: Claim, root: str) -> str:
 def seeds_of(part: Judged) -> str:
     """How many seeds a number is of: "3 seeds", "exact"."""
     return "exact" if part.part.exact else f"{part.seeds} seed{'s' * (part.seeds != 1)}"
+
+
+def card_of(judged: Judgement) -> str:
+    """A judgement as a notebook shows it: the statement, its source, and a row a number."""
+    claim = judged.claim
+    paper, authors, where = PAPERS[claim.paper]
+    rows = [
+        (f"{SIGNS[part.verdict]} {part.verdict}", part.part.says, in_words(part), seeds_of(part), part.note)
+        for part in judged.parts
+    ]
+    told = [judged.note, f"published, not measured here: {claim.published}" if claim.published else "", judged.settings]
+    source = f"{paper}, {authors}, {claim.where} ({where})"
+    parts = [cards.note(claim.statement), cards.note(source)]
+    parts.append(cards.grid(["verdict", "number", "mean, 95 % interval, threshold", "of", "note"], rows))
+    return cards.card(claim.name, [*parts, *map(cards.note, told)], f"{SIGNS[judged.verdict]} {judged.verdict}")

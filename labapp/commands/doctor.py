@@ -7,9 +7,7 @@ labapp doctor mynets:make --image-size 32 --layers 'blocks.*' norm
 """
 
 import json as as_words
-import re
 import sys
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 from rich import box
@@ -35,7 +33,6 @@ JsonOption = Annotated[bool, arg(help="print JSON; of this machine alone")]
 LayersOption = Annotated[
     tuple[str, ...], arg(metavar="LAYER", help="kinds, paths or globs (default: as a recorder chooses)")
 ]
-SHOWN = 4  # names, or patterns of names, of each finding
 HARMLESS = ("in place", "called several times", "input by keyword", "checkpointed", "computed weight")  # no gap
 AS_ASKED = "not among the layers asked for"
 
@@ -101,7 +98,7 @@ def doctor(
         for column in ("what", "where", "so"):
             table.add_column(column, overflow="fold", no_wrap=column == "what")
         for finding in sorted(report.findings, key=harmless):
-            table.add_row(finding.what, shortened(finding), finding.consequence)
+            table.add_row(finding.what, finding.where, finding.consequence)
         screen.print(table, emoji=False)
     if report.layers and all(map(harmless, report.findings)):
         screen.print("nothing stands in the way: on this batch every place gave its output and its gradient")
@@ -149,25 +146,3 @@ def _places(report: "Report") -> str:
 def harmless(finding: "Finding") -> bool:
     """Whether a finding leaves no gap in what was asked for."""
     return finding.what in HARMLESS or finding.consequence == AS_ASKED
-
-
-def shortened(finding: "Finding") -> str:
-    """The names of a finding, those that differ in numbers alone as one: "relu, layer*.*.relu (8) and 3 more"."""
-    names: Iterable[str] = finding.layers
-    if finding.what == "no row":  # names of parameters: those of one module stand together
-        modules: dict[str, list[str]] = {}
-        for name in names:
-            path, _, parameter = name.rpartition(".")
-            modules.setdefault(path, []).append(parameter)
-        names = [f"{path}.{'/'.join(own)}".lstrip(".") for path, own in modules.items()]
-    alike: dict[str, list[list[str]]] = {}  # name with its numbers cut out -> the name in pieces, numbers at odd places
-    for name in names:
-        pieces = re.split(r"(\d+)", name)
-        alike.setdefault("*".join(pieces[::2]), []).append(pieces)
-    patterns = [
-        "".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*group, strict=True))
-        + (f" ({len(group)})" if len(group) > 1 else "")
-        for group in alike.values()
-    ]
-    hidden = sum(len(group) for group in list(alike.values())[SHOWN:])
-    return ", ".join(patterns[:SHOWN]) + (f" and {hidden} more" if hidden else "")

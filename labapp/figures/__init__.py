@@ -1,11 +1,25 @@
-"""How does a tidy table look on paper?
+"""How does a tidy table look on paper, and in a notebook?
 
-Axes-level functions with one vocabulary, `data, x, y, hue, ax`: they draw a table from `frames` on axes that the caller
-made, return these axes, and know nothing of files. Rows that share x and hue (seeds) become a line with their range.
+Axes-level functions with one vocabulary, `data, x, y, hue, ax`: they draw a table from `frames` on axes, return these
+axes, and know nothing of files. Rows that share x and hue (seeds) become a line with a band.
 
-    with paper():
-        figure, axes = plt.subplots(...)
-        curve(data=table, x="step", y="error", hue="net", ax=axes[0], styles=styles)
+In a notebook the table is enough. Columns have the names that `frames` gives them, the axes are pyplot's present ones,
+and looks and colours are chosen and explained on the axes:
+
+    from labapp import figures, frames
+    from labapp.store import list_runs
+
+    table = frames.layer_table(list_runs("runs"))
+    figures.profile(frames.gradient_profile(table, step=0))
+
+Whoever draws a whole figure gives axes and looks, so that all panels agree, and explains them once:
+
+    with figures.paper():
+        figure, axes = plt.subplots(1, 2, layout="constrained")
+        styles = palette.styles(table)
+        figures.profile(frames.gradient_profile(table, step=0), ax=axes[0], styles=styles)
+        figures.trace(frames.gradient_slope(table), x="step", y="slope", ax=axes[1], styles=styles)
+        figures.legend(figure, "run", styles, markers=True)
 """
 
 from labapp.figures.cells import frame_columns, heatmap, matrix

@@ -40,8 +40,8 @@ def cell(ax: Axes, name: str, corner: tuple[float, float], width: float, height:
     ax.add_patch(Rectangle(corner, width, height, **options))
 
 
-def entries(figure: Figure) -> list[Artist]:
-    """One entry of a legend for each kind of mark and cell that the figure has."""
+def entries(figure: Artist) -> list[Artist]:
+    """One entry of a legend for each kind of mark and cell that a figure, or one of its axes, has."""
     found: dict[tuple[str, bool], Artist] = {}
     for artist in figure.findobj(lambda one: str(one.get_label()).startswith(_ID)):
         name, is_cell = str(artist.get_label()).removeprefix(_ID), isinstance(artist, Rectangle)

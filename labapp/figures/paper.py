@@ -97,15 +97,7 @@ def legend(
 
     Below the figure stand the marks of values that no axis can show, if there are any.
     """
-    handles: list[Artist] = [
-        Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
-               marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=_shown(name))
-        for name, look in looks_of(styles, hue).items()
-    ]  # fmt: skip
-    if theory:
-        handles.append(Line2D([], [], color=palette.MUTED, label="theory", **DOTS))
-    if band:
-        handles.append(Patch(color=palette.MUTED, alpha=BAND["alpha"], linewidth=0, label=band))
+    handles = handles_of(styles, hue, markers, theory, band)
     key(figure)
     figure.legend(
         handles=handles,
@@ -117,9 +109,26 @@ def legend(
     )
 
 
-def _shown(name: str) -> str:
-    """A name as a legend shows it; one with an underscore in front would be hidden."""
-    return f" {name}" if name.startswith("_") else name
+def handles_of(
+    styles: pd.DataFrame, hue: str, markers: bool = False, theory: bool = False, band: str = ""
+) -> list[Artist]:
+    """The entries of a legend: the lines, and what dots and bands mean where there are any."""
+    handles: list[Artist] = [
+        Line2D([], [], color=look["colour"], dashes=tuple(look["dash"]) or (None, None),
+               marker=look["marker"] if markers else "", markersize=3, linewidth=1.4, label=as_text(name))
+        for name, look in looks_of(styles, hue).items()
+    ]  # fmt: skip
+    if theory:
+        handles.append(Line2D([], [], color=palette.MUTED, label="theory", **DOTS))
+    if band:
+        handles.append(Patch(color=palette.MUTED, alpha=BAND["alpha"], linewidth=0, label=band))
+    return handles
+
+
+def as_text(name: object) -> str:
+    """A name as matplotlib shows it: no formula, and not hidden, as one with an underscore in front would be."""
+    said = f" {name}" if str(name).startswith("_") else str(name)
+    return said.replace("$", r"\$") if mpl.rcParams["text.parse_math"] else said
 
 
 def colormap(relative: bool = False) -> LinearSegmentedColormap:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from labapp import palette
+from labapp.figures.alone import axes_of, bar_beside, norm_of
 from labapp.figures.beyond import cell
 from labapp.figures.paper import colormap
 
@@ -19,8 +20,8 @@ DASHED: Any = {"linewidths": 0.9, "colors": "white", "linestyles": [(0, (3, 2))]
 
 
 def plane(
-    *, data: pd.DataFrame, x: str, y: str, hue: str, ax: Axes, norm: Normalize, levels: Sequence[float] = (),
-    level: float | None = None,
+    data: pd.DataFrame, *, x: str = "alpha", y: str = "beta", hue: str = "value", ax: Axes | None = None,
+    norm: Normalize | None = None, levels: Sequence[float] = (), level: float | None = None, title: str = "loss (nats)",
 ) -> Axes:  # fmt: skip
     """A value over a square grid in logarithmic colours, with contour lines; a cross in the middle.
 
@@ -29,11 +30,19 @@ def plane(
         x: Column of the table, to the right.
         y: Column of the table, upwards.
         hue: What is coloured. What is zero, below it or not finite has a cell of its own colour.
-        ax: Where.
-        norm: Of log₁₀ of the value; beyond its ends stands the colour of the end.
+        ax: Where; pyplot's present axes when left out.
+        norm: Of log₁₀ of the value; beyond its ends stands the colour of the end. Chosen from the table, and explained
+            by a colour bar, when left out.
         levels: Values at which thin lines are drawn.
         level: A value at which a dashed line is drawn.
+        title: Of that colour bar.
+
+    Example:
+        figures.plane(frames.loss_surface(runs[:1], runs[0].probes()["loss_surface"][-1]))
     """
+    alone, ax = norm is None, axes_of(ax)
+    sizes = data[hue].astype(float)
+    norm = norm or norm_of(np.log10(sizes[np.isfinite(sizes) & (sizes > 0)]))
     grid = data.pivot_table(index=y, columns=x, values=hue, dropna=False)
     edges = [_edges(grid.columns.to_numpy(float)), _edges(grid.index.to_numpy(float))]
     for name, across, up in zip(palette.beyond(data[hue].astype(float), log=True), data[x], data[y], strict=True):
@@ -54,6 +63,8 @@ def plane(
     ax.plot(0, 0, "+", color="white", markersize=5, markeredgewidth=0.9)
     ax.grid(visible=False)
     ax.set(aspect="equal", xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]], xlabel=x, ylabel=y)
+    if alone:
+        bar_beside(ax, norm, title, powers=True)
     return ax
 
 

@@ -11,6 +11,7 @@ chosen.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,25 +51,45 @@ def colour(family: str) -> str:
     return FAMILIES.get(family, FAMILIES["foreign"])
 
 
-def styles(runs: pd.DataFrame) -> pd.DataFrame:
+def styles(runs: pd.DataFrame, by: str = "run") -> pd.DataFrame:
     """How each run is drawn, on every page, chart and figure alike.
 
     Args:
-        runs: Columns run, run_id, family, place (among the runs of its family, the oldest at 0); one row a run.
+        runs: One row a run or, of any tidy table, more, of which the first counts. The columns family, place (among the
+            runs of its family, the oldest at 0) and run_id are told off the table where they are missing: the family
+            from the beginning of the name ("residual-56"), the place from the order. Where nothing tells a family no
+            colour can mean one, and the colours only tell the lines apart.
+        by: The column whose values are drawn: run, or net where seeds are taken together.
 
     Returns:
-        Columns run, run_id, colour, dash, shape, marker; one row a run, in the same order.
+        Columns run, run_id, colour, dash, shape, marker, and `by`; one row a run, in the order of the table.
     """
     import pandas as pd  # here, since commands want the words alone
 
-    places = [int(place) for place in runs["place"]]
-    return pd.DataFrame(
+    rows = runs.drop_duplicates(by)
+    names = [str(name) for name in rows[by]]
+    families = [str(one) for one in rows["family"]] if "family" in rows else [_family_of(name) for name in names]
+    told = "family" in rows or any(families)
+    places = (
+        [int(place) for place in rows["place"]]
+        if "place" in rows
+        else [families[:at].count(family) for at, family in enumerate(families)]
+    )
+    hues = [*FAMILIES.values()]
+    table = pd.DataFrame(
         {
-            "run": list(runs["run"]),
-            "run_id": list(runs["run_id"]),
-            "colour": [colour(family) for family in runs["family"]],
+            "run": names,
+            "run_id": list(rows["run_id"]) if "run_id" in rows else names,
+            "colour": [colour(one) if told else hues[at % len(hues)] for at, one in enumerate(families)],
             "dash": [list(DASHES[place % len(DASHES)]) for place in places],
             "shape": [MARKERS[place % len(MARKERS)][0] for place in places],
             "marker": [MARKERS[place % len(MARKERS)][1] for place in places],
         }
     )
+    return table.assign(**{by: names})
+
+
+def _family_of(name: str) -> str:
+    """The family that a name begins with, "" where it begins with none: "residual" of "residual-56 (seed 1)"."""
+    first = re.split(r"[^a-z]", name.casefold(), maxsplit=1)[0]
+    return first if first in FAMILIES else ""

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from labapp.config import LabError, first_line
+from labapp.config import LabError, cards, first_line
 from labapp.recording.guard import RecorderWarning
 from labapp.recording.hooks import tensors_in
 from labapp.recording.places import LayerSelection
@@ -35,6 +35,10 @@ class Examination:
     report: Report
     bare: float
     ratio: float
+
+    def _repr_html_(self) -> str:
+        cost = {"bare step": f"{1e3 * self.bare:.3g} ms", "recorded step": f"{self.ratio:.2f} × a bare one"}
+        return cards.card(f"{len(self.report.layers)} places are recorded", [*self.report.parts, cards.facts(cost)])
 
 
 def examine(

@@ -1,10 +1,15 @@
 """What will be recorded of this net, what cannot be, and why?"""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from labapp.config import cards
 from labapp.recording.board import WIDTH
 from labapp.recording.step import Step
+
+SHOWN = 4  # names, or patterns of names, of each finding
 
 
 @dataclass(frozen=True)
@@ -21,8 +26,32 @@ class Finding:
     layers: tuple[str, ...]
     consequence: str
 
+    @property
+    def where(self) -> str:
+        """The names, those that differ in numbers alone as one: "relu, layer*.*.relu (8) and 3 more"."""
+        names: Iterable[str] = self.layers
+        if self.what == "no row":  # names of parameters: those of one module stand together
+            modules: dict[str, list[str]] = {}
+            for name in names:
+                path, _, parameter = name.rpartition(".")
+                modules.setdefault(path, []).append(parameter)
+            names = [f"{path}.{'/'.join(own)}".lstrip(".") for path, own in modules.items()]
+        alike: dict[
+            str, list[list[str]]
+        ] = {}  # name with its numbers cut out -> the name in pieces, numbers at odd places
+        for name in names:
+            pieces = re.split(r"(\d+)", name)
+            alike.setdefault("*".join(pieces[::2]), []).append(pieces)
+        patterns = [
+            "".join(column[0] if len(set(column)) == 1 else "*" for column in zip(*group, strict=True))
+            + (f" ({len(group)})" if len(group) > 1 else "")
+            for group in alike.values()
+        ]
+        hidden = sum(len(group) for group in list(alike.values())[SHOWN:])
+        return ", ".join(patterns[:SHOWN]) + (f" and {hidden} more" if hidden else "")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a recorder finds in a net.
 
@@ -43,6 +72,29 @@ class Report:
         for layer in self.layers:
             found[layer["kind"]] = found.get(layer["kind"], 0) + 1
         return found
+
+    @property
+    def places(self) -> str:
+        """How many places of each kind, in words: "conv 9, norm 9, linear 1"."""
+        return ", ".join(f"{kind} {count}" for kind, count in self.kinds.items()) or "none"
+
+    def __repr__(self) -> str:
+        found = "".join(f"; {each.what}: {each.where}" for each in self.findings)
+        return f"Report({len(self.layers)} places: {self.places}{found})"
+
+    def _repr_html_(self) -> str:
+        return cards.card(f"{len(self.layers)} places are recorded", self.parts)
+
+    @property
+    def parts(self) -> list[str]:
+        """What a notebook shows of it."""
+        held = f"{self.memory / 2**20:.1f} MiB, for the buffers and one copy of the weights"
+        split = sum(layer.get("split") == "branch+shortcut" for layer in self.layers)
+        blocks = self.kinds.get("block", 0)
+        apart = f"{split} of {blocks} blocks into branch and shortcut" if blocks else ""
+        told = cards.facts({"kinds": self.places, "taken apart": apart, "memory": held})
+        rows = [(each.what, each.where, each.consequence) for each in self.findings]
+        return [told, cards.grid(["what", "where", "so"], rows) if rows else cards.note("nothing stands in the way")]
 
 
 def uncovered(step: Step) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ Crash-safe, readable while written. Any tool that reads Parquet can read it, and
 """
 
 from labapp.store.archive import broken_runs, find_run, folder_of, label_run, list_runs, remove_run, send_left
+from labapp.store.display import Runs
 from labapp.store.endings import last_number
 from labapp.store.entries import Entry
 from labapp.store.files import alone
@@ -58,6 +59,7 @@ __all__ = [
     "ResumePoint",
     "Run",
     "RunWriter",
+    "Runs",
     "UnreachableError",
     "alone",
     "broken_runs",

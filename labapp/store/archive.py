@@ -7,6 +7,7 @@ from typing import Any
 
 from labapp.config import LabError, is_remote, listed, nearest, place, place_of_run, require_writing
 from labapp.store import remote
+from labapp.store.display import Runs
 from labapp.store.files import current, sentences
 from labapp.store.index import forget, look, run_folders
 from labapp.store.labels import Labels, write_labels
@@ -16,9 +17,9 @@ from labapp.store.schema import TABLES
 SAID = 20  # ids that a sentence names
 
 
-def list_runs(root: str | Path) -> list[Run]:
-    """The readable runs of an archive, newest first."""
-    return list(look(root).runs)
+def list_runs(root: str | Path) -> Runs:
+    """The readable runs of an archive, newest first: a list, which a notebook shows as a table."""
+    return Runs(look(root).runs)
 
 
 def find_run(word: str | Path, root: str | Path) -> Run:

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 import labapp
 from labapp.config import Experiment, LabError, is_read_only, is_remote, place, shown
 from labapp.store import remote
+from labapp.store.display import listing_card
 from labapp.store.entries import COLUMNS, NEVER, Entry, Seen, as_table, entry_of, from_table, labelled, look_at
 from labapp.store.labels import FILE as LABELS
 from labapp.store.parquet import UNREADABLE, require_bounded, verify, write_table
@@ -43,7 +44,7 @@ _MADE_BY = hashlib.sha256(
 ).hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Listing:
     """What lies in an archive at one moment.
 
@@ -79,6 +80,12 @@ class Listing:
     def run(self, entry: Entry) -> Run:
         """One of them."""
         return Run.of(self.root / entry.id, entry.experiment)
+
+    _repr_html_ = listing_card  # in a notebook
+
+    def __repr__(self) -> str:
+        broken = f", {len(self.broken)} that cannot be read" if self.broken else ""
+        return f"Listing({os.fspath(self.root)!r}: {len(self.entries)} runs{broken})"
 
 
 def look(root: str | Path, age: float = 0.0) -> Listing:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from labapp.config import Experiment, LabError, listed, nearest, place_of_run, sentence, shown
 from labapp.store.checkpoints import checkpoint_problems, weights_name
+from labapp.store.display import run_card
 from labapp.store.entries import NEVER, is_written
 from labapp.store.files import current, folders, here
 from labapp.store.filters import RowFilter, Steps, steps_condition
@@ -45,8 +46,7 @@ class Run(Probed):
 
     def __init__(self, path: str | Path) -> None:
         self.path = place_of_run(path)
-        self.id = self.path.name
-        self.seen = NEVER
+        self.id, self.seen = self.path.name, NEVER
         self._tables: dict[str, Table] = {}
         self._experiment = self.record.experiment
 
@@ -256,6 +256,8 @@ class Run(Probed):
 
     def __hash__(self) -> int:
         return hash(self.path.absolute())
+
+    _repr_html_ = run_card  # in a notebook
 
     def __repr__(self) -> str:
         return f"Run({os.fspath(self.path)!r})"

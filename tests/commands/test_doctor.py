@@ -9,7 +9,7 @@ from torch import nn
 
 from labapp import palette
 from labapp.commands.cli import main
-from labapp.commands.doctor import harmless, shortened
+from labapp.commands.doctor import harmless
 from labapp.recording import Finding, kernels
 from labapp.recording.places import KINDS
 
@@ -64,7 +64,7 @@ def test_every_kind_has_a_word():
 
 def test_names_that_differ_in_numbers_are_one():
     def named(*names, what="in place"):
-        return shortened(Finding(what, names, ""))
+        return Finding(what, names, "").where
 
     assert named("relu") == "relu"
     assert named("a.0.c", "a.1.c", "b.1.c2") == "a.*.c (2), b.1.c2"

@@ -183,3 +183,14 @@ def test_what_cannot_be_watched_is_one_sentence():
         watch(model, torch.optim.SGD(net().parameters(), 0.1), runs=None)
     watch(model, optimizer, runs=None)
     unwatch(model)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_step_that_had_begun_when_watching_ended_is_not_counted(tmp_path, n):
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watched = watch(model, optimizer, runs=tmp_path, when=every(n))
+    for step in range(6):
+        plain(model, optimizer, step, None)
+    unwatch(model)
+    assert Run(watched.run).progress == (6, 6)

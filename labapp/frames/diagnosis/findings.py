@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from labapp.config import cards
 from labapp.frames.diagnosis.limits import LIMITS, Limit
 
 STRONGEST = 3.0  # decades beyond a limit that count; more of them say no more
@@ -89,6 +90,15 @@ class Diagnosis:
     about: tuple[str, ...]
     findings: tuple[Symptom, ...]
     looks: tuple[Examined, ...]
+
+    def _repr_html_(self) -> str:
+        from labapp.frames.diagnosis.telling import verdict  # which tells this record to others
+
+        rows = [(rank, found.title, found.words) for rank, found in enumerate(self.findings, start=1)]
+        parts = [cards.note(" ".join(self.about)), cards.note(verdict(self))]
+        return cards.card(
+            self.net, [*parts, *([cards.grid(["", "finding", "evidence"], rows)] if rows else [])], "diagnosis"
+        )
 
 
 def decades(value: float, limit: float) -> float:
