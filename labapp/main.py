@@ -36,6 +36,7 @@ page = st.navigation(
             st.Page("app/views/feature_reuse.py", title="Feature reuse", icon=":material/change_history:"),
             st.Page("app/views/representation.py", title="Representation", icon=":material/grid_on:"),
             st.Page("app/views/architecture.py", title="Architecture", icon=":material/account_tree:"),
+            st.Page("app/views/others.py", title="Other diagnostics", icon=":material/extension:"),
         ],
         "Papers": [st.Page("app/views/claims.py", title="Claims", icon=":material/fact_check:")],
         "Help": [st.Page("app/views/method.py", title="Method", icon=":material/functions:")],

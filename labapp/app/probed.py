@@ -21,7 +21,7 @@ from labapp.app.live import PACE
 from labapp.app.missing import start
 from labapp.app.tables import token
 from labapp.config import FOREIGN, READING, LabError, is_read_only, is_trusted, listed, module_of
-from labapp.probes.catalogue import CATALOGUE, is_cheap, why_not
+from labapp.probes.catalogue import CATALOGUE, is_cheap, spec_of, why_not
 from labapp.store import Run
 
 _LINE = re.compile(r"\[(\d+)/(\d+)\] (.*?)(?: at step (\d+))?:")
@@ -112,7 +112,7 @@ def unmeasured(
     busy = [job for job in mine if job.status == "running"]
     able = [run for run in runs if is_trusted(run.experiment.net)]
     untrusted = [run for run in runs if run not in able]
-    able = [run for run in able if run.checkpoints() or all(CATALOGUE[name].when == "plan" for name in names)]
+    able = [run for run in able if run.checkpoints() or all(spec_of(name).when == "plan" for name in names)]
     cheap = able and all(is_cheap(name, run.experiment) for run in able for name in applying(run, names))
     if cheap and not mine and not is_read_only() and not st.session_state.get(f"tried-{'-'.join(names)}"):
         st.session_state[f"tried-{'-'.join(names)}"] = True  # once, should it be refused
@@ -135,7 +135,7 @@ def unmeasured(
             )
         return
     with st.container(horizontal=not primary, vertical_alignment="center"):
-        titles = listed(f"*{CATALOGUE[name].title.lower()}*" for name in names)
+        titles = listed(f"*{spec_of(name).title.lower()}*" for name in names)
         whose = listed(frames.names(able))
         st.markdown(
             f"A training records its layers; {titles} {'is' if len(names) == 1 else 'are'} measured afterwards, on "

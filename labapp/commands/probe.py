@@ -1,7 +1,8 @@
 """How is a run probed from the command line?
 
     labapp probe RUN                                      # everything that applies to its net
-    labapp probe RUN --quantities lesions --checkpoints last
+    labapp probe RUN lesions --checkpoints last
+    labapp probe --list                                   # what there is to measure, of other packages too
     labapp probe RUN --against OTHER                      # which layers of two runs resemble each other?
 
 On a terminal a bar shows how far it is; in a log each table is a line.
@@ -15,21 +16,29 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.table import Table
 from tyro.conf import Positional, arg
 
 from labapp.commands.options import Root, Trust
 from labapp.commands.progress import Words, console
 from labapp.config import LabError, permissions, require_trust
-from labapp.probes.catalogue import CATALOGUE, WHEN, chosen
+from labapp.probes.catalogue import CATALOGUE, WHEN, chosen, every, others, spec_of
 from labapp.store import Run, find_run
 
 if TYPE_CHECKING:
     from labapp.probes.measure import Outcome, Task
 
-RunsOption = Annotated[tuple[str, ...], arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name")]
+RunsOption = Annotated[
+    tuple[str, ...],
+    arg(help_behavior_hint="", metavar="RUN", help="runs by id, folder or name; quantities may stand behind the first"),
+]
 QuantitiesOption = Annotated[
     tuple[str, ...],
-    arg(help_behavior_hint="", metavar="NAME", help=f"{', '.join(CATALOGUE)} (default: all that apply to the net)"),
+    arg(
+        help_behavior_hint="",
+        metavar="NAME",
+        help=f"{', '.join(CATALOGUE)} and those of --list (default: all that apply to the net)",
+    ),
 ]
 CheckpointsOption = Annotated[
     tuple[str, ...],
@@ -58,6 +67,9 @@ AgainstStepOption = Annotated[
 
 CheapOption = Annotated[bool, arg(help="only what asks for weights alone and is not there yet, at every checkpoint")]
 MissingOption = Annotated[bool, arg(help="only what is not there yet")]
+ListOption = Annotated[
+    bool, arg(name="list", help="say what there is to measure, also by packages that are installed beside the lab")
+]
 
 
 def probe(
@@ -69,6 +81,7 @@ def probe(
     against_checkpoint: AgainstStepOption = None,
     cheap: CheapOption = False,
     missing: MissingOption = False,
+    list_: ListOption = False,
     trust: Trust = (),
     root: Root = "runs",
 ) -> int:
@@ -76,8 +89,11 @@ def probe(
 
     Tables go to the run's folder probes/; those that are there are made anew, unless --missing says otherwise.
     """
+    if list_:
+        return _list()
     if not runs:
         raise LabError("which run? `labapp runs list` shows them, `labapp probe RUN` measures one")
+    runs, quantities = _told_apart(runs, quantities, root)
     if against_checkpoint is not None and against is None:
         raise LabError("--against-checkpoint belongs to another run; name it with --against RUN")
     if against is not None and set(quantities) - {"similarity"}:
@@ -124,6 +140,35 @@ def probe(
                 display.end(outcome)
             measured = display.close() or measured or ((cheap or missing) and not display.total)
     return 0 if measured else 2
+
+
+def _told_apart(words: Sequence[str], quantities: Sequence[str], root: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Runs and quantities, of words of which the first is a run: `labapp probe RUN lesions`."""
+    runs, named = list(words[:1]), list(quantities)
+    for word in words[1:]:
+        is_one = word in CATALOGUE or word in others().offered
+        (named if is_one and not _is_run(word, root) else runs).append(word)
+    return tuple(runs), tuple(named)
+
+
+def _is_run(word: str, root: str) -> bool:
+    try:
+        return bool(find_run(word, root))
+    except LabError:
+        return False
+
+
+def _list() -> int:
+    """Print what there is to measure, and what is wrong with packages that offer more."""
+    screen = console()
+    table = Table("quantity", "question", "measured at", "images", "of")
+    for name, spec in every().items():
+        images = str(spec.images) if spec.images else ""
+        table.add_row(name, spec.question, WHEN[spec.when], images, spec.package or "labapp")
+    screen.print(table)
+    for problem in others().problems:
+        screen.print(problem)
+    return 0
 
 
 def _checkpoints(words: Sequence[str]) -> str | list[int]:
@@ -185,7 +230,7 @@ class ProbeProgress:
         return self.tables > 0
 
     def _called(self, task: Task) -> str:
-        if CATALOGUE[task.quantity].when == "plan":
+        if spec_of(task.quantity).when == "plan":
             return task.name
         return f"{task.name} at step {task.step}"
 

@@ -48,7 +48,7 @@ def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd
         in_channels: Channels of an image.
 
     Raises:
-        LabError: If the net does not take such an image, or hooks do not fire in it.
+        LabError: If the net does not take such an image, has no layers, or hooks do not fire in it.
 
     Method:
         Meaning: What each layer holds (parameters), computes (multiply-adds), makes (shape) and sees (receptive field).
@@ -73,7 +73,10 @@ def architecture(net: nn.Module, image_size: int, *, in_channels: int = 3) -> pd
                 hooks.after(module, partial(watch.leave, path), always=True)
             with Products(net, watch.multiplied):
                 _run(net, given)
-    return pd.DataFrame(watch.rows + _others(net, spots, watch))
+    rows = watch.rows + _others(net, spots, watch)
+    if not rows:
+        raise LabError(f"no layer of this {type(net).__name__} runs, so there is none to list")
+    return pd.DataFrame(rows)
 
 
 class _Watch:

@@ -105,6 +105,8 @@ def feature_reuse(
         given = require_labelled(images, labels)
         return block_ablation(model, *given, batch_size=batch_size)
     found = multi_source_layers(chain)
+    if not found:
+        raise LabError("no layer of this net has weights that belong to one source each, so there is no cell to fill")
     if weighting == "weights":
         importance = [column.weight.detach().abs() for column in found]
     elif weighting == "bn-folded":

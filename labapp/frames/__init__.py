@@ -21,6 +21,7 @@ from labapp.frames.channels import dead_spans, judged_steps, longest, read_dead_
 from labapp.frames.checkpoints import (
     NC,
     along_line,
+    at_checkpoint,
     collapse,
     lesions,
     paths,
@@ -47,6 +48,7 @@ from labapp.frames.library import differing, folded, library
 from labapp.frames.magnitudes import layers_with, magnitudes, spread
 from labapp.frames.maps import map_scores
 from labapp.frames.naming import called, usual_of
+from labapp.frames.others import by_place, is_placed, numbers_of, other_names
 from labapp.frames.published import beside, published, published_words, record
 from labapp.frames.representation import BY_DEPTH, across_depth, ends, pair_similarity, pairs, self_similarity
 from labapp.frames.reuse import (
@@ -105,10 +107,12 @@ __all__ = [
     "across_depth",
     "along_line",
     "architecture",
+    "at_checkpoint",
     "at_step",
     "averaged",
     "beside",
     "besides",
+    "by_place",
     "called",
     "callings",
     "collapse",
@@ -131,6 +135,7 @@ __all__ = [
     "gradient_ratio",
     "gradient_slope",
     "healthy_band",
+    "is_placed",
     "judged_steps",
     "layer_panels",
     "layer_table",
@@ -148,9 +153,11 @@ __all__ = [
     "moments",
     "names",
     "near",
+    "numbers_of",
     "observations",
     "of_layers_that_have",
     "of_planes",
+    "other_names",
     "over_seeds",
     "overview",
     "pair_similarity",

@@ -6,21 +6,23 @@ and the others go on.
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import inspect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from labapp.config import FOREIGN, LabError
+from labapp.config import FOREIGN, LabError, first_line
 from labapp.diagnostics.measuring.batch_statistics import calibrated
+from labapp.diagnostics.measuring.undisturbed import undisturbed
 from labapp.probes import representation
-from labapp.probes.catalogue import CATALOGUE, IMAGES, against_name
+from labapp.probes.catalogue import IMAGES, against_name, spec_of
 from labapp.probes.given import CALIBRATION, SEED, Given, ProbeImages, probe_images, require_same_images
 from labapp.probes.subjects import as_stored
 from labapp.probes.tasks import Task, cheap_tasks, missing, steps_of, tasks
@@ -36,6 +38,7 @@ __all__ = [
     "missing",
     "offered",
     "steps_of",
+    "table_of",
     "tasks",
 ]
 
@@ -73,8 +76,8 @@ def measure(
     test = _test_images(run, images)
     for task in todo:
         begin(task)
-        make = functools.partial(_table, function_of(task.quantity))
-        yield _one(run, task, test.first(CATALOGUE[task.quantity].images or 1), test, tell, make)
+        make = functools.partial(_registered, task.quantity)
+        yield _one(run, task, test.first(spec_of(task.quantity).images or 1), test, tell, make)
 
 
 def against(
@@ -118,9 +121,24 @@ def against(
 
 
 def function_of(name: str) -> Callable[..., pd.DataFrame]:
-    """The function that makes a table of the catalogue."""
-    module = importlib.import_module(f"labapp.{CATALOGUE[name].module or f'diagnostics.{name}'}")
-    found: Callable[..., pd.DataFrame] = getattr(module, name)
+    """The function that makes a table: one of the lab, or of a package, which is imported here and not before.
+
+    Raises:
+        LabError: If the name is not known, or the package cannot be imported.
+    """
+    spec = spec_of(name)
+    if not spec.package:
+        return _named(f"labapp.{spec.module or f'diagnostics.{name}'}", name)
+    try:
+        return _named(spec.module, name)
+    except Exception as error:  # whatever somebody's module does while it is imported
+        raise LabError(
+            f"{spec.package}, which offers '{name}', cannot be imported ({type(error).__name__}: {first_line(error)})"
+        ) from error
+
+
+def _named(module: str, name: str) -> Callable[..., pd.DataFrame]:
+    found: Callable[..., pd.DataFrame] = getattr(importlib.import_module(module), name)
     return found
 
 
@@ -138,7 +156,22 @@ def offered(given: Given) -> dict[str, Any]:
     }
 
 
-def _table(function: Callable[..., pd.DataFrame], given: Given) -> pd.DataFrame:
+def _registered(name: str, given: Given) -> pd.DataFrame:
+    """The table of a registered diagnostic; one of another package has copies, so that what it changes is its own."""
+    function, spec = function_of(name), spec_of(name)
+    if not spec.package:
+        return table_of(function, given)
+    net, batch = copy.deepcopy(given.net), given.test
+    with undisturbed(net):
+        own = ProbeImages(batch.images.clone(), batch.labels.clone())
+        table = table_of(function, replace(given, net=net, test=own))
+    if not isinstance(table, pd.DataFrame):
+        raise LabError(f"'{name}' of {spec.package} returns {type(table).__name__}, not a pandas.DataFrame")
+    return table
+
+
+def table_of(function: Callable[..., pd.DataFrame], given: Given) -> pd.DataFrame:
+    """What a function makes of what it asks for by the names of its parameters."""
     asked = inspect.signature(function).parameters
     return function(**{name: value for name, value in offered(given).items() if name in asked})
 
@@ -164,10 +197,10 @@ def _one(
 ) -> Outcome:
     began = time.perf_counter()
     remarks: list[str] = []
-    rows, reason = 0, ""
+    rows, reason, spec = 0, "", spec_of(task.quantity)
     try:
         subject = as_stored(run, task.checkpoint)
-        seen = CATALOGUE[task.quantity].images > 0 and not task.cheap
+        seen = spec.images > 0 and not task.cheap
         settled = calibrated(subject.net, every.first(CALIBRATION).images) if seen else nullcontext("")
         with settled as batch_norm:
             given = Given(
@@ -189,8 +222,9 @@ def _one(
         rows = len(table)
     except LabError as error:
         reason = str(error)
-    except Exception as error:  # whatever a net of another maker does; the other quantities go on
-        if run.experiment.family != FOREIGN:
+    except Exception as error:  # whatever a net or a diagnostic of another maker does; the other quantities go on
+        if run.experiment.family != FOREIGN and not spec.package:
             raise
-        reason = f"this net could not be measured ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})"
+        whose = f", by {spec.package}" if spec.package else ""
+        reason = f"this net could not be measured{whose} ({type(error).__name__}: {first_line(error)})"
     return Outcome(task, rows, time.perf_counter() - began, reason, remarks)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labapp.config import LabError, listed
-from labapp.probes.catalogue import CATALOGUE, CHEAP, PLAN, chosen, is_cheap, why_not
+from labapp.probes.catalogue import CHEAP, PLAN, chosen, is_cheap, spec_of, why_not
 from labapp.store import Run
 
 
@@ -52,7 +52,7 @@ def tasks(run: Run, names: Sequence[str] = (), checkpoints: str | Sequence[int] 
         if why:
             reasons.append(f"{name}: {why}")
             continue
-        when = CATALOGUE[name].when
+        when = spec_of(name).when
         if when == "plan":
             found.append(Task(name, PLAN, there[-1], name))
             continue
@@ -71,7 +71,7 @@ def cheap_tasks(run: Run, names: Sequence[str] = ()) -> list[Task]:
     found = []
     for name in chosen(names):
         if is_cheap(name, run.experiment):
-            plan = CATALOGUE[name].when == "plan"
+            plan = spec_of(name).when == "plan"
             lacking = [step for step in ([PLAN] if plan else there) if step not in kept.get(name, ())]
             found += [Task(name, step, there[-1] if plan else step, name, cheap=True) for step in lacking]
     return found
@@ -84,7 +84,7 @@ def missing(run: Run, todo: Sequence[Task]) -> list[Task]:
     def there(task: Task) -> bool:
         if task.step not in kept.get(task.name, ()):
             return False
-        if task.cheap or CATALOGUE[task.quantity].when == "plan" or not is_cheap(task.quantity, run.experiment):
+        if task.cheap or spec_of(task.quantity).when == "plan" or not is_cheap(task.quantity, run.experiment):
             return True
         table = run.probe(task.name, task.step)
         return "weighting" not in table or not set(table["weighting"]) <= set(CHEAP)

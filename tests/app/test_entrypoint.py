@@ -39,7 +39,7 @@ def test_the_app_never_imports_torch(archive):
 
 def test_pages_about_probes_never_import_torch(probed):
     *_, modules = heavy_modules(
-        probed, ("signals", "compare", "method", "feature_reuse", "representation", "architecture")
+        probed, ("signals", "compare", "method", "feature_reuse", "representation", "architecture", "others")
     )
     assert modules == "[]"
 

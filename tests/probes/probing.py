@@ -8,7 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from labapp.commands.cli import main
 from labapp.probes import gradients, measure
+from labapp.probes.contract import PARTS
 
+METHOD = "A number.\n\nMethod:\n" + "".join(f"    {part}: Words about it.\n" for part in PARTS)
 NETS = ("plain", "residual", "original", "dense", "vgg")
 
 

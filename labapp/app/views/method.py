@@ -7,6 +7,7 @@ import streamlit as st
 from labapp import palette
 from labapp.config import listed, nearest
 from labapp.frames.method import Card, cards, find
+from labapp.probes.catalogue import others
 
 ADDRESS = "quantity"  # in the page's address, the card that is shown alone
 PARTS = (("source", "Source"), ("batch_norm", "Batch norm"), ("sampling", "Sampling"), ("fails", "Where it fails"))
@@ -70,6 +71,8 @@ def page() -> None:
         if asked and not one:
             names = [name for card in cards().values() for name in card.names]
             st.warning(palette.sentence(f"There is no card of '{asked[:60]}'{nearest(asked, names)}; below are all."))
+    for problem in others().problems:
+        st.warning(palette.sentence(problem), icon=":material/extension_off:")
     group = ""
     for card in shown:
         if card.group != group:
@@ -111,6 +114,8 @@ def _lines(card: Card) -> list[tuple[str, str]]:
         lines.insert(-1, ("Several processes", card.processes))
     if card.page:
         lines.append(("Shown", f"On the page {card.page}."))
+    if card.package:
+        lines.append(("Package", f"{card.package}, which is installed beside the lab."))
     columns = ", ".join(f"`{name}`" for name in card.names)
     return [*lines, ("Called", f"{columns}; `?{ADDRESS}={card.name}` is its address here.")]
 

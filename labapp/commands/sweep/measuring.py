@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from labapp.config import LabError
 from labapp.config.sweeps import Planned, ProbeWish
-from labapp.probes.catalogue import CATALOGUE, against_name, chosen, why_not
+from labapp.probes.catalogue import against_name, chosen, spec_of, why_not
 from labapp.probes.tasks import missing, steps_of, tasks
 from labapp.store import Run
 
@@ -64,4 +64,4 @@ def _is_compared(run: Run, other: Run, wish: ProbeWish) -> bool:
 
 def titles(wishes: Sequence[ProbeWish]) -> str:
     """What is measured, in words."""
-    return ", ".join(CATALOGUE[wish.quantity].title for wish in wishes)
+    return ", ".join(spec_of(wish.quantity).title for wish in wishes)

@@ -47,10 +47,11 @@ def _what(given: object) -> str:
     return f"{given.dtype} {tuple(given.shape)}" if isinstance(given, Tensor) else f"a {type(given).__name__}"
 
 
-def require_classes(scores: Tensor, labels: Tensor) -> None:
+def require_classes(scores: object, labels: Tensor) -> None:
     """Refuse labels that the net has no score for."""
-    if scores.ndim != 2:
-        raise LabError(f"the net returns {tuple(scores.shape)}, not class scores (N, classes)")
+    if not isinstance(scores, Tensor) or scores.ndim != 2:
+        what = tuple(scores.shape) if isinstance(scores, Tensor) else _what(scores)
+        raise LabError(f"the net returns {what}, not class scores (N, classes)")
     if int(labels.min()) < 0 or int(labels.max()) >= scores.shape[1]:
         raise LabError(
             f"the net has {scores.shape[1]} classes, but the labels run from {labels.min()} to {labels.max()}"

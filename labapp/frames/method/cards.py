@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from labapp.frames.method.docstrings import blocks, docstring
-from labapp.probes.catalogue import CATALOGUE, WHEN
+from labapp.probes.catalogue import CATALOGUE, WHEN, ProbeSpec, others
 
 PARTS = {  # of a card, and what a docstring calls them
     "meaning": "Meaning",
@@ -18,6 +18,7 @@ PARTS = {  # of a card, and what a docstring calls them
     "fails": "Fails",
 }
 RECORDED, MADE, PROBED, EXPLAINED = "Recorded while it trains", "Made of it", "Measured on checkpoints", "Of maps"
+OTHERS = "Of other packages"
 RECORD = "labapp train --record every"
 _ROOMS = {  # module: the group of the quantities that its docstring tells of, by their names
     "recording.quantities": RECORDED,
@@ -70,6 +71,7 @@ class Card(NamedTuple):
         command: That measures it.
         measured: Of a probe, at which checkpoints and from how many images; "" for others.
         page: Of the app, which shows it; "" where no list says.
+        package: That brings it, and its version; "" of the lab's own.
         processes: Of what is recorded, whether it is reduced over the processes of a training or local to one of them.
     """
 
@@ -88,11 +90,23 @@ class Card(NamedTuple):
     measured: str = ""
     page: str = ""
     processes: str = ""
+    package: str = ""
+
+
+def cards() -> dict[str, Card]:
+    """All cards by their names, in the order of the page; those of other packages at its end."""
+    silent = dict.fromkeys(PARTS.values(), "Its package does not say.")
+    found = [
+        _probed(spec, OTHERS, silent | blocks(spec.docstring).get("Method", {}))
+        for name, spec in others().specs.items()
+        if name not in _own()
+    ]
+    return _own() | {card.name: card for card in found}
 
 
 @lru_cache(maxsize=1)
-def cards() -> dict[str, Card]:
-    """All cards by their names, in the order of the page."""
+def _own() -> dict[str, Card]:
+    """Those of the lab itself."""
     found = [
         _card(tuple(heading.split(", ")), group, parts)
         for module, group in _ROOMS.items()
@@ -102,18 +116,30 @@ def cards() -> dict[str, Card]:
         found.append(_card((name,), group, _method(module, function), _question(module, function)))
     for name, spec in CATALOGUE.items():
         module, function = _PROBES.get(name, (f"diagnostics.{name}", name))
-        card = _card((name,), PROBED, _method(module, function), spec.question)
-        measured = f"At {WHEN[spec.when]}" if spec.when != "plan" else "Of the architecture alone"
-        measured += f", on at most {spec.images} images" if spec.images else ""
-        command = f"labapp probe RUN --quantities {name}"
-        found.append(card._replace(title=spec.title, command=command, measured=measured, page=spec.page))
+        found.append(_probed(spec, PROBED, _method(module, function)))
     order = [RECORDED, MADE, PROBED, EXPLAINED]
     return {card.name: card for card in sorted(found, key=lambda card: order.index(card.group))}
 
 
+def _probed(spec: ProbeSpec, group: str, parts: dict[str, str]) -> Card:
+    """The card of what is measured on checkpoints."""
+    measured = f"At {WHEN[spec.when]}" if spec.when != "plan" else "Of the architecture alone"
+    return _card((spec.name,), group, parts, spec.question)._replace(
+        title=spec.title,
+        command=f"labapp probe RUN --quantities {spec.name}",
+        measured=measured + (f", on at most {spec.images} images" if spec.images else ""),
+        page=spec.page,
+        package=spec.package,
+    )
+
+
 def find(name: str) -> Card | None:
     """The card that tells of a quantity, by any of its names."""
-    return next((card for card in cards().values() if name in card.names), None)
+    for there in (_own, cards):  # packages are looked for where none of the lab's own has the name
+        found = next((card for card in there().values() if name in card.names), None)
+        if found:
+            return found
+    return None
 
 
 def _method(module: str, function: str) -> dict[str, str]:
