@@ -13,7 +13,7 @@ from labapp.commands.cli import COMMANDS
 from labapp.frames.method import cards
 from tests.docs.pages import PROJECT
 
-ROOMS = ("recording", "callbacks", "store", "nets", "frames", "figures", "charts", "claims", "config")
+ROOMS = ("recording", "callbacks", "store", "exports", "nets", "frames", "figures", "charts", "claims", "config")
 LOADED = re.compile(r"<(?:script|img|iframe|source|audio|video|link)\b[^>]*?\b(?:src|href)=\"([^\"]*)\"[^>]*>")
 IN_STYLES = re.compile(r"(?:url\(|@import\s+)['\"]?([^'\")\s;]+)")
 

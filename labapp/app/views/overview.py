@@ -59,7 +59,7 @@ def answer(table: pd.DataFrame) -> str:
     sentences += open_ends[:UNFINISHED]
     if more := len(open_ends) - UNFINISHED if len(open_ends) > UNFINISHED else 0:
         sentences.append(f"{more} other {'run has' if more == 1 else 'runs have'} not finished either.")
-    return " ".join(sentences) or "None of the chosen runs has been tested yet."
+    return " ".join(sentences) or "None of the chosen runs has a test accuracy yet."
 
 
 def _standing(row: Any) -> str:

@@ -100,7 +100,7 @@ ONE_SEED = " With one seed each, chance cannot be told from the nets."
             [("a", 20, np.nan, "running", 12)] * 4,
             "a is at step 12 of 300. a is at step 12 of 300. 2 other runs have not finished either.",
         ),
-        ([("plain-20", 20, np.nan)], "None of the chosen runs has been tested yet."),
+        ([("plain-20", 20, np.nan)], "None of the chosen runs has a test accuracy yet."),
     ],
 )  # fmt: skip
 def test_did_they_train(rows, sentence):

@@ -47,7 +47,7 @@ def test_ten_lines_around_a_torchvision_model_are_a_run_in_the_app(tmp_path, mon
     torch.manual_seed(0)
     exec(TEN_LINES, {"torch": torch, "torchvision": torchvision, "loader": loader()})
     words = {
-        "overview": "None of the chosen runs has been tested yet.",
+        "overview": "None of the chosen runs has a test accuracy yet.",
         "gradient_flow": "At step 0",
         "signals": "At step ",
     }
