@@ -178,7 +178,7 @@ def _iou(ax: Axes, table: pd.DataFrame, styles: pd.DataFrame) -> None:
         below = words if net == BASE else f"{words}; {in_words(over_base(table, net))}"
         for text, up, muted in ((about, 0.36, False), (below, 0.62, True)):
             ax.annotate(
-                text, (0, at + up), xycoords=("axes fraction", "data"), fontsize=5.8,
+                text, (0.015, at + up), xycoords=("axes fraction", "data"), fontsize=5.8,
                 color=palette.MUTED if muted else "black", va="center", path_effects=HALO,
             )  # fmt: skip
     constant = 100 * rows["constant"].mean()
