@@ -14,18 +14,21 @@ help: ## say what can be made
 	@echo
 	@echo "settings:   PORT=$(PORT)  RUNS=$(RUNS)  OUT=$(OUT)  PYTHON=$(PYTHON)"
 
-# A stamp each for what the lab needs and what development needs: nothing is installed twice.
-$(VENV)/.lab: pyproject.toml
+# A stamp each for what the lab needs and what development needs, which holds the lab: nothing is installed twice.
+define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "labapp needs Python 3.11 or later; give one with PYTHON=…"; exit 2; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	@echo "installing what labapp needs into $(VENV) (torch is large) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lab]'
+	@echo "installing what $(1) needs into $(VENV) (torch is large) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
+endef
+
+$(VENV)/.lab: pyproject.toml
+	$(call install,labapp,lab)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.lab
-	@echo "installing what development needs …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+$(VENV)/.dev: pyproject.toml
+	$(call install,development,dev)
+	@touch $@ $(VENV)/.lab
 
 app: $(VENV)/.lab ## set up and open the lab; where there are no runs yet, record the starter comparison behind it
 	@$(BIN)/python -m labapp app --root $(RUNS) --port $(PORT) --starter
