@@ -41,7 +41,8 @@ def agreed(path: Path, change: Callable[[], Result]) -> Result:
     """Change a run's labels and send them: of two who do so at once, the second changes what the first has left.
 
     Raises:
-        LabError: They could not be sent; then they are here as they were.
+        LabError: They could not be sent; then they are here as they were, unless only the copy in the run's folder
+            failed there: the archive goes by the mark.
     """
     mirror = mirror_of(path)
     name, mark = path.parent.name, f"{MARKS}/{path.parent.name}/{path.name}"
