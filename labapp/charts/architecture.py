@@ -8,9 +8,10 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import cells, layered, marked
+from labapp.charts.beyond import cells, marked
 from labapp.charts.colours import colour_scale
-from labapp.charts.encodings import NUMBER, Chart, of_run, ticks_along
+from labapp.charts.encodings import NUMBER, Chart, given, of_run, ticks_along
+from labapp.charts.layers import layered
 
 BAR = 34  # pixels of height of a net's bar
 NAMED = 0.07  # share from which a piece of a bar carries its name
@@ -52,14 +53,14 @@ def parts_chart(parts: pd.DataFrame) -> Chart:
     )
     pieces = base.mark_bar(height={"band": 0.72}, stroke=palette.MUTED, strokeWidth=0.7).encode(
         x=x,
-        x2="high:Q",
+        x2=alt.X2("high:Q"),
         color=alt.Color("colour:N", scale=None, legend=None),
         opacity=alt.Opacity("strength:Q", scale=None, legend=None),
     )
-    words = alt.Chart(shown[shown["share"] >= NAMED]).encode(x="middle:Q", y=y, text="part:N")
+    words = alt.Chart(shown[shown["share"] >= NAMED]).encode(x=alt.X("middle:Q"), y=y, text=alt.Text("part:N"))
     halo = words.mark_text(fontSize=11, stroke="#FFFFFF", strokeWidth=3, strokeOpacity=0.75)  # for either page
     names = words.mark_text(fontSize=11, color="#1F1F1F")
-    return alt.layer(pieces, halo, names).properties(height=46 + BAR * len(called), width="container")
+    return layered([pieces, halo, names], height=46 + BAR * len(called))
 
 
 def growth_chart(growth: pd.DataFrame, family: str = "dense", height: int = 230) -> Chart:
@@ -93,7 +94,7 @@ def growth_chart(growth: pd.DataFrame, family: str = "dense", height: int = 230)
         ),
         tooltip=tooltip,
     )
-    return alt.layer(line, points).properties(height=height, width="container")
+    return layered([line, points], height=height)
 
 
 def pyramid_chart(levels: pd.DataFrame) -> Chart:
@@ -119,9 +120,7 @@ def pyramid_chart(levels: pd.DataFrame) -> Chart:
     base = alt.Chart(levels).encode(**sides, tooltip=[*place, *norms])
     squares = base.mark_rect().encode(color=alt.Color("gradient_norm:Q", scale=scale, legend=None))
     # the sequential colours are dark at their low end, on either page
-    ink = alt.when(alt.datum.gradient_norm > 0.6 * largest).then(alt.value("#1F1F1F")).otherwise(alt.value("#FFFFFF"))
+    ink = given(alt.ColorValue, alt.datum.gradient_norm > 0.6 * largest, "#1F1F1F", "#FFFFFF")
     words = base.mark_text(fontSize=13).encode(text=alt.Text("gradient_norm:Q", format=".2~g"), color=ink)
     beyond = cells(bad, sides, [*place, alt.Tooltip("mark:N", title="gradient norm")])
-    return layered([squares, words], beyond, "color", "stroke", height=60 + 38 * len(order)).properties(
-        width="container"
-    )
+    return layered([squares, words], beyond, "color", "stroke", height=60 + 38 * len(order))

@@ -14,10 +14,8 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.encodings import Chart
 
 EDGE = 9  # pixels from the edge of the plot
-LEGEND = 34  # pixels of height of the legend of marks, so that the plot keeps its own
 NO_VALUE = "no value"
 
 
@@ -51,7 +49,7 @@ def marks(
     for top in (True, False):
         names = [name for name, mark in palette.MARKS.items() if mark.top is top and (bad["mark"] == name).any()]
         if names:
-            place = alt.value(EDGE) if top else alt.value(alt.expr(f"height - {EDGE}"))
+            place = alt.YValue(EDGE) if top else alt.YValue(alt.expr(f"height - {EDGE}"))
             found.append(
                 alt.Chart(bad[bad["mark"].isin(names)])
                 .mark_point(filled=True, size=70, opacity=1, clip=clip)
@@ -101,35 +99,3 @@ def cells(bad: pd.DataFrame, sides: dict[str, Any], tooltip: Sequence[alt.Toolti
     fill = alt.Color("mark:N", scale=scale, legend=legend, sort=None)
     stroke = alt.Stroke("mark:N", scale=scale, legend=legend, sort=None)
     return [alt.Chart(bad).mark_rect(**mark).encode(**sides, color=fill, stroke=stroke, tooltip=list(tooltip))]
-
-
-def layered(layers: Sequence[Any], extra: Sequence[alt.Chart], *apart: str, height: int) -> Chart:
-    """The layers with those of this file on top, whose scales of shapes, or of colours, are their own.
-
-    Args:
-        layers: Of the chart.
-        extra: From `marks` or `cells`.
-        *apart: Which channels have scales of their own where there are any: shape, or color and stroke.
-        height: In pixels, to which a legend of marks adds its own.
-    """
-    chart = alt.layer(*_agreeing([*layers, *extra])).properties(height=height + LEGEND * bool(extra))
-    own: dict[str, Any] = dict.fromkeys(apart, "independent")
-    return chart.resolve_scale(**own) if extra else chart
-
-
-def _agreeing(layers: Sequence[Any]) -> list[Any]:
-    """The layers, all with the legend of the runs that one of them has: Vega hides a legend that any layer forbids."""
-    for name in ("color", "strokeDash"):
-        found = [(layer, channel) for layer in layers if (channel := _of_runs(layer, name)) is not None]
-        legend = next((channel["legend"] for _, channel in found if channel["legend"] is not None), None)
-        for layer, channel in found if legend is not None else []:
-            layer.encoding[name] = channel.copy(deep=True)
-            layer.encoding[name]["legend"] = legend
-    return list(layers)
-
-
-def _of_runs(layer: Any, name: str) -> Any:
-    """A channel of a layer that stands for the run; None where it has none."""
-    encoding: Any = getattr(layer, "encoding", alt.Undefined)
-    channel = alt.Undefined if encoding is alt.Undefined else encoding[name]
-    return channel if isinstance(channel, alt.Color | alt.StrokeDash) and channel["shorthand"] == "run:N" else None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.encodings import Chart, log_axis
+from labapp.charts.layers import layered
 
 HEIGHT = 130  # pixels of one number's chart, with its axis
 
@@ -40,7 +41,7 @@ def claim_chart(rows: pd.DataFrame, title: str, threshold: float, above: bool, c
     x = along("value")
     low, high = options["scale"]["domain"]
     wanted = pd.DataFrame({"from": [threshold if above else low], "to": [high if above else threshold]})
-    side = alt.Chart(wanted).mark_rect(color=colour, opacity=0.14).encode(x=along("from"), x2="to:Q")
+    side = alt.Chart(wanted).mark_rect(color=colour, opacity=0.14).encode(x=along("from"), x2=alt.X2("to:Q"))
     rule = alt.Chart(pd.DataFrame({"value": [threshold]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(x=x)
     told = [
         alt.Tooltip("seed:O"),
@@ -54,7 +55,9 @@ def claim_chart(rows: pd.DataFrame, title: str, threshold: float, above: bool, c
     if rows["low"].notna().any():
         ends = {"left": rows["low"].clip(lower=low), "right": rows["high"].clip(upper=high)}  # inside what is shown
         first = alt.Chart(rows.assign(**ends).head(1)).encode(tooltip=told[2:])
-        layers.append(first.mark_rule(color=colour, strokeWidth=4, opacity=0.5).encode(x=along("left"), x2="right:Q"))
+        layers.append(
+            first.mark_rule(color=colour, strokeWidth=4, opacity=0.5).encode(x=along("left"), x2=alt.X2("right:Q"))
+        )
         layers.append(first.mark_tick(color=colour, thickness=3, size=22).encode(x=along("mean")))
     layers.append(base.mark_point(filled=True, size=55, color=colour, opacity=0.9).encode(x=x))
-    return alt.layer(*layers).properties(height=HEIGHT, width="container")
+    return layered(layers, height=HEIGHT)

@@ -68,5 +68,5 @@ def colour_bar(domain: Domain, axis: alt.X, scale: alt.Scale, height: int, power
     edges = np.linspace(*domain, 101)
     ends = 10**edges if powers else edges
     table = pd.DataFrame({"low": ends[:-1], "high": ends[1:], "value": (edges[:-1] + edges[1:]) / 2})
-    sides = {"x": axis, "x2": "high:Q", "y": alt.value(0), "y2": alt.value(alt.expr("height"))}
+    sides = {"x": axis, "x2": alt.X2("high:Q"), "y": alt.YValue(0), "y2": alt.Y2Value(alt.expr("height"))}
     return tiles(table, sides, "value", scale).properties(height=height, width="container")

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import layered, marked, marks
+from labapp.charts.beyond import marked, marks
 from labapp.charts.encodings import MARGIN, NUMBER, Chart, log_axis, log_span, noted, positive, steps_axis
+from labapp.charts.layers import layered
 
 FAR = 10.0  # an interval that reaches further than this beyond all ratios is cut at the edge of the plot
 BETWEEN = 0.16  # opacity of an interval
@@ -47,18 +48,18 @@ def ratio_chart(
     )
     base = alt.Chart(drawn).encode(x=x, y=y)
     even = alt.Chart(pd.DataFrame({"value": [0.0 if signed else 1.0]}))
-    layers: list[Any] = [even.mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(y="value:Q")]
+    layers: list[Any] = [even.mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(y=alt.Y("value:Q"))]
     if drawn["low"].notna().any():
         band = base.mark_area(line=False, clip=True, color=colour, opacity=BETWEEN)
-        layers.append(band.encode(y=alt.Y("low:Q", title=title), y2="high:Q"))
+        layers.append(band.encode(y=alt.Y("low:Q", title=title), y2=alt.Y2("high:Q")))
     tooltip = _of_place(about, words, signed, shown)
     layers += [
         base.mark_line(strokeWidth=1.8, color=colour),
         base.mark_point(filled=True, size=26, color=colour, opacity=1),
         base.mark_point(size=140, opacity=0).encode(tooltip=tooltip),  # a small point is hard to hit
     ]
-    beyond = marks(marked(shown, log=not signed), "relative_depth:Q", alt.value(colour), words, tooltip)
-    return layered(layers, beyond, "shape", height=height).properties(width="container")
+    beyond = marks(marked(shown, log=not signed), alt.X("relative_depth:Q"), alt.ColorValue(colour), words, tooltip)
+    return layered(layers, beyond, "shape", height=height)
 
 
 def ratio_span(rows: pd.DataFrame) -> tuple[float, float]:
@@ -143,7 +144,7 @@ def difference_chart(course: pd.DataFrame, colour: str, quantity: str, height: i
     ]
     if shown["low"].notna().any():
         band = base.mark_area(line=False, clip=True, color=colour, opacity=BETWEEN)
-        layers.append(band.encode(y=alt.Y("low:Q", title=title), y2="high:Q"))
+        layers.append(band.encode(y=alt.Y("low:Q", title=title), y2=alt.Y2("high:Q")))
     tooltip = [
         alt.Tooltip("step:Q", title="step"),
         alt.Tooltip("a:Q", title="A", format=NUMBER),
@@ -160,5 +161,5 @@ def difference_chart(course: pd.DataFrame, colour: str, quantity: str, height: i
         base.mark_point(filled=True, size=24, color=colour, opacity=1),
         base.mark_point(size=90, opacity=0).encode(tooltip=tooltip),
     ]
-    beyond = marks(marked(shown), "step:Q", alt.value(colour), title, tooltip)
-    return layered(layers, beyond, "shape", height=height).properties(width="container")
+    beyond = marks(marked(shown), alt.X("step:Q"), alt.ColorValue(colour), title, tooltip)
+    return layered(layers, beyond, "shape", height=height)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import layered, marked, marks
+from labapp.charts.beyond import marked, marks
 from labapp.charts.encodings import (
     INSET,
     MARGIN,
@@ -19,6 +19,7 @@ from labapp.charts.encodings import (
     Chart,
     colour_of,
     dash_of,
+    given,
     log_axis,
     looks,
     noted,
@@ -31,6 +32,7 @@ from labapp.charts.encodings import (
     typed,
     zoom_along,
 )
+from labapp.charts.layers import layered
 
 BESIDE = 0.45  # opacity of what stands beside the quantity, to be compared with it
 MARKED = 60  # points of a line, up to which each has its run's marker
@@ -77,19 +79,21 @@ def curve_chart(
     places: dict[str, Any] = {"values": sorted({float(at) for at in rows[x]})} if checkpoints else {}
     across: Any = alt.X(f"{x}:Q", title=along["title"], scale=along["scale"], axis=ticks_along(6, **places))
     base = alt.Chart(shown.assign(value=fine)).encode(x=across, y=y)
-    colour, strength = colour_of(styles), alt.condition("datum.beside", alt.value(BESIDE), alt.value(1.0))
+    colour, strength = colour_of(styles), given(alt.OpacityValue, "datum.beside", BESIDE, 1.0)
     layers: list[Any] = []
     if even is not None:
         rule = alt.Chart(pd.DataFrame({"value": [even]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3])
-        layers.append(rule.encode(y="value:Q"))
+        layers.append(rule.encode(y=alt.Y("value:Q")))
     if "low" in shown and shown["low"].notna().any():
         shade = base.mark_area(line=False, clip=True).encode(
-            y=alt.Y("low:Q", title=about.unit or about.name), y2="high:Q"
+            y=alt.Y("low:Q", title=about.unit or about.name), y2=alt.Y2("high:Q")
         )
-        layers.append(shade.encode(color=colour, detail="beside:N", opacity=alt.value(0.14)))
+        layers.append(shade.encode(color=colour, detail=alt.Detail("beside:N"), opacity=alt.OpacityValue(0.14)))
     lines = base.mark_line(strokeWidth=1.8, clip=True)
     lines = lines.add_params(zoom_along()) if x == "step" else lines
-    layers.append(lines.encode(color=colour, strokeDash=dash_of(styles), detail="beside:N", opacity=strength))
+    layers.append(
+        lines.encode(color=colour, strokeDash=dash_of(styles), detail=alt.Detail("beside:N"), opacity=strength)
+    )
     if len(shown) <= MARKED * max(1, len(styles)):
         points = base.mark_point(filled=True, size=30, clip=True)
         layers.append(points.encode(color=colour, shape=SHAPE, opacity=strength))
@@ -103,8 +107,10 @@ def curve_chart(
     layers.append(
         base.mark_point(size=120, opacity=0, clip=True).encode(tooltip=[*words, *value])
     )  # a line is hard to hit
-    beyond = marks(marked(shown, log=about.log), f"{x}:Q", colour, about.title, [*words, *noted(shown)], clip=True)
-    return layered(layers, beyond, "shape", height=height).properties(width="container")
+    beyond = marks(
+        marked(shown, log=about.log), alt.X(f"{x}:Q"), colour, about.title, [*words, *noted(shown)], clip=True
+    )
+    return layered(layers, beyond, "shape", height=height)
 
 
 def _along(places: pd.Series, title: str, checkpoints: bool) -> dict[str, Any]:

@@ -150,12 +150,12 @@ def dotted(expected: pd.DataFrame, styles: pd.DataFrame, title: str, focus: alt.
         title: Of the quantity.
         focus: From `focus_on_runs`, where there is one.
     """
-    base = alt.Chart(expected).encode(x="relative_depth:Q", y="value:Q")
+    base = alt.Chart(expected).encode(x=alt.X("relative_depth:Q"), y=alt.Y("value:Q"))
     line = base.mark_line(strokeWidth=4.2, strokeDash=[0, 7], strokeCap="round", clip=True)
     words = [word for word in of_layer(title)[:-1] if word.shorthand != "step:Q"]
-    strength = alt.value(0.6) if focus is None else unless(focus, 0.6)
+    strength = alt.OpacityValue(0.6) if focus is None else unless(focus, 0.6)
     return [
-        line.encode(color=colour_of(styles, focus is not None), detail="run:N", opacity=strength),
+        line.encode(color=colour_of(styles, focus is not None), detail=alt.Detail("run:N"), opacity=strength),
         base.mark_point(size=60, opacity=0, clip=True).encode(
             tooltip=[*words, alt.Tooltip("value:Q", title=f"{title}, by theory", format=NUMBER)]
         ),
@@ -193,7 +193,12 @@ def zoom_along() -> alt.Parameter:
 
 def unless(focus: alt.Parameter, shown: float = 1.0, pale: float = PALE) -> Any:
     """Opacity: full for the runs in focus (all of them when none was clicked), pale for the others."""
-    return alt.when(focus).then(alt.value(shown)).otherwise(alt.value(pale))
+    return given(alt.OpacityValue, focus, shown, pale)
+
+
+def given(channel: Any, condition: Any, value: Any, other: Any) -> Any:
+    """A channel of values, `alt.OpacityValue` for instance: one where a condition holds, and another elsewhere."""
+    return channel(**alt.when(condition).then(alt.value(value)).otherwise(alt.value(other)))
 
 
 def title_of(text: str, below: str) -> alt.Title:

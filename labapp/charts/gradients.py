@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import layered, marked, marks
+from labapp.charts.beyond import marked, marks
 from labapp.charts.encodings import (
     NUMBER,
     SHAPE,
@@ -31,6 +31,7 @@ from labapp.charts.encodings import (
     unless,
     zoom_along,
 )
+from labapp.charts.layers import layered
 
 
 def profile_chart(
@@ -72,13 +73,10 @@ def profile_chart(
     if theory is not None and len(theory):
         layers = [*dotted(theory, styles, title, focus), *layers]
     beyond = marks(
-        marked(profile, log=True), "relative_depth:Q", colour, title, of_layer(title)[:-1], opacity=unless(focus)
+        marked(profile, log=True), alt.X("relative_depth:Q"), colour, title, of_layer(title)[:-1], opacity=unless(focus)
     )
-    return (
-        layered(layers, beyond, "shape", height=height)
-        .properties(width="container", title=title_of("Against depth", "at the step that is chosen"))
-        .add_params(focus)
-    )
+    head = title_of("Against depth", "at the step that is chosen")
+    return layered(layers, beyond, "shape", height=height, focus=focus, title=head)
 
 
 def slope_chart(
@@ -95,16 +93,16 @@ def slope_chart(
     base = alt.Chart(slopes).encode(x=steps_axis(slopes["step"]))
     band = base.mark_area(line=False, clip=True).encode(
         y=alt.Y("low:Q", title=palette.quantity("slope").title),
-        y2="high:Q",
+        y2=alt.Y2("high:Q"),
         color=colour_of(styles),
-        opacity=alt.value(0.16),
+        opacity=alt.OpacityValue(0.16),
     )
     lines = base.mark_line(strokeWidth=1.8, clip=True).encode(
-        y="slope:Q", color=colour_of(styles), strokeDash=dash_of(styles)
+        y=alt.Y("slope:Q"), color=colour_of(styles), strokeDash=dash_of(styles)
     )
     fit = [alt.Tooltip("layers:Q", title="layers in the fit"), alt.Tooltip("left_out:Q", title="left out of it")]
     hits = base.mark_point(size=90, opacity=0, clip=True).encode(
-        y="slope:Q",
+        y=alt.Y("slope:Q"),
         tooltip=[
             *of_run(),
             of_step(),
@@ -116,14 +114,16 @@ def slope_chart(
         ],
     )
     beyond = marks(
-        marked(slopes, "slope"), "step:Q", colour_of(styles), "slope", [*of_run(), of_step(), *fit], clip=True
+        marked(slopes, "slope"), alt.X("step:Q"), colour_of(styles), "slope", [*of_run(), of_step(), *fit], clip=True
     )
     rules = [
-        alt.Chart(pd.DataFrame({"slope": [0.0]})).mark_rule(color=palette.MUTED, strokeWidth=1).encode(y="slope:Q")
+        alt.Chart(pd.DataFrame({"slope": [0.0]}))
+        .mark_rule(color=palette.MUTED, strokeWidth=1)
+        .encode(y=alt.Y("slope:Q"))
     ]
     if step is not None:
         here = alt.Chart(pd.DataFrame({"step": [step]}))
-        rules.append(here.mark_rule(color=palette.MUTED, strokeDash=[4, 3], clip=True).encode(x="step:Q"))
+        rules.append(here.mark_rule(color=palette.MUTED, strokeDash=[4, 3], clip=True).encode(x=alt.X("step:Q")))
     title = title_of("While they train", "below 0 the gradient grows towards the input")
     drawn = [*rules, band, lines.add_params(zoom_along()), hits]
-    return layered(drawn, beyond, "shape", height=height).properties(width="container", title=title)
+    return layered(drawn, beyond, "shape", height=height, title=title)

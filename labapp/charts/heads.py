@@ -7,6 +7,7 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.encodings import NUMBER, Chart, ticks_along
+from labapp.charts.layers import layered
 
 TAKEN = {True: "taken", False: "refused"}
 
@@ -34,8 +35,8 @@ def sizes_chart(table: pd.DataFrame, family: str) -> Chart:
     squares = base.mark_rect(color=palette.colour(family), stroke=palette.MUTED, strokeWidth=0.8).encode(
         fillOpacity=alt.FillOpacity("strength:Q", scale=None, legend=None), tooltip=tooltip
     )
-    crosses = base.mark_text(fontSize=15, color=palette.MUTED).encode(text="sign:N", tooltip=tooltip)
-    return alt.layer(squares, crosses).properties(height=118, width="container")
+    crosses = base.mark_text(fontSize=15, color=palette.MUTED).encode(text=alt.Text("sign:N"), tooltip=tooltip)
+    return layered([squares, crosses], height=118)
 
 
 def order_chart(table: pd.DataFrame, family: str) -> Chart:
@@ -66,7 +67,8 @@ def order_chart(table: pd.DataFrame, family: str) -> Chart:
     rules = base.mark_rule(color=hue, strokeWidth=3, opacity=0.5)
     points = base.mark_point(filled=True, size=90, color=hue, opacity=1)
     along = alt.X("accuracy:Q", title=title, scale=scale, axis=ticks_along(5))
-    return alt.layer(
-        rules.encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"),
+    drawn = [
+        rules.encode(x=alt.X("low:Q", title=title, scale=scale), x2=alt.X2("high:Q")),
         points.encode(x=along, tooltip=tooltip),
-    ).properties(height=140, width="container")
+    ]
+    return layered(drawn, height=140)

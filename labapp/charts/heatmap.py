@@ -10,9 +10,9 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.beyond import cells as beyond_cells
-from labapp.charts.beyond import layered
 from labapp.charts.colours import colour_bar, colour_scale, scale_legend, tiles
 from labapp.charts.encodings import FLUSH, NUMBER, Chart, axis_title, log_axis, of_run, outward, ticks_along, zoom_along
+from labapp.charts.layers import layered
 
 APART = 0.1  # of the colour scale; one step of its ten colours, below which a strip would not be seen
 
@@ -65,7 +65,7 @@ def heatmap_chart(
         alt.Tooltip("least:Q", title="least in the cell", format=NUMBER),
         alt.Tooltip("most:Q", title="greatest in the cell", format=NUMBER),
     ]
-    sides = {"x": x, "x2": "step_end:Q", "y": y, "y2": "depth_end:Q"}
+    sides = {"x": x, "x2": alt.X2("step_end:Q"), "y": y, "y2": alt.Y2("depth_end:Q")}
     finite = tiles(shown[shown["state"] == "finite"], sides, "value", colour_scale(domain, relative), 1.2, legend)
     told = [*place, alt.Tooltip("shown:Q", title=f"{title}, mean", format=NUMBER), *ends]
     layers = [finite.add_params(zoom_along()).encode(tooltip=told)]
@@ -76,8 +76,8 @@ def heatmap_chart(
         layers.append(strips.encode(tooltip=told))
     bad = shown[shown["state"] != "finite"].assign(mark=lambda rows: rows["state"])
     beyond = beyond_cells(bad, sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=0.8, clip=True)
-    whole = layered(layers, beyond, "color", "stroke", height=height)
-    return whole.properties(width="container", title=str(cells["run"].iloc[0]))
+    run = str(cells["run"].iloc[0])
+    return layered(layers, beyond, "color", "stroke", height=height, title=run)
 
 
 def scale_chart(quantity: str, domain: tuple[float, float], relative: bool = False) -> alt.Chart:

@@ -6,7 +6,8 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.encodings import INSET, Chart, of_run, ticks_along, zoom_along
+from labapp.charts.encodings import INSET, Chart, given, of_run, ticks_along, zoom_along
+from labapp.charts.layers import layered
 
 
 def lifetimes_chart(spans: pd.DataFrame, steps: tuple[int, int], depths: tuple[int, int], height: int = 300) -> Chart:
@@ -47,13 +48,12 @@ def lifetimes_chart(spans: pd.DataFrame, steps: tuple[int, int], depths: tuple[i
     )  # fmt: skip
     base = alt.Chart(shown)
     bars = base.mark_rect(strokeWidth=0.6, stroke=family, color=family, clip=True).encode(
-        x=x, x2="end:Q", y=y, y2="high:Q", opacity=alt.condition("datum.back", alt.value(0.55), alt.value(1.0)),
-        tooltip=tooltip,
+        x=x, x2=alt.X2("end:Q"), y=y, y2=alt.Y2("high:Q"), tooltip=tooltip,
+        opacity=given(alt.OpacityValue, "datum.back", 0.55, 1.0),
     )  # fmt: skip
     back = (
         alt.Chart(shown[shown["back"].astype(bool)])
         .mark_point(filled=False, size=22, color=palette.MUTED, opacity=1, clip=True)
-        .encode(x="end:Q", y="middle:Q", tooltip=tooltip)
+        .encode(x=alt.X("end:Q"), y=alt.Y("middle:Q"), tooltip=tooltip)
     )
-    drawn = alt.layer(bars.add_params(zoom_along()), back)
-    return drawn.properties(height=height, width="container")
+    return layered([bars.add_params(zoom_along()), back], height=height)

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import layered, marked, marks
+from labapp.charts.beyond import marked, marks
 from labapp.charts.colours import colour_scale, tiles
 from labapp.charts.encodings import INSET, NUMBER, Chart, of_run, of_step, ticks_along, zoom_along
+from labapp.charts.layers import layered
 
 APART = {"zero": palette.MARKS["zero"].colour, "NaN or infinite": palette.ALARM}  # bins that have no magnitude
 STEPS: dict[str, Any] = {"title": palette.quantity("step").title, "axis": ticks_along(6, grid=False)}
@@ -39,12 +40,12 @@ def histogram_chart(bins: pd.DataFrame, height: int = 300) -> Chart:
     label = " : ".join(f"datum.value == {place} ? '{word}'" for place, word in words.items()) or "''"
     sides: dict[str, Any] = {
         "x": alt.X("step:Q", scale=alt.Scale(nice=False), **STEPS),
-        "x2": "step_end:Q",
+        "x2": alt.X2("step_end:Q"),
         "y": alt.Y(
             "low:Q", title="|x|, bins of a factor of 2", scale=alt.Scale(nice=False, zero=False),
             axis=alt.Axis(values=sorted(words), labelExpr=f"{label} : ''", grid=False),
         ),
-        "y2": "high:Q",
+        "y2": alt.Y2("high:Q"),
     }  # fmt: skip
     tooltip = [
         alt.Tooltip("layer:N", title="layer"),
@@ -71,7 +72,7 @@ def histogram_chart(bins: pd.DataFrame, height: int = 300) -> Chart:
                 opacity=alt.Opacity("strength:Q", scale=None, legend=None),
             )
         )  # fmt: skip
-    return layered(layers, beyond, "color", height=height).properties(width="container")
+    return layered(layers, beyond, "color", height=height)
 
 
 def spread_chart(rows: pd.DataFrame, height: int = 300) -> Chart:
@@ -93,21 +94,21 @@ def spread_chart(rows: pd.DataFrame, height: int = 300) -> Chart:
     band = base.mark_area(color=hue, opacity=0.3, clip=True)
     ends = base.mark_line(color=hue, strokeWidth=1, strokeDash=[4, 3], clip=True)
     layers: list[Any] = [
-        band.encode(y=alt.Y("lower:Q", title="value", **axis), y2="upper:Q"),
-        base.mark_line(color=hue, strokeWidth=2, clip=True).encode(y="median:Q").add_params(zoom_along()),
-        *(ends.encode(y=f"{name}:Q") for name, _ in EXTREMES),
-        base.mark_point(size=120, opacity=0, clip=True).encode(y="median:Q", tooltip=[*tooltip, *numbers]),
+        band.encode(y=alt.Y("lower:Q", title="value", **axis), y2=alt.Y2("upper:Q")),
+        base.mark_line(color=hue, strokeWidth=2, clip=True).encode(y=alt.Y("median:Q")).add_params(zoom_along()),
+        *(ends.encode(y=alt.Y(f"{name}:Q")) for name, _ in EXTREMES),
+        base.mark_point(size=120, opacity=0, clip=True).encode(y=alt.Y("median:Q"), tooltip=[*tooltip, *numbers]),
         *(
-            base.mark_point(size=60, opacity=0, clip=True).encode(y=f"{name}:Q", tooltip=[*tooltip, *numbers])
+            base.mark_point(size=60, opacity=0, clip=True).encode(y=alt.Y(f"{name}:Q"), tooltip=[*tooltip, *numbers])
             for name, _ in EXTREMES
         ),
     ]
     long = pd.concat([shown.assign(value=shown[name], number=word) for name, word in (*EXTREMES, ("median", "median"))])
     beyond = marks(
-        marked(long).drop_duplicates(["step", "mark"]), "step:Q", alt.value(hue), "value",
+        marked(long).drop_duplicates(["step", "mark"]), alt.X("step:Q"), alt.ColorValue(hue), "value",
         [*tooltip, alt.Tooltip("number:N", title="which")], clip=True,
     )  # fmt: skip
-    return layered(layers, beyond, "shape", height=height).properties(width="container")
+    return layered(layers, beyond, "shape", height=height)
 
 
 def symmetric_axis(values: Iterable[float]) -> dict[str, Any]:

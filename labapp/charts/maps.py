@@ -6,9 +6,21 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import NO_VALUE, cells, layered, marked, marks
+from labapp.charts.beyond import NO_VALUE, cells, marked, marks
 from labapp.charts.colours import colour_scale
-from labapp.charts.encodings import Chart, colour_of, dash_of, focus_on_runs, looks, of_run, of_step, steps_axis, unless
+from labapp.charts.encodings import (
+    Chart,
+    colour_of,
+    dash_of,
+    focus_on_runs,
+    given,
+    looks,
+    of_run,
+    of_step,
+    steps_axis,
+    unless,
+)
+from labapp.charts.layers import layered
 
 
 def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", order: list[str] | None = None) -> Chart:
@@ -31,13 +43,11 @@ def agreement_chart(table: pd.DataFrame, measure: str = "rank correlation", orde
     base = alt.Chart(both.drop(bad.index)).encode(x=x, y=y, tooltip=tooltip)
     squares = base.mark_rect(cornerRadius=2).encode(color=alt.Color("mean:Q", scale=scale, legend=None))
     # the diverging colours are dark at its ends and light in the middle, on either page
-    ink = alt.when(alt.expr.abs(alt.datum.mean) > 0.6).then(alt.value("#FFFFFF")).otherwise(alt.value("#1F1F1F"))
+    ink = given(alt.ColorValue, alt.expr.abs(alt.datum.mean) > 0.6, "#FFFFFF", "#1F1F1F")
     words = base.mark_text(fontSize=13).encode(text=alt.Text("mean:Q", format=".2f"), color=ink)
     bad = bad.assign(mark=bad["mark"].replace("NaN", NO_VALUE))
     beyond = cells(bad, {"x": x, "y": y}, [*tooltip, alt.Tooltip("mark:N", title=measure)], cornerRadius=2)
-    return layered([squares, words], beyond, "color", "stroke", height=40 + 44 * len(names)).properties(
-        width="container"
-    )
+    return layered([squares, words], beyond, "color", "stroke", height=40 + 44 * len(names))
 
 
 def drift_chart(table: pd.DataFrame, styles: pd.DataFrame | None = None) -> Chart:
@@ -59,9 +69,9 @@ def drift_chart(table: pd.DataFrame, styles: pd.DataFrame | None = None) -> Char
     drawn = [lines.add_params(focus), base.mark_point(filled=True, size=45)]
     told = [*of_run(), of_step()]
     beyond = marks(
-        marked(rows, "mean"), "step:Q", colour_of(styles), "ρ with the last map", told, opacity=unless(focus)
+        marked(rows, "mean"), alt.X("step:Q"), colour_of(styles), "ρ with the last map", told, opacity=unless(focus)
     )
-    return layered(drawn, beyond, "shape", height=220).properties(width="container")
+    return layered(drawn, beyond, "shape", height=220)
 
 
 def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame | None = None, quantity: str = "map_energy") -> Chart:
@@ -90,8 +100,8 @@ def scores_chart(rows: pd.DataFrame, styles: pd.DataFrame | None = None, quantit
     bad = marked(shown, "value")
     base = alt.Chart(shown.drop(bad.index)).encode(y=y, color=colour_of(styles), tooltip=tooltip)
     drawn = [
-        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=about.title), x2="high:Q"),
+        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=about.title), x2=alt.X2("high:Q")),
         base.mark_point(filled=True, size=60, opacity=1).encode(x=x),
     ]
     height = 90 + 24 * max(1, shown["row"].nunique())
-    return layered(drawn, [], "shape", height=height).properties(width="container")
+    return layered(drawn, [], "shape", height=height)

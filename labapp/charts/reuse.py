@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import NO_VALUE, layered
+from labapp.charts.beyond import NO_VALUE
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.colours import colour_bar, colour_scale, scale_legend
 from labapp.charts.encodings import NUMBER, Chart, ticks_along
+from labapp.charts.layers import layered
 
 SHORT = {"transition": "T", "classifier": "C"}  # targets that are framed
 TICKS = {"x": 7, "y": 7}  # labels of an axis at most
@@ -74,12 +75,16 @@ def reuse_chart(
         layers.append(
             alt.Chart(framed)
             .mark_rect(filled=False, stroke=palette.MUTED, strokeWidth=2)
-            .encode(x=x, y=alt.value(0), y2=alt.value(alt.expr("height")), tooltip=["target_layer:N", "kind:N"])
+            .encode(
+                x=x,
+                y=alt.YValue(0),
+                y2=alt.Y2Value(alt.expr("height")),
+                tooltip=[alt.Tooltip("target_layer:N"), alt.Tooltip("kind:N")],
+            )
         )
     beyond = beyond_cells(bad[~fine], {"x": x, "y": y}, [*tooltip, alt.Tooltip("mark:N", title=unit)], strokeWidth=0)
-    size: dict[str, Any] = {"width": width or "container"}
-    head = {"title": alt.Title(title, anchor="start", fontSize=13)} if title else {}
-    return layered(layers, beyond, "color", "stroke", height=height).properties(**size, **head)
+    head: Any = alt.Title(title, anchor="start", fontSize=13) if title else alt.Undefined
+    return layered(layers, beyond, "color", "stroke", height=height, width=width or "container", title=head)
 
 
 def linear_bar(domain: tuple[float, float], title: str | None = None) -> alt.Chart:

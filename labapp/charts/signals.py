@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import layered, marked, marks
+from labapp.charts.beyond import marked, marks
 from labapp.charts.encodings import (
     MARGIN,
     NUMBER,
@@ -30,6 +30,7 @@ from labapp.charts.encodings import (
     ticks_along,
     typed,
 )
+from labapp.charts.layers import layered
 
 WHOLE = ("zero_fraction", "linear_probe")  # drawn from 0 to 100 %
 PARTS = {  # what hovering adds where a value is the ratio of two
@@ -97,17 +98,19 @@ def signal_chart(
     if theory is not None and len(theory):
         fill = fill + dotted(theory.assign(value=theory["value"] * (100 if percent else 1)), styles, about.title)
     layers: list[Any] = fill + [
-        alt.Chart(pd.DataFrame({"value": [even]})).mark_rule(color=palette.MUTED, strokeDash=[4, 3]).encode(y="value:Q")
+        alt.Chart(pd.DataFrame({"value": [even]}))
+        .mark_rule(color=palette.MUTED, strokeDash=[4, 3])
+        .encode(y=alt.Y("value:Q"))
     ] * (even is not None)
     if interval and shown["low"].notna().any():
-        shade = base.mark_area(line=False).encode(y=alt.Y("low:Q", title=about.unit or about.name), y2="high:Q")
-        layers.append(shade.encode(color=colour_of(styles), opacity=alt.value(0.14)))
+        shade = base.mark_area(line=False).encode(y=alt.Y("low:Q", title=about.unit or about.name), y2=alt.Y2("high:Q"))
+        layers.append(shade.encode(color=colour_of(styles), opacity=alt.OpacityValue(0.14)))
     layers.append(base.mark_line(strokeWidth=1.6).encode(color=colour_of(styles), strokeDash=dash_of(styles)))
     layers.append(base.mark_point(filled=True, size=26, opacity=1).encode(color=colour_of(styles), shape=SHAPE))
     layers.append(base.mark_point(size=140, opacity=0).encode(tooltip=tooltip))  # a small point is hard to hit
     where = [*of_layer(about.title)[:-1], *noted(shown)]
-    beyond = marks(marked(shown, log=about.log), "relative_depth:Q", colour_of(styles), about.title, where)
-    return layered(layers, beyond, "shape", height=height).properties(width="container")
+    beyond = marks(marked(shown, log=about.log), alt.X("relative_depth:Q"), colour_of(styles), about.title, where)
+    return layered(layers, beyond, "shape", height=height)
 
 
 def _span(values: pd.Series, log: bool) -> tuple[float, float]:
@@ -137,5 +140,5 @@ def _vertical(
     if band is None:
         return y, []
     edges = pd.DataFrame({"value": [band[0]], "high": [band[1]]})
-    shade = alt.Chart(edges).mark_rect(color=palette.MUTED, opacity=0.16).encode(y=y, y2="high:Q")
+    shade = alt.Chart(edges).mark_rect(color=palette.MUTED, opacity=0.16).encode(y=y, y2=alt.Y2("high:Q"))
     return y, [shade]

@@ -6,10 +6,11 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import NO_VALUE, layered
+from labapp.charts.beyond import NO_VALUE
 from labapp.charts.beyond import cells as beyond_cells
 from labapp.charts.colours import colour_scale, scale_legend, tiles
 from labapp.charts.encodings import NUMBER, Chart
+from labapp.charts.layers import layered
 
 LABELS = 8  # named layers of an axis
 
@@ -43,12 +44,12 @@ def similarity_chart(
     ]
     names = pd.Series(palette.beyond(shown["cka"]), index=shown.index)
     known = names == ""
-    sides = {"x": x, "x2": "x2:Q", "y": y, "y2": "y2:Q"}
+    sides = {"x": x, "x2": alt.X2("x2:Q"), "y": y, "y2": alt.Y2("y2:Q")}
     bar = scale_legend("linear CKA") if legend else None
     squares = [tiles(shown[known], sides, "cka", colour_scale((0, 1)), 0.6, bar).encode(tooltip=tooltip)]
     bad = shown[~known].assign(mark=names[~known].replace("NaN", NO_VALUE))
     beyond = beyond_cells(bad, sides, [*tooltip, alt.Tooltip("mark:N", title="CKA")], strokeWidth=0.6)
-    return layered(squares, beyond, "color", "stroke", height=height).properties(width="container")
+    return layered(squares, beyond, "color", "stroke", height=height)
 
 
 def _whole(places: pd.Series, turned: bool = False) -> alt.Scale:

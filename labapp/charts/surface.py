@@ -10,9 +10,9 @@ import pandas as pd
 
 from labapp import palette
 from labapp.charts.beyond import cells as beyond_cells
-from labapp.charts.beyond import layered
 from labapp.charts.colours import Domain, colour_scale, scale_legend, tiles
 from labapp.charts.encodings import NUMBER, Chart, log_span, of_run, of_step, ticks_along
+from labapp.charts.layers import layered
 
 QUANTITY = "surface_loss"
 
@@ -40,7 +40,7 @@ def surface_chart(rows: pd.DataFrame, domain: Domain | None = None, height: int 
     scale = alt.Scale(domain=ends, nice=False)
     x = alt.X("alpha_low:Q", title="α, lengths of filters", scale=scale, axis=ticks_along(5, grid=False))
     y = alt.Y("beta_low:Q", title="β, lengths of filters", scale=scale, axis=alt.Axis(tickCount=5, grid=False))
-    sides = {"x": x, "x2": "alpha_high:Q", "y": y, "y2": "beta_high:Q"}
+    sides = {"x": x, "x2": alt.X2("alpha_high:Q"), "y": y, "y2": alt.Y2("beta_high:Q")}
     place = [
         *of_run(),
         of_step(),
@@ -57,5 +57,5 @@ def surface_chart(rows: pd.DataFrame, domain: Domain | None = None, height: int 
     middle = alt.Chart(pd.DataFrame({"alpha": [0.0], "beta": [0.0]}))
     cross = middle.mark_point(shape="cross", size=70, filled=True, color="white", stroke="black", strokeWidth=0.8)
     beyond = beyond_cells(shown[~good], sides, [*place, alt.Tooltip("mark:N", title=title)], strokeWidth=1, clip=True)
-    whole = layered([squares, cross.encode(x="alpha:Q", y="beta:Q")], beyond, "color", "stroke", height=height)
-    return whole.properties(width="container", title=str(rows["run"].iloc[0]))
+    drawn = [squares, cross.encode(x=alt.X("alpha:Q"), y=alt.Y("beta:Q"))]
+    return layered(drawn, beyond, "color", "stroke", height=height, title=str(rows["run"].iloc[0]))

@@ -6,7 +6,7 @@ import altair as alt
 import pandas as pd
 
 from labapp import palette
-from labapp.charts.beyond import layered, marked, marks
+from labapp.charts.beyond import marked, marks
 from labapp.charts.encodings import (
     MARGIN,
     NUMBER,
@@ -25,6 +25,7 @@ from labapp.charts.encodings import (
     unless,
     zoom_along,
 )
+from labapp.charts.layers import layered
 
 SPIKE = 2.0  # batches of one moment differ by less once a net has begun to learn
 
@@ -73,10 +74,12 @@ def loss_chart(curves: pd.DataFrame, styles: pd.DataFrame | None = None, height:
     spikes = train[train["high"] > SPIKE * train["loss"]]
     if len(spikes):
         rules = alt.Chart(spikes).mark_rule(strokeWidth=1.2, clip=True)
-        drawn.append(rules.encode(x="step:Q", y="loss:Q", y2="high:Q", color=colour, opacity=unless(focus)))
+        drawn.append(
+            rules.encode(x=alt.X("step:Q"), y=alt.Y("loss:Q"), y2=alt.Y2("high:Q"), color=colour, opacity=unless(focus))
+        )
     told = [*of_run(), of_step(), alt.Tooltip("nonfinite:Q", title="losses that are not finite")]
-    beyond = marks(bad, "step:Q", colour, "training loss", told, clip=True, opacity=unless(focus))
-    return layered(drawn, beyond, "shape", height=height).properties(width="container").add_params(focus)
+    beyond = marks(bad, alt.X("step:Q"), colour, "training loss", told, clip=True, opacity=unless(focus))
+    return layered(drawn, beyond, "shape", height=height, focus=focus)
 
 
 def _worst(train: pd.DataFrame) -> pd.DataFrame:
@@ -117,5 +120,5 @@ def accuracy_chart(curves: pd.DataFrame, styles: pd.DataFrame | None = None, hei
     )
     told = [*of_run(), of_step(), alt.Tooltip("loss:Q", title="test loss", format=NUMBER)]
     bad = marked(test, "accuracy")
-    beyond = marks(bad, "step:Q", colour_of(styles), palette.quantity("accuracy").title, told)
-    return layered([threads, points], beyond, "shape", height=height).properties(width="container")
+    beyond = marks(bad, alt.X("step:Q"), colour_of(styles), palette.quantity("accuracy").title, told)
+    return layered([threads, points], beyond, "shape", height=height)

@@ -58,6 +58,18 @@ def options_of(command: Callable[..., int]) -> list[str]:
     return [*_words({name: hints[name] for name in inspect.signature(command).parameters}), "--help"]
 
 
+def takes_runs(command: Callable[..., int]) -> bool:
+    """Whether words without an option before them name runs."""
+    hints = typing.get_type_hints(command, include_extras=True).values()
+    return any("RUN" in _metavars(hint) for hint in hints if tyro.conf.Positional in getattr(hint, "__metadata__", ()))
+
+
+def _metavars(hint: Any) -> set[str]:
+    """What the values of a parameter, or of parts of it, are called."""
+    own = {str(mark.metavar) for mark in getattr(hint, "__metadata__", ()) if getattr(mark, "metavar", None)}
+    return own.union(*map(_metavars, typing.get_args(hint)))
+
+
 def _words(hints: Mapping[str, Any]) -> Iterator[str]:
     for name, hint in hints.items():
         kind, *about = typing.get_args(hint) if typing.get_origin(hint) is Annotated else (hint,)

@@ -234,7 +234,7 @@ def test_layers_agree_whether_runs_have_a_legend(name):
 
 
 def zooms(spec):
-    return [param for param in spec.get("params", []) if param.get("bind") == "scales"]
+    return [param for layer in spec["layer"] for param in layer.get("params", []) if param.get("bind") == "scales"]
 
 
 def test_charts_over_steps_zoom_only_with_the_shift_key_so_that_the_page_scrolls():

@@ -1,6 +1,8 @@
 """Does a shell complete commands and options?"""
 
+import functools
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 
 from labapp.commands.cli import COMMANDS, main
 from labapp.commands.completion import SHELLS
-from labapp.commands.options import options_of
+from labapp.commands.options import options_of, takes_runs
 from labapp.config import Experiment
 
 
@@ -27,17 +29,17 @@ def completed(script, line, folder):
     """What bash proposes where the line ends."""
     words = line.split(" ")
     asked = f"COMP_WORDS=({' '.join(map(repr, words))}); COMP_CWORD={len(words) - 1}\n"
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "--norc", "--noprofile"],
-        input=f"{script}\n{asked}function=$(complete -p labapp | sed 's/.*-F \\([^ ]*\\) .*/\\1/')\n$function\n"
-        "printf '%s\\n' \"${COMPREPLY[@]}\"\n",
-        env={"PATH": path},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
+    function = "function=$(complete -p labapp | sed 's/.*-F \\([^ ]*\\) .*/\\1/')\n$function\n"
+    return said(
+        ["bash", "--norc", "--noprofile"], f"{script}\n{asked}{function}printf '%s\\n' \"${{COMPREPLY[@]}}\"\n", folder
     )
+
+
+def said(shell, script, folder):
+    """The lines that a shell prints, which is to complain about nothing."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {"PATH": path, "HOME": str(folder), "TERM": "dumb"}
+    done = subprocess.run(shell, input=script, env=environment, cwd=folder, capture_output=True, text=True, check=True)
     assert not done.stderr
     return set(filter(None, done.stdout.splitlines()))
 
@@ -56,6 +58,53 @@ def test_bash_completes_a_command_an_option_and_what_it_may_be(scripts, tmp_path
     assert completed(scripts["bash"], "labapp runs re", tmp_path) == {"rename", "remove"}
     assert completed(scripts["bash"], "labapp train --fam", tmp_path) == {"--family"}
     assert completed(scripts["bash"], "labapp train --probe ", tmp_path) == {"cheap", "all", "none"}
+
+
+def test_runs_are_found_in_the_archive_that_the_line_names(scripts, tmp_path, record):
+    for root, names in {"runs": ("plain-1", "plain-2"), "other": ("residual-1",)}.items():
+        for name in names:
+            record(tmp_path / root, run_id=name)
+    (tmp_path / "runs" / "plain-notes").mkdir()
+    ask = functools.partial(completed, scripts["bash"], folder=tmp_path)
+    assert ask("labapp runs show pl") == {"plain-1", "plain-2"}
+    assert ask("labapp runs compare plain-1 pl") == {"plain-1", "plain-2"}
+    assert ask("labapp resume --root other ") == {"residual-1"} | ask("labapp resume -")
+    assert ask("labapp runs show --root ") == {"runs", "other"}  # as bash has it, for the name of a folder
+    assert ask("labapp claims pl") == ask("labapp train pl") == set()
+    assert ask("labapp runs remove nobody") == set()
+    (tmp_path / "elsewhere").mkdir()
+    assert ask("labapp runs show pl", folder=tmp_path / "elsewhere") == set()
+
+
+def in_zsh(script, line, folder):
+    """As where it is read by `eval` in .zshrc: what is registered, and what it gives the shell to propose."""
+    words = " ".join(map(repr, line.split(" ")))
+    asked = f"_describe() {{ print -l -- ${{(P)2}} }}; words=({words}); CURRENT=$#words; $_comps[labapp]"
+    return {found.partition(":")[0] for found in said(["zsh", "-f"], f"eval {shlex.quote(script)}\n{asked}\n", folder)}
+
+
+def in_fish(script, line, folder):
+    found = said(["fish", "--no-config"], f"{script}\ncomplete --do-complete {shlex.quote(line)}\n", folder)
+    return {line.partition("\t")[0] for line in found}
+
+
+@pytest.mark.parametrize(("shell", "ask"), [("zsh", in_zsh), ("fish", in_fish)])
+def test_the_other_shells_complete_as_much(scripts, tmp_path, record, shell, ask):
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell} here")
+    record(tmp_path / "runs", run_id="plain-1")
+    ask = functools.partial(ask, scripts[shell], folder=tmp_path)
+    assert ask("labapp st") == {"starter"}
+    assert ask("labapp train --probe ") == {"cheap", "all", "none"}
+    assert ask("labapp runs show pl") == {"plain-1"}
+
+
+def test_commands_that_take_runs_are_known():
+    taking = {name for name, command in COMMANDS.items() if takes_runs(command.load())}
+    assert taking == {
+        *("resume", "probe", "diagnose", "report"),
+        *(f"runs {name}" for name in ["show", "compare", "check", "tag", "note", "rename", "remove", "export"]),
+    }
 
 
 def test_it_is_printed_and_other_shells_are_refused(capsys, scripts):
