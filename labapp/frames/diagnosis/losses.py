@@ -113,7 +113,7 @@ def too_low(material: Material) -> list[Symptom] | str:
     pace = _pace(material)
     known = np.isfinite(pace)
     if not known.any():
-        return "it holds no updates of weights at a rate above zero"
+        return "it holds no updates of weights at a rate above zero, before values became NaN or infinite"
     early = _too_early(material)
     if early:
         return early
@@ -213,10 +213,15 @@ def noisy(material: Material) -> list[Symptom] | str:
 
 
 def _pace(material: Material) -> Numbers:
-    """The median layer's update at the full rate, by recorded step; NaN where the rate is zero."""
+    """The median layer's update at the full rate, by recorded step; NaN where the rate is zero.
+
+    And from the first value on that was not finite: what a loop makes of those, skips them for instance, is no pace.
+    """
     ratios = material.grid.columns["update_ratio"].astype(float)[:, material.deep]
     pace = np.full(len(ratios), np.nan)
     known = np.isfinite(ratios).any(1) & (material.full_rate > 0)
+    if material.ill and material.ill["places"] > LIMITS["finite"].value:
+        known &= material.steps < int(material.ill["step"])
     pace[known] = np.nanmedian(ratios[known], 1) / material.full_rate[known]
     return pace
 

@@ -196,6 +196,16 @@ def test_updates_are_judged_at_the_full_rate(tmp_path):
     assert found(run, "rate_too_low") is None
 
 
+def test_what_a_loop_does_after_values_became_nan_is_no_pace(tmp_path):
+    """A scaler that skips each later step leaves the weights where they are, which is no matter of the rate."""
+    event = {"step": 41, "what": "gradient", "layer": "conv4", "kind": "nan", "places": 3, "input": "", "after": 40}
+    event["note"] = "in step 41: the gradient of conv4 became NaN"
+    moves = np.where(np.asarray(STEPS) < 41, 1e-3, 0.0)[:, None]
+    assert found(made(tmp_path / "finite", update_ratio=moves, losses=LEFT), "rate_too_low") is not None
+    ill = made(tmp_path / "ill", update_ratio=moves, losses=LEFT, events=[event])
+    assert [one.rule for one in diagnose(ill).findings] == ["nonfinite"]
+
+
 def test_an_interval_may_be_endless(tmp_path):
     """Of three layers that have nothing in common: beyond what a float holds, and no warning."""
     sizes = np.full(LAYERS, np.nan)
