@@ -9,17 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from labapp.commands.workers import cores
 from labapp.config import Experiment
 from labapp.store import Run, RunWriter
 
 RecordRun = Callable[..., Run]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: tests wait for browsers and trainings a sixth of their time."""
-    return cores() + 1
 
 
 settings.register_profile("labapp", deadline=None)  # how long an example takes is no property of the code

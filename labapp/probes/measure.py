@@ -21,7 +21,6 @@ import pandas as pd
 from labapp.config import FOREIGN, LabError, first_line
 from labapp.diagnostics.measuring.batch_statistics import calibrated
 from labapp.diagnostics.measuring.undisturbed import undisturbed
-from labapp.probes import representation
 from labapp.probes.catalogue import IMAGES, against_name, spec_of
 from labapp.probes.given import CALIBRATION, SEED, Given, ProbeImages, probe_images, require_same_images
 from labapp.probes.subjects import as_stored
@@ -111,6 +110,8 @@ def against(
 
     def compare(given: Given) -> pd.DataFrame:
         with calibrated(second.net, test.first(CALIBRATION).images):
+            from labapp.probes import representation  # scikit-learn and SciPy are not for every probe
+
             table = representation.similarity(given, second.net)
         return table.assign(other_run=other.id, other_step=step)
 

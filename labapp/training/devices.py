@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 
 from labapp.config import Experiment, LabError, first_line
+from labapp.training.fabric import Fabric, LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
 
 CLUSTERS = ("torchrun", "Slurm")  # that tell processes where they meet
 

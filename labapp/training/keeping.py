@@ -8,10 +8,10 @@ import math
 import time
 
 import torch
-from lightning_fabric import Fabric
 
 from labapp.config import LabError
 from labapp.store import RunWriter
+from labapp.training.fabric import Fabric
 from labapp.training.state import Changing, state_of
 from labapp.training.stopping import Stop
 

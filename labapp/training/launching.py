@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import find_free_network_port
 from torch.multiprocessing.spawn import ProcessContext, ProcessExitedException, ProcessRaisedException
 
 from labapp.config import Experiment, LabError, first_line
 from labapp.training.company import OtherProcessError
 from labapp.training.devices import cluster, make_fabric
+from labapp.training.fabric import Fabric, find_free_network_port
 
 GRACE = 60.0  # seconds for the other processes to end by themselves, when one has failed
 Work = Callable[[Fabric], Path | None]

@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,6 +34,7 @@ from labapp.training.again import is_ill, once_more
 from labapp.training.beginnings import NewRun, ResumedRun, noted, resumed
 from labapp.training.company import Company
 from labapp.training.devices import a_core_left
+from labapp.training.fabric import Fabric, _FabricModule
 from labapp.training.keeping import SECONDS, Keeper, checked
 from labapp.training.launching import launched
 from labapp.training.logbook import Logbook, Progress

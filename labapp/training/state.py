@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from labapp.config import LabError, first_line
 from labapp.recording import Recorder
 from labapp.store import ResumePoint
+from labapp.training.fabric import Fabric
 from labapp.training.logbook import Logbook
 from labapp.training.randomness import random_states, set_random_states
 
