@@ -129,6 +129,6 @@ def test_an_interval_of_factors_may_be_endless():
     }
     drawn = claim_chart(table.assign(**about), "factor", 0.1, False, "#2E7D32", True).to_dict()
     (bar,) = [layer for layer in drawn["layer"] if layer["encoding"].get("x2", {}).get("field") == "right"]
-    row = drawn["datasets"][bar["data"]["name"]][0]
+    row = drawn["datasets"][bar.get("data", drawn["data"])["name"]][0]
     low, high = bar["encoding"]["x"]["scale"]["domain"]
     assert 0 < low <= row["left"] < row["right"] <= high < math.inf

@@ -49,7 +49,8 @@ def test_what_is_drawn_follows_the_slider_and_the_scale(archive, open_page):
 def dots(app):
     """The runs of the profile's theory, and its first values."""
     spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
-    names = [layer["data"]["name"] for layer in spec["layer"] if layer["mark"].get("strokeDash") == [0, 7]]
+    lines = [layer for layer in spec["layer"] if layer["mark"].get("strokeDash") == [0, 7]]
+    names = [layer.get("data", spec["data"])["name"] for layer in lines]
     held = {data.name: data.data.data for data in app.get("vega_lite_chart")[0].proto.datasets}
     return [pa.ipc.open_stream(held[name]).read_pandas() for name in names]
 
