@@ -1,5 +1,6 @@
 """What a page shows, as the tests read it off, and what a user does with it."""
 
+import functools
 import json
 import shutil
 import time
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 import labapp
@@ -14,6 +16,9 @@ from labapp.app import launch
 from labapp.store import Run, list_runs
 
 MAIN = Path(labapp.__file__).resolve().parent / "main.py"
+# For each app that a test opens Streamlit goes over the metadata of all packages, half a second where there are as many
+# as development needs; no test installs one.
+manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
 
 
 def go(app: AppTest, page: str) -> AppTest:
