@@ -15,12 +15,11 @@ help: ## say what can be made
 	@echo "settings:   PORT=$(PORT)  RUNS=$(RUNS)  OUT=$(OUT)  PYTHON=$(PYTHON)"
 
 # A stamp each for what the lab needs and what development needs, which holds the lab: nothing is installed twice.
-# Nothing is compiled beforehand: of 29,000 files few are ever imported, and all would take longer than their unpacking.
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "labapp needs Python 3.11 or later; give one with PYTHON=…"; exit 2; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "installing what $(1) needs into $(VENV) (torch is large) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(2)]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
 endef
 
 $(VENV)/.lab: pyproject.toml

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from labapp.config import LabError, addresses, is_remote, place, shown
 
-PARTS = st.lists(
-    st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=4), min_size=1, max_size=3
-)
+PART = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=4)
+PARTS = st.lists(PART.filter(lambda part: part != "."), min_size=1, max_size=3)
 
 
 @given(PARTS)
@@ -23,6 +22,12 @@ def test_a_folder_says_for_which_address_it_stands(parts):
     assert shown(folder / "run" / "layers") == f"{address}/run/layers"
     assert addresses.archive_of(folder / "run" / "layers") == folder
     assert place(Path(address)) == place(folder) == folder  # a Path keeps one of the two strokes
+
+
+def test_a_part_that_is_a_dot_is_none():
+    assert place("s3://bucket/./runs/.") == place("s3://bucket/runs") == place(Path("s3://bucket/./runs"))
+    with pytest.raises(LabError, match="'s3://.' names no archive"):
+        place("s3://.")
 
 
 @pytest.mark.parametrize("word", ["runs", "/data/runs", "../runs", "a:b", "C:/runs", Path("runs"), Path("/")])

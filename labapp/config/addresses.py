@@ -38,7 +38,7 @@ def place(where: str | os.PathLike[str]) -> Path:
     protocol, rest = found[1], found[2].strip("/")
     if protocol == "file":
         return Path("/", rest)
-    parts = [part for part in rest.split("/") if part]
+    parts = [part for part in rest.split("/") if part not in ("", ".")]  # a Path has no such parts either
     if not parts:
         raise LabError(f"'{word}' names no archive; an address is like s3://bucket/runs")
     name = "+".join(quote(part, safe=" @") for part in (_service(protocol), *parts))
