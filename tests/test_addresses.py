@@ -26,7 +26,7 @@ def test_a_folder_says_for_which_address_it_stands(parts):
 
 def test_a_part_that_is_a_dot_is_none():
     assert place("s3://bucket/./runs/.") == place("s3://bucket/runs") == place(Path("s3://bucket/./runs"))
-    with pytest.raises(LabError, match="'s3://.' names no archive"):
+    with pytest.raises(LabError, match=r"'s3://\.' names no archive"):
         place("s3://.")
 
 
