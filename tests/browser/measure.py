@@ -102,11 +102,11 @@ def begun(word: str) -> Iterator[psutil.Process]:
                 yield each
 
 
-def memory() -> float:
-    """MiB of the server that this process began, and of what it began."""
-    return (
-        sum(one.memory_info().rss for each in begun(SERVER) for one in (each, *each.children(recursive=True))) / 2**20
-    )
+def memory() -> str:
+    """MiB of the server that this process began; and of what it began, where that still runs: a page that measures."""
+    server = [each.memory_info().rss for each in begun(SERVER)]
+    more = [one.memory_info().rss for each in begun(SERVER) for one in each.children(recursive=True)]
+    return f"{sum(server) / 2**20:,.0f} MiB" + (f", and {sum(more) / 2**20:,.0f} of what it began" if more else "")
 
 
 def worked() -> dict[str, float]:
@@ -139,7 +139,7 @@ def overview(root: Path, count: int) -> None:
                 measured(lab, f"choosing one of them{when}", lambda lab=lab: choose_first(lab), choosing)
                 if not known:
                     wait_for_numbers(lab)
-            print(f"memory of the server: {memory():,.0f} MiB", flush=True)
+            print(f"memory of the server: {memory()}", flush=True)
 
 
 def quiet(lab: Lab) -> None:
@@ -194,7 +194,7 @@ def large(root: Path, run_id: str) -> None:
                 costs = ", ".join(f"{name} {(worked()[name] - before[name]) / len(keys):.2f}" for name in before)
                 step = f"{title} of the large run, another step"
                 say(step, statistics.median(moves), 0.5, f"   processor, each: {costs}")
-            print(f"memory of the server after {title}: {memory():,.0f} MiB", flush=True)
+            print(f"memory of the server after {title}: {memory()}", flush=True)
 
 
 @contextlib.contextmanager
