@@ -84,7 +84,8 @@ def names_of_runs(words: list[str], at: int, taking: list[list[str]]) -> list[st
         return []
     roots = [words[place + 1] for place in range(at - 1) if words[place] in ("--root", "--runs")]
     root = Path(roots[-1] if roots else "runs").expanduser()
-    there = sorted(root.iterdir()) if root.is_dir() else []
-    return [
-        path.name + chr(9) + "a run" for path in there if path.name.startswith(typed) and (path / "run.json").is_file()
-    ]
+    try:
+        there = [path.name for path in sorted(root.iterdir()) if (path / "run.json").is_file()]
+    except OSError:  # there is none, or it may not be read
+        return []
+    return [name + chr(9) + "a run" for name in there if name.startswith(typed)]

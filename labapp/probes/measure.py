@@ -109,9 +109,9 @@ def against(
     test = _test_images(run, images)
 
     def compare(given: Given) -> pd.DataFrame:
-        with calibrated(second.net, test.first(CALIBRATION).images):
-            from labapp.probes import representation  # scikit-learn and SciPy are not for every probe
+        from labapp.probes import representation  # scikit-learn and SciPy are not for every probe
 
+        with calibrated(second.net, test.first(CALIBRATION).images):
             table = representation.similarity(given, second.net)
         return table.assign(other_run=other.id, other_step=step)
 

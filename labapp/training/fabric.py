@@ -1,7 +1,7 @@
 """What does the loop take of Lightning's Fabric? These names, without the packages whose version it only asks for.
 
 Fabric asks torchmetrics, where that is installed, which version it is by importing it, and with it torchvision, SciPy's
-signals and transformers: five seconds of each process that trains.
+signals and transformers: four seconds of each process that trains.
 """
 
 from __future__ import annotations

@@ -74,6 +74,8 @@ def test_runs_are_found_in_the_archive_that_the_line_names(scripts, tmp_path, re
     assert ask("labapp runs remove nobody") == set()
     (tmp_path / "elsewhere").mkdir()
     assert ask("labapp runs show pl", folder=tmp_path / "elsewhere") == set()
+    (tmp_path / "elsewhere" / "runs").write_text("")  # no folder at all
+    assert ask("labapp runs show pl", folder=tmp_path / "elsewhere") == set()
 
 
 def in_zsh(script, line, folder):
