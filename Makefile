@@ -19,7 +19,8 @@ define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "labapp needs Python 3.11 or later; give one with PYTHON=…"; exit 2; }
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "installing what $(1) needs into $(VENV) (torch is large) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(2)]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(2)]'
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV) || true # on all cores, where pip takes one; some files are templates
 endef
 
 $(VENV)/.lab: pyproject.toml

@@ -15,6 +15,11 @@ from labapp.store import Run, RunWriter
 RecordRun = Callable[..., Run]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: a test that waits for a server, a browser or a process leaves its core free."""
+    return (os.cpu_count() or 1) + 1
+
+
 settings.register_profile("labapp", deadline=None)  # how long an example takes is no property of the code
 settings.load_profile("labapp")
 os.environ["COLUMNS"] = "160"  # what a command prints is wrapped at the same place in every terminal, and in none
