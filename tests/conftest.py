@@ -15,6 +15,7 @@ from labapp.store import Run, RunWriter
 RecordRun = Callable[..., Run]
 
 
+@pytest.hookimpl(optionalhook=True)  # without xdist there is no such question
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a test that waits for a server, a browser or a process leaves its core free."""
     return (os.cpu_count() or 1) + 1

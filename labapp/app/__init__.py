@@ -1,22 +1,25 @@
 """What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
-from labapp.app.archive import OpenArchive, look_again_if_gone, opened
-from labapp.app.compared import by_depth, compared_steps, course, ratio_span
-from labapp.app.controls import choice, of_step, playable, playing, say_steps, step_slider
-from labapp.app.diverged import say_divergence
-from labapp.app.drawn import chart, colour_bar
-from labapp.app.legend import names_on_phones, svg_address, swatch
-from labapp.app.live import live, unfolded
-from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
-from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
-from labapp.app.promptly import promptly
-from labapp.app.questions import warm
-from labapp.app.reading import reading
-from labapp.app.resuming import resume_buttons
-from labapp.app.sidebar import draw_sidebar
-from labapp.app.tables import curves, described, layers, made_of, overview, rows, signals, styles, summary
-from labapp.app.theory import say_theory
-from labapp.config import roots
+from labapp.config.extras import needed
+
+with needed(__name__):
+    from labapp.app.archive import OpenArchive, look_again_if_gone, opened
+    from labapp.app.compared import by_depth, compared_steps, course, ratio_span
+    from labapp.app.controls import choice, of_step, playable, playing, say_steps, step_slider
+    from labapp.app.diverged import say_divergence
+    from labapp.app.drawn import chart, colour_bar
+    from labapp.app.legend import names_on_phones, svg_address, swatch
+    from labapp.app.live import live, unfolded
+    from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
+    from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
+    from labapp.app.promptly import promptly
+    from labapp.app.questions import warm
+    from labapp.app.reading import reading
+    from labapp.app.resuming import resume_buttons
+    from labapp.app.sidebar import draw_sidebar
+    from labapp.app.tables import curves, described, layers, made_of, overview, rows, signals, styles, summary
+    from labapp.app.theory import say_theory
+    from labapp.config import roots
 
 __all__ = [
     "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice", "colour_bar",

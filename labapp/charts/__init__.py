@@ -15,23 +15,26 @@ A page gives `palette.styles` and the spans of colours and axes as well, so that
 once.
 """
 
-from labapp.charts.architecture import growth_chart, parts_chart, pyramid_chart
-from labapp.charts.claims import claim_chart
-from labapp.charts.compare import difference_chart, ratio_chart, ratio_span
-from labapp.charts.curves import curve_chart
-from labapp.charts.encodings import Chart, axis_title, log_axis, log_span
-from labapp.charts.files import Unchecked, alone, as_csv, unchecked
-from labapp.charts.gradients import profile_chart, slope_chart
-from labapp.charts.heads import order_chart, sizes_chart
-from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
-from labapp.charts.lifetimes import lifetimes_chart
-from labapp.charts.magnitudes import histogram_chart, spread_chart, symmetric_axis
-from labapp.charts.maps import agreement_chart, drift_chart, scores_chart
-from labapp.charts.reuse import linear_bar, linear_domain, reuse_chart
-from labapp.charts.signals import signal_chart
-from labapp.charts.similarity import similarity_chart
-from labapp.charts.surface import surface_chart
-from labapp.charts.training import accuracy_chart, loss_chart
+from labapp.config.extras import needed
+
+with needed(__name__):
+    from labapp.charts.architecture import growth_chart, parts_chart, pyramid_chart
+    from labapp.charts.claims import claim_chart
+    from labapp.charts.compare import difference_chart, ratio_chart, ratio_span
+    from labapp.charts.curves import curve_chart
+    from labapp.charts.encodings import Chart, axis_title, log_axis, log_span
+    from labapp.charts.files import Unchecked, alone, as_csv, unchecked
+    from labapp.charts.gradients import profile_chart, slope_chart
+    from labapp.charts.heads import order_chart, sizes_chart
+    from labapp.charts.heatmap import colour_domain, heatmap_chart, scale_chart
+    from labapp.charts.lifetimes import lifetimes_chart
+    from labapp.charts.magnitudes import histogram_chart, spread_chart, symmetric_axis
+    from labapp.charts.maps import agreement_chart, drift_chart, scores_chart
+    from labapp.charts.reuse import linear_bar, linear_domain, reuse_chart
+    from labapp.charts.signals import signal_chart
+    from labapp.charts.similarity import similarity_chart
+    from labapp.charts.surface import surface_chart
+    from labapp.charts.training import accuracy_chart, loss_chart
 
 __all__ = [
     "Chart", "Unchecked", "accuracy_chart", "agreement_chart", "alone", "as_csv", "axis_title", "claim_chart",

@@ -6,12 +6,15 @@ test holds that `pyproject.toml` says the same.
 
     require("`labapp train`", TRAINING)              # LabError: `labapp train` needs torchvision, which is not …
     timm = imported("timm", "timm:resnet18")
+    with needed(__name__):                           # at the top of a file, in place of an ImportError
+        import altair
 """
 
 import importlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from labapp.config.errors import LabError, listed
@@ -60,6 +63,10 @@ MEASURING = ("torchvision", "sklearn", "PIL", "captum")
 DRAWING = ("matplotlib", "seaborn", "jinja2")
 
 
+class NotInstalledError(ModuleNotFoundError, LabError):
+    """A package of an extra is missing: one sentence with the command that installs it, and an ImportError."""
+
+
 def absent(names: Iterable[str]) -> list[str]:
     """Which of these modules are not installed; nothing is imported to find out."""
     return [name for name in names if not _is_there(name)]
@@ -73,10 +80,10 @@ def require(what: str, names: Iterable[str]) -> None:
         names: Of the modules that it needs, all of one extra.
 
     Raises:
-        LabError: One of them is not installed.
+        NotInstalledError: One of them is missing.
     """
     if missing := absent(names):
-        raise LabError(_sentence(what, missing))
+        raise NotInstalledError(_sentence(what, missing), name=missing[0])
 
 
 def imported(name: str, what: str) -> Any:
@@ -87,12 +94,31 @@ def imported(name: str, what: str) -> Any:
         what: What needs it; begins the sentence.
 
     Raises:
-        LabError: Its package is not installed.
+        NotInstalledError: Its package is missing.
     """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise LabError(explained(what, error) or str(error)) from None
+        raise NotInstalledError(explained(what, error) or str(error), name=error.name) from None
+
+
+@contextmanager
+def needed(module: str) -> Iterator[None]:
+    """Around the imports of a file: what an extra would bring is named with the command that installs it.
+
+    Args:
+        module: The file's `__name__`.
+
+    Raises:
+        NotInstalledError: A package of an extra is missing.
+        ModuleNotFoundError: Something else is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if said := explained(f"`{module}`", error):
+            raise NotInstalledError(said, name=error.name) from None
+        raise
 
 
 def explained(what: str, error: ImportError) -> str:

@@ -13,16 +13,19 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from labapp.config import LabError
+from labapp.config.extras import needed
 from labapp.diagnostics.measuring.interval import share_interval
 from labapp.diagnostics.measuring.measured import Measured, labels_of, missing, usable
+
+with needed(__name__):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
 ITERATIONS = 500
 

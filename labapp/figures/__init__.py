@@ -22,12 +22,15 @@ Whoever draws a whole figure gives axes and looks, so that all panels agree, and
         figures.legend(figure, "run", styles, markers=True)
 """
 
-from labapp.figures.cells import frame_columns, heatmap, matrix
-from labapp.figures.lines import curve, dots, profile, trace
-from labapp.figures.paper import STYLE, UNDATED, WIDTH, colormap, colour_bar, legend, paper
-from labapp.figures.shares import shares
-from labapp.figures.surface import plane
-from labapp.figures.vega import drawn
+from labapp.config.extras import needed
+
+with needed(__name__):
+    from labapp.figures.cells import frame_columns, heatmap, matrix
+    from labapp.figures.lines import curve, dots, profile, trace
+    from labapp.figures.paper import STYLE, UNDATED, WIDTH, colormap, colour_bar, legend, paper
+    from labapp.figures.shares import shares
+    from labapp.figures.surface import plane
+    from labapp.figures.vega import drawn
 
 __all__ = [
     "STYLE", "UNDATED", "WIDTH", "colormap", "colour_bar", "curve", "dots", "drawn", "frame_columns", "heatmap",

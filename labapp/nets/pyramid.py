@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork
 
 from labapp.config import LabError
+from labapp.config.extras import needed
 from labapp.nets.net import Place
 from labapp.nets.stages import Stages, stages
+
+with needed(__name__):
+    from torchvision.ops import FeaturePyramidNetwork
 
 CHANNELS = 256  # of every level, §3
 

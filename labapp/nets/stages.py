@@ -21,11 +21,14 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
-from torchvision import models
 
 from labapp.config import LabError
+from labapp.config.extras import needed
 from labapp.nets.densenet import DenseBlock
 from labapp.nets.net import Net, Place
+
+with needed(__name__):
+    from torchvision import models
 
 LOGITS = "logits"
 FAMILIES = (Net, models.ResNet, models.DenseNet, models.VGG)

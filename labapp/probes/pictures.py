@@ -14,9 +14,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from labapp.config import LabError, listed
+from labapp.config.extras import needed
+
+with needed(__name__):
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # not those that run a program (EPS) or hold a scene
 MOST_PIXELS = 50_000_000  # 150 MB in memory

@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import lightning_utilities.core.imports as asked
 import torch  # noqa: F401  is imported anyway, and asked by its own attribute
-from packaging.version import Version
+
+from labapp.config.extras import require
 
 
 @contextmanager
 def _versions_by_metadata() -> Iterator[None]:
     """Have versions of packages that are not imported told by what pip left of them."""
+    require(f"`{__name__}`", ["lightning_fabric"])
+    import lightning_utilities.core.imports as asked
+    from packaging.version import Version
+
     before: Callable[..., bool] = asked.compare_version
 
     def compare(package: str, op: Callable[[Any, Any], bool], version: str, use_base_version: bool = False) -> bool:

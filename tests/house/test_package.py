@@ -60,11 +60,28 @@ def test_a_module_that_is_missing_is_named_with_what_installs_it(monkeypatch):
     assert extras.explained("this", ModuleNotFoundError("…", name="json.nothing")) == ""
 
 
-def test_recorder_archive_and_their_commands_need_the_light_install_alone(tmp_path):
-    command = [sys.executable, "-m", "tests.house.light", str(Path(__file__).with_name("own_training.py"))]
+def in_light_install(script, folder):
+    """What a script prints in a process that finds no package but those of the light install."""
+    command = [sys.executable, "-m", "tests.house.light", str(Path(__file__).with_name(script))]
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_recorder_archive_and_their_commands_need_the_light_install_alone(tmp_path):
+    in_light_install("own_training.py", tmp_path)
+
+
+def test_every_module_that_needs_more_names_what_installs_it(tmp_path):
+    *missing, count = in_light_install("every_module.py", tmp_path).splitlines()
+    assert int(count) > 300
+    said = dict(line.split(": ", 1) for line in missing)
+    assert {"labapp.figures", "labapp.charts", "labapp.training.loop", "labapp.nets.stages"} <= said.keys()
+    for name, sentence in said.items():
+        assert re.search(r" needs .* not installed; `pip install 'labapp\[\w+\]'` installs (it|them)$", sentence), name
+    light = {f"labapp.{room}" for room in ("config", "store", "recording", "exports", "frames", "claims", "palette")}
+    assert not light & said.keys()
 
 
 def test_make_tells_of_everything_that_can_be_made():

@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import re
 
-import jinja2
-from markupsafe import Markup, escape
-
 from labapp import palette
 from labapp.claims.wording import SIGNS
 from labapp.commands.report.document import Document, Picture
+from labapp.config.extras import needed
 from labapp.figures import paper
 from labapp.figures.sheets import as_svg
+
+with needed(__name__):
+    import jinja2
+    from markupsafe import Markup, escape
 
 _CODE = re.compile(r"`([^`]+)`")
 

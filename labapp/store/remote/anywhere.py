@@ -13,10 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import fsspec
-
+from labapp.config.extras import needed
 from labapp.store.files import write_whole
 from labapp.store.remote.objects import ANY, Objects, OutdatedError, Stored
+
+with needed(__name__):
+    import fsspec
 
 
 class Anywhere(Objects):

@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import fsspec.asyn
-import s3fs
-
 from labapp.config.addresses import endpoint
+from labapp.config.extras import needed
 from labapp.store.files import write_whole
 from labapp.store.remote.objects import ANY, NOTHING_THERE, Objects, OutdatedError, Stored
+
+with needed(__name__):
+    import fsspec.asyn
+    import s3fs
 
 AT_ONCE = 16  # requests
 LARGE = 100 * 2**20  # bytes; what is larger goes up in parts, without a condition
