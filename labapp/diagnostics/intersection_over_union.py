@@ -19,6 +19,7 @@ Method:
     Sampling: All pixels of all test images of the run, together; a mean of the images' own values would be another.
     Fails: A constant prediction scores its class's share of the pixels over the number of classes, which is what a net
         must beat; classes are weighted alike, however rare.
+    Command: python -m analysis.segmenting --out runs
 """
 
 import torch

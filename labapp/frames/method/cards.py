@@ -43,6 +43,7 @@ _OF = {  # quantity: group, module and function, of docstrings that tell of one
     "sensitivity": (EXPLAINED, "diagnostics.sensitivity", ""),
     "sanity": (EXPLAINED, "diagnostics.sanity", ""),
     "map_agreement": (EXPLAINED, "diagnostics.map_agreement", ""),
+    "intersection_over_union": (EXPLAINED, "diagnostics.intersection_over_union", ""),
 }
 _PROBES = {  # where the docstring of a probe is not diagnostics.NAME's function NAME
     "stages": ("probes.plan", "stages"),
