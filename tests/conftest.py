@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from labapp.config import Experiment
 from labapp.store import Run, RunWriter
 
 RecordRun = Callable[..., Run]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such question
@@ -115,15 +117,35 @@ def record() -> RecordRun:
 
 
 @pytest.fixture(scope="session")
-def _five_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("starter") / "runs"
-    small = {"recorded": (0, 10, 20)}
-    record_run(root, family="plain", depth=20, width=8, growth=1.2, accuracy=0.93, **small)
-    record_run(root, family="plain", depth=56, width=8, growth=1.2, accuracy=0.25, **small)
-    record_run(root, family="residual", depth=20, width=8, growth=1.12, accuracy=0.96, **small)
-    record_run(root, family="residual", depth=56, width=8, growth=1.06, accuracy=0.95, **small)
-    record_run(root, family="dense", depth=40, growth=1.05, accuracy=0.96, **small)
-    return root
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """A folder of a name, filled by the first of the processes that test and left as it is by all tests."""
+    own = tmp_path_factory.getbasetemp()
+    common = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
+    common.mkdir(exist_ok=True)
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = common / name, common / f"{name}.done"
+        with FileLock(common / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what another process did not get done
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def _five_runs(made_once: MadeOnce) -> Path:
+    def make(root: Path) -> None:
+        small = {"recorded": (0, 10, 20)}
+        record_run(root, family="plain", depth=20, width=8, growth=1.2, accuracy=0.93, **small)
+        record_run(root, family="plain", depth=56, width=8, growth=1.2, accuracy=0.25, **small)
+        record_run(root, family="residual", depth=20, width=8, growth=1.12, accuracy=0.96, **small)
+        record_run(root, family="residual", depth=56, width=8, growth=1.06, accuracy=0.95, **small)
+        record_run(root, family="dense", depth=40, growth=1.05, accuracy=0.96, **small)
+
+    return made_once("five-runs", make)
 
 
 @pytest.fixture
@@ -133,21 +155,29 @@ def archive(_five_runs: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(made_once: MadeOnce) -> Path:
     """An archive of four real nets, one a family, trained for a few seconds: they have checkpoints to look into."""
     from labapp.training.loop import train
 
-    root = tmp_path_factory.mktemp("trained") / "runs"
-    small = {"steps": 30, "batch_size": 32, "train_images": 640, "test_images": 120, "checkpoints": 4, "device": "cpu"}
-    nets = (
-        {"family": "plain"},
-        {"family": "residual"},
-        {"family": "dense", "depth": 10},
-        {"family": "vgg", "depth": 11},
-    )
-    for net in nets:
-        train(Experiment(**{"depth": 8, "width": 4, "record": "none", "eval_every": 30} | net | small), root)
-    return root
+    def make(root: Path) -> None:
+        small = {
+            "steps": 30,
+            "batch_size": 32,
+            "train_images": 640,
+            "test_images": 120,
+            "checkpoints": 4,
+            "device": "cpu",
+        }
+        nets = (
+            {"family": "plain"},
+            {"family": "residual"},
+            {"family": "dense", "depth": 10},
+            {"family": "vgg", "depth": 11},
+        )
+        for net in nets:
+            train(Experiment(**{"depth": 8, "width": 4, "record": "none", "eval_every": 30} | net | small), root)
+
+    return made_once("trained", make)
 
 
 SMALL_NETS: dict[str, dict[str, object]] = {  # a net a family, as small as they come
@@ -160,22 +190,23 @@ SMALL_NETS: dict[str, dict[str, object]] = {  # a net a family, as small as they
 
 
 @pytest.fixture(scope="session")
-def _digit_nets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _digit_nets(made_once: MadeOnce) -> Path:
     """The nets of SMALL_NETS, trained for a moment on digits; the run's id is the net's name there."""
     from labapp.training.loop import train
 
-    root = tmp_path_factory.mktemp("digit-nets") / "runs"
-    for name, net in SMALL_NETS.items():
-        about = {
-            "imageset": "digits",
-            "steps": 12,
-            "batch_size": 32,
-            "checkpoints": 2,
-            "eval_every": 12,
-            "device": "cpu",
-        }
-        train(Experiment(**net | about, record_every=4, learning_rate=0.05, test_images=200), root, run_id=name)
-    return root
+    def make(root: Path) -> None:
+        for name, net in SMALL_NETS.items():
+            about = {
+                "imageset": "digits",
+                "steps": 12,
+                "batch_size": 32,
+                "checkpoints": 2,
+                "eval_every": 12,
+                "device": "cpu",
+            }
+            train(Experiment(**net | about, record_every=4, learning_rate=0.05, test_images=200), root, run_id=name)
+
+    return made_once("digit-nets", make)
 
 
 @pytest.fixture
@@ -185,19 +216,21 @@ def digit_nets(_digit_nets: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _probed_nets(_digit_nets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _probed_nets(_digit_nets: Path, made_once: MadeOnce) -> Path:
     """The same with all their probes, on 48 images."""
     from labapp.probes import measure
     from tests.probes.probing import few_points
 
-    root = Path(shutil.copytree(_digit_nets, tmp_path_factory.mktemp("probed") / "runs"))
-    for name in SMALL_NETS:
-        run = Run(root / name)
-        todo, _ = measure.tasks(run, checkpoints="ends")
-        with few_points():
-            for outcome in measure.measure(run, todo, images=48):
-                assert not outcome.reason, outcome
-    return root
+    def make(root: Path) -> None:
+        shutil.copytree(_digit_nets, root)
+        for name in SMALL_NETS:
+            run = Run(root / name)
+            todo, _ = measure.tasks(run, checkpoints="ends")
+            with few_points():
+                for outcome in measure.measure(run, todo, images=48):
+                    assert not outcome.reason, outcome
+
+    return made_once("probed-nets", make)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from labapp.commands import cli
 from labapp.config import Experiment
 from labapp.store import index, list_runs
 from tests.app.pages import MAIN, go, settled
+from tests.conftest import MadeOnce
 
 OpenPage = Callable[..., AppTest]
 
@@ -31,9 +32,11 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
         app = AppTest.from_file(str(MAIN), default_timeout=150)
         for name, value in address.items():
             app.query_params[name] = value
+        if page:  # as whoever follows a link to it, and not by Overview
+            return go(app, page)
         app.run()
         assert not app.exception, app.exception[0].stack_trace
-        return go(app, page) if page else app
+        return app
 
     yield opened
     sys.path[:] = path
@@ -47,23 +50,31 @@ def open_gradcam(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> OpenPa
 
 
 @pytest.fixture(scope="session")
-def _probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _probed(made_once: MadeOnce) -> Path:
     from labapp.training.loop import train
 
-    root = tmp_path_factory.mktemp("probed") / "runs"
-    nets = (
-        {"family": "plain", "depth": 8},
-        {"family": "residual", "depth": 8},
-        {"family": "residual", "depth": 8, "seed": 1},
-        {"family": "dense", "depth": 10, "growth_rate": 4},
-    )
-    small = {"steps": 6, "batch_size": 16, "train_images": 160, "test_images": 60, "checkpoints": 2, "device": "cpu"}
-    for net in nets:
-        train(Experiment(**{"width": 4, "record_every": 2, "eval_every": 6} | net | small), root)
-    ids = [run.id for run in list_runs(root)]
-    names = "architecture stages stacks growth feature_reuse reuse_observations similarity by_depth level_gradients"
-    assert cli.main(["probe", *ids, "--quantities", *names.split(), "--root", str(root)]) == 0
-    return root
+    def make(root: Path) -> None:
+        nets = (
+            {"family": "plain", "depth": 8},
+            {"family": "residual", "depth": 8},
+            {"family": "residual", "depth": 8, "seed": 1},
+            {"family": "dense", "depth": 10, "growth_rate": 4},
+        )
+        small = {
+            "steps": 6,
+            "batch_size": 16,
+            "train_images": 160,
+            "test_images": 60,
+            "checkpoints": 2,
+            "device": "cpu",
+        }
+        for net in nets:
+            train(Experiment(**{"width": 4, "record_every": 2, "eval_every": 6} | net | small), root)
+        ids = [run.id for run in list_runs(root)]
+        names = "architecture stages stacks growth feature_reuse reuse_observations similarity by_depth level_gradients"
+        assert cli.main(["probe", *ids, "--quantities", *names.split(), "--root", str(root)]) == 0
+
+    return made_once("probed-of-the-app", make)
 
 
 @pytest.fixture

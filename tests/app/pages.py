@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 from streamlit.components.v2 import manifest_scanner
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.scriptrunner import script_cache
+from streamlit.testing.v1 import AppTest, app_test, local_script_runner
 
 import labapp
 from labapp.app import launch
@@ -19,6 +20,9 @@ MAIN = Path(labapp.__file__).resolve().parent / "main.py"
 # For each app that a test opens Streamlit goes over the metadata of all packages, half a second where there are as many
 # as development needs; no test installs one.
 manifest_scanner.scan_component_manifests = functools.cache(manifest_scanner.scan_component_manifests)
+# A server compiles each page once; AppTest would do it each time that one is drawn.
+COMPILED = script_cache.ScriptCache()
+app_test.ScriptCache = local_script_runner.ScriptCache = lambda: COMPILED
 
 
 def go(app: AppTest, page: str) -> AppTest:

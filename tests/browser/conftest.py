@@ -11,7 +11,7 @@ import pytest
 from labapp.config import Experiment
 from labapp.store import list_runs
 from tests.browser.lab import Lab, chromium, opened, served, why_none
-from tests.conftest import record_run
+from tests.conftest import MadeOnce, record_run
 from tests.training.small import small
 
 
@@ -49,22 +49,19 @@ def open_lab(browser: Any, server: str) -> Iterator[OpenLab]:
 
 
 @pytest.fixture(scope="session")
-def diverged_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def diverged_run(made_once: MadeOnce) -> Path:
     from labapp.training.loop import train
 
-    root = tmp_path_factory.mktemp("diverged") / "runs"
-    train(small(norm="none", learning_rate=1e4, steps=20), root)
-    return root
+    return made_once("diverged", lambda root: train(small(norm="none", learning_rate=1e4, steps=20), root))
 
 
 @pytest.fixture(scope="session")
-def foreign_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def foreign_run(made_once: MadeOnce) -> Path:
     from labapp.training.loop import train
 
-    root = tmp_path_factory.mktemp("foreign") / "runs"
     about = {"steps": 2, "batch_size": 8, "train_images": 32, "test_images": 20, "device": "cpu"}
-    train(Experiment(net="torchvision:shufflenet_v2_x0_5", record_every=1, eval_every=2, checkpoints=2, **about), root)
-    return root
+    net = Experiment(net="torchvision:shufflenet_v2_x0_5", record_every=1, eval_every=2, checkpoints=2, **about)
+    return made_once("foreign", lambda root: train(net, root))
 
 
 def broken(root: Path) -> Path:
