@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +13,7 @@ from labapp import app, charts, frames, palette
 from labapp.app import below
 from labapp.app.views import gradient_flow_more
 from labapp.config import listed
+from labapp.store import Run
 
 GRADIENTS = {"outputs": "output_grad_norm", "weights": "weight_grad_norm"}
 SCALES = {"absolute": False, "relative to last layer": True}
@@ -125,7 +127,7 @@ def _picture(archive: app.OpenArchive) -> None:
     top = st.container()
     asked = quantity, relative, kind = _controls(archive)
     with app.reading(archive.chosen):
-        panels = _panels(archive, asked)
+        panels = _panels(archive.chosen, asked)
     moments = frames.moments(panels)
     shown = None if moments.empty else asked
     if st.session_state.get(DRAWN, shown) != shown:
@@ -224,9 +226,9 @@ def _controls(archive: app.OpenArchive) -> Asked:
     return GRADIENTS[gradient], SCALES[scale], kind
 
 
-def _panels(archive: app.OpenArchive, what: Asked) -> list[frames.Panel]:
+def _panels(runs: Sequence[Run], what: Asked) -> list[frames.Panel]:
     quantity, relative, kind = what
-    return app.layers(archive.chosen, quantity, (kind,), relative)
+    return app.layers(runs, quantity, (kind,), relative)
 
 
 def _begun(panels: Sequence[frames.Panel], moments: pd.DataFrame) -> pd.DataFrame:
@@ -234,28 +236,47 @@ def _begun(panels: Sequence[frames.Panel], moments: pd.DataFrame) -> pd.DataFram
     return frames.gradient_profile(frames.rows_at(panels, frames.standing(moments, 0)), 0)
 
 
+class _Heatmap(NamedTuple):
+    """One of the page's, as it is drawn until its run changes."""
+
+    run: str
+    drawn: charts.Unchecked
+    cells: pd.DataFrame
+    said: str
+
+
 def _heatmaps(archive: app.OpenArchive, what: Asked) -> None:
     app.look_again_if_gone(archive.chosen)
     quantity, relative, _ = what
-    runs, cells = app.described(archive.chosen), frames.gradient_heatmap(_panels(archive, what))
-    domain = charts.colour_domain([*cells["value"], *cells["extreme"]], relative)
+    bar, maps = app.made_of(f"heatmaps of {what}", archive.chosen, partial(_mapped, what))
     st.subheader("Every layer at every step", anchor=False, help=CELLS)
-    bar = charts.scale_chart(quantity, domain, relative)
     app.colour_bar(bar, "scale-bar", "The colour scale of the heatmaps")
-    names = [run for run in runs["run"] if (cells["run"] == run).any()]
-    across = min(3, len(names))
-    for at in range(0, len(names), across):
-        for run, column in zip(names[at : at + across], st.columns(across), strict=False):
+    across = min(3, len(maps))
+    for at in range(0, len(maps), across):
+        for each, column in zip(maps[at : at + across], st.columns(across), strict=False):
             with column:
-                own = cells[cells["run"] == run]
                 app.chart(
-                    charts.heatmap_chart(own, quantity, domain, relative),
-                    f"heatmap-{run}",
-                    f"{charts.axis_title(quantity, relative)} of {run}, layer by layer and step by step",
-                    own,
+                    each.drawn,
+                    f"heatmap-{each.run}",
+                    f"{charts.axis_title(quantity, relative)} of {each.run}, layer by layer and step by step",
+                    each.cells,
                     scale=bar,
-                    said=_span(own),
+                    said=each.said,
                 )
+
+
+def _mapped(what: Asked, runs: Sequence[Run]) -> tuple[charts.Chart, list[_Heatmap]]:
+    """The bar of colours, and the heatmap of each run that has recorded what is asked for."""
+    quantity, relative, _ = what
+    cells = frames.gradient_heatmap(_panels(runs, what))
+    domain = charts.colour_domain([*cells["value"], *cells["extreme"]], relative)
+    maps = []
+    for run in app.described(runs)["run"]:
+        own = cells[cells["run"] == run]
+        if len(own):
+            drawn = charts.Unchecked(charts.heatmap_chart(own, quantity, domain, relative))
+            maps.append(_Heatmap(run, drawn, own, _span(own)))
+    return charts.scale_chart(quantity, domain, relative), maps
 
 
 def _span(cells: pd.DataFrame) -> str:
