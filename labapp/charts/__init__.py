@@ -11,6 +11,14 @@ In a notebook the table is enough: the last line of a cell shows the chart, in J
     table = frames.layer_table(list_runs("runs"))
     charts.profile_chart(frames.gradient_profile(table, step=0))
 
+Altair has the notebook fetch the script that draws it. Where there is no network, the same is a picture:
+
+    from IPython.display import SVG
+    from labapp import figures
+
+    chart = charts.profile_chart(frames.gradient_profile(table, step=0))
+    SVG(figures.drawn(charts.alone(chart, "Gradient at step 0"), "svg").decode())
+
 A page gives `palette.styles` and the spans of colours and axes as well, so that its charts agree, and explains them
 once.
 """
