@@ -188,8 +188,9 @@ def _serve(pipe: Connection, environment: dict[str, str]) -> None:
     """
     os.environ.clear()
     os.environ.update(environment)
-    if torch := sys.modules.get("torch"):  # it asked for the number of threads when it was loaded
-        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    threads = environment["OMP_NUM_THREADS"].partition(",")[0].strip()  # of what is nested, the outer ones
+    if threads.isdigit() and int(threads) and (torch := sys.modules.get("torch")):  # it asked when it was loaded
+        torch.set_num_threads(int(threads))
 
     def interrupt(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # once is enough: the terminal and our parent may both ask

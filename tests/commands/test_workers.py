@@ -67,6 +67,24 @@ def test_tasks_share_the_processes_and_more_may_come(monkeypatch):
     assert {word for word in said if word} <= {f"half of {number}" for number in range(5)}
 
 
+def count_threads(tell):
+    import torch
+
+    return torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("2", 2), ("1", 1), ("2,1", 2), ("many", None)])
+def test_each_process_has_the_threads_of_whoever_began_it(monkeypatch, asked, threads):
+    """Also where an earlier one had another number, and they come out of the same process."""
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    with Workers(1) as workers:
+        work = workers.add(count_threads)
+        list(workers.finished())
+    assert work.fault == ""
+    assert work.value[1] == asked
+    assert work.value[0] == threads or threads is None
+
+
 def test_a_fault_and_a_death_take_one_task_each():
     with Workers(1) as workers:
         works = [workers.add(fail), workers.add(double, 1), workers.add(die), workers.add(double, 2)]
