@@ -10,6 +10,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
+from labapp.commands.workers import cores
 from labapp.config import Experiment
 from labapp.store import Run, RunWriter
 
@@ -20,7 +21,7 @@ MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such question
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a test that waits for a server, a browser or a process leaves its core free."""
-    return (os.cpu_count() or 1) + 1
+    return cores() + 1
 
 
 settings.register_profile("labapp", deadline=None)  # how long an example takes is no property of the code
