@@ -4,9 +4,8 @@ import ast
 import functools
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import pytest
 
 from tests.house.checks import (
     file_access,
@@ -109,35 +108,42 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_imports_point_as_the_floor_plan_says(path):
+def found_in(paths: Iterable[Path], check: Callable[[Path], Iterable[str]]) -> list[str]:
+    """What a check finds in files, each with its file; one test for all files, where thousands would take a minute."""
+    return [f"{relative(path)}: {found}" for path in paths for found in check(path)]
+
+
+def off_the_plan(path: Path) -> Iterator[str]:
+    """Imports that the floor plan does not have."""
     room = room_of(path)
-    tree = tree_of(path)
     if room not in MAY_IMPORT:
-        pytest.fail(f"{relative(path)} has no room; give it one in CONTRIBUTING.md and here")
-    for name in imported(tree):
+        yield "has no room; give it one in CONTRIBUTING.md and here"
+        return
+    for name in imported(tree_of(path)):
         parts = name.split(".")
         if parts[0] == "labapp" and len(parts) > 1:
             other = parts[1]
-            assert other == room or other in MAY_IMPORT[room], f"{relative(path)} ({room}) imports {name}"
-            if room == "diagnostics" and other == "recording":
-                assert parts[2] in {"hooks", "layout", "places"}, (
-                    f"{relative(path)} may import recording.hooks, .layout and .places, not {name}"
-                )
-            if room == "recording" and other == "store":
-                assert path.name == "watch.py", f"{relative(path)} imports {name}; only watch.py makes a run"
-            if room in ("charts", "figures") and other == "config":
-                assert parts[2] == "extras", f"{relative(path)} may import config.extras, not {name}"
-            if room in ("frames", "claims") and other == "probes":
-                assert parts[2] == "catalogue", f"{relative(path)} may import probes.catalogue, not {name}"
-        if parts[0] in MAY_USE:
-            assert room in MAY_USE[parts[0]], f"{relative(path)} ({room}) uses {parts[0]}"
+            if other != room and other not in MAY_IMPORT[room]:
+                yield f"{room} imports {name}"
+            if room == "diagnostics" and other == "recording" and parts[2] not in {"hooks", "layout", "places"}:
+                yield f"may import recording.hooks, .layout and .places, not {name}"
+            if room == "recording" and other == "store" and path.name != "watch.py":
+                yield f"imports {name}; only watch.py makes a run"
+            if room in ("charts", "figures") and other == "config" and parts[2] != "extras":
+                yield f"may import config.extras, not {name}"
+            if room in ("frames", "claims") and other == "probes" and parts[2] != "catalogue":
+                yield f"may import probes.catalogue, not {name}"
+        if parts[0] in MAY_USE and room not in MAY_USE[parts[0]]:
+            yield f"{room} uses {parts[0]}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_hooks_are_attached_in_one_file(path):
-    found = hooks(tree_of(path))
-    assert bool(found) == (relative(path) == "labapp/recording/hooks.py"), found
+def test_imports_point_as_the_floor_plan_says():
+    assert found_in(SOURCES, off_the_plan) == []
+
+
+def test_hooks_are_attached_in_one_file():
+    found = {relative(path) for path in SOURCES if hooks(tree_of(path))}
+    assert found == {"labapp/recording/hooks.py"}
 
 
 def file_owner(path: Path) -> str | None:
@@ -146,25 +152,19 @@ def file_owner(path: Path) -> str | None:
     return next((room for room in MAY_TOUCH_FILES if inside.is_relative_to(room)), None)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_files_are_touched_where_they_belong(path):
-    if file_owner(path) is None:
-        assert file_access(tree_of(path)) == [], f"{relative(path)} is none of {MAY_TOUCH_FILES}"
+def test_files_are_touched_where_they_belong_and_nowhere_else():
+    where = {relative(path): file_owner(path) for path in SOURCES if file_access(tree_of(path))}
+    assert [path for path, owner in where.items() if owner is None] == []
+    assert set(where.values()) == MAY_TOUCH_FILES
 
 
-def test_no_room_may_touch_files_that_does_not():
-    assert {file_owner(path) for path in SOURCES if file_access(tree_of(path))} == MAY_TOUCH_FILES
+def test_no_pickle_is_ever_loaded():
+    assert found_in(python_files("labapp", "analysis"), lambda path: unsafe_loads(tree_of(path))) == []
 
 
-@pytest.mark.parametrize("path", python_files("labapp", "analysis"), ids=relative)
-def test_no_pickle_is_ever_loaded(path):
-    assert unsafe_loads(tree_of(path)) == []
-
-
-@pytest.mark.parametrize("path", sorted((LAB / "app").rglob("*.py")), ids=relative)
-def test_what_a_page_says_passes_through_a_helper(path):
+def test_what_a_page_says_passes_through_a_helper():
     """A name that somebody chose would else be Markdown; see `labapp.palette.text`."""
-    assert unescaped(tree_of(path)) == []
+    assert found_in(python_files("labapp/app"), lambda path: unescaped(tree_of(path))) == []
 
 
 def test_no_file_is_longer_than_one_reads():
@@ -187,52 +187,40 @@ def test_the_lab_can_be_taken_in_at_a_glance():
     assert 0 < len(entries) <= 21
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        "config",
-        "store",
-        "frames",
-        "claims",
-        "palette",
-        "charts",
-        "figures",
-        "exports",
-        "probes.catalogue",
-        "frames.method",
-        "app",
-        "app.views.gradcam",
-    ],
-)
-def test_the_reading_room_opens_without_torch(module):
-    code = f"import labapp.{module}, sys; sys.exit(int('torch' in sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def first_at_fault(rooms: Iterable[str], heavy: Iterable[str]) -> str:
+    """The room whose import, one after the other in a process of its own, first brings one of these with it."""
+    code = f"""
+import importlib, sys
+for room in {list(rooms)}:
+    importlib.import_module(f"labapp.{{room}}")
+    if found := {set(heavy)} & sys.modules.keys():
+        sys.exit(print(f"{{room}}: {{found}}"))
+"""
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-@pytest.mark.parametrize("path", sorted((LAB / "app").rglob("*.py")), ids=relative)
-def test_the_one_door_to_torch_opens_inside_functions_only(path):
-    for node in tree_of(path).body:
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            assert not any(name.startswith("labapp.probes.explanations") for name in imported(node)), relative(path)
+def test_the_reading_room_opens_without_torch():
+    """And no page imports scipy.stats: half a second, and `scipy.special` has what it would be used for."""
+    light = ["config", "store", "frames", "claims", "palette", "charts", "figures", "exports", "probes.catalogue"]
+    pages = ["frames.method", "app", "app.views.gradcam", "app.views.overview"]
+    assert first_at_fault([*light, *pages], {"torch", "scipy.stats"}) == ""
 
 
-@pytest.mark.parametrize("module", ["training.loop", "nets", "recording", "callbacks"])
-def test_the_laboratory_works_without_the_screen(module):
+def test_the_laboratory_works_without_the_screen():
     """And a training without what it does not need: each takes seconds of each process that trains."""
-    heavy = {"streamlit"} | ({"torchmetrics", "transformers", "sklearn"} if module == "training.loop" else set())
-    cheap = ", labapp.commands.cheap" if module == "training.loop" else ""  # what is measured when it has ended
-    code = f"import labapp.{module}{cheap}, sys; sys.exit(' '.join({heavy} & sys.modules.keys()))"
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
-    assert done.stderr.strip() == ""
+    rooms = ["recording", "nets", "training.loop", "commands.cheap", "callbacks"]  # cheap: measures when it has ended
+    assert first_at_fault(rooms, {"streamlit", "torchmetrics", "transformers", "sklearn"}) == ""
 
 
-@pytest.mark.parametrize("path", sorted((LAB / "app").rglob("*.py")), ids=relative)
-def test_charts_come_onto_pages_with_their_downloads(path):
-    drawn = "altair_chart" in path.read_text()
-    assert drawn == (relative(path) == "labapp/app/drawn.py"), "draw it by app.chart"
+def test_the_one_door_to_torch_opens_inside_functions_only():
+    def at_the_top(path: Path) -> Iterator[str]:
+        outside = [node for node in tree_of(path).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = (name for node in outside for name in imported(node))
+        yield from (name for name in names if name.startswith("labapp.probes.explanations"))
+
+    assert found_in(python_files("labapp/app"), at_the_top) == []
 
 
-def test_no_page_imports_scipy_stats():
-    """It takes half a second, and `scipy.special` has what it is used for."""
-    code = "import sys, labapp.app, labapp.app.views.overview; sys.exit('scipy.stats' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+def test_charts_come_onto_pages_with_their_downloads():
+    drawn = [relative(path) for path in python_files("labapp/app") if "altair_chart" in path.read_text()]
+    assert drawn == ["labapp/app/drawn.py"], "draw it by app.chart"

@@ -1,6 +1,7 @@
 """What does a piece of source do that belongs to one room only? Each check lists what it finds, as "line: what"."""
 
 import ast
+import functools
 import importlib.metadata
 import re
 import sys
@@ -28,10 +29,16 @@ LOOKS = {"shutil.disk_usage", "shutil.get_terminal_size", "shutil.which"}  # of 
 LONGEST = 300  # lines of a file
 
 
+@functools.cache
+def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
+    """All nodes, walked to once for all checks."""
+    return tuple(ast.walk(tree))
+
+
 def imported(tree: ast.AST) -> list[str]:
     """The dotted names of everything that is imported anywhere in the source."""
     names = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -42,7 +49,7 @@ def imported(tree: ast.AST) -> list[str]:
 def hooks(tree: ast.AST) -> list[str]:
     """Calls that attach a hook, and any mention of the dictionaries in which torch keeps hooks."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and (node.attr in HOOK_CALLS or HOOK_DICTIONARY.fullmatch(node.attr)):
             found.append(f"{node.lineno}: {node.attr}")
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and HOOK_DICTIONARY.fullmatch(node.value):
@@ -53,7 +60,7 @@ def hooks(tree: ast.AST) -> list[str]:
 def file_access(tree: ast.AST) -> list[str]:
     """Calls that open, make, move or delete files and folders."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.ImportFrom):
             moved = {alias.name for alias in node.names} & OS_CALLS if node.module == "os" else set()
             if moved or node.module in FILE_MODULES:
@@ -73,7 +80,7 @@ def file_access(tree: ast.AST) -> list[str]:
 def unsafe_loads(tree: ast.AST) -> list[str]:
     """Imports of pickle and its like, and calls that may run code from a file they load."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = imported(node)
             found += [
@@ -124,7 +131,7 @@ AS_TEXT = re.compile(r"\b(palette\.(sentence|markdown)|verdict)\b")
 def unescaped(tree: ast.AST) -> list[str]:
     """Calls of a page that show words as Markdown which are not all written there and pass through no helper."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         of_page = node.func.attr in SHOWN and ast.unparse(node.func.value) != "palette"
