@@ -5,10 +5,9 @@
         for task in workers.finished(tell):
             task.value, task.fault
 
-The processes are started once. They come out of one that has loaded torch for all of them, where that is safe (see
-`_beginning`), and each computes with its share of the cores. What is printed in them is not seen. Ctrl-C reaches them
-too: what runs ends as if it had been alone, what waits never begins. A process that dies takes its task with it, and
-the next one gets a new process.
+The processes are started once, as `labapp.training.processes` says, and each computes with its share of the cores. What
+is printed in them is not seen. Ctrl-C reaches them too: what runs ends as if it had been alone, what waits never
+begins. A process that dies takes its task with it, and the next one gets a new process.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -26,12 +24,11 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
 from labapp.config import LabError
+from labapp.training.processes import settle, start_method
 
 Tell = Callable[[float, str], None]
 PATIENCE = 30.0  # seconds for a process that is asked to end
 PACE = 0.25  # seconds between two looks, and between two words of one task
-AHEAD = "labapp.commands.ahead"  # what is loaded once for all processes
-DEVICES = ("/dev/nvidiactl", "/dev/kfd")  # of CUDA and ROCm, whose state no process may inherit
 
 
 @dataclass(eq=False)
@@ -123,7 +120,8 @@ class Workers:
     def _begin(self) -> _Worker:
         here, there = multiprocessing.Pipe()
         with _shared_cores(self.threads or max(1, cores() // self.count), given=self.threads is not None):
-            process = _beginning().Process(target=_serve, args=(there, dict(os.environ)), daemon=False)
+            context: Any = multiprocessing.get_context(start_method("labapp.probes.measure"))
+            process = context.Process(target=_serve, args=(there, dict(os.environ)), daemon=False)
             process.start()
         there.close()
         worker = _Worker(process, here)
@@ -167,18 +165,6 @@ class Workers:
                 worker.process.join()
 
 
-def _beginning() -> Any:
-    """How processes begin: out of one that has loaded torch, which takes longer than many a task.
-
-    Each by itself where a device's driver might be loaded with it, or where libraries of the system do not bear that.
-    """
-    if sys.platform != "linux" or any(os.path.exists(device) for device in DEVICES):  # noqa: PTH110
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([AHEAD])
-    return context
-
-
 def _serve(pipe: Connection, environment: dict[str, str]) -> None:
     """Works off what comes through the pipe, until nobody is left at its other end.
 
@@ -186,11 +172,7 @@ def _serve(pipe: Connection, environment: dict[str, str]) -> None:
         pipe: To whoever gives it work.
         environment: That of whoever began it, which the process that it came out of need not have.
     """
-    os.environ.clear()
-    os.environ.update(environment)
-    threads = environment["OMP_NUM_THREADS"].partition(",")[0].strip()  # of what is nested, the outer ones
-    if threads.isdigit() and int(threads) and (torch := sys.modules.get("torch")):  # it asked when it was loaded
-        torch.set_num_threads(int(threads))
+    settle(environment)
 
     def interrupt(*_: object) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):  # once is enough: the terminal and our parent may both ask

@@ -20,6 +20,7 @@ from labapp.config import Experiment, LabError, first_line
 from labapp.training.company import OtherProcessError
 from labapp.training.devices import cluster, make_fabric
 from labapp.training.fabric import Fabric, find_free_network_port
+from labapp.training.processes import settle, start_method
 
 GRACE = 60.0  # seconds for the other processes to end by themselves, when one has failed
 Work = Callable[[Fabric], Path | None]
@@ -49,11 +50,12 @@ def _begun_here(work: Work, experiment: Experiment) -> Path | None:
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(find_free_network_port()), "NODE_RANK": "0"}
     if experiment.num_nodes > 1:  # else whatever the environment says is about something else
         place |= {name: os.environ[name] for name in place if name in os.environ}
-    ways = [torch.multiprocessing.get_context("spawn").Pipe(duplex=False) for _ in range(experiment.devices)]
+    ways = [torch.multiprocessing.Pipe(duplex=False) for _ in range(experiment.devices)]
     answers = [answer for _, answer in ways]
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # of processes that are begun: no traces of closed sockets
+    given = (work, experiment, {**os.environ, **place}, answers)
     begun = torch.multiprocessing.start_processes(
-        _one_of_several, (work, experiment, place, answers), experiment.devices, join=False, start_method="spawn"
+        _one_of_several, given, experiment.devices, join=False, start_method=start_method()
     )
     try:
         _wait(begun)
@@ -102,9 +104,9 @@ def _heard(hearing: Connection) -> dict[str, Any]:
 
 
 def _one_of_several(
-    at: int, work: Work, experiment: Experiment, place: dict[str, str], answers: list[Connection]
+    at: int, work: Work, experiment: Experiment, environment: dict[str, str], answers: list[Connection]
 ) -> None:
-    os.environ |= {**place, "LOCAL_RANK": str(at)}
+    settle({**environment, "LOCAL_RANK": str(at)})
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     fault: dict[str, Any] = {}
     path = None
