@@ -7,6 +7,7 @@ measured yet has a button that measures it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -19,7 +20,7 @@ from labapp.app.drawn import chart
 from labapp.app.live import live
 from labapp.app.probed import applying, measured_steps, probed, unmeasured
 from labapp.app.reading import reading
-from labapp.app.tables import layers, styles, token
+from labapp.app.tables import layers, made_of, styles, token
 from labapp.config import LabError
 from labapp.probes.catalogue import why_not
 from labapp.store import Run
@@ -119,12 +120,14 @@ def checkpointed(
 
 def whole_steps(runs: Sequence[Run]) -> pd.DataFrame:
     """`frames.whole_steps`, cached."""
-    return frames.whole_steps(runs, read=lambda run, marks: _whole_steps(*token(run), marks))
+    return made_of(
+        "whole steps", runs, partial(frames.whole_steps, read=lambda run, marks: _whole_steps(*token(run), marks))
+    )
 
 
 def dead_spans(runs: Sequence[Run]) -> pd.DataFrame:
     """`frames.dead_spans`, cached."""
-    return frames.dead_spans(runs, read=lambda run: _dead_spans(*token(run)))
+    return made_of("dead spans", runs, partial(frames.dead_spans, read=lambda run: _dead_spans(*token(run))))
 
 
 def recorded(

@@ -58,13 +58,17 @@ def signals(runs: Sequence[Run]) -> dict[str, list[frames.Panel]]:
 
 def described(runs: Sequence[Run]) -> pd.DataFrame:
     """`frames.describe`, and what a comparison of the runs has to name."""
-    settings: Any = [frames.comparable_of(run) for run in runs]
-    return frames.describe(runs).assign(comparable=settings)
+    return made_of("described", runs, _described)
 
 
 def styles(runs: Sequence[Run]) -> pd.DataFrame:
     """How each chosen run is drawn, on every page alike."""
     return made_of("styles", runs, lambda runs: palette.styles(frames.describe(runs)))
+
+
+def _described(runs: Sequence[Run]) -> pd.DataFrame:
+    settings: Any = [frames.comparable_of(run) for run in runs]
+    return frames.describe(runs).assign(comparable=settings)
 
 
 def summary(run: Run, seen: tuple[str, str] | None = None) -> dict[str, Any]:

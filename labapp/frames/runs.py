@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +49,16 @@ def describe(runs: Sequence[Run]) -> pd.DataFrame:
 
 def identities(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """What every table says about its run, one dictionary a run."""
-    return [{str(name): value for name, value in row.items()} for row in describe(runs)[IDENTITY].to_dict("records")]
+    return [
+        {
+            "run": called.run,
+            "run_id": run.id,
+            "family": run.experiment.family,
+            "net_depth": math.nan if run.experiment.depth is None else run.experiment.depth,
+            "seed": run.experiment.seed,
+        }
+        for run, called in zip(runs, callings(runs), strict=True)
+    ]
 
 
 def names(runs: Sequence[Run], seeds: bool = True) -> list[str]:

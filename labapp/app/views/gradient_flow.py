@@ -153,7 +153,11 @@ def _picture(archive: app.OpenArchive) -> None:
     profile = frames.gradient_profile(frames.rows_at(panels, standing), step)
     at = profile[["run", "step"]].drop_duplicates()
     what = "gradient" if quantity == "output_grad_norm" else "weights' gradient"
-    expected = frames.expected_gradient(_begun(panels, moments), frames.expected(archive.chosen))
+    expected = app.made_of(
+        f"expected gradient of {asked}",
+        archive.chosen,
+        lambda runs: frames.expected_gradient(_begun(panels, moments), frames.expected(runs)),
+    )
     theory = expected[:0] if step or quantity != "output_grad_norm" else expected
     with top:
         grown = frames.over_seeds(frames.gradient_slope(theory.assign(step=0)), runs)[0]
