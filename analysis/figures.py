@@ -15,7 +15,7 @@ import matplotlib as mpl
 from PIL import Image
 
 from analysis.plates import Plate
-from analysis.publish import options_of, put, reading, spoken
+from analysis.publish import choose_formats, options_of, put, reading, spoken
 from labapp.config import LabError, listed, nearest
 
 SCRIPTS = (  # in the order of the gallery
@@ -74,9 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="figures by name; all when left out")
     parser.add_argument("--data", default=DATA, type=Path, metavar="DIR", help="where the tables lie (analysis/data)")
     parser.add_argument("--gallery", type=Path, metavar="DIR", help="where small copies go; none when left out")
+    choose_formats(parser)
     options = parser.parse_args(argv)
     mpl.use("agg")
     with spoken(options.out) as failed:
+        if options.gallery and "png" not in options.formats:
+            raise LabError("--gallery shrinks the PNG of each figure, which --formats leaves out; add png to it")
         plates = all_plates(options.only)
         there = [plate for plate in plates if (options.data / f"{plate.name}.csv").is_file()]
         if gone := [plate.name for plate in plates if plate not in there]:
@@ -84,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for folder in (options.out, *([options.gallery] if options.gallery else [])):
             folder.mkdir(parents=True, exist_ok=True)
         for plate in there:
-            files = put(plate, reading(options.data / f"{plate.name}.csv"), options.out)
+            files = put(plate, reading(options.data / f"{plate.name}.csv"), options.out, options.formats)
             if options.gallery:
                 files.append(small(files[0], options.gallery))
             print(*files, sep="\n", flush=True)  # noqa: T201

@@ -36,6 +36,7 @@ from labapp.store import Run, broken_runs, list_runs
 
 ACROSS = 3  # panels in a row
 TOLD = 3  # sentences under a figure; standard error has them all
+FORMATS = (*UNDATED, "csv")
 
 
 class _OneSentence(argparse.ArgumentParser):
@@ -58,6 +59,13 @@ def options_of(about: str | None, *, runs: bool = True, out: Path = Path("figure
     return parser
 
 
+def choose_formats(parser: argparse.ArgumentParser) -> None:
+    """Let a command be told which files to write; without a picture among them nothing is drawn."""
+    parser.add_argument(
+        "--formats", nargs="+", default=FORMATS, choices=FORMATS, metavar="KIND", help=f"of {listed(FORMATS)}; all"
+    )
+
+
 def command(plates: Sequence[Plate], about: str | None, argv: Sequence[str] | None = None) -> int:
     """Draw the figures of one script from the command line; 0, or 2 after a sentence about what is wrong."""
     parser = options_of(about)
@@ -67,6 +75,7 @@ def command(plates: Sequence[Plate], about: str | None, argv: Sequence[str] | No
     parser.add_argument(
         "--table", nargs="+", default=[], type=Path, metavar="FILE", help="draw again from such a CSV, not from runs"
     )
+    choose_formats(parser)
     options = parser.parse_args(argv)
     mpl.use("agg")
     with spoken(options.out) as failed:
@@ -75,7 +84,7 @@ def command(plates: Sequence[Plate], about: str | None, argv: Sequence[str] | No
         else:
             texts = measured(plates, pick(options.runs, options.only), bool(options.only))
         options.out.mkdir(parents=True, exist_ok=True)
-        files = [path for plate, text in texts.items() for path in put(plate, text, options.out)]
+        files = [path for plate, text in texts.items() for path in put(plate, text, options.out, options.formats)]
         print(*files, sep="\n")  # noqa: T201
     return 2 if failed else 0
 
@@ -162,15 +171,22 @@ def reading(path: Path) -> str:
         raise LabError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def put(plate: Plate, text: str, out: Path) -> list[Path]:
+def put(plate: Plate, text: str, out: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Draw a figure from the text of its CSV, and write both.
+
+    Args:
+        plate: Which figure.
+        text: Of its CSV.
+        out: A folder.
+        formats: The files that are wanted.
 
     Raises:
         LabError: If a column is missing that the figure needs.
     """
-    figure = figure_of(plate, text)
+    kinds = [kind for kind in UNDATED if kind in formats]
     metadata = signed(plate.name, read_table(text))
-    return [*_pictures(figure, out, plate.name, metadata), _csv(text, out, plate.name)]
+    pictures = _pictures(figure_of(plate, text), out, plate.name, metadata, kinds) if kinds else []
+    return [*pictures, *([_csv(text, out, plate.name)] if "csv" in formats else [])]
 
 
 def figure_of(plate: Plate, text: str) -> Figure:
@@ -196,11 +212,13 @@ def publish(figure: Figure, data: pd.DataFrame, out: Path, name: str) -> list[Pa
     return [*_pictures(figure, out, name, signed(name, data)), _csv(written(data), out, name)]
 
 
-def _pictures(figure: Figure, out: Path, name: str, metadata: dict[str, dict[str, str]]) -> list[Path]:
-    paths = [out / f"{name}.{kind}" for kind in UNDATED]
+def _pictures(
+    figure: Figure, out: Path, name: str, metadata: dict[str, dict[str, str]], kinds: Sequence[str] = tuple(UNDATED)
+) -> list[Path]:
+    paths = [out / f"{name}.{kind}" for kind in kinds]
     with paper():  # a format is drawn when it is written
-        for path, (kind, undated) in zip(paths, UNDATED.items(), strict=True):
-            figure.savefig(path, metadata=undated | metadata[kind])
+        for path, kind in zip(paths, kinds, strict=True):
+            figure.savefig(path, metadata=UNDATED[kind] | metadata[kind])
     plt.close(figure)
     return paths
 

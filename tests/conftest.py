@@ -29,6 +29,7 @@ settings.load_profile("labapp")
 os.environ["COLUMNS"] = "160"  # what a command prints is wrapped at the same place in every terminal, and in none
 # The same kernels on a busy machine as on a quiet one: what the tests are must not hang on a timing.
 os.environ.setdefault("LABAPP_KERNELS", "compiled")
+os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")  # as `labapp app` has it
 os.environ.setdefault("LABAPP_WARM", "0")  # nets are asked by the tests that ask them, not behind every page
 
 

@@ -34,6 +34,8 @@ def initialise(net: nn.Module, scheme: str, activation: str = "relu") -> None:
     if scheme == "looks-linear":
         _refuse_looks_linear(net, layers)
     for layer in layers:
+        if layer.weight.is_meta:  # a net of shapes alone has nothing to draw
+            continue
         first, last = layer is layers[0], layer is layers[-1]
         gain = 2**0.5 if activation in RECTIFIERS and not last else 1.0
         if scheme == "he" and not last:

@@ -26,6 +26,8 @@ _CODE_OR_FORMULA = re.compile(rf"{_CODE.pattern}|\$[^$]+\$")
 def visible(words: object) -> str:
     """Words on one line; what cannot be seen but steers how the rest is shown is named, as ‹U+202E›."""
     text = re.sub(r"\s*[\r\n\t]\s*", " ", str(words))
+    if text.isprintable():  # as nearly all are: no sign of these kinds is
+        return text
     return "".join(f"‹U+{ord(sign):04X}›" if _steers(sign) else sign for sign in text)
 
 

@@ -96,6 +96,8 @@ def test_what_was_frozen_is_drawn_without_the_runs_and_small_for_the_gallery(rec
         f"degradation.{kind}" for kind in ("csv", "pdf", "png", "svg")
     ]
     assert (tmp_path / "gallery" / "degradation.png").stat().st_size <= figures.LARGEST
+    assert figures.main(["--data", data, "--out", out, "--gallery", gallery, "--formats", "csv"]) == 2
+    assert "--gallery shrinks the PNG of each figure, which --formats leaves out" in capsys.readouterr().err
     assert figures.main(["--data", data, "--out", out, "--only", "lesion"]) == 2
     assert "there is no figure 'lesion' (did you mean 'lesions'?)" in capsys.readouterr().err
 

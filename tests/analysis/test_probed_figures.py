@@ -53,6 +53,11 @@ def run(script, *options):
     return command(script.PLATES, script.__doc__, [str(option) for option in options])
 
 
+def tables(script, *options):
+    """The same without a picture, which takes seconds."""
+    return run(script, *options, "--formats", "csv")
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_writes_three_pictures_and_the_table_behind_them(script, probed_nets, tmp_path, capsys):
     out = tmp_path / "out"
@@ -67,13 +72,13 @@ def test_writes_three_pictures_and_the_table_behind_them(script, probed_nets, tm
     for plate in script.PLATES:
         table = out / f"{plate.name}.csv"
         if table.is_file():
-            put(plate, table.read_text(), tmp_path)
+            put(plate, table.read_text(), tmp_path, ["svg"])
             assert (tmp_path / f"{plate.name}.svg").read_text() == (out / f"{plate.name}.svg").read_text()
 
 
 @pytest.mark.parametrize("script", PROBED)
 def test_says_which_command_makes_what_is_missing(script, digit_nets, tmp_path, capsys):
-    assert run(script, "--runs", digit_nets, "--out", tmp_path) == 2
+    assert tables(script, "--runs", digit_nets, "--out", tmp_path) == 2
     said = capsys.readouterr().err
     assert f"these runs hold no {PROBED[script]}; `labapp probe " in said
     assert f"--quantities {PROBED[script]} --root {digit_nets}`" in said
@@ -85,19 +90,19 @@ def test_draws_the_runs_that_were_probed_and_names_the_others(script, probed_net
     name = "residual" if script is brackets else "original"  # a copy of what can be probed at all
     shutil.copytree(probed_nets / name, probed_nets / "bare")
     shutil.rmtree(probed_nets / "bare" / "probes")
-    assert run(script, "--runs", probed_nets, "--out", tmp_path / "out") == 0
+    assert run(script, "--runs", probed_nets, "--out", tmp_path / "out", "--formats", "svg") == 0
     said = capsys.readouterr().err
     assert f"left out: 1 runs without {PROBED[script]}; `labapp probe bare --" in said
 
 
 @pytest.mark.parametrize("net", ["plain", "vgg"])
 def test_a_net_whose_layers_see_one_source_is_drawn_by_what_it_loses(net, probed_nets, tmp_path):
-    assert run(feature_reuse, "--runs", probed_nets, "--out", tmp_path, "--only", net) == 0
+    assert run(feature_reuse, "--runs", probed_nets, "--out", tmp_path, "--only", net, "--formats", "png", "csv") == 0
     assert set(pd.read_csv(tmp_path / "block_ablation.csv")["weighting"]) == {"ablation"}
 
 
 def test_triangles_hold_every_block_with_its_last_column(probed_nets, tmp_path):
-    run(feature_reuse, "--runs", probed_nets, "--out", tmp_path)
+    tables(feature_reuse, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "feature_reuse.csv")
     assert table.groupby("block")["kind"].last().tolist() == ["transition", "transition", "classifier"]
     assert len(table) == 3 * (1 + 2 + 3 + 4)
@@ -112,7 +117,7 @@ def test_seeds_are_one_net(probed_nets, tmp_path):
     shutil.copytree(probed_nets / "dense", probed_nets / "again")
     path = probed_nets / "again" / "run.json"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
-    run(feature_reuse, "--runs", probed_nets, "--out", tmp_path)
+    tables(feature_reuse, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "feature_reuse.csv")
     assert set(table["seeds"]) == {2}
     assert set(table["net"]) == {"dense-13"}
@@ -120,9 +125,9 @@ def test_seeds_are_one_net(probed_nets, tmp_path):
 
 
 def test_only_residual_nets_are_split(probed_nets, tmp_path, capsys):
-    assert run(residual_split, "--runs", probed_nets, "--out", tmp_path, "--only", "plain", "vgg") == 2
+    assert tables(residual_split, "--runs", probed_nets, "--out", tmp_path, "--only", "plain", "vgg") == 2
     assert "hold no residual block" in capsys.readouterr().err
-    run(residual_split, "--runs", probed_nets, "--out", tmp_path)
+    tables(residual_split, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "residual_split.csv")
     assert table["net"].nunique() == 2
     assert table.groupby(["moment", "net", "quantity"]).size().eq(6).all()
@@ -130,14 +135,14 @@ def test_only_residual_nets_are_split(probed_nets, tmp_path, capsys):
 
 def test_pairs_that_were_compared_are_drawn(probed_nets, tmp_path):
     list(measure.against(Run(probed_nets / "residual"), Run(probed_nets / "vgg"), images=48))
-    assert run(similarity, "--runs", probed_nets, "--out", tmp_path) == 0
+    assert run(similarity, "--runs", probed_nets, "--out", tmp_path, "--formats", "png", "csv") == 0
     table = pd.read_csv(tmp_path / "similarity_pairs.csv")
     assert len(table) == table["layer"].nunique() * table["other_layer"].nunique()
     assert (tmp_path / "similarity_pairs.png").is_file()
 
 
 def test_a_square_is_kept_by_half_and_one_on_its_diagonal(probed_nets, tmp_path):
-    run(similarity, "--runs", probed_nets, "--out", tmp_path)
+    tables(similarity, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "similarity.csv")
     half = table[table["net"] == "vgg-11"]
     assert (half["row"] >= half["column"]).all()  # the figure turns it over
@@ -147,7 +152,7 @@ def test_a_square_is_kept_by_half_and_one_on_its_diagonal(probed_nets, tmp_path)
 
 
 def test_lesions_tell_the_whole_net_from_the_wounded(probed_nets, tmp_path):
-    run(lesions, "--runs", probed_nets, "--out", tmp_path)
+    tables(lesions, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "lesions.csv")
     assert set(table["what"]) == {"none", "delete", "permutation"}
     assert table[table["what"] == "none"].groupby("net").size().eq(1).all()
@@ -155,7 +160,7 @@ def test_lesions_tell_the_whole_net_from_the_wounded(probed_nets, tmp_path):
 
 
 def test_a_table_of_nets_adds_up(probed_nets, tmp_path):
-    run(architecture_table, "--runs", probed_nets, "--out", tmp_path)
+    tables(architecture_table, "--runs", probed_nets, "--out", tmp_path)
     table = pd.read_csv(tmp_path / "architecture_table.csv")
     nets = table.groupby("net")
     assert (nets["part_parameters"].sum() == nets["parameters"].first()).all()
@@ -164,14 +169,14 @@ def test_a_table_of_nets_adds_up(probed_nets, tmp_path):
 
 
 def test_theory_of_both_ways_stands_beside_the_first_step(digit_nets, tmp_path):
-    assert run(residual_split, "--runs", digit_nets, "--out", tmp_path) == 0
+    assert tables(residual_split, "--runs", digit_nets, "--out", tmp_path) == 0
     table = pd.read_csv(tmp_path / "residual_split.csv")
     assert table.loc[table["step"] == 0, "theory"].notna().all()
     assert table.loc[table["step"] > 0, "theory"].isna().all()
 
 
 def test_responses_stand_beside_theory_before_training(digit_nets, tmp_path):
-    assert run(layer_responses, "--runs", digit_nets, "--out", tmp_path) == 0
+    assert tables(layer_responses, "--runs", digit_nets, "--out", tmp_path) == 0
     table = pd.read_csv(tmp_path / "layer_responses.csv")
     assert set(table["moment"]) == {"initialisation", "end of training"}
     assert table.loc[table["step"] == 0, "theory"].notna().all()
@@ -184,7 +189,7 @@ def test_the_published_error_is_of_the_very_net_and_has_its_source(digit_nets, t
     for run_id in (made.id, "original"):
         tasks, _ = measure.tasks(Run(digit_nets / run_id), ["architecture"])
         assert not [outcome.reason for outcome in measure.measure(Run(digit_nets / run_id), tasks) if outcome.reason]
-    assert run(architecture_table, "--runs", digit_nets, "--out", tmp_path, "--only", made.id, "original") == 0
+    assert tables(architecture_table, "--runs", digit_nets, "--out", tmp_path, "--only", made.id, "original") == 0
     table = pd.read_csv(tmp_path / "architecture_table.csv").set_index("net")
     assert set(table.loc["residual-20", "published"]) == {"8.75 % (CIFAR-10)"}
     assert set(table.loc["residual-20", "source"]) == {"He et al. 2015, Table 6, arXiv:1512.03385"}
@@ -201,7 +206,7 @@ def test_the_bracket_is_what_it_makes_of_the_gradient_along_itself(tmp_path, rec
     probe = {"block": "b", "position": 1, "example": range(40), "shortcut_share": inner / size**2}
     norms = np.linalg.norm(later, axis=1)
     made.write_probe("gradient_split", 0, pd.DataFrame(probe | {"shortcut_norm": norms / size}))
-    assert run(brackets, "--runs", tmp_path / "runs", "--out", tmp_path) == 0
+    assert tables(brackets, "--runs", tmp_path / "runs", "--out", tmp_path) == 0
     table = pd.read_csv(tmp_path / "brackets.csv")
     medians = table[table["what"] == "block"].set_index("number")["median"]
     assert medians["along"] == pytest.approx(np.median(inner / norms**2), rel=1e-5)  # the file has six digits
@@ -212,7 +217,7 @@ def test_the_bracket_is_what_it_makes_of_the_gradient_along_itself(tmp_path, rec
 
 
 def test_the_share_of_the_gradient_is_the_product_of_the_two_others(probed_nets, tmp_path):
-    assert run(path_lengths, "--runs", probed_nets, "--out", tmp_path) == 0
+    assert tables(path_lengths, "--runs", probed_nets, "--out", tmp_path) == 0
     for _, rows in pd.read_csv(tmp_path / "path_lengths.csv").groupby(["run", "moment"]):
         product = rows["probability"] * rows["gradient_norm"]
         assert rows["weight"].tolist() == pytest.approx((product / product.sum()).tolist(), rel=1e-4)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from labapp.store import Run, list_runs
+from labapp.training.processes import start_method
 from tests.recording.together import WORLD, Differs, data, net, steps, work
 
 FLUSHES = 3  # of 45 steps: after 20, after 40, at the end
@@ -14,7 +15,8 @@ NEW, DATA = "all_gather_object", "all_gather"
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
-    torch.multiprocessing.spawn(work, args=(f"file://{folder}/meet", str(folder)), nprocs=WORLD)
+    given = (f"file://{folder}/meet", str(folder))
+    torch.multiprocessing.start_processes(work, given, nprocs=WORLD, join=True, start_method=start_method())
     return [torch.load(folder / f"told{rank}.pt", weights_only=False) for rank in range(WORLD)]
 
 

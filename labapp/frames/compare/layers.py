@@ -63,12 +63,18 @@ def by_depth(
     """
     about = OF_LAYERS[require(quantity)]
     read = read or read_compared
-    tables = [[_places(read(run, quantity), where, about.place) for run in each.runs] for each in (a, b)]
+    tables = []
+    for each in (a, b):
+        tables.append([_places(read(run, quantity), where, about.place) for run in each.runs])
+        if not any(len(table) for table in tables[-1]):  # most quantities are recorded by few nets
+            return pd.DataFrame(columns=COLUMNS)
     taken = compared_steps(tables[0], tables[1])
     if step is not None:
         taken = taken[taken["step"] == step]
+    if taken.empty:
+        return pd.DataFrame(columns=COLUMNS)
     grid, matched = _grid(tables, by_name=_same_layers([*tables[0], *tables[1]]))
-    if taken.empty or grid.empty:
+    if grid.empty:
         return pd.DataFrame(columns=COLUMNS)
     samples = []
     for which, side_tables in zip("ab", tables, strict=True):

@@ -55,6 +55,8 @@ def read_compared(run: Run, quantity: str, recorded: pd.DataFrame | None = None)
             value = value / table[about.whole].astype(float)
     table = table.assign(value=value)
     ill = table["nonfinite"] > 0
+    if not (ill | value.notna()).any():  # as most quantities of most nets: nothing was measured
+        return table.assign(usual=False)[VALUES].head(0)
     if about.place == "rectified":  # of outputs that are NaN it cannot be said how many are above zero
         table["value"] = table["value"].mask(table["output_std"].isna() & ill)
     rows = table.assign(**{quantity: table["value"]}, usual=_usual(table, run, about.place))
