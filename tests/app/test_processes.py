@@ -19,7 +19,7 @@ from labapp.app.launch.supervisor import part, read, write
 from labapp.config import LabError
 from labapp.store.machine import SILENCE, noted, process_identity, send_signal, this_machine
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+SLEEP = ["sleep", "600"]  # which has no moment in which an interrupt meets an interpreter that is still starting
 PATIENT = 120
 PATHS = {"PYTHONPATH": str(launch.PROJECT), "PYTHONDONTWRITEBYTECODE": "1"}
 
