@@ -216,7 +216,9 @@ def _pictures(
     figure: Figure, out: Path, name: str, metadata: dict[str, dict[str, str]], kinds: Sequence[str] = tuple(UNDATED)
 ) -> list[Path]:
     paths = [out / f"{name}.{kind}" for kind in kinds]
-    with paper():  # a format is drawn when it is written
+    with paper():  # a format is drawn when it is written, in a layout that no other one has a part in
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         for path, kind in zip(paths, kinds, strict=True):
             figure.savefig(path, metadata=UNDATED[kind] | metadata[kind])
     plt.close(figure)
