@@ -137,8 +137,7 @@ def faults():
 
 first = faults()
 kept = keep_memory()
-faults()
-print(first, kept, faults())
+print(first, kept, min(faults() for _ in range(5)))  # what else asks for memory may take a place that was free
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     first, kept, then = done.stdout.split()

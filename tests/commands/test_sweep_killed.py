@@ -41,7 +41,7 @@ def begun(spec, root):
 
 def run_of(experiment, root, process, step=2):
     """The run of an experiment as soon as it has a checkpoint at a step."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300  # a cluster on a busy machine takes its time
     while time.monotonic() < until:
         for run in list_runs(root) if root.exists() else ():
             if run.experiment == experiment and step in run.checkpoints():
