@@ -9,7 +9,7 @@ PORT   ?= 8501
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help app starter figures gallery tables test docs lint format clean
+.PHONY: help app starter figures gallery tables test thorough docs lint format clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ tables: $(VENV)/.lab ## take the tables of the figures anew from the runs of the
 	@$(BIN)/python -m analysis.freeze --runs $(RUNS)
 
 test: $(VENV)/.dev ## set up and run the tests
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not long"
+
+thorough: $(VENV)/.dev ## run all tests, those with more cases of the same rules too
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.dev ## style, format and types

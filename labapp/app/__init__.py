@@ -1,6 +1,11 @@
 """What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
+import pandas as pd
+
 from labapp.config.extras import needed
+
+# What a page draws are small tables: with Arrow's strings it takes a sixth longer. Of this process, which is the app's.
+pd.set_option("mode.string_storage", "python")
 
 with needed(__name__):
     from labapp.app.archive import OpenArchive, look_again_if_gone, opened

@@ -85,6 +85,7 @@ def test_says_which_command_makes_what_is_missing(script, digit_nets, tmp_path, 
     assert said.count("\n") == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", PROBED)
 def test_draws_the_runs_that_were_probed_and_names_the_others(script, probed_nets, tmp_path, capsys):
     name = "residual" if script is brackets else "original"  # a copy of what can be probed at all

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from labapp import app
 from labapp.app import launch
 from tests.app.pages import MAIN
@@ -37,6 +39,7 @@ def test_the_app_never_imports_torch(archive):
     assert modules == "[]"
 
 
+@pytest.mark.long
 def test_pages_about_probes_never_import_torch(probed):
     *_, modules = heavy_modules(
         probed, ("signals", "compare", "method", "feature_reuse", "representation", "architecture", "others")

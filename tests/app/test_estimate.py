@@ -61,6 +61,7 @@ def test_runs_of_the_net_are_asked_where_there_are_some(tmp_path):
     assert any(key[0] == "trial" for key in background._JOBS) == ("timing" in words)
 
 
+@pytest.mark.long
 def test_what_cannot_be_trained_says_why():
     words = told([TINY.but(train_images=10**9)])
     assert (

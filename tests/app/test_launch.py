@@ -43,6 +43,7 @@ def ended(job):
     return launch.load(job.path)
 
 
+@pytest.mark.long
 def test_a_training_runs_to_its_end_and_leaves_a_run(tmp_path):
     job = launch.start(["train", *TINY, "--steps", "2"], tmp_path)
     assert job.status == "running"
@@ -62,6 +63,7 @@ def test_a_refusal_is_kept_in_its_own_words(tmp_path):
     assert not any("Traceback" in line for line in job.tail(50))
 
 
+@pytest.mark.long
 def test_stop_ends_a_training_in_order(tmp_path):
     job = launch.start(["train", *TINY, "--steps", "1000000"], tmp_path)
     wait_until(lambda: any(run.progress[0] > 0 for run in list_runs(tmp_path)))
@@ -73,6 +75,7 @@ def test_stop_ends_a_training_in_order(tmp_path):
     assert launch.stop(job).status == "stopped"  # again does no harm
 
 
+@pytest.mark.long
 def test_another_app_sees_the_launch_and_can_stop_it(tmp_path):
     """What is known of a launch lies in the archive, not in the process that began it."""
     job = launch.start(["train", *TINY, "--steps", "1000000"], tmp_path)

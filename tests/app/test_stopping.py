@@ -30,7 +30,7 @@ def training(root):
     return wait_until(lambda: next(iter([run for run in list_runs(root) if run.progress[0] > 0]), None))
 
 
-@pytest.fixture(params=["in a terminal", "in the background of a script"])
+@pytest.fixture(params=[pytest.param("in a terminal", marks=pytest.mark.long), "in the background of a script"])
 def terminal(tmp_path, request):
     """A training that a user typed, and its run."""
     tmp_path = tmp_path / "runs"

@@ -37,6 +37,7 @@ def test_the_verdict_is_known_where_the_answer_is(claim):
         assert judge(some, measured(some, [0.1, -0.1, 0.05])).verdict == UNDECIDED
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seeds", [SEEDS, 5])
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_a_false_verdict_is_rarer_than_one_in_forty(parts, seeds):

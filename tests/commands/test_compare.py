@@ -147,6 +147,7 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(seeds: Path, words: str, capsys
     assert error.count("\n") == 1
 
 
+@pytest.mark.long
 def test_real_runs_of_every_family_can_be_compared(digit_nets: Path, capsys: pytest.CaptureFixture) -> None:
     """Each with itself, of which nothing may differ, and with the next one."""
     runs = list_runs(digit_nets)

@@ -81,6 +81,7 @@ def test_a_damaged_state_is_told(tmp_path, capsys):
     assert Run(cut.path).attempts[-1]["from_step"] == 2
 
 
+@pytest.mark.long
 def test_a_termination_stops_all_processes_where_the_training_can_go_on(tmp_path):
     """Only their parent is asked; Ctrl-C at a single process is among the endings of a training."""
     options = (

@@ -123,6 +123,7 @@ def test_without_an_address_ray_is_begun_here_gives_the_same_and_is_gone_afterwa
         assert run.probes() == other.probes()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_what_is_lost_with_a_worker_or_a_node_goes_on_and_the_same_command_does(tmp_path, cluster):
     spec, root = written(tmp_path, "runs: [{depth: 8, width: 2}]\nseeds: [0, 1, 2]"), tmp_path / "runs"

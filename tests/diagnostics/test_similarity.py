@@ -98,6 +98,7 @@ def test_two_checkpoints_of_one_net(net: nn.Module, images: torch.Tensor):
         similarity(net, images, small(0, depth=8).state_dict())
 
 
+@pytest.mark.long
 def test_the_interval_covers_what_more_images_show():
     """200 draws of 10 batches; the truth from one large draw."""
     torch.manual_seed(0)

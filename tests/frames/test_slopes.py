@@ -107,6 +107,7 @@ def reinitialised(family, depth, seed):
     return [gradients[path] for path, module in net.named_modules() if isinstance(module, nn.Conv2d)]
 
 
+@pytest.mark.long
 def test_the_interval_holds_the_mean_slope_of_200_nets():
     profiles = np.log10([reinitialised("plain", 20, seed) for seed in range(200)])
     found = frames.gradient_slope(many(profiles))

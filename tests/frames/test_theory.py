@@ -20,6 +20,7 @@ from labapp.nets import build
 from tests.frames.wide_nets import dense, draws, gradient_norms, normal, ratios, root_mean_square
 
 
+@pytest.mark.long
 def test_relu_with_variance_one_over_n_vanishes_and_he_does_not() -> None:
     assert theory.plain_profile(50, init="lecun")[0] == pytest.approx(2.98e-8, rel=1e-3)
     assert theory.plain_profile(50, init="lecun")[0] == pytest.approx(2.0**-25, rel=1e-12)

@@ -69,6 +69,7 @@ def test_residual_profiles_hold_layer_by_layer_without_a_border(
     assert np.allclose(profile, predicted, rtol=tolerance + 0.07 * preactivation)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", [1, 3])
 @pytest.mark.parametrize("bottleneck", [False, True])
 def test_dense_blocks_grow_like_a_power_too(block: int, bottleneck: bool) -> None:

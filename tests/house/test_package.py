@@ -73,6 +73,7 @@ def test_recorder_archive_and_their_commands_need_the_light_install_alone(tmp_pa
     in_light_install("own_training.py", tmp_path)
 
 
+@pytest.mark.long
 def test_every_module_that_needs_more_names_what_installs_it(tmp_path):
     *missing, count = in_light_install("every_module.py", tmp_path).splitlines()
     assert int(count) > 300

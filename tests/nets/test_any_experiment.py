@@ -17,7 +17,7 @@ from labapp.commands.settings import Options, experiment
 from labapp.config import BELONGS_TO, CHOICES, FAMILIES, Experiment, LabError
 from labapp.nets.ordered import net_for
 
-TRIED = int(os.environ.get("LABAPP_EXPERIMENTS", "60"))
+TRIED = int(os.environ.get("LABAPP_EXPERIMENTS", "30"))
 DEPTHS = {
     "plain": st.sampled_from([8, 11, 14, 20, 26]),
     "residual": st.sampled_from([8, 11, 14, 20, 26]),

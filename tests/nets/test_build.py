@@ -63,6 +63,7 @@ def test_named_nets_are_made_for_imagenet_and_families_for_cifar() -> None:
         assert build("residual").head.classifier.out_features == 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "smallest"),
     [("plain", 4), ("residual", 4), ("dense", 4), ("vgg", 16), *((name, 32) for name in names()[4:])],

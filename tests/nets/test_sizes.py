@@ -83,7 +83,10 @@ def test_vgg_c_is_d_with_one_by_ones() -> None:
     assert parameters("vgg16") - parameters("vgg16c") == saved
 
 
-@pytest.mark.parametrize(("depth", "expected"), CIFAR_RESNET.items())
+@pytest.mark.parametrize(
+    ("depth", "expected"),
+    [pytest.param(*each, marks=[pytest.mark.long] if each[0] > 1000 else []) for each in CIFAR_RESNET.items()],
+)
 def test_cifar_resnet_parameters(depth: int, expected: int) -> None:
     assert parameters("residual", depth=depth) == expected
     assert parameters("plain", depth=depth) == expected

@@ -21,7 +21,7 @@ from labapp.probes.subjects import of_run
 from labapp.store import Run, broken_runs, check, list_runs, mend, resume_points, why_not_resumed
 from tests.probes.malformed import harm, picture
 
-TRIED = int(os.environ.get("LABAPP_MALFORMED", "10"))
+TRIED = int(os.environ.get("LABAPP_MALFORMED", "5"))
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ from labapp.probes.subjects import as_stored
 from labapp.store import Run
 from tests.probes.probing import NETS, all_of, with_weights
 
+ENOUGH = [net if net in ("original", "dense") else pytest.param(net, marks=pytest.mark.long) for net in NETS]
+
 
 def test_tables_hold_what_the_diagnostics_say(probed_nets):
     run = Run(probed_nets / "dense")
@@ -91,7 +93,7 @@ def test_probe_images_are_the_same_for_every_run_and_come_from_all_of_the_set():
 # nothing is left behind
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", ENOUGH)
 def test_nets_and_random_numbers_are_as_before(net, digit_nets):
     run = Run(digit_nets / net)
     model = explanations.of_run(run, 12).net
@@ -190,7 +192,7 @@ def test_silent_and_constant_layers_are_nan_with_a_reason(digit_nets):
     assert cka[cka["layer"].str.startswith("stem") & cka["other_layer"].str.startswith("stem")]["cka"].notna().all()
 
 
-@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("net", ENOUGH)
 def test_weights_that_are_not_finite_give_no_number(net, digit_nets):
     run = Run(digit_nets / net)
 

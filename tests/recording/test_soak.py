@@ -80,6 +80,7 @@ def witnessed(training):
     return state_of(parts[0]), found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240 if EXAMPLES <= 60 else 0)
 @given(soak.trainings)
 @settings(

@@ -142,9 +142,9 @@ def test_it_fills_a_run_that_unwatch_finishes(tmp_path):
 @pytest.mark.parametrize(
     ("ending", "status", "message"),
     [
-        ("", "finished", ""),
+        pytest.param("", "finished", "", marks=pytest.mark.long),
         ("raise ValueError('a leak')", "failed", "ValueError: a leak"),
-        ("raise KeyboardInterrupt", "stopped", "KeyboardInterrupt"),
+        pytest.param("raise KeyboardInterrupt", "stopped", "KeyboardInterrupt", marks=pytest.mark.long),
     ],
 )
 def test_the_end_of_the_process_ends_the_run(tmp_path, ending, status, message):

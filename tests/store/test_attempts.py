@@ -42,6 +42,7 @@ def test_a_second_attempt_adds_and_never_erases(writer: RunWriter) -> None:
     assert len(longer.run.attempts) == 3
 
 
+@pytest.mark.long
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_attempts_killed_anywhere_leave_what_an_unbroken_run_leaves(

@@ -187,6 +187,7 @@ def test_readers_never_notice_writing_gathering_and_publishing(
         assert int(seen) == step
 
 
+@pytest.mark.long
 def test_taken_up_again_and_again_under_a_reader(tmp_path: Path, start: Start) -> None:
     """Each attempt publishes what the one before left; the readers see rows come and never go."""
     writer = RunWriter.create(tmp_path, Experiment(), run_id="run")

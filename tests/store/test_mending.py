@@ -58,6 +58,7 @@ def test_a_whole_run_has_no_faults(run: Run) -> None:
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.long
 def test_every_changed_bit_is_found(run: Run, tmp_path: Path) -> None:
     """One bit of any file of a run; what is not found changes nothing that a reader sees."""
     draw, whole = random.Random(0), contents(run)

@@ -83,6 +83,7 @@ def test_killed_at_any_operation(
         shutil.rmtree(root)
 
 
+@pytest.mark.long
 def test_killed_again_and_again(tmp_path: Path, unbroken: tuple[dict[str, list], list[Operation], list[int]]) -> None:
     """Each attempt dies somewhere on its way, also while it takes up what the one before left."""
     whole, operations, _ = unbroken
@@ -112,6 +113,7 @@ HARMS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::labapp.store.appending.StoreWarning")
 @pytest.mark.parametrize("fault", HARMS)
 def test_the_disk_fails_once_at_any_operation(
@@ -144,6 +146,7 @@ def test_the_disk_fails_once_at_any_operation(
         shutil.rmtree(root)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore::labapp.store.appending.StoreWarning")
 def test_the_disk_stays_full_from_any_operation_on(
     tmp_path: Path, unbroken: tuple[dict[str, list], list[Operation], list[int]]

@@ -45,6 +45,7 @@ def close(one, two):
         np.testing.assert_allclose(weights(two)[name], value, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_run_goes_from_process_to_process(tmp_path, monkeypatch):
     """Under torchrun one of two raises; of four that go on one is killed; then two go on, and one ends it."""
     whole = train(small(**OPTIONS), tmp_path, run_id="whole")

@@ -105,6 +105,7 @@ def test_values_that_do_not_fit_leave_the_others_shown():
     assert (wanted.recipe, wanted.batch_size, wanted.depth) == ("he", 32, 20)
 
 
+@pytest.mark.long
 def test_the_form_starts_a_real_run(open_page, record, tmp_path):
     record(tmp_path)
     app = open_page(tmp_path)

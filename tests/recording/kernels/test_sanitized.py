@@ -50,11 +50,13 @@ def watched(tmp_path_factory):
     return run
 
 
+@pytest.mark.long
 def test_no_byte_beyond_a_tensor_is_touched(watched):
     done = watched()
     assert (done.returncode, done.stdout.strip()) == (0, "nothing found"), done.stderr[-3000:]
 
 
+@pytest.mark.long
 def test_one_value_too_many_would_be_noticed(watched):
     done = watched("overflow")
     assert done.returncode != 0
