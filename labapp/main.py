@@ -21,7 +21,8 @@ import streamlit as st  # noqa: E402
 
 from labapp import app  # noqa: E402
 
-app.promptly()  # `labapp app` did it when the server began
+app.promptly()  # `labapp app` did these two when the server began
+app.quickly()
 st.set_page_config(page_title="labapp", page_icon=str(PROJECT / "labapp/app/icon.svg"), layout="wide")
 page = st.navigation(
     {

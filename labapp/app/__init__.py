@@ -1,11 +1,6 @@
 """What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
-import pandas as pd
-
 from labapp.config.extras import needed
-
-# What a page draws are small tables: with Arrow's strings it takes a sixth longer. Of this process, which is the app's.
-pd.set_option("mode.string_storage", "python")
 
 with needed(__name__):
     from labapp.app.archive import OpenArchive, look_again_if_gone, opened
@@ -22,7 +17,7 @@ with needed(__name__):
     from labapp.app.reading import reading
     from labapp.app.resuming import resume_buttons
     from labapp.app.sidebar import draw_sidebar
-    from labapp.app.tables import curves, described, layers, made_of, overview, rows, signals, styles, summary
+    from labapp.app.tables import curves, described, layers, made_of, overview, quickly, rows, signals, styles, summary
     from labapp.app.theory import say_theory
     from labapp.config import roots
 
@@ -30,8 +25,8 @@ __all__ = [
     "PICTURE", "OpenArchive", "begin_starter", "broken", "by_depth", "chart", "choice", "colour_bar",
     "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers", "live",
     "look_again_if_gone", "made_of", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
-    "overview", "playable", "playing", "probe", "promptly", "ratio_span", "readable", "reading", "resume_buttons",
-    "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show", "show_probed", "signals",
-    "start", "starter_button", "step_slider", "styles", "summary", "svg_address", "swatch", "unfolded",
-    "unmeasured", "unpaired", "warm",
+    "overview", "playable", "playing", "probe", "promptly", "quickly", "ratio_span", "readable", "reading",
+    "resume_buttons", "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show",
+    "show_probed", "signals", "start", "starter_button", "step_slider", "styles", "summary", "svg_address",
+    "swatch", "unfolded", "unmeasured", "unpaired", "warm",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from streamlit.web import cli
 
 from labapp.app.archive import first_runs
 from labapp.app.preloading import preload
+from labapp.app.tables import quickly
 from labapp.app.views import overview
 from labapp.config import LabError
 
@@ -31,6 +32,7 @@ def serve(options: Sequence[str]) -> None:
     """Become Streamlit's server, until it is stopped."""
     inspect.stack()  # Streamlit looks at it when it draws first, and what Python finds out for that stays known
     preload()
+    quickly()
     threading.Thread(target=_ahead, name="labapp-ahead", daemon=True).start()
     cli.main(["run", str(MAIN), *options], prog_name="streamlit")
 

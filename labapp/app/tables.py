@@ -20,6 +20,11 @@ from labapp.store import Run
 Made = TypeVar("Made")
 
 
+def quickly() -> None:
+    """Have this process, the app's, keep strings as Python's: to small tables, as pages draw, Arrow's add a sixth."""
+    pd.set_option("mode.string_storage", "python")
+
+
 def made_of(what: str, runs: Sequence[Run], make: Callable[[Sequence[Run]], Made]) -> Made:
     """What is made of runs as they are now, made once for all sessions; to be read only.
 

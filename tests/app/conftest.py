@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -21,7 +22,7 @@ OpenPage = Callable[..., AppTest]
 @pytest.fixture
 def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
     """Open a page of the app (by default the first) on an archive, with an address."""
-    path = list(sys.path)
+    path, strings = list(sys.path), pd.get_option("mode.string_storage")
     monkeypatch.setattr(questions, "CALM", 600.0)  # no training is timed behind a form that is only looked at
 
     def opened(root: Path, page: str | None = None, **address: str) -> AppTest:
@@ -40,6 +41,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenPage]:
 
     yield opened
     sys.path[:] = path
+    pd.set_option("mode.string_storage", strings)  # that is the app's process's alone
 
 
 @pytest.fixture

@@ -25,6 +25,18 @@ COMPILED = script_cache.ScriptCache()
 app_test.ScriptCache = local_script_runner.ScriptCache = lambda: COMPILED
 
 
+def _wait(runner: local_script_runner.LocalScriptRunner, timeout: float = 3) -> None:
+    """Until its script has run. AppTest looks a thousand times a second, each time at all that the page has sent."""
+    runner._script_thread.join(timeout)
+    if not runner.script_stopped():
+        runner.request_stop()
+        runner.join()
+        raise RuntimeError(f"the page was not drawn within {timeout} s")
+
+
+local_script_runner.require_widgets_deltas = _wait
+
+
 def go(app: AppTest, page: str) -> AppTest:
     """Switch to another page."""
     app.switch_page(f"app/views/{page}.py").run()
