@@ -16,12 +16,18 @@ from labapp.store import Run, RunWriter
 
 RecordRun = Callable[..., Run]
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
+WAITING = {"browser", "test_sweep_ray.py"}
 
 
 @pytest.hookimpl(optionalhook=True)  # without xdist there is no such question
 def pytest_xdist_auto_num_workers() -> int:
     """One more than there are cores: a test that waits for a server, a browser or a process leaves its core free."""
     return cores() + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What waits for a browser or a cluster comes first: begun last, it would keep one process busy and no other."""
+    items.sort(key=lambda item: not WAITING.intersection(item.path.parts))
 
 
 settings.register_profile("labapp", deadline=None)  # how long an example takes is no property of the code

@@ -39,6 +39,7 @@ def test_every_use_of_the_recorder_is_timed_in_pairs(name, memory_format):
     assert (seconds > 0).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name, tool in TOOLS.items() if tool.package and tool.version])
 @pytest.mark.filterwarnings("ignore")  # other people's
 def test_every_installed_tool_is_timed_in_pairs(name):

@@ -39,7 +39,7 @@ def test_what_some_runs_lack_is_one_line_below_the_others(probed, open_page):
     assert any(text.startswith("dense-10: ") and text.endswith("not measured yet.") for text in texts(app))
 
 
-@pytest.mark.parametrize("page", ["feature_reuse", "architecture"])
+@pytest.mark.parametrize("page", ["architecture", pytest.param("feature_reuse", marks=pytest.mark.long)])
 def test_what_is_made_in_moments_needs_no_button(probed, open_page, page, monkeypatch):
     monkeypatch.setattr(probed_page, "PACE", 0.2)
     unprobe(probed, "dense-10")

@@ -115,6 +115,7 @@ def test_the_queue_goes_on_when_the_app_is_killed(tmp_path, occupied):
     assert [ended(job).status for job in jobs] == ["finished"] * 2
 
 
+@pytest.mark.long
 def test_two_apps_at_once_start_nothing_twice_and_never_more_than_there_are_cores(tmp_path):
     apps = [subprocess.Popen([sys.executable, "-c", BEGIN, str(tmp_path)]) for _ in range(2)]
     for app in apps:

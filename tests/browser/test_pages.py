@@ -21,7 +21,7 @@ def test_every_page_in_every_state(state, open_lab, request):
         lab.keep(f"{request.node.callspec.id.replace(' ', '-')}-{name(title)}")
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE])
+@pytest.mark.parametrize("size", [pytest.param(WIDE, marks=pytest.mark.long), PHONE])
 def test_every_page_at_every_size(size, open_lab, probed_nets):
     """On a dark ground; on a phone on a light one too, which windows have in every state above."""
     lab = open_lab(probed_nets, size=size, theme="dark").visit()

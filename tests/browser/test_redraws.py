@@ -58,7 +58,7 @@ def test_a_step_draws_no_heatmap_and_a_control_does(open_lab, tmp_path: Path):
 PLOTS = '[data-testid="stMain"] [data-testid="stVegaLiteChart"] :is(canvas, svg)'
 
 
-@pytest.mark.parametrize(("page", "charts"), [("gradient_flow", 2), ("signals", 4)])
+@pytest.mark.parametrize(("page", "charts"), [("gradient_flow", 2), pytest.param("signals", 4, marks=pytest.mark.long)])
 def test_a_step_gives_charts_new_rows_and_begins_none_anew(open_lab, digit_nets, page, charts):
     lab = open_lab(digit_nets).visit(page)
     slider = lab.page.locator('[data-testid="stMain"] input[type="range"]').first

@@ -230,6 +230,7 @@ def test_what_cannot_be_recorded_is_said_once_and_trains_on(tmp_path, what, sent
     assert len(list(tmp_path.glob("runs/*/run.json"))) == (what == "twice")
 
 
+@pytest.mark.long
 def test_two_processes_record_the_joined_batch(tmp_path):
     """Two halves of each batch in two processes, against the whole in one, on a net without batch norms."""
     program = f"""

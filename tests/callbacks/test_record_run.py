@@ -216,6 +216,7 @@ class TestWhatCannotBeRecorded:
         assert Run(run.path).status == "failed"
 
 
+@pytest.mark.long
 def test_a_run_without_a_block_ends_with_the_process(tmp_path):
     program = f"""
 import torch

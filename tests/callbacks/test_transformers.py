@@ -85,7 +85,11 @@ def oracle(count=6, parts=1, clip=None, make=vit):
 
 @pytest.mark.parametrize(
     ("options", "parts", "clip"),
-    [({}, 1, None), ({"gradient_accumulation_steps": 2, "max_steps": 3}, 2, None), ({"max_grad_norm": 0.1}, 1, 0.1)],
+    [
+        ({}, 1, None),
+        pytest.param({"gradient_accumulation_steps": 2, "max_steps": 3}, 2, None, marks=pytest.mark.long),
+        ({"max_grad_norm": 0.1}, 1, 0.1),
+    ],
 )
 def test_the_run_holds_what_a_loop_by_hand_gives(tmp_path, options, parts, clip):
     expected, model, callback = oracle(6, parts, clip), vit(), TransformersCallback(tmp_path / "runs", when=every(1))

@@ -88,6 +88,7 @@ def test_two_runs_two_methods_two_images(trained, tmp_path, capsys):
         assert single.size == (224, 224)
 
 
+@pytest.mark.long
 def test_over_checkpoints_with_a_drift(trained, tmp_path, capsys):
     explain("residual-8 --index 0 --checkpoints all --no-faithfulness --out o", trained, capsys)
     steps = next(run for run in list_runs(trained) if run.name == "residual-8").checkpoints()

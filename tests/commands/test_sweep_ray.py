@@ -156,6 +156,7 @@ def test_what_is_lost_with_a_worker_or_a_node_goes_on_and_the_same_command_does(
         assert_equal(train(experiment, tmp_path / "here"), runs[experiment])
 
 
+@pytest.mark.long
 def test_a_node_that_is_not_as_this_machine_is_one_sentence(tmp_path, cluster, monkeypatch):
     """An archive that it does not see, and another version there than here."""
     means = Means(str(tmp_path / "runs"), address=cluster.address)
@@ -177,6 +178,7 @@ def test_a_node_that_is_not_as_this_machine_is_one_sentence(tmp_path, cluster, m
         begun()
 
 
+@pytest.mark.long
 def test_what_no_node_has_is_waited_for_and_said(tmp_path, cluster):
     said = []
     with Cluster(Means(str(tmp_path), address=cluster.address, gpus=3, say=said.append)):

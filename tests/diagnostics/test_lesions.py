@@ -92,7 +92,7 @@ def test_plain_blocks_are_left_out_where_the_shape_allows(
     assert first["reason"] == "it makes 8×8×8 of 4×16×16, so it cannot be left out"
 
 
-@pytest.mark.parametrize("source", ["lab", "torchvision"])
+@pytest.mark.parametrize("source", ["lab", pytest.param("torchvision", marks=pytest.mark.long)])
 def test_vgg_layers_go_with_norm_and_activation(source: str, images: Tensor, labels: Tensor) -> None:
     torch.manual_seed(0)
     if source == "lab":

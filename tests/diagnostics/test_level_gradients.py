@@ -49,6 +49,7 @@ def test_which_level_reaches_which_stage(small: Pyramid, images: torch.Tensor):
     assert (abs(whole[:, 2] - lateral[:, 2]) < 1e-6).all()  # from the deepest map nothing follows
 
 
+@pytest.mark.long
 def test_two_images_count_as_one(small: Pyramid, images: torch.Tensor):
     both = level_gradients(small, images[:1].repeat(2, 1, 1, 1), directions=400)
     one = level_gradients(small, images[:1], directions=400)

@@ -161,6 +161,7 @@ def test_a_large_picture_is_kept_small(tmp_path):
     assert from_file(tmp_path / "large.png").picture.shape == (512, 512, 3)
 
 
+@pytest.mark.long
 def test_the_first_map_asks_for_no_library_that_it_does_not_need():
     """Each takes 30 to 190 MB of the app's memory and up to two seconds of the first click."""
     code = "import sys; from labapp.probes import explanations; from labapp.imagesets.clutter import digits; "

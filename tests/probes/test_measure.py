@@ -23,7 +23,7 @@ from labapp.probes.subjects import as_stored
 from labapp.store import Run
 from tests.probes.probing import NETS, all_of, with_weights
 
-ENOUGH = [net if net in ("original", "dense") else pytest.param(net, marks=pytest.mark.long) for net in NETS]
+ENOUGH = [net if net == "dense" else pytest.param(net, marks=pytest.mark.long) for net in NETS]
 
 
 def test_tables_hold_what_the_diagnostics_say(probed_nets):

@@ -18,7 +18,7 @@ from labapp.config import Experiment, LabError
 from labapp.store import Run, RunWriter, appending, check, mend
 from labapp.store import writer as store_writer
 
-TRIED = int(os.environ.get("LABAPP_SEQUENCES", "30"))
+TRIED = int(os.environ.get("LABAPP_SEQUENCES", "20"))
 APPEND, FLUSH, KEEP, CRASH, RESUME, FINISH, READ, MEND = range(8)
 # appending and flushing are what a run mostly does
 STEPS = st.lists(

@@ -59,7 +59,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, list],
     return contents(run), disk.done, ends
 
 
-@pytest.mark.parametrize("harm", [die_before, die_half_way])
+@pytest.mark.parametrize("harm", [die_half_way, pytest.param(die_before, marks=pytest.mark.long)])
 def test_killed_at_any_operation(
     tmp_path: Path, unbroken: tuple[dict[str, list], list[Operation], list[int]], harm: Harm
 ) -> None:

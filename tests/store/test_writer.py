@@ -35,6 +35,7 @@ def test_a_round_trip(writer: RunWriter) -> None:
     }
 
 
+@pytest.mark.long
 def test_a_finished_run_has_few_files_a_table(writer: RunWriter) -> None:
     for step in range(500):
         writer.write("steps", one_step(step))

@@ -103,6 +103,7 @@ def test_only_finished_runs_are_compared(tmp_path):
     assert "points" not in printed(degradation(results))
 
 
+@pytest.mark.long
 def test_what_is_finished_is_not_recorded_again(tmp_path, console):
     with RunWriter.create(tmp_path, SERIES[0]):  # finished at once, with nothing in it
         pass
@@ -141,6 +142,7 @@ def test_what_has_no_state_or_has_ended_does_not_go_on(tmp_path):
     assert resumable([cut.experiment], tmp_path / "nowhere") == {}
 
 
+@pytest.mark.long
 def test_a_failure_ends_neither_the_series_nor_goes_unsaid(tmp_path, console, monkeypatch):
     (tmp_path / "fragile_net.py").write_text(FRAGILE)
     monkeypatch.syspath_prepend(tmp_path)

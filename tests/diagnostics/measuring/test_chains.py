@@ -43,7 +43,9 @@ NETS: dict[str, tuple[Callable[[], nn.Module], str, int, int]] = {  # net, famil
 }
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name == "timm vgg11" else []) for name in NETS]
+)
 def test_units_do_what_the_net_does(name: str) -> None:
     make, family, blocks, size = NETS[name]
     torch.manual_seed(0)
