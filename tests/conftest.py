@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,17 @@ def _path(chosen: Experiment, number: int, count: int) -> str:
     block, layer = divmod(number - 1, 2)
     blocks = (count - 1) // 6
     return f"stage{block // blocks + 1}.block{block % blocks + 1}.branch.conv{layer + 1}"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, one for all tests of a process: playwright bears no second one beside it."""
+    from tests.browser.lab import chromium, why_none
+
+    if reason := why_none():
+        pytest.skip(reason)
+    with chromium() as found:
+        yield found
 
 
 @pytest.fixture

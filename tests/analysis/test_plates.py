@@ -51,6 +51,7 @@ def test_numbers_and_words_come_back_as_they_were():
     assert written(back) == written(table)
 
 
+@pytest.mark.long
 def test_a_picture_says_which_figure_configuration_and_seeds_it_is_of(record, tmp_path):
     for seed in (0, 3):
         record(tmp_path / "runs", seed=seed)

@@ -47,6 +47,7 @@ PROBED = {
     parameter_efficiency: "architecture",
 }
 SCRIPTS = list(FILES)
+ALIKE = (shattering, brackets, path_lengths, parameter_efficiency)  # curves, as others are
 
 
 def run(script, *options):
@@ -58,7 +59,9 @@ def tables(script, *options):
     return run(script, *options, "--formats", "csv")
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "script", [pytest.param(each, marks=[pytest.mark.long] if each in ALIKE else []) for each in SCRIPTS]
+)
 def test_writes_three_pictures_and_the_table_behind_them(script, probed_nets, tmp_path, capsys):
     out = tmp_path / "out"
     assert run(script, "--runs", probed_nets, "--out", out) == 0
@@ -134,6 +137,7 @@ def test_only_residual_nets_are_split(probed_nets, tmp_path, capsys):
     assert table.groupby(["moment", "net", "quantity"]).size().eq(6).all()
 
 
+@pytest.mark.long
 def test_pairs_that_were_compared_are_drawn(probed_nets, tmp_path):
     list(measure.against(Run(probed_nets / "residual"), Run(probed_nets / "vgg"), images=48))
     assert run(similarity, "--runs", probed_nets, "--out", tmp_path, "--formats", "png", "csv") == 0

@@ -41,6 +41,7 @@ def told(wanted, runs=()):
     pytest.fail(words)
 
 
+@pytest.mark.long
 def test_without_runs_a_few_steps_are_timed():
     words, waiting = estimate.say([TINY], [])
     assert waiting

@@ -57,6 +57,7 @@ def test_what_is_made_in_moments_needs_no_button(probed, open_page, page, monkey
     assert len(launch.launches(probed)) == 1
 
 
+@pytest.mark.long
 def test_what_cannot_be_made_is_tried_once(probed, open_page):
     unprobe(probed, "dense-10")
     run = named(probed, "dense-10")

@@ -10,7 +10,7 @@ import pytest
 
 from labapp.config import Experiment
 from labapp.store import list_runs
-from tests.browser.lab import Lab, chromium, opened, served, why_none
+from tests.browser.lab import Lab, opened, served, why_none
 from tests.conftest import MadeOnce, record_run
 from tests.training.small import small
 
@@ -23,12 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(600))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="session")

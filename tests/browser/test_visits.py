@@ -70,6 +70,7 @@ def test_nonsense_in_an_address_is_a_sentence(open_lab, digit_nets):
     assert "nobody" in str(lab.page.locator("body").inner_text())
 
 
+@pytest.mark.long
 def test_a_run_that_is_removed_while_it_is_shown(open_lab, digit_nets):
     import shutil
 

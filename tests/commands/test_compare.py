@@ -51,6 +51,7 @@ def test_one_run_a_side_says_that_chance_cannot_be_told(seeds: Path, capsys: pyt
     assert "No setting differs." in capsys.readouterr().out
 
 
+@pytest.mark.long
 def test_runs_are_named_in_every_way(seeds: Path, capsys: pytest.CaptureFixture) -> None:
     runs = {run.id: run for run in list_runs(seeds)}
     plain = [name for name, run in runs.items() if run.name == "plain-20"]

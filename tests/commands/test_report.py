@@ -172,6 +172,7 @@ def text_of(pdf):
     return found
 
 
+@pytest.mark.long
 def test_the_pdf_holds_the_same(document):
     pdf = as_pdf(document)
     assert pdf.startswith(b"%PDF-")

@@ -143,6 +143,7 @@ def test_ctrl_c_reaches_what_runs(tmp_path, whom):
     assert gone(child)
 
 
+@pytest.mark.long
 def test_a_process_whose_parent_was_killed_ends(tmp_path):
     script, said = tmp_path / "parent.py", tmp_path / "said"
     script.write_text(PARENT.replace("wait_for_interrupt", "a_moment"))

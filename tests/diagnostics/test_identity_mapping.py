@@ -109,6 +109,7 @@ def test_singular_values_are_those_of_the_whole_jacobian(span: str, images: Tens
     assert table["smallest"][0] == pytest.approx(values[-1].item(), rel=1e-5)
 
 
+@pytest.mark.long
 def test_a_rectifier_after_the_addition_loses_directions(images: Tensor) -> None:
     """The original form: where the sum is negative nothing passes, so the smallest singular value is 0."""
     original = block_singular_values(net(preactivation=False, depth=14, width=2), images[:1, :, :8, :8], steps=128)

@@ -172,6 +172,7 @@ def drawn(seed, sizes=(2, 3, 6), deviation=0.03):
     return pd.DataFrame(rows, columns=["block", "source", "target", "kind", "value"])
 
 
+@pytest.mark.long
 def test_preference_of_untrained_nets_is_where_it_is_drawn():
     """Against nets themselves: 200 for the shares, and how often another one's preference is inside."""
     tables = [drawn(seed) for seed in range(200)]

@@ -13,6 +13,7 @@ from labapp.nets.foreign import foreign, load_torchvision, torchvision_keys
 TORCHVISION = [name for name in names() if name in models.list_models()]
 # the same code with other counts, and up to 144 million weights to draw twice
 ALIKE = {"vgg13", "vgg13_bn", "vgg19", "vgg19_bn", "resnet101", "densenet161", "densenet169"}
+FEW = {"vgg11_bn", "resnet18", "resnet50", "densenet121"}  # with and without bottlenecks
 
 
 def drawn(net: nn.Module, seed: int) -> nn.Module:
@@ -52,7 +53,10 @@ def test_weights_have_their_places_in_the_others_too(name: str) -> None:
     load_torchvision(ours, theirs.state_dict())
 
 
-@pytest.mark.parametrize("name", [name for name in TORCHVISION if name not in ALIKE])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in FEW else [pytest.mark.long]) for name in TORCHVISION if name not in ALIKE],
+)
 def test_same_weights_in_same_outputs_out_layer_by_layer(name: str) -> None:
     with torch.device("meta"):
         theirs, ours = models.get_model(name, num_classes=10), build(name, num_classes=10)

@@ -154,6 +154,7 @@ def test_killed_again_and_again_a_run_loses_nothing_that_was_flushed(tmp_path: P
     assert not list(path.rglob(".*.tmp"))
 
 
+@pytest.mark.long
 def test_readers_never_notice_writing_gathering_and_publishing(
     tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

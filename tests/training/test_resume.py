@@ -53,6 +53,7 @@ def test_every_recipe_goes_on_bit_for_bit(tmp_path, changes):
     assert not (again.path / "_resume").exists()
 
 
+@pytest.mark.long
 def test_each_step_is_a_point_to_go_on_from(tmp_path):
     """Also from steps that are recorded, evaluated, checkpoints, or the last; and after several interruptions."""
     changes = {**DIGITS, "steps": 7, "record_every": 2, "eval_every": 2, "learning_rate": 2.0, "warmup_steps": 0}

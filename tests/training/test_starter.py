@@ -160,6 +160,7 @@ def test_a_failure_ends_neither_the_series_nor_goes_unsaid(tmp_path, console, mo
     assert main(["starter", "--root", str(tmp_path / "runs")]) == 1
 
 
+@pytest.mark.long
 def test_what_a_page_shows_is_measured_too(tmp_path, console):
     kept = Experiment(**SERIES[4].model_dump(include=SERIES[4].model_fields_set) | {"checkpoints": 3})
     (result,) = record((kept,), tmp_path, console)

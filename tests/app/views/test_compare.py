@@ -151,7 +151,7 @@ def axes(app):
     return [y["scale"]["domain"] for y in titled if "scale" in y]
 
 
-@pytest.mark.parametrize("rows", [4000, 0])
+@pytest.mark.parametrize("rows", [pytest.param(4000, marks=pytest.mark.long), 0])
 def test_axes_stand_still_while_steps_play(tmp_path, open_page, monkeypatch, rows):
     """Also where fewer steps are looked at than are played, as of a large net: then its ends are."""
     monkeypatch.setattr(compared, "ROWS", rows)

@@ -7,7 +7,6 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.app.pages import grid
-from tests.browser.lab import chromium, why_none
 
 PAGE = """
 import numpy as np
@@ -34,11 +33,8 @@ def test_each_cell_says_of_which_column_it_is():
 
 
 @pytest.mark.parametrize("count", [1, 4, 12])
-def test_rows_fold_on_a_phone_and_stand_in_line_elsewhere(count):
-    if reason := why_none():
-        pytest.skip(reason)
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": 390, "height": 844})
+def test_rows_fold_on_a_phone_and_stand_in_line_elsewhere(count, browser):
+    with browser.new_page(viewport={"width": 390, "height": 844}) as page:
         page.set_content(f"<body style='margin:16px'>{table(count)}</body>")
         maps = page.locator(".maps")
         assert maps.evaluate("each => each.scrollWidth <= each.clientWidth")

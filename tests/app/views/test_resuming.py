@@ -18,6 +18,7 @@ def buttons(app):
     return {button.key: button for button in app.button if (button.key or "").startswith("resume-")}
 
 
+@pytest.mark.long
 def test_a_run_goes_on_at_the_press_of_a_button(open_page, tmp_path):
     whole = train(small(**DIGITS, seed=1), tmp_path, run_id="whole")
     cut = interrupted(tmp_path, 6, **DIGITS, seed=1)
