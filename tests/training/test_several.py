@@ -83,7 +83,6 @@ def test_a_run_goes_from_process_to_process(tmp_path, monkeypatch):
     assert again.environment["changed"][-1].startswith("from step 6 on: processes 2 → 1")
 
 
-@pytest.mark.long
 def test_synced_norms_do_what_one_process_does(tmp_path):
     """Two on the whole batch's statistics, where each by itself would take those of its half."""
     one, two = (
