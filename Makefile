@@ -54,7 +54,7 @@ test: $(VENV)/.dev ## set up and run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not long"
 
 thorough: $(VENV)/.dev ## run all tests, those with more cases of the same rules too
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	@LABAPP_EXPERIMENTS=60 LABAPP_MALFORMED=10 LABAPP_SEQUENCES=60 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.dev ## style, format and types
 	@$(BIN)/ruff check .

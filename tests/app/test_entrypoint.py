@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from labapp import app
@@ -37,6 +38,12 @@ def test_the_app_never_imports_torch(archive):
     title, modules = heavy_modules(archive, ("gradient_flow",))
     assert "1.20×" in title
     assert modules == "[]"
+
+
+def test_a_page_has_its_process_keep_strings_as_pythons(open_page, archive):
+    with pd.option_context("mode.string_storage", "pyarrow"):
+        open_page(archive)
+        assert pd.get_option("mode.string_storage") == "python"
 
 
 @pytest.mark.long

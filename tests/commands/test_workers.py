@@ -73,7 +73,15 @@ def count_threads(tell):
     return torch.get_num_threads(), os.environ["OMP_NUM_THREADS"]
 
 
-@pytest.mark.parametrize(("asked", "threads"), [("2,1", 2), ("many", None)])
+@pytest.mark.parametrize(
+    ("asked", "threads"),
+    [
+        pytest.param("2", 2, marks=pytest.mark.long),
+        pytest.param("1", 1, marks=pytest.mark.long),
+        ("2,1", 2),
+        ("many", None),
+    ],
+)
 def test_each_process_has_the_threads_of_whoever_began_it(monkeypatch, asked, threads):
     """Also where an earlier one had another number, and they come out of the same process."""
     monkeypatch.setenv("OMP_NUM_THREADS", asked)
