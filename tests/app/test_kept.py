@@ -1,16 +1,18 @@
 """What a page need not make again: the first screen, as long as its runs are as they were; and never longer."""
 
+import json
 import subprocess
 import sys
 
 import altair as alt
 import pandas as pd
+import vl_convert
 
-from labapp import charts
+from labapp import charts, frames
 from labapp.app import archive as archives
 from labapp.app import tables
 from labapp.app.views import overview
-from labapp.charts.files import ON_CANVAS
+from labapp.charts.files import ON_CANVAS, UNTOLD
 from labapp.store import Run, label_run, list_runs
 from tests.app.pages import choose, go
 
@@ -76,4 +78,15 @@ def test_a_chart_is_described_once_and_as_it_would_be_each_time():
     kept = charts.Unchecked(chart)
     first = kept.to_dict()
     first["width"] = 1  # whoever draws it may add to it
-    assert kept.to_dict() == chart.to_dict() | {"usermeta": ON_CANVAS}
+    whole = chart.to_dict()
+    assert kept.to_dict() == whole | {"usermeta": ON_CANVAS, "config": whole["config"] | UNTOLD}
+
+
+def test_on_a_canvas_no_mark_is_put_into_words(archive):
+    cells = frames.gradient_heatmap(frames.layer_table(list_runs(archive)[:1]))
+    chart = charts.heatmap_chart(cells)
+    told = json.dumps(vl_convert.vegalite_to_vega(charts.alone(chart)))
+    assert '"description"' in told
+    untold = json.dumps(vl_convert.vegalite_to_vega(charts.Unchecked(chart).to_dict()))
+    assert '"description"' not in untold
+    assert '"tooltip"' in untold
