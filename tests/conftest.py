@@ -37,7 +37,6 @@ os.environ["COLUMNS"] = "160"  # what a command prints is wrapped at the same pl
 # The same kernels on a busy machine as on a quiet one: what the tests are must not hang on a timing.
 os.environ.setdefault("LABAPP_KERNELS", "compiled")
 os.environ.setdefault("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false")  # as `labapp app` has it
-os.environ.setdefault("STREAMLIT_LOGGER_LEVEL", "error")  # each page that is imported without a server says so
 os.environ.setdefault("LABAPP_WARM", "0")  # nets are asked by the tests that ask them, not behind every page
 
 

@@ -1,6 +1,13 @@
 """What do the pages share? The sidebar, the runs chosen in it, cached tables, controls, and what is said when empty."""
 
+import logging
+
 from labapp.config.extras import needed
+
+# `labapp app` has its pages there before its server: of each function whose results are kept Streamlit would warn.
+logging.getLogger("streamlit.runtime.caching.cache_data_api").addFilter(
+    lambda record: "No runtime found" not in str(record.msg)
+)
 
 with needed(__name__):
     from labapp.app.archive import OpenArchive, look_again_if_gone, opened
