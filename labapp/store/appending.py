@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import pyarrow.compute as pc
-
 from labapp.config import LabError, first_line
 from labapp.store.checkpoints import FOLDER, KEPT
 from labapp.store.files import sentences, sync_folder
@@ -77,6 +75,8 @@ class Appender:
         number = before + 1 if attempt == self.attempt else 0
         table = as_table(chunks, TABLES.get(name, NOTHING))
         if "step" in table.column_names:
+            import pyarrow.compute as pc
+
             self.begin_at(name, pc.min(table["step"]).as_py() or 0)
         published, waiting = self._rows.get(name, (0, 0))
         at_once = not waiting and SHARE * len(table) > published

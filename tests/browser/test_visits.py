@@ -100,7 +100,7 @@ def test_a_training_from_the_form_is_watched_stopped_and_resumed(open_lab, digit
     watching = open_lab(digit_nets).visit("gradient_flow", runs=run.id)
     first = watching.title()
     # The slider follows, and so does the answer; on a busy machine minutes later, so that it costs a training little.
-    until(watching, lambda: watching.title() != first, 420)
+    until(watching, lambda: watching.title() != first, 300)
     watching.keep("visit-live")
 
     lab.visit("", runs=run.id)
