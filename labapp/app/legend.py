@@ -30,14 +30,13 @@ def legend(chosen: Sequence[Run]) -> None:
 
 
 def _lines(chosen: Sequence[Run]) -> str:
-    table = overview(chosen).merge(styles(chosen), on=["run", "run_id"])
     lines = "".join(
         f"<tr title='{html.escape(row.run_id, quote=True)}'>"
-        f"<td style='padding:2px 8px 2px 0'><img width='34' src=\"{swatch(row.colour, row.dash)}\" alt=''></td>"
+        f"<td style='padding:2px 8px 2px 0'><img width='34' src=\"{swatch(look.colour, look.dash)}\" alt=''></td>"
         f"<td style='width:100%'>{html.escape(row.run)}<br><span style='opacity:.65;font-size:.8em'>"
         f"{html.escape(' · '.join(_facts(row)))}</span></td>"
         f"<td style='text-align:right;white-space:nowrap'>{_accuracy(row.accuracy)}</td></tr>"
-        for row in rows(table)
+        for row, look in zip(rows(overview(chosen)), rows(styles(chosen)), strict=True)
     )
     return f"<table style='border-collapse:collapse;font-size:.85rem;line-height:1.25;width:100%'>{lines}</table>"
 

@@ -71,12 +71,24 @@ def why_none() -> str:
 @contextlib.contextmanager
 def served(root: Path, **environment: str) -> Iterator[str]:
     """The address of the app on an archive, as `labapp app` serves it."""
+    port = free_port()
+    command, settings = app((str(root),), port=port)
+    with answering(command, port, settings | environment) as address:
+        yield address
+
+
+def free_port() -> int:
+    """The number of a port at which nobody listens."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    command, settings = app((str(root),), port=port)
-    command += ["--server.headless", "true", "--server.fileWatcherType", "none"]
-    own = settings | {"PYTHONPATH": str(PROJECT), **environment}
+        return int(found.getsockname()[1])
+
+
+@contextlib.contextmanager
+def answering(command: list[str], port: int, environment: dict[str, str]) -> Iterator[str]:
+    """The address of a server of Streamlit that this command begins, once it answers."""
+    command = [*command, "--server.headless", "true", "--server.fileWatcherType", "none"]
+    own = {"PYTHONPATH": str(PROJECT), **environment}
     address = f"http://localhost:{port}"
     with tempfile.TemporaryFile() as said:  # a pipe that nobody reads would hold up a server that says much
         server = subprocess.Popen(command, env=os.environ | own, stdout=said, stderr=subprocess.STDOUT)

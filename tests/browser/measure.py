@@ -7,7 +7,8 @@
 
 A time is from the click, or the beginning of a visit, to the page drawn whole, charts too, by the browser's own clock.
 "First" is the first visit to a server that has just answered; "again" is the same page of the same tab later. Beside it
-stand the seconds of processor time that server and browser took. Memory is the server's, with all its processes.
+stand the seconds of processor time that server and browser took. Memory is the server's, with all its processes. What
+Streamlit takes for a page of one title is measured first: no page here can be there before that.
 """
 
 import argparse
@@ -17,14 +18,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
-
-from labapp.commands.app import SERVER
 from labapp.store import list_runs
-from tests.browser.lab import DRAWN, PROJECT, Lab, chromium, opened, served, why_none
+from tests.browser.clock import clocked, measured, memory, repeated, say, timed, worked
+from tests.browser.lab import PROJECT, Lab, answering, chromium, free_port, opened, served, why_none
 from tests.large_run import large_run
 from tests.many_runs import many_runs
 
@@ -34,23 +33,7 @@ WARMED = 20.0  # seconds
 WINDOW = 20.0  # seconds of training with the page open, and without it, in turn
 WATCHED = {"Overview": "", "Gradient flow": "gradient_flow", "Signals": "signals"}
 ROUNDS = 3  # of all pages that are watched
-REST = 0.7  # seconds after a page is drawn, in which what it began comes to its end
 STILL = 0.1  # seconds of processor time in two seconds that a server takes which does nothing
-# Since when the page has been drawn whole, and when somebody clicked or pressed a key last, in ms from its beginning.
-# The end of a script begins it anew: of a quick one no frame may have seen the beginning.
-CLOCK = f"""
-window.labClock = {{acted: 0, since: null, runs: 0}};
-for (const act of ['click', 'keydown'])
-  addEventListener(act, () => {{ labClock.acted = performance.now(); labClock.since = null; }}, true);
-const labTick = () => {{
-  const whole = window.labRuns > 0 && ({DRAWN})();
-  if (!whole || labClock.runs !== window.labRuns) labClock.since = null;
-  if (whole) labClock.since ??= performance.now();
-  labClock.runs = window.labRuns;
-  requestAnimationFrame(labTick);
-}};
-requestAnimationFrame(labTick);
-"""
 # When somebody clicks first from here on, and when a map is there.
 FIRST_MAP = """map => {
   window.labMap = {clicked: null, there: null};
@@ -64,59 +47,17 @@ FIRST_MAP = """map => {
 MAP = '[data-testid="stMain"] .maps img'
 
 
-def say(what: str, seconds: float, wanted: float | None = None, more: str = "") -> None:
-    """One line of the table."""
-    print(f"{what:58s} {seconds:7.2f} s{f'   (asked: {wanted:g} s)' if wanted else ''}{more}", flush=True)
-
-
-def measured(lab: Lab, what: str, act: Callable[[], object], wanted: float | None = None) -> None:
-    """Do something, and say how long it took until the page was drawn, and what that cost."""
-    before = worked()
-    seconds = timed(lab, act)
-    lab.page.wait_for_timeout(1000 * REST)
-    after = worked()
-    costs = ", ".join(f"{name} {after[name] - before[name]:.2f}" for name in after)
-    say(what, seconds, wanted, f"   processor: {costs}")
-
-
-def timed(lab: Lab, act: Callable[[], object]) -> float:
-    """Seconds from the click, or the beginning of the visit, until the page was drawn."""
-    act()
-    lab.page.wait_for_function("labClock.since !== null")
-    return float(lab.page.evaluate("labClock.since - labClock.acted")) / 1000
-
-
-@contextlib.contextmanager
-def clocked(browser: object, address: str) -> Iterator[Lab]:
-    """A tab that notes when it was drawn."""
-    with opened(browser, address) as lab:
-        lab.page.add_init_script(CLOCK)
-        yield lab
-
-
-def begun(word: str) -> Iterator[psutil.Process]:
-    """The processes that this one began with such a word on their command line, and what those began."""
-    for each in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # one that ends just now
-            if any(word in part for part in each.cmdline()):
-                yield each
-
-
-def memory() -> str:
-    """MiB of the server that this process began; and of what it began, where that still runs: a page that measures."""
-    server = [each.memory_info().rss for each in begun(SERVER)]
-    more = [one.memory_info().rss for each in begun(SERVER) for one in each.children(recursive=True)]
-    return f"{sum(server) / 2**20:,.0f} MiB" + (f", and {sum(more) / 2**20:,.0f} of what it began" if more else "")
-
-
-def worked() -> dict[str, float]:
-    """Seconds of processor time that server and browser have taken."""
-    found = {"server": 0.0, "browser": 0.0}
-    for name, word in (("server", SERVER), ("browser", "chrom")):
-        for each in begun(word):
-            with contextlib.suppress(psutil.Error):
-                found[name] += sum(each.cpu_times()[:2])
-    return found
+def bare(folder: Path) -> None:
+    """A page of Streamlit that holds its title alone, each time in a browser without a past."""
+    script, port = folder / "bare.py", free_port()
+    script.write_text("import streamlit\n\nstreamlit.title('Nothing')\n", encoding="utf-8")
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
+    with answering([*command, "--browser.gatherUsageStats", "false"], port, {}) as address, chromium() as browser:
+        seconds = []
+        for _ in range(ROUNDS):
+            with clocked(browser, address) as lab:
+                seconds.append(timed(lab, lab.visit))
+        say("a title alone, as Streamlit draws it, first", statistics.median(seconds))
 
 
 def overview(root: Path, count: int) -> None:
@@ -136,7 +77,9 @@ def overview(root: Path, count: int) -> None:
                     lab.go("Method")
                     measured(lab, f"{about}, again{when}", lambda lab=lab: lab.go("Overview"), again)
                 measured(lab, f"search among them{when}", lambda lab=lab: search(lab, "residual depth=56"), choosing)
-                measured(lab, f"choosing one of them{when}", lambda lab=lab: choose_first(lab), choosing)
+                measured(lab, f"choosing one of them{when}", lambda lab=lab: choose(lab, 0), choosing)
+                more = [lambda lab=lab, row=row: choose(lab, row) for row in (1, 2, 0, 1, 2)]
+                repeated(lab, f"choosing five more{when}", more, choosing)
                 if not known:
                     wait_for_numbers(lab)
             print(f"memory of the server: {memory()}", flush=True)
@@ -158,18 +101,18 @@ def wait_for_numbers(lab: Lab) -> None:
     quiet(lab)
 
 
-def choose_first(lab: Lab) -> None:
-    """Choose the first run that the search found, by the mark of its row in the table of all runs."""
+def choose(lab: Lab, row: int) -> None:
+    """Choose a run that the search found, or take it back, by the mark of its row in the table of all runs."""
     table = lab.page.locator('[data-testid="stMain"] [data-testid="stDataFrame"]').last
     table.scroll_into_view_if_needed()
-    lab.after(lambda: table.click(position={"x": 18, "y": 54}))
+    lab.after(lambda: table.click(position={"x": 18, "y": 54 + 35 * row}))
 
 
 def search(lab: Lab, words: str) -> None:
     """Type into the search of the table of all runs."""
     box = lab.page.get_by_role("textbox", name="Search", exact=True)
     box.fill(words)
-    box.press("Enter")
+    lab.after(lambda: box.press("Enter"))
     lab.page.get_by_text(" runs fit.").wait_for()
 
 
@@ -188,12 +131,8 @@ def large(root: Path, run_id: str) -> None:
                 keys = ["ArrowRight", "ArrowLeft"] * 2
                 if slider.first.evaluate("each => each.value === each.max"):
                     keys.reverse()
-                before = worked()
-                moves = [timed(lab, lambda key=key: lab.after(lambda: lab.page.keyboard.press(key))) for key in keys]
-                lab.page.wait_for_timeout(1000 * REST)
-                costs = ", ".join(f"{name} {(worked()[name] - before[name]) / len(keys):.2f}" for name in before)
-                step = f"{title} of the large run, another step"
-                say(step, statistics.median(moves), 0.5, f"   processor, each: {costs}")
+                steps = [lambda key=key: lab.after(lambda: lab.page.keyboard.press(key)) for key in keys]
+                repeated(lab, f"{title} of the large run, another step", steps, 0.5)
             print(f"memory of the server after {title}: {memory()}", flush=True)
 
 
@@ -289,6 +228,7 @@ def main() -> int:
             (live if asked.live else maps)(root)
             return 0
         print(f"making {asked.runs:,} runs, and one of 110 layers × {asked.steps:,} steps …", flush=True)
+        bare(Path(folder))
         many_runs(root, asked.runs)
         run = large_run(root, steps=asked.steps)
         overview(root, asked.runs)

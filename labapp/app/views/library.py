@@ -37,7 +37,6 @@ HELP = """Words stand in a run's name, id, tags, note or settings. `depth>=56`, 
 
 def show(archive: app.OpenArchive) -> None:
     """Draw the table of all runs, and what can be done with the chosen ones."""
-    st.session_state.pop("_by_table", None)  # the page is drawn with what was chosen
     st.subheader("All runs", anchor=False)
     numbers = numbers_of(archive.listing)
     for run in archive.chosen:  # worked out for this page anyway
@@ -66,8 +65,6 @@ def _table(reading: bool) -> None:
         listing, _ = look_inside(asked())
     except LabError:  # gone meanwhile
         return
-    if st.session_state.pop("_by_table", False):
-        st.rerun()  # this part alone was drawn, and everything else shows the chosen runs too
     numbers = numbers_of(listing)
     if reading and not numbers.missing:
         st.rerun()  # the pace is set where the fragment is called
@@ -240,5 +237,5 @@ def _take_rows(ids: list[list[str]], before: Sequence[int]) -> None:
     now = [row for row in st.session_state[KEY]["selection"]["rows"] if row < len(ids)]
     gone = {name for row in set(before) - set(now) for name in ids[row]}
     added = [name for row in now if row not in set(before) for name in ids[row]]
-    st.session_state["_by_table"] = True
     take([*(name for name in chosen() if name not in gone), *added])
+    st.rerun()  # the whole page and not this part alone, since everything shows the chosen runs

@@ -235,9 +235,10 @@ def _status(row: Any) -> str:
 
 def _shown(table: pd.DataFrame, looks: pd.DataFrame) -> pd.DataFrame:
     """The table of the chosen runs as it is shown, without columns that say nothing."""
-    cpu: Any = [_cpu(row) for row in app.rows(table)]
-    status: Any = [_status(row) for row in app.rows(table)]
-    shown = table.merge(looks, on=["run", "run_id"]).assign(
+    rows = app.rows(table)
+    cpu: Any = [_cpu(row) for row in rows]
+    status: Any = [_status(row) for row in rows]
+    shown = table.assign(
         look=[app.swatch(look.colour, look.dash) for look in app.rows(looks)],
         accuracy=100 * table["accuracy"],
         recorder_cost=100 * table["recorder_cost"],
