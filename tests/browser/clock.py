@@ -1,7 +1,9 @@
 """How long does something take on a page, by the browser's own clock, and what does it cost?
 
-with clocked(browser, address) as lab:
-    measured(lab, "a page, first", lab.visit, wanted=1.5)
+    with clocked(browser, address) as lab:
+        measured(lab, "a page, first", lab.visit, wanted=1.5)
+
+Each line of what is said names what was asked for as well, where something was.
 """
 
 import contextlib
