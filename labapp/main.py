@@ -50,4 +50,5 @@ if os.environ.get("LABAPP_STARTER") == "1":  # as `make app` says
     app.begin_starter(os.environ.get("LABAPP_RUNS", "runs"))
 app.draw_sidebar()
 page.run()
+app.sent()
 app.warm(app.opened().chosen)

@@ -16,7 +16,7 @@ with needed(__name__):
     from labapp.app.diverged import say_divergence
     from labapp.app.drawn import chart, colour_bar
     from labapp.app.legend import names_on_phones, svg_address, swatch
-    from labapp.app.live import live, unfolded
+    from labapp.app.live import live, sent, unfolded
     from labapp.app.missing import PICTURE, begin_starter, broken, empty, none_chosen, show, start, starter_button
     from labapp.app.probed import measured_steps, probe, readable, say_untrusted, show_probed, unmeasured, unpaired
     from labapp.app.promptly import promptly
@@ -33,7 +33,7 @@ __all__ = [
     "compared_steps", "course", "curves", "described", "draw_sidebar", "empty", "layers", "live",
     "look_again_if_gone", "made_of", "measured_steps", "names_on_phones", "none_chosen", "of_step", "opened",
     "overview", "playable", "playing", "probe", "promptly", "quickly", "ratio_span", "readable", "reading",
-    "resume_buttons", "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "show",
+    "resume_buttons", "roots", "rows", "say_divergence", "say_steps", "say_theory", "say_untrusted", "sent", "show",
     "show_probed", "signals", "start", "starter_button", "step_slider", "styles", "summary", "svg_address",
     "swatch", "unfolded", "unmeasured", "unpaired", "warm",
 ]  # fmt: skip

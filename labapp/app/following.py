@@ -68,12 +68,11 @@ def moved(key: str) -> None:
     """The browser says that a slider stands elsewhere: somebody moved it, unless it is only late.
 
     A page that is drawn again by itself may ask before the browser has heard of the step before, and so says an older
-    one: one where the slider was led, not somebody's wish.
+    one, and then the newer: both are where the slider was led, not somebody's wish.
     """
     this = following(key)
-    if this.on and st.session_state.get(key) in this.led[:-1]:
-        return
-    let_go(key)
+    if not (this.on and st.session_state.get(key) in this.led):
+        let_go(key)
 
 
 def toggle(key: str) -> None:

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial, wraps
+from threading import Event
 from typing import Any
 
 import streamlit as st
+from streamlit import runtime
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner import RerunData, get_script_run_ctx
 
@@ -33,6 +36,8 @@ PASS = 0.1  # and for a drawing of anything
 RARE = 60.0  # seconds after which is drawn what changes with each row and is there to be looked up
 LOOK = "look"  # the name of the fragment that looks
 EARLY = 0.2  # seconds that a timer may be early
+FLUSH = 0.005  # seconds between two looks at what is not sent yet
+LONGEST = 0.5  # seconds to wait for it
 State = Callable[[], Hashable]
 
 
@@ -112,6 +117,7 @@ def live(
             context = get_script_run_ctx()
             if context is not None and context.fragment_ids_this_run:  # not the whole page, which somebody asked for
                 watched.spent += time.thread_time() - begun
+                sent()
 
     return st.fragment(drawn, key=f"live-{key}")
 
@@ -132,6 +138,25 @@ def rarely(state: State, at_once: State) -> State:
         return told[-1][1:]
 
     return shown
+
+
+def sent() -> None:
+    """Wait until what was drawn is on its way to the browser; at the end of a page and of a part of it.
+
+    When somebody asks for a part again, Streamlit drops what it drew of that part and has not sent yet, but not the
+    word that it was drawn: the browser then takes it off the page, and a table that comes back has no row marked.
+    """
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return
+    with suppress(AttributeError):  # another Streamlit may call these otherwise, and does without
+        server: Any = runtime.get_instance()
+        session = server._session_mgr.get_session_info(context.session_id).session
+        queued, end = Event(), time.monotonic() + LONGEST
+        session._event_loop.call_soon_threadsafe(queued.set)  # after what was drawn, which comes the same way
+        queued.wait(LONGEST)
+        while not session._browser_queue.is_empty() and time.monotonic() < end:
+            time.sleep(FLUSH)
 
 
 def look() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import streamlit as st
 
 from labapp import palette
+from labapp.app.late import stands, went, wished
 from labapp.config import listed, nearest, shown
 from labapp.store import Entry, Listing
 
@@ -25,6 +26,7 @@ OPTIONS = 100  # runs that the picker's list holds; more are found by searching
 NAMED = 5  # ids that a sentence names
 _LONGEST = 60  # signs of an id that it shows
 _KEY = "runs"
+_ADDRESS = "address-runs"
 
 
 def pick(listing: Listing, names: Mapping[str, str], refused: bool) -> tuple[list[Entry], list[str]]:
@@ -46,6 +48,7 @@ def pick(listing: Listing, names: Mapping[str, str], refused: bool) -> tuple[lis
     shown = [name for name in wanted if name in there]
     if list(state.get(_KEY, [])) != shown or _KEY not in state:
         state[_KEY] = shown
+    stands(_KEY, tuple(shown))
     st.multiselect(
         "Runs",
         _options(listing, names, shown),
@@ -88,7 +91,7 @@ def _settle(listing: Listing) -> None:
         state["_wanted"] = list(there)[:AT_FIRST]
         if said is not None and said != state.get("_said"):
             take(filter(None, said))
-    elif said is not None and said != state.get("_said"):  # somebody typed it, or went back
+    elif said is not None and said != state.get("_said") and went(_ADDRESS, tuple(said)):
         take(filter(None, said))
     if state["_following"]:
         came = [name for name in list(there)[::-1] if name not in state["_wanted"]]
@@ -97,7 +100,9 @@ def _settle(listing: Listing) -> None:
 
 
 def _by_hand() -> None:
-    take(st.session_state[_KEY])
+    said = st.session_state[_KEY]
+    if wished(_KEY, tuple(said)):
+        take(said)
 
 
 def _write_address() -> None:
@@ -107,6 +112,7 @@ def _write_address() -> None:
     if _KEY not in st.query_params or st.query_params.get_all(_KEY) != said:
         st.query_params[_KEY] = said
     st.session_state["_said"] = said
+    stands(_ADDRESS, tuple(said))
 
 
 def _options(listing: Listing, names: Mapping[str, str], shown: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ import streamlit as st
 
 from labapp import frames, palette
 from labapp.app.archive import OpenArchive, strays
+from labapp.app.late import stands, went, wished
 from labapp.app.tables import summary
 from labapp.config import LabError, listed, shown
 from labapp.store import Run
@@ -52,6 +53,7 @@ def pick_sides(archive: OpenArchive) -> tuple[list[list[Run]], list[str]]:
         if letter not in st.query_params or st.query_params.get_all(letter) != said:
             st.query_params[letter] = said
         state[f"_said-{letter}"] = said
+        stands(f"address-{letter}", tuple(said))
     return found, list(dict.fromkeys(sentences))
 
 
@@ -68,7 +70,7 @@ def _wanted(letter: str, archive: OpenArchive, first: Sequence[str]) -> list[str
         state[f"_of-{letter}"] = str(archive.root)
         state[f"_wanted-{letter}"] = None
     said = st.query_params.get_all(letter) if letter in st.query_params else None
-    if said is not None and said != state.get(f"_said-{letter}"):  # opened with it, typed, or gone back
+    if said is not None and said != state.get(f"_said-{letter}") and went(f"address-{letter}", tuple(said)):
         state[f"_wanted-{letter}"] = list(dict.fromkeys(filter(None, said)))
     by_hand = state[f"_wanted-{letter}"]
     return list(first) if by_hand is None else list(by_hand)
@@ -78,6 +80,7 @@ def _picker(letter: str, shown: list[str], labels: Mapping[str, str]) -> None:
     state, key = st.session_state, f"side-{letter}"
     if list(state.get(key, [])) != shown or key not in state:
         state[key] = shown
+    stands(key, tuple(shown))
     st.multiselect(
         letter.upper(),
         list(labels),
@@ -92,7 +95,9 @@ def _picker(letter: str, shown: list[str], labels: Mapping[str, str]) -> None:
 
 
 def _by_hand(letter: str) -> None:
-    st.session_state[f"_wanted-{letter}"] = list(st.session_state[f"side-{letter}"])
+    said = list(st.session_state[f"side-{letter}"])
+    if wished(f"side-{letter}", tuple(said)):
+        st.session_state[f"_wanted-{letter}"] = said
 
 
 def _swap(a: list[str], b: list[str]) -> None:

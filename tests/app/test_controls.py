@@ -142,6 +142,32 @@ def test_a_browser_that_is_late_takes_no_hold():
     assert opened.session_state["shown"] == 50
 
 
+HEARING = """
+import streamlit as st
+from labapp.app.following import following, lead, moved
+state = st.session_state
+following("step")
+state["step"] = 20
+lead("step", 30)
+for said in state["said"]:  # without the slider being drawn, as when the page looks whether there is something new
+    state["step"] = said
+    moved("step")
+state["on"] = following("step").on
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "on"),
+    [((20, 30), True), ((20, 20, 30, 30), True), ((30,), True), ((20, 30, 10), False), ((20, 10), False)],
+)
+def test_nor_does_one_that_says_the_last_step_after_the_one_before(said, on):
+    opened = AppTest.from_string(HEARING)
+    opened.session_state["said"] = said
+    opened.run()
+    assert not opened.exception
+    assert opened.session_state["on"] == on
+
+
 def test_of_a_run_that_has_ended_nothing_is_followed():
     opened = page(step="10")
     assert opened.session_state["shown"] == 10

@@ -1,9 +1,14 @@
 """What of a live page is drawn again, and when; and that a browser can keep its charts."""
 
+import inspect
 import sys
 from types import SimpleNamespace
 
 import pytest
+from streamlit.runtime import Runtime
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.session_manager import SessionManager
 from streamlit.testing.v1 import AppTest
 
 from labapp.app.live import BROWSER, PACE, PASS, RARE, SHARE, SLOWEST, Watched, rarely
@@ -151,3 +156,12 @@ def test_a_browser_keeps_the_charts_of_a_run_that_trains(rows, open_page, tmp_pa
         assert described(app) == before
         changed = [one != other for one, other in zip(rows_of(app), drawn, strict=True)]
         assert sum(changed) > (len(changed) - 1) / 2  # but of evaluations there are none new
+
+
+def test_what_is_waited_for_is_called_so_by_this_streamlit():
+    """Its inner names, without which nothing would be waited for."""
+    session, server = inspect.getsource(AppSession), inspect.getsource(Runtime)
+    for name, source in (("_browser_queue", session), ("_event_loop", session), ("_session_mgr", server)):
+        assert f"self.{name} = " in source
+    assert ForwardMsgQueue().is_empty()
+    assert callable(SessionManager.get_session_info)

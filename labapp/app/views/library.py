@@ -17,6 +17,7 @@ import streamlit as st
 
 from labapp import app, frames, palette
 from labapp.app.archive import asked, look_inside
+from labapp.app.late import stands, wished
 from labapp.app.live import rarely
 from labapp.app.numbers import ArchiveNumbers, numbers_of
 from labapp.app.picking import chosen, take
@@ -199,6 +200,7 @@ def _draw(table: pd.DataFrame, ids: list[list[str]], settings: Sequence[str]) ->
     drawn = state[KEY]["selection"]["rows"] if KEY in state else None
     if drawn is None or list(drawn) != rows:
         state[KEY] = {"selection": {"rows": rows, "columns": [], "cells": []}}
+    stands(KEY, tuple(ids[row][0] for row in rows))
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     st.dataframe(
         table,
@@ -235,6 +237,8 @@ def _draw(table: pd.DataFrame, ids: list[list[str]], settings: Sequence[str]) ->
 def _take_rows(ids: list[list[str]], before: Sequence[int]) -> None:
     """Choose what was chosen and what rows were added, without those that were taken back."""
     now = [row for row in st.session_state[KEY]["selection"]["rows"] if row < len(ids)]
+    if not wished(KEY, tuple(ids[row][0] for row in now)):
+        return
     gone = {name for row in set(before) - set(now) for name in ids[row]}
     added = [name for row in now if row not in set(before) for name in ids[row]]
     take([*(name for name in chosen() if name not in gone), *added])
