@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
 import labapp
 from labapp.commands.app import opened as app
 
@@ -136,10 +138,18 @@ class Lab:
         page.set_default_timeout(WAIT)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
+        self.ended = 0  # runs of the script of which the server said that they ended
+        page.on("websocket", lambda socket: socket.on("framereceived", self._count))
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning") and not KNOWN.search(str(message.location.get("url"))):
             self.said.append(f"{message.type} on {self.page.url}: {message.text} ({message.location.get('url')})")
+
+    def _count(self, frame: str | bytes) -> None:
+        if isinstance(frame, bytes):
+            message = ForwardMsg()
+            message.ParseFromString(frame)
+            self.ended += message.WhichOneof("type") == "script_finished"
 
     def visit(self, path: str = "", **query: str) -> Lab:
         """Open an address of the app, by default on this tab's archive, and wait until it is drawn."""
@@ -175,9 +185,14 @@ class Lab:
 
     def after(self, act: Callable[[], Any]) -> Lab:
         """Do something that has the page's script run, and wait until it has."""
-        runs = self.page.evaluate("window.labRuns")
+        runs, ended, last = self.page.evaluate("window.labRuns"), self.ended, time.monotonic() + WAIT / 1000
         act()
-        self.page.wait_for_function("before => window.labRuns > before", arg=runs, polling=LOOK)
+        while self.page.evaluate("window.labRuns") <= runs:
+            assert time.monotonic() < last, f"no run of the page's script was seen: {self.text()[:500]}"
+            if self.ended > ended:  # so short a one that the page shows nothing of it between two frames
+                self.page.wait_for_timeout(CALM)
+                break
+            self.page.wait_for_timeout(LOOK)
         return self.settled()
 
     def on_ground(self, theme: str) -> Lab:
